@@ -1,0 +1,233 @@
+/**
+ * The messages between orchestrator and worker, one schema each. Owns names and shapes; the
+ * framing is in `link.ts`, the Python side in `python/mlx_serving/messages.py`.
+ *
+ * Token ids travel packed as little-endian u32. `id` is the slot: a number the engine gives to one
+ * dispatch of one request (or one `prepare`) and never gives again.
+ */
+import { z } from "zod";
+
+/** Version of the protocol; `hello` must carry the same. */
+export const protocolVersion = 1;
+
+const u32 = z.int().min(0).max(0xffff_ffff);
+const bytes = z.instanceof(Uint8Array);
+const finite = z.number();
+
+/** What a chat template or a tokenizer gets. */
+export const PrepareInput = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("chat"),
+    messages: z.array(z.record(z.string(), z.unknown())),
+    templateArgs: z.record(z.string(), z.unknown()).optional(),
+  }),
+  z.strictObject({ kind: z.literal("text"), text: z.string() }),
+  z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
+]);
+export type PrepareInput = z.infer<typeof PrepareInput>;
+
+/** How the next token is drawn. Neutral values: temperature 0 is greedy, topP 1, topK 0, minP 0, penalties 0 (repetition 1). */
+export const Sampling = z.strictObject({
+  temperature: finite,
+  topP: finite,
+  topK: u32,
+  minP: finite,
+  repetitionPenalty: finite,
+  presencePenalty: finite,
+  frequencyPenalty: finite,
+  logitBias: z.array(z.tuple([u32, finite])),
+  /** Draws are a function of (seed, position) alone. */
+  seed: u32,
+  /** Stop strings. */
+  stop: z.array(z.string()),
+  /** −1: none; 0: the sampled token's; n: the n likeliest too. */
+  logprobs: z.int().min(-1).max(20),
+});
+export type Sampling = z.infer<typeof Sampling>;
+
+/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too. */
+export const Admission = z.strictObject({
+  id: u32,
+  prompt: bytes,
+  emitted: bytes,
+  maxTokens: u32,
+  sampling: Sampling,
+});
+export type Admission = z.infer<typeof Admission>;
+
+/** Where the weights are: the embedded model, a folder, or a hub id. */
+export const ModelSource = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["embedded", "folder", "hub", "fake"]),
+  path: z.string(),
+});
+export type ModelSource = z.infer<typeof ModelSource>;
+
+export const LoadOptions = z.strictObject({
+  maxBatch: u32,
+  /** 0: what the model can. */
+  contextMax: u32,
+  /** Bytes for weights and KV; 0: the worker's own choice (70 % of the memory). */
+  memoryBudgetBytes: z.number(),
+  device: z.enum(["auto", "cpu", "gpu"]),
+  prefillChunkTokens: u32,
+  /** Bytes the prefix cache may hold. */
+  prefixCacheBytes: z.number(),
+  /** At most so many `step` frames may be unacknowledged. */
+  unackedStepsMax: u32,
+  /** Fixed chunk borders and replay by single steps: see worker.md, the deterministic profile. */
+  deterministic: z.boolean(),
+  /** Fake engine only: tokens per second of one stream; 0: as fast as it can. */
+  fakeTokensPerSecond: finite,
+  /** Fake engine only: what loading takes, in ms. */
+  fakeLoadMs: finite,
+});
+export type LoadOptions = z.infer<typeof LoadOptions>;
+
+/** A sampled token with its probability, and the likeliest others. `bytes`: its UTF-8. */
+export const TokenLogprob = z.object({
+  token: z.string(),
+  bytes: z.array(z.int()),
+  logprob: z.number(),
+  top: z.array(z.object({ token: z.string(), bytes: z.array(z.int()), logprob: z.number() })),
+});
+export type TokenLogprob = z.infer<typeof TokenLogprob>;
+
+/** slot, index of the token, token id, text that became certain with it (may be empty), logprobs if asked for. */
+export type StepRow = [id: number, index: number, token: number, text: string, logprobs?: TokenLogprob];
+
+export const Usage = z.object({
+  promptTokens: u32,
+  /** Of them, taken from the prefix cache. */
+  cachedTokens: u32,
+  completionTokens: u32,
+});
+
+export const Capabilities = z.object({
+  contextMax: u32,
+  kvBytesPerToken: finite,
+  kvBytesFixed: finite,
+  weightsBytes: finite,
+  /** Bytes that KV caches may take together. */
+  kvBudgetBytes: finite,
+});
+
+export const refusalCodes = [
+  "invalid_prompt",
+  "context_length_exceeded",
+  "out_of_memory",
+  "memory_budget_exceeded",
+] as const;
+
+export const toWorker = {
+  load: z.strictObject({ model: ModelSource, options: LoadOptions }),
+  prepare: z.strictObject({ id: u32, input: PrepareInput }),
+  admit: z.strictObject({ requests: z.array(Admission) }),
+  abort: z.strictObject({ ids: z.array(u32) }),
+  ack: z.strictObject({ step: u32 }),
+  ping: z.strictObject({ n: u32 }),
+  drain: z.strictObject({}),
+  stop: z.strictObject({}),
+} as const;
+
+export const fromWorker = {
+  hello: z.object({
+    protocol: u32,
+    pid: u32,
+    engine: z.enum(["mlx", "fake"]),
+    versions: z.record(z.string(), z.string()),
+    /** metal, cuda, cpu or fake. */
+    backend: z.string(),
+  }),
+  loading: z.object({ done: finite, total: finite, what: z.string() }),
+  ready: z.object({
+    limits: Capabilities,
+    /** Token ids that end a text. */
+    endTokens: z.array(u32),
+    vocabulary: u32,
+  }),
+  /** The model can't be loaded; the worker exits after it. */
+  loadFailed: z.object({ code: z.string(), message: z.string() }),
+  prepared: z.object({ id: u32, tokens: bytes, blockHashes: z.array(z.string()) }),
+  busy: z.object({ reason: z.string(), allowanceMs: finite }),
+  aborted: z.object({ id: u32 }),
+  pong: z.object({ n: u32 }),
+  prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
+  /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
+  step: z.object({ step: u32, rows: z.array(z.any()) }),
+  ended: z.object({
+    id: u32,
+    finish: z.enum(["stop", "length", "tool_calls", "failed"]),
+    /** Set when `finish` is failed. */
+    code: z.enum(["generation_error", "out_of_memory"]).optional(),
+    message: z.string().optional(),
+    tail: z.string(),
+    usage: Usage,
+    stats: z.record(z.string(), finite),
+  }),
+  /** Answers `prepare` and `admit`. `field`: what in the input is to blame. */
+  refused: z.object({
+    id: u32,
+    code: z.enum(refusalCodes),
+    field: z.string(),
+    message: z.string(),
+  }),
+  telemetry: z.object({
+    running: u32,
+    waiting: u32,
+    steps: u32,
+    prefixCacheBytes: finite,
+    kvBytes: finite,
+    memoryBytes: finite,
+    native: z.record(z.string(), z.unknown()).optional(),
+  }),
+  /** The worker is about to die and says why. */
+  fault: z.object({
+    code: z.string(),
+    message: z.string(),
+    native: z.record(z.string(), z.unknown()).optional(),
+  }),
+} as const;
+
+/** Type bytes in the frame header. */
+export const toWorkerTypes = {
+  load: 1,
+  prepare: 2,
+  admit: 3,
+  abort: 4,
+  ack: 5,
+  ping: 6,
+  drain: 7,
+  stop: 8,
+} as const;
+
+export const fromWorkerTypes = {
+  hello: 32,
+  loading: 33,
+  ready: 34,
+  loadFailed: 35,
+  prepared: 36,
+  busy: 37,
+  aborted: 38,
+  pong: 39,
+  prefill: 40,
+  step: 41,
+  ended: 42,
+  refused: 43,
+  telemetry: 44,
+  fault: 45,
+} as const;
+
+export type ToWorkerName = keyof typeof toWorker;
+export type FromWorkerName = keyof typeof fromWorker;
+
+export type ToWorker = {
+  [K in ToWorkerName]: { type: K } & z.infer<(typeof toWorker)[K]>;
+}[ToWorkerName];
+
+type FromWorkerBodies = {
+  [K in FromWorkerName]: { type: K } & Omit<z.infer<(typeof fromWorker)[K]>, "rows">;
+};
+export type FromWorker =
+  | Exclude<FromWorkerBodies[FromWorkerName], { type: "step" }>
+  | { type: "step"; step: number; rows: StepRow[] };
