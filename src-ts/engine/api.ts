@@ -1,0 +1,233 @@
+/**
+ * What the engine offers to whoever serves it (HTTP, WebSocket, a program). Types only; `engine.ts`
+ * implements them. Times are milliseconds; `…At` is wall-clock milliseconds unless it says otherwise.
+ */
+import type { PrepareInput, Sampling, TokenLogprob } from "../worker/messages.js";
+
+export type Priority = "interactive" | "normal" | "batch";
+
+/** How a response ended; see the table of endings in docs/PROTOCOL.md. */
+export type Ending =
+  | { kind: "stop" }
+  | { kind: "length" }
+  | { kind: "toolCalls" }
+  | { kind: "cancelled" }
+  | { kind: "expired" }
+  | { kind: "failed"; code: string; message: string };
+
+export interface ResponseUsage {
+  promptTokens: number;
+  /** Of them, found in a prefix cache. */
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/**
+ * One numbered entry of a response's log. Its number is its index: 0, 1, 2, … Entries map one to one
+ * to the events of the Responses API; everything that an event needs and an entry lacks stands in the
+ * log's header or in the entries before it, so that a log is the same for every reader.
+ */
+export type LogEntry =
+  | { kind: "created" }
+  | { kind: "queued" }
+  | { kind: "inProgress" }
+  | { kind: "itemAdded" }
+  | { kind: "partAdded" }
+  /** `tokens`: how many tokens this text took; `logprobs` only if asked for. */
+  | { kind: "textDelta"; text: string; tokens: number; logprobs?: readonly TokenLogprob[] }
+  | { kind: "textDone" }
+  | { kind: "partDone" }
+  | { kind: "itemDone" }
+  | { kind: "ended"; ending: Ending; usage: ResponseUsage; endedAt: number };
+
+/** A remark beside the log: it has no number of its own and repeats the one before it. */
+export type Notice = { kind: "migrated"; attempt: number; reason: string };
+
+/** What happens to a running response when its last reader has gone. */
+export type Abandonment =
+  | { kind: "cancel" }
+  | { kind: "grace"; ms: number }
+  | { kind: "keep" };
+
+/** A request as the engine takes it: parsed, validated, with every default resolved. */
+export interface Submission {
+  /** Undefined: the default model. */
+  model?: string | undefined;
+  input: PrepareInput;
+  sampling: Sampling;
+  /** Tokens to generate at most; undefined: what the context leaves, at most 4,096. */
+  maxTokens?: number | undefined;
+  /** Whose response this is: nobody else can see it. */
+  owner: string;
+  /** Who shares fairly with whom: the key, else the address. */
+  clientId: string;
+  priority: Priority;
+  /** From now on; undefined: none. */
+  deadlineMs?: number | undefined;
+  /** Keep it after its end (`store: true`), within the limits of the registry. */
+  store: boolean;
+  abandonment: Abandonment;
+  /** `fingerprint`: of the body; the same key with another fingerprint is a conflict (409). */
+  idempotency?: { key: string; fingerprint: string } | undefined;
+  /** Opaque and JSON-serializable: what a renderer needs to show the request again. */
+  echo?: unknown;
+  /** Prefix of the response id: `resp`, `chatcmpl`, `cmpl`. */
+  idPrefix: string;
+}
+
+/** A response: its header, its log, and how to follow it. */
+export interface Response {
+  readonly id: string;
+  readonly model: string;
+  readonly owner: string;
+  readonly createdAt: number;
+  readonly store: boolean;
+  readonly echo: unknown;
+  readonly maxTokens: number;
+  /** Prompt token ids: rendered once, never again. */
+  readonly promptTokens: Uint32Array;
+  /** Emitted token ids. A token exists once it is here. */
+  readonly tokens: readonly number[];
+  /** Numbered entries; an entry's number is its index. */
+  readonly entries: readonly LogEntry[];
+  /** All text so far. */
+  readonly text: string;
+  /** Known once `queued` has become `inProgress`; before that it is zero. */
+  readonly cachedTokens: number;
+  readonly logprobs: readonly TokenLogprob[];
+  /** Set with the terminal entry. */
+  readonly ending: Ending | undefined;
+  /** Starts reading after entry `after` (-1: from the start). Throws ServingError `invalid_cursor` (400) for a number the log doesn't have yet. */
+  read(after: number): Cursor;
+  cancel(): void;
+}
+
+/**
+ * A reader's place in a log. It never buffers: `next` takes the next entry or returns undefined, and
+ * `onReady` is called (at most once per turn of the loop) when there is something to take.
+ * Close it, or the response never counts as abandoned.
+ */
+export interface Cursor {
+  readonly response: Response;
+  /** Number of the entry that `next` would return. */
+  readonly position: number;
+  /** Entries between this reader and the log's end. */
+  readonly lag: number;
+  next(): LogEntry | undefined;
+  /** True once the terminal entry has been taken. */
+  readonly finished: boolean;
+  /** Replaces the callback before. Called in a later microtask at once when entries are waiting already. */
+  onReady(callback: () => void): void;
+  /** Notices since this cursor was opened; replaces the callback before. */
+  onNotice(callback: (notice: Notice) => void): void;
+  /** Resolves when `next` has something, or the cursor is finished or closed. */
+  ready(): Promise<void>;
+  close(): void;
+  [Symbol.asyncIterator](): AsyncIterator<LogEntry>;
+}
+
+export interface ModelInfo {
+  id: string;
+  /** Wall-clock seconds, as OpenAI has it. */
+  created: number;
+  isDefault: boolean;
+  /** Undefined until a worker has loaded it. */
+  contextMax: number | undefined;
+  ready: boolean;
+}
+
+export interface WorkerInfo {
+  id: string;
+  model: string;
+  /** The worker machine's state. */
+  state: string;
+  epoch: number;
+  pid: number | undefined;
+  restarts: number;
+  /** Requests in each state on this worker: its own batch's, and preparing ones. */
+  running: number;
+  prefilling: number;
+  decoding: number;
+  cancelling: number;
+  /** Requests that wait for a worker of this model. */
+  queued: number;
+  /** Requests of this model that are being templated and tokenized. */
+  preparing: number;
+  backend: string | undefined;
+  versions: Record<string, string>;
+  limits: { contextMax: number; kvBudgetBytes: number; weightsBytes: number } | undefined;
+  loading: { done: number; total: number; what: string } | undefined;
+  /** Why it is not ready, if it isn't. */
+  reason: string | undefined;
+  telemetry: Record<string, unknown> | undefined;
+}
+
+export type Readiness = { ready: true } | { ready: false; reason: string; retryAfterS: number };
+
+/** What metrics and logs listen to. */
+export interface EngineObserver {
+  accepted?(response: Response, info: { queuedMs: number }): void;
+  /** Once per delta; `gapMs` since the one before, or since arrival for the first. */
+  delta?(response: Response, info: { tokens: number; gapMs: number; first: boolean }): void;
+  ended?(
+    response: Response,
+    info: { ending: Ending; usage: ResponseUsage; e2eMs: number; queueMs: number; ttftMs: number | undefined },
+  ): void;
+  /** Requests that were turned away before they were accepted. */
+  refused?(info: { code: string; status: number; model: string | undefined }): void;
+  workerState?(info: { workerId: string; model: string; from: string; to: string; epoch: number }): void;
+  workerLost?(info: { workerId: string; epoch: number; fault: string; leases: number }): void;
+  loading?(info: { workerId: string; model: string; done: number; total: number; what: string }): void;
+  rejection?(info: { machine: string; kind: string; state: string; event: string }): void;
+  log?(level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void;
+}
+
+export interface Engine {
+  /**
+   * Templates and tokenizes, then accepts. Resolves once `response.created` is in the log. Rejects with
+   * ServingError: 400 (prompt), 404 model_not_found, 409 idempotency_conflict, 429 queue_full,
+   * 503 draining or no worker. `signal` gives up while preparing and cancels afterwards.
+   */
+  submit(submission: Submission, signal?: AbortSignal): Promise<Response>;
+  /** Undefined too when it belongs to somebody else. */
+  get(id: string, owner: string): Response | undefined;
+  /** Cancels if running; false if there is no such response. */
+  cancel(id: string, owner: string): boolean;
+  /** Forgets it (cancelling it first); false if there is no such response. */
+  delete(id: string, owner: string): boolean;
+  models(): ModelInfo[];
+  workers(): WorkerInfo[];
+  readiness(): Readiness;
+  /** False if there is no such worker. */
+  restartWorker(id: string): boolean;
+  /** Accepts nothing more; resolves when the last response has ended or `timeoutMs` has passed, having failed the rest. */
+  drain(timeoutMs: number): Promise<void>;
+  readonly draining: boolean;
+  /** Calls back when draining begins. */
+  onDraining(callback: (graceMs: number) => void): void;
+  /** Resolves when the default model has a worker that can take work; rejects when its loading failed for good. */
+  whenReady(): Promise<void>;
+  observe(observer: EngineObserver): () => void;
+  /** Ends everything, at once: leases, workers, timers. Resolves when no process remains. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Where a worker's processes come from; see `worker/process.ts` and, in tests, a simulated one. */
+export interface EngineOptions {
+  models: readonly import("../worker/messages.js").ModelSource[];
+  /** Worker processes per model. */
+  workersPerModel: number;
+  engine: "mlx" | "fake";
+  maxBatch: number;
+  /** Requests that may wait, all models together. */
+  queueMax: number;
+  /** 0: what the model can. */
+  contextMax: number;
+  memoryBudgetBytes: number;
+  device: "auto" | "cpu" | "gpu";
+  fakeTokensPerSecond: number;
+  /** What finished responses may take in memory, and for how long. */
+  retentionBytesMax: number;
+  retentionMs: number;
+}
