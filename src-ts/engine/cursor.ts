@@ -1,0 +1,78 @@
+/** A reader's place in a log: pulls, never buffers. */
+import type { Cursor, LogEntry, Notice } from "./api.js";
+import type { ResponseLog } from "./log.js";
+
+export class LogCursor implements Cursor {
+  private closed = false;
+  private ended = false;
+  private readyCallback: (() => void) | undefined;
+  private noticeCallback: ((notice: Notice) => void) | undefined;
+  /** One identity, so that a turn wakes a reader once. */
+  readonly wake = (): void => {
+    if (!this.closed) this.readyCallback?.();
+  };
+
+  constructor(
+    readonly response: ResponseLog,
+    public position: number,
+  ) {}
+
+  get lag(): number {
+    return this.response.entries.length - this.position;
+  }
+
+  get finished(): boolean {
+    return this.ended;
+  }
+
+  next(): LogEntry | undefined {
+    if (this.closed) return undefined;
+    const entry = this.response.entries[this.position];
+    if (entry === undefined) return undefined;
+    this.position++;
+    if (entry.kind === "ended") this.ended = true;
+    return entry;
+  }
+
+  onReady(callback: () => void): void {
+    this.readyCallback = callback;
+    if (this.lag > 0 && !this.closed) this.response.wakeSoon(this);
+  }
+
+  onNotice(callback: (notice: Notice) => void): void {
+    this.noticeCallback = callback;
+  }
+
+  notify(notice: Notice): void {
+    if (!this.closed) this.noticeCallback?.(notice);
+  }
+
+  ready(): Promise<void> {
+    if (this.lag > 0 || this.ended || this.closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.releaseWaiter = resolve;
+      this.onReady(resolve);
+    });
+  }
+
+  private releaseWaiter: (() => void) | undefined;
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.response.closeCursor(this);
+    this.releaseWaiter?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<LogEntry> {
+    try {
+      while (!this.ended && !this.closed) {
+        const entry = this.next();
+        if (entry === undefined) await this.ready();
+        else yield entry;
+      }
+    } finally {
+      this.close();
+    }
+  }
+}

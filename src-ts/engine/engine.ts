@@ -1,0 +1,396 @@
+/** The engine's public face: takes submissions, answers questions, starts and stops workers. */
+import { ServingError } from "../errors.js";
+import * as Request from "../machines/Request.js";
+import * as Scheduler from "../machines/Scheduler.js";
+import * as Worker from "../machines/Worker.js";
+import type { LoadOptions } from "../worker/messages.js";
+import type {
+  Engine,
+  EngineObserver,
+  EngineOptions,
+  ModelInfo,
+  Readiness,
+  Response,
+  Submission,
+  WorkerInfo,
+} from "./api.js";
+import { Loop } from "./loop.js";
+import type { ResponseLog } from "./log.js";
+import type { ModelSource, Ports } from "./ports.js";
+import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
+import { Registry } from "./registry.js";
+import type { LiveRequest } from "./request.js";
+import { Supervisor, type SupervisorHost } from "./supervisor.js";
+import { modelInfo, workerInfo } from "./views.js";
+
+const prefillChunkTokens = 512;
+const prefixCacheBytes = 512 * 1024 * 1024;
+const unackedStepsMax = 16;
+
+export class WorkerEngine implements Engine {
+  draining = false;
+  private readonly loop: Loop;
+  private readonly registry: Registry;
+  private readonly supervisors: Supervisor[] = [];
+  private readonly observers = new Set<EngineObserver>();
+  private readonly drainCallbacks = new Set<(graceMs: number) => void>();
+  private readyWaiters: { resolve(): void; reject(error: Error): void }[] = [];
+  private idleWaiters: (() => void)[] = [];
+  private readonly startedAt: number;
+
+  constructor(
+    private readonly options: EngineOptions,
+    private readonly ports: Ports,
+    workerPolicy: Worker.Policy = Worker.defaultPolicy,
+    schedulerPolicy: Scheduler.Policy = Scheduler.defaultPolicy,
+  ) {
+    const { clock } = ports;
+    const { retentionBytesMax, retentionMs, maxBatch } = options;
+    this.startedAt = clock.wall();
+    this.registry = new Registry({
+      clock,
+      retentionBytesMax,
+      retentionMs,
+      cancel: (id) => this.loop.cancel(id),
+    });
+    this.observers.add({ ended: () => this.noteIdle() });
+    this.loop = new Loop({ maxBatch, policy: schedulerPolicy }, ports, {
+      registry: this.registry,
+      workers: this.supervisors,
+      observers: this.observers,
+    });
+    const host = this.supervisorHost();
+    for (const model of options.models) this.supervise(model, host, workerPolicy);
+  }
+
+  /** Starts the workers. */
+  start(): void {
+    for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
+  }
+
+  submit(submission: Submission, signal?: AbortSignal): Promise<Response> {
+    return this.registry.once(submission, (idempotencyId) =>
+      this.admit(submission, idempotencyId, signal),
+    );
+  }
+
+  get(id: string, owner: string): Response | undefined {
+    return this.registry.find(id, owner);
+  }
+
+  cancel(id: string, owner: string): boolean {
+    if (this.registry.find(id, owner) === undefined) return false;
+    this.loop.cancel(id);
+    return true;
+  }
+
+  delete(id: string, owner: string): boolean {
+    if (!this.cancel(id, owner)) return false;
+    return this.registry.forget(id);
+  }
+
+  models(): ModelInfo[] {
+    return this.options.models.map((model, index) =>
+      modelInfo(model, index === 0, this.loop.workersOf(model.id), this.startedAt),
+    );
+  }
+
+  workers(): WorkerInfo[] {
+    return this.supervisors.map((supervisor) => workerInfo(supervisor, this.loop));
+  }
+
+  readiness(): Readiness {
+    if (this.draining) return { ready: false, reason: "draining", retryAfterS };
+    const workers = this.loop.workersOf(this.defaultModel.id);
+    if (workers.some(({ accepting }) => accepting)) return { ready: true };
+    const states = workers.map(({ state, reason }) =>
+      reason === undefined ? state.kind : `${state.kind} (${reason.message})`,
+    );
+    return {
+      ready: false,
+      reason: `no worker of ${this.defaultModel.id} is ready: ${states.join(", ")}`,
+      retryAfterS,
+    };
+  }
+
+  restartWorker(id: string): boolean {
+    const supervisor = this.supervisors.find((worker) => worker.id === id);
+    if (supervisor === undefined) return false;
+    const { kind } = supervisor.state;
+    const resting = kind === "stopped" || kind === "broken" || kind === "backoff";
+    supervisor.post({ kind: resting ? "start" : "restart" });
+    return true;
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    if (!this.draining) {
+      this.draining = true;
+      for (const callback of this.drainCallbacks) callback(timeoutMs);
+    }
+    await this.idle(timeoutMs);
+    for (const request of [...this.loop.live.values()])
+      this.loop.post(request, { kind: "shutdown" });
+    await this.idle(shutdownGraceMs);
+  }
+
+  onDraining(callback: (graceMs: number) => void): void {
+    this.drainCallbacks.add(callback);
+  }
+
+  whenReady(): Promise<void> {
+    if (this.readiness().ready) return Promise.resolve();
+    return new Promise((resolve, reject) => this.readyWaiters.push({ resolve, reject }));
+  }
+
+  observe(observer: EngineObserver): () => void {
+    this.observers.add(observer);
+    return () => this.observers.delete(observer);
+  }
+
+  async close(): Promise<void> {
+    this.draining = true;
+    for (const request of [...this.loop.live.values()])
+      this.loop.post(request, { kind: "shutdown" });
+    await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
+    this.registry.close();
+    this.failReady(new ServingError("the engine was closed", { code: "closed", status: 503 }));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private get defaultModel(): ModelSource {
+    const [first] = this.options.models;
+    if (first === undefined) throw new RangeError("models: at least one is needed");
+    return first;
+  }
+
+  private admit(
+    submission: Submission,
+    idempotencyId: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ResponseLog> {
+    const refusal = this.refusal(submission);
+    if (refusal !== undefined) {
+      for (const observer of this.observers)
+        observer.refused?.({
+          code: refusal.code,
+          status: refusal.status,
+          model: submission.model,
+        });
+      return Promise.reject(refusal);
+    }
+    return new Promise((accept, refuse) => {
+      const request = this.newRequest(submission, idempotencyId, { accept, refuse });
+      const cancel = (): void => this.loop.cancel(request.id);
+      if (signal?.aborted) queueMicrotask(cancel);
+      else signal?.addEventListener("abort", cancel, { once: true });
+      this.loop.begin(request);
+    });
+  }
+
+  private refusal({ model }: Submission): ServingError | undefined {
+    if (this.draining) return isDraining();
+    const ids = this.options.models.map(({ id }) => id);
+    const modelId = model ?? this.defaultModel.id;
+    if (!ids.includes(modelId)) return unknownModel(modelId, ids);
+    const { queueMax } = this.options;
+    const waiting = this.waiting();
+    if (waiting >= queueMax + this.loop.freeMembers(modelId)) return queueFull(queueMax);
+    const workers = this.loop.workersOf(modelId);
+    const broken = workers.every(({ state }) => state.kind === "broken");
+    return broken ? this.brokenRefusal(workers) : undefined;
+  }
+
+  private brokenRefusal(workers: readonly Supervisor[]): ServingError {
+    const reason = workers[0]?.reason?.message ?? "all workers are broken";
+    return new ServingError(`no worker can take this request: ${reason}`, {
+      code: "no_worker",
+      status: 503,
+      retryAfterS: Math.ceil(Worker.defaultPolicy.probeMs / 1000),
+    });
+  }
+
+  /** Requests that no worker runs yet. */
+  private waiting(): number {
+    let count = 0;
+    for (const { state } of this.loop.live.values())
+      if (state.kind === "preparing" || state.kind === "queued") count++;
+    return count;
+  }
+
+  private newRequest(
+    submission: Submission,
+    idempotencyId: string | undefined,
+    settle: LiveRequest["settle"],
+  ): LiveRequest {
+    const now = this.ports.clock.now();
+    return {
+      id: this.ports.ids.response(submission.idPrefix),
+      arrivedAt: now,
+      modelId: submission.model ?? this.defaultModel.id,
+      submission,
+      state: Request.initial,
+      idempotencyId,
+      deadlineAt: now + (submission.deadlineMs ?? Number.POSITIVE_INFINITY),
+      deadline: undefined,
+      settle,
+      refusal: undefined,
+      preparing: undefined,
+      promptTokens: new Uint32Array(),
+      blockHashes: [],
+      maxTokens: 0,
+      cost: { promptTokens: 0, newTokens: 0, kvBytes: 0 },
+      log: undefined,
+      slot: undefined,
+      startedAt: undefined,
+      firstTokenAt: undefined,
+      lastDeltaAt: now,
+      begun: false,
+      tail: "",
+      failure: undefined,
+      failedField: undefined,
+    };
+  }
+
+  private supervise(model: ModelSource, host: SupervisorHost, policy: Worker.Policy): void {
+    for (let i = 0; i < this.options.workersPerModel; i++) {
+      const id = `w${this.supervisors.length + 1}`;
+      const load = this.loadOptions();
+      const { engine } = this.options;
+      this.supervisors.push(new Supervisor({ id, engine, model, load, policy }, this.ports, host));
+    }
+  }
+
+  private loadOptions(): LoadOptions {
+    const { maxBatch, contextMax, memoryBudgetBytes, device, fakeTokensPerSecond } = this.options;
+    return {
+      maxBatch,
+      contextMax,
+      memoryBudgetBytes,
+      device,
+      prefillChunkTokens,
+      prefixCacheBytes,
+      unackedStepsMax,
+      deterministic: maxBatch === 1,
+      fakeTokensPerSecond,
+      fakeLoadMs: 0,
+    };
+  }
+
+  private supervisorHost(): SupervisorHost {
+    return {
+      available: (worker) => {
+        this.loop.workerAvailable(worker);
+        if (worker.model.id === this.defaultModel.id) this.noteReady();
+      },
+      unavailable: (worker) => {
+        if (worker.state.kind === "draining") this.loop.workerDrains(worker);
+      },
+      lost: (worker, fault) => this.lost(worker, fault),
+      message: (worker, message) => this.loop.message(worker, message),
+      changed: (worker, from, to) => {
+        const { id, epoch, model } = worker;
+        for (const observer of this.observers)
+          observer.workerState?.({
+            workerId: id,
+            model: model.id,
+            from: from.kind,
+            to: to.kind,
+            epoch,
+          });
+      },
+      report: (worker, fault, fatal) => this.report(worker, fault, fatal),
+      rejected: (_worker, kind, state, event) => {
+        for (const observer of this.observers)
+          observer.rejection?.({ machine: "Worker", kind, state, event });
+      },
+      log: (level, message, fields) => {
+        for (const observer of this.observers) observer.log?.(level, message, { ...fields });
+      },
+      loading: (worker) => {
+        const { id, model, loading } = worker;
+        for (const observer of this.observers)
+          if (loading !== undefined)
+            observer.loading?.({ workerId: id, model: model.id, ...loading });
+      },
+      loadFailed: (worker) => {
+        if (worker.model.id === this.defaultModel.id) this.failReady(loadError(worker));
+      },
+    };
+  }
+
+  private lost(worker: Supervisor, fault: Worker.Fault): void {
+    const { id, epoch } = worker;
+    const leases = this.loop.workerLost(worker, lossOf(fault, worker));
+    for (const observer of this.observers)
+      observer.workerLost?.({ workerId: id, epoch, fault, leases });
+  }
+
+  private report(worker: Supervisor, fault: Worker.Fault, fatal: boolean): void {
+    for (const observer of this.observers)
+      observer.log?.(fatal ? "error" : "warn", fatal ? "worker is broken" : "worker was lost", {
+        worker: worker.id,
+        fault,
+        reason: worker.reason?.message,
+      });
+    if (!fatal) return;
+    const workers = this.loop.workersOf(worker.model.id);
+    if (workers.some((other) => other !== worker && other.state.kind !== "broken")) return;
+    this.loop.modelBroken(worker.model.id, worker.reason?.message ?? fault);
+    if (worker.model.id === this.defaultModel.id) this.failReady(loadError(worker));
+  }
+
+  private noteReady(): void {
+    const waiters = this.readyWaiters;
+    this.readyWaiters = [];
+    for (const { resolve } of waiters) resolve();
+  }
+
+  private failReady(error: Error): void {
+    const waiters = this.readyWaiters;
+    this.readyWaiters = [];
+    for (const { reject } of waiters) reject(error);
+  }
+
+  private noteIdle(): void {
+    if (this.loop.live.size > 0) return;
+    const waiters = this.idleWaiters;
+    this.idleWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  private idle(timeoutMs: number): Promise<void> {
+    if (this.loop.live.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.ports.clock.after(timeoutMs, resolve);
+      this.idleWaiters.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+}
+
+/** How long workers get to give their slots back when a drain has run out of time. */
+const shutdownGraceMs = 5_000;
+
+function loadError(worker: Supervisor): ServingError {
+  const { code, message } = worker.reason ?? { code: "worker_broken", message: "it won't start" };
+  return new ServingError(`model ${worker.model.id}: ${message}`, { code, status: 503 });
+}
+
+function lossOf(fault: Worker.Fault, worker: Supervisor): Request.Loss {
+  if (worker.reason?.code === "out_of_memory") return "outOfMemory";
+  switch (fault) {
+    case "linkClosed":
+    case "linkViolated":
+    case "stalled":
+    case "stopped":
+    case "outOfMemory":
+      return fault;
+    default:
+      return "exited";
+  }
+}

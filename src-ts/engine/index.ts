@@ -1,0 +1,27 @@
+/** `mlx-serving/engine`: the orchestrator and its workers, without sockets. */
+import { type WorkerProcessOptions, workerProcesses } from "../worker/process.js";
+import type { Engine, EngineOptions } from "./api.js";
+import { systemClock, systemIds } from "./clock.js";
+import { WorkerEngine } from "./engine.js";
+import type { Ports } from "./ports.js";
+
+export type * from "./api.js";
+export type { Clock, Ids, Ports, Timer, WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "./ports.js";
+export { ServingError } from "../errors.js";
+
+/** The real ports: system clock, random ids, Python processes. */
+export function systemPorts(options: WorkerProcessOptions): Ports {
+  return {
+    clock: systemClock,
+    ids: systemIds,
+    random: Math.random,
+    workers: workerProcesses(options),
+  };
+}
+
+/** Starts an engine and its workers. It loads in the background: `whenReady` tells when it is done. */
+export function createEngine(options: EngineOptions, ports: Ports): Engine {
+  const engine = new WorkerEngine(options, ports);
+  engine.start();
+  return engine;
+}

@@ -1,0 +1,442 @@
+/**
+ * The engine loop: the only place where an event meets a request's machine. Event in, transition,
+ * effects in order. Owns the live requests and the queue; decides nothing itself: lifecycles are the
+ * machines', placement is the scheduler's, content is the log's.
+ */
+import * as Request from "../machines/Request.js";
+import type { Decision } from "../machines/Scheduler.js";
+import { packTokens } from "../worker/link.js";
+import type { Admission } from "../worker/messages.js";
+import type { EngineObserver } from "./api.js";
+import { Inbound } from "./inbound.js";
+import { ResponseLog } from "./log.js";
+import { Placement, type PlacementOptions } from "./placement.js";
+import type { Ports } from "./ports.js";
+import { Preparer } from "./preparer.js";
+import { endingOf, noWorker, overBudget, refusalOf } from "./refusals.js";
+import type { Registry } from "./registry.js";
+import type { LiveRequest, Slot } from "./request.js";
+import { Slots } from "./slots.js";
+import type { RequestMessage, Supervisor } from "./supervisor.js";
+import { Turn } from "./turn.js";
+
+/** Tokens that a request may generate when it doesn't say. */
+export const maxTokensDefault = 4_096;
+
+export interface LoopHost {
+  registry: Registry;
+  workers: readonly Supervisor[];
+  observers: ReadonlySet<EngineObserver>;
+}
+
+export class Loop {
+  readonly live = new Map<string, LiveRequest>();
+  readonly queue = new Set<LiveRequest>();
+  readonly slots = new Slots();
+  readonly turn: Turn;
+  readonly preparer: Preparer;
+  private readonly placement: Placement;
+  private readonly inbound: Inbound;
+  private readonly inbox: { request: LiveRequest; event: Request.Event }[] = [];
+  private stepping = false;
+  private planNeeded = false;
+  /** Accepted in this turn; `queued` is only news to those who are not started at once. */
+  private readonly accepted = new Set<LiveRequest>();
+
+  constructor(
+    options: PlacementOptions,
+    private readonly ports: Ports,
+    private readonly host: LoopHost,
+  ) {
+    this.turn = new Turn(ports.clock, () => this.endTurn());
+    this.placement = new Placement(options, ports.clock, (id) => this.live.get(id));
+    this.preparer = new Preparer({
+      nextSlotId: () => this.slots.nextId(),
+      workersOf: (modelId) => this.workersOf(modelId),
+      prepared: (request, worker) => this.prepared(request, worker),
+      unpreparable: (request, code, message, field) =>
+        this.unpreparable(request, code, message, field),
+      recount: (worker) => this.recount(worker),
+    });
+    this.inbound = new Inbound(this.slots, this.preparer, (request, event) =>
+      this.post(request, event),
+    );
+  }
+
+  /** A request comes in. */
+  begin(request: LiveRequest): void {
+    this.live.set(request.id, request);
+    const { deadlineMs } = request.submission;
+    if (deadlineMs !== undefined) {
+      const expire = (): void => this.post(request, { kind: "deadline" });
+      request.deadline = this.ports.clock.after(deadlineMs, expire);
+    }
+    this.preparer.start(request);
+  }
+
+  post(request: LiveRequest, event: Request.Event): void {
+    this.inbox.push({ request, event });
+    this.turn.touch();
+    if (this.stepping) return;
+    this.stepping = true;
+    try {
+      for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift())
+        this.step(next.request, next.event);
+    } finally {
+      this.stepping = false;
+    }
+  }
+
+  cancel(id: string): void {
+    const request = this.live.get(id);
+    if (request !== undefined) this.post(request, { kind: "cancel" });
+  }
+
+  // What the workers' supervisors tell.
+
+  message(worker: Supervisor, message: RequestMessage): void {
+    this.turn.touch();
+    this.inbound.receive(worker, message);
+  }
+
+  workerAvailable(worker: Supervisor): void {
+    this.placement.open(worker, {
+      submit: (requestIds) => this.submit(worker, requestIds),
+      evict: (requestIds) => this.evict(requestIds),
+      rejected: (kind, state, event) => this.observeRejection("Batch", kind, state, event),
+    });
+    this.preparer.available();
+    this.wantPlan();
+  }
+
+  workerDrains(worker: Supervisor): void {
+    this.placement.drain(worker.id);
+  }
+
+  /** Returns how many leases were lost. */
+  workerLost(worker: Supervisor, loss: Request.Loss): number {
+    const slots = [...this.slots.of(worker.id)];
+    for (const slot of slots) this.inbound.number(slot);
+    this.placement.lost(worker.id);
+    this.inbound.forgetWorker(worker);
+    this.preparer.lost(worker);
+    for (const slot of slots)
+      this.post(slot.request, { kind: "lost", lease: slot.lease, loss });
+    this.preparer.available();
+    this.wantPlan();
+    return slots.length;
+  }
+
+  /** No worker of this model works: who is not accepted yet is turned away. */
+  modelBroken(modelId: string, reason: string): void {
+    for (const request of [...this.live.values()]) {
+      if (request.modelId !== modelId || request.log !== undefined) continue;
+      request.refusal = noWorker(reason);
+      this.post(request, { kind: "cancel" });
+    }
+  }
+
+  workersOf(modelId: string): Supervisor[] {
+    return this.host.workers.filter((worker) => worker.model.id === modelId);
+  }
+
+  /** Members that a model's workers could take right now. */
+  freeMembers(modelId: string): number {
+    return this.workersOf(modelId)
+      .filter(({ accepting }) => accepting)
+      .reduce((sum, { id }) => sum + this.placement.freeMembers(id), 0);
+  }
+
+  // The turn.
+
+  private endTurn(): void {
+    this.inbound.numberAll();
+    if (this.planNeeded) this.plan();
+    this.inbound.acknowledge();
+    for (const request of this.accepted)
+      if (request.state.kind === "queued" && !request.begun) request.log?.queued();
+    this.accepted.clear();
+  }
+
+  private wantPlan(): void {
+    this.planNeeded = true;
+    this.turn.touch();
+  }
+
+  private plan(): void {
+    this.planNeeded = false;
+    if (this.queue.size === 0) return;
+    for (const decision of this.placement.plan(this.queue, this.host.workers))
+      this.decide(decision);
+  }
+
+  private decide(decision: Decision): void {
+    const request = this.live.get(decision.requestId);
+    if (request === undefined) return;
+    switch (decision.kind) {
+      case "dispatch":
+        this.queue.delete(request);
+        return this.post(request, { kind: "dispatch", workerId: decision.workerId });
+      case "preempt":
+        return this.post(request, { kind: "preempt" });
+      case "refuse":
+        request.failure = overBudget(decision.needed, decision.limit);
+        return this.post(request, { kind: "unplaceable" });
+    }
+  }
+
+  // Requests: transition and effects.
+
+  private step(request: LiveRequest, event: Request.Event): void {
+    const from = request.state;
+    const outcome = Request.transition(from, event);
+    if (!outcome.ok) return this.reject(request, outcome.rejection, event);
+    const to = outcome.state;
+    request.state = to;
+    if (from.kind === "prefilling" && to.kind === "decoding") this.prefilled(request);
+    for (const effect of outcome.effects) this.run(request, effect, event);
+    if (request.slot !== undefined && "lease" in from && !("lease" in to)) this.release(request);
+  }
+
+  private reject(request: LiveRequest, rejection: Request.Rejection, event: Request.Event): void {
+    const { kind } = request.state;
+    this.observeRejection("Request", rejection.kind, kind, event.kind);
+    if (rejection.kind !== "illegal" || !("lease" in event)) return;
+    const worker = this.workerOf(event.lease.workerId);
+    worker?.condemn(`${event.kind} of request ${request.id} while ${kind}`);
+  }
+
+  private run(request: LiveRequest, effect: Request.Effect, event: Request.Event): void {
+    switch (effect.kind) {
+      case "accept":
+        return this.accept(request);
+      case "start":
+        return this.start(request, effect);
+      case "abort":
+        return this.abort(request);
+      case "emit":
+        return this.emit(request, event);
+      case "requeue":
+        return this.requeue(request);
+      case "migrated":
+        return request.log?.notify({
+          kind: "migrated",
+          attempt: effect.attempt,
+          reason: effect.loss,
+        });
+      case "close":
+        return this.close(request, effect.finish);
+    }
+  }
+
+  private accept(request: LiveRequest): void {
+    const { submission } = request;
+    const header = {
+      id: request.id,
+      model: request.modelId,
+      owner: submission.owner,
+      createdAt: this.ports.clock.wall(),
+      store: submission.store,
+      echo: submission.echo,
+      maxTokens: request.maxTokens,
+      promptTokens: request.promptTokens,
+    };
+    const { registry, observers } = this.host;
+    const log = new ResponseLog(header, {
+      turn: this.turn,
+      cancel: (id) => this.cancel(id),
+      readersChanged: (changed, readers) => registry.readersChanged(changed, readers),
+    });
+    request.log = log;
+    registry.add(log, submission.abandonment, request.idempotencyId);
+    this.accepted.add(request);
+    this.requeue(request);
+    for (const observer of observers)
+      observer.accepted?.(log, { queuedMs: this.ports.clock.now() - request.arrivedAt });
+    request.settle.accept(log);
+  }
+
+  private requeue(request: LiveRequest): void {
+    this.queue.add(request);
+    this.wantPlan();
+  }
+
+  private start(
+    request: LiveRequest,
+    { lease, alone }: Extract<Request.Effect, { kind: "start" }>,
+  ): void {
+    const now = this.ports.clock.now();
+    const slot: Slot = {
+      id: this.slots.nextId(),
+      request,
+      workerId: lease.workerId,
+      lease,
+      submitted: false,
+      abortSent: false,
+      tokens: [],
+      text: "",
+      logprobs: [],
+      startedAt: now,
+    };
+    request.slot = slot;
+    request.startedAt ??= now;
+    this.slots.add(slot);
+    if (!this.placement.join(request, slot, alone))
+      return this.post(request, { kind: "lost", lease, loss: "stopped" });
+    this.recount(this.workerOf(slot.workerId));
+    if (request.begun) return;
+    request.begun = true;
+    request.log?.inProgress();
+  }
+
+  private submit(worker: Supervisor, requestIds: readonly string[]): void {
+    const requests = requestIds.flatMap((id) => {
+      const slot = this.live.get(id)?.slot;
+      return slot === undefined ? [] : [admission(slot)];
+    });
+    if (requests.length > 0) worker.send({ type: "admit", requests });
+  }
+
+  private evict(requestIds: readonly string[]): void {
+    for (const id of requestIds) {
+      const slot = this.live.get(id)?.slot;
+      if (slot !== undefined)
+        this.post(slot.request, { kind: "lost", lease: slot.lease, loss: "stopped" });
+    }
+  }
+
+  private abort(request: LiveRequest): void {
+    const slot = request.slot;
+    if (slot === undefined) return;
+    slot.abortSent = true;
+    // The worker has not heard of it yet: the loop answers itself.
+    if (!slot.submitted) return this.post(request, { kind: "aborted", lease: slot.lease });
+    this.workerOf(slot.workerId)?.send({ type: "abort", ids: [slot.id] });
+  }
+
+  private emit(request: LiveRequest, event: Request.Event): void {
+    const { slot, log } = request;
+    if (event.kind !== "tokens" || slot === undefined || log === undefined)
+      throw new Error(`request ${request.id}: tokens without a slot`);
+    const now = this.ports.clock.now();
+    const first = request.firstTokenAt === undefined;
+    request.firstTokenAt ??= now;
+    log.emit(slot.tokens, slot.text, slot.logprobs);
+    const gapMs = now - (first ? request.arrivedAt : request.lastDeltaAt);
+    request.lastDeltaAt = now;
+    for (const observer of this.host.observers)
+      observer.delta?.(log, { tokens: slot.tokens.length, gapMs, first });
+  }
+
+  private prefilled(request: LiveRequest): void {
+    if (request.slot === undefined) return;
+    this.placement.prefilled(request, request.slot.workerId);
+    this.wantPlan();
+  }
+
+  private release(request: LiveRequest): void {
+    const slot = request.slot;
+    if (slot === undefined) return;
+    request.slot = undefined;
+    this.slots.delete(slot);
+    this.inbound.forgetSlot(slot);
+    this.placement.leave(request, slot.workerId);
+    this.recount(this.workerOf(slot.workerId));
+    this.wantPlan();
+  }
+
+  private close(request: LiveRequest, finish: Request.Finish): void {
+    this.live.delete(request.id);
+    this.queue.delete(request);
+    this.accepted.delete(request);
+    request.deadline?.cancel();
+    this.preparer.drop(request, this.workerOf(request.preparing?.workerId));
+    const { log } = request;
+    if (log === undefined) return this.refuse(request, finish);
+    const whole = finish.kind === "stop" || finish.kind === "length" || finish.kind === "toolCalls";
+    const wall = this.ports.clock.wall();
+    log.end(endingOf(finish, request.failure), whole ? request.tail : "", wall);
+    this.host.registry.ended(log);
+    this.observeEnd(request, log);
+  }
+
+  private refuse(request: LiveRequest, finish: Request.Finish): void {
+    const refusal = request.refusal ?? refusalOf(finish, request.failure, request.failedField);
+    for (const observer of this.host.observers)
+      observer.refused?.({ code: refusal.code, status: refusal.status, model: request.modelId });
+    request.settle.refuse(refusal);
+  }
+
+  // Preparation.
+
+  private prepared(request: LiveRequest, worker: Supervisor): void {
+    const limits = worker.limits;
+    if (limits === undefined) return;
+    const promptTokens = request.promptTokens.length;
+    const left = limits.contextMax - promptTokens;
+    if (left < 1) {
+      const message = `the prompt has ${promptTokens} tokens; the context holds ${limits.contextMax}, one of them for the answer`;
+      return this.unpreparable(request, "context_length_exceeded", message, "input");
+    }
+    const newTokens = Math.min(request.submission.maxTokens ?? maxTokensDefault, left);
+    const kvBytes = limits.kvBytesFixed + limits.kvBytesPerToken * (promptTokens + newTokens);
+    request.maxTokens = newTokens;
+    request.cost = { promptTokens, newTokens, kvBytes };
+    if (kvBytes > limits.kvBudgetBytes) {
+      const message = overBudget(kvBytes, limits.kvBudgetBytes);
+      return this.unpreparable(request, "memory_budget_exceeded", message, undefined);
+    }
+    this.post(request, { kind: "prepared", promptTokens });
+  }
+
+  private unpreparable(
+    request: LiveRequest,
+    code: Request.Failure,
+    message: string,
+    field: string | undefined,
+  ): void {
+    request.failure = message;
+    request.failedField = field;
+    this.post(request, { kind: "unpreparable", code });
+  }
+
+  // Helpers.
+
+  private workerOf(id: string | undefined): Supervisor | undefined {
+    return this.host.workers.find((worker) => worker.id === id);
+  }
+
+  private recount(worker: Supervisor | undefined): void {
+    worker?.holds(this.slots.of(worker.id).size + this.preparer.held(worker.id));
+  }
+
+  private observeRejection(machine: string, kind: string, state: string, event: string): void {
+    for (const observer of this.host.observers)
+      observer.rejection?.({ machine, kind, state, event });
+  }
+
+  private observeEnd(request: LiveRequest, log: ResponseLog): void {
+    const now = this.ports.clock.now();
+    const { arrivedAt, startedAt, firstTokenAt } = request;
+    const info = {
+      ending: log.ending ?? { kind: "cancelled" as const },
+      usage: log.usage,
+      e2eMs: now - arrivedAt,
+      queueMs: (startedAt ?? now) - arrivedAt,
+      ttftMs: firstTokenAt === undefined ? undefined : firstTokenAt - arrivedAt,
+    };
+    for (const observer of this.host.observers) observer.ended?.(log, info);
+  }
+}
+
+function admission(slot: Slot): Admission {
+  slot.submitted = true;
+  const { request } = slot;
+  return {
+    id: slot.id,
+    prompt: packTokens(request.promptTokens),
+    emitted: packTokens(request.log?.tokens ?? []),
+    maxTokens: request.maxTokens,
+    sampling: request.submission.sampling,
+  };
+}

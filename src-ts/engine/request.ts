@@ -1,0 +1,61 @@
+/** What the loop knows of one request beside its machine's state. Plain data. */
+import type { ServingError } from "../errors.js";
+import type { Cost } from "../machines/Batch.js";
+import type { Lease, State } from "../machines/Request.js";
+import type { TokenLogprob } from "../worker/messages.js";
+import type { Submission } from "./api.js";
+import type { ResponseLog } from "./log.js";
+import type { Timer } from "./ports.js";
+
+/** One dispatch: the name under which a worker knows the request. Frames of older slots find nothing. */
+export interface Slot {
+  id: number;
+  request: LiveRequest;
+  workerId: string;
+  lease: Lease;
+  /** False until the batch's window has ended: the worker has not heard of it yet. */
+  submitted: boolean;
+  abortSent: boolean;
+  /** Arrived and not yet numbered. */
+  tokens: number[];
+  text: string;
+  logprobs: TokenLogprob[];
+  startedAt: number;
+}
+
+export interface LiveRequest {
+  id: string;
+  /** Order of arrival; the scheduler's last resort. */
+  arrivedAt: number;
+  modelId: string;
+  submission: Submission;
+  state: State;
+  idempotencyId: string | undefined;
+  deadlineAt: number;
+  deadline: Timer | undefined;
+  /** Answers `submit`; only the first call counts. */
+  settle: { accept(log: ResponseLog): void; refuse(error: ServingError): void };
+  /** Why it is turned away, when the machine's finish doesn't say. */
+  refusal: ServingError | undefined;
+  /** The `prepare` that is under way. */
+  preparing: { slotId: number; workerId: string } | undefined;
+  /** Known once it is prepared. */
+  promptTokens: Uint32Array;
+  blockHashes: readonly string[];
+  maxTokens: number;
+  cost: Cost;
+  log: ResponseLog | undefined;
+  slot: Slot | undefined;
+  /** When it first got a slot. */
+  startedAt: number | undefined;
+  firstTokenAt: number | undefined;
+  lastDeltaAt: number;
+  /** `inProgress` is in the log. */
+  begun: boolean;
+  /** Text that the worker held back until the end. */
+  tail: string;
+  /** What a failure says to people. */
+  failure: string | undefined;
+  /** Which field of the input is to blame for it. */
+  failedField: string | undefined;
+}

@@ -1,0 +1,283 @@
+/**
+ * One worker: its machine's state, the process of its current incarnation and its timers. Runs the
+ * machine's effects; what concerns requests goes to the host. Knows no request.
+ */
+import * as Worker from "../machines/Worker.js";
+import type { FromWorker, LoadOptions, ModelSource, ToWorker } from "../worker/messages.js";
+import type { Ports, Timer, WorkerEvents, WorkerProcess } from "./ports.js";
+
+/** What a worker says about requests. */
+export type RequestMessage = Extract<
+  FromWorker,
+  { type: "prepared" | "aborted" | "prefill" | "step" | "ended" | "refused" }
+>;
+
+export interface SupervisorHost {
+  available(worker: Supervisor): void;
+  unavailable(worker: Supervisor): void;
+  /** Everything this incarnation held is lost. */
+  lost(worker: Supervisor, fault: Worker.Fault): void;
+  message(worker: Supervisor, message: RequestMessage): void;
+  changed(worker: Supervisor, from: Worker.State, to: Worker.State): void;
+  report(worker: Supervisor, fault: Worker.Fault, fatal: boolean): void;
+  rejected(worker: Supervisor, kind: string, state: string, event: string): void;
+  log(level: "debug" | "info" | "warn" | "error", message: string, fields: object): void;
+  loading(worker: Supervisor): void;
+  /** The model can't be loaded; `worker.reason` says why. */
+  loadFailed(worker: Supervisor): void;
+}
+
+export interface SupervisorOptions {
+  id: string;
+  engine: "mlx" | "fake";
+  model: ModelSource;
+  load: LoadOptions;
+  policy: Worker.Policy;
+}
+
+type Limits = Extract<FromWorker, { type: "ready" }>["limits"];
+
+export class Supervisor {
+  state: Worker.State;
+  /** Of the current incarnation; undefined until it has said so. */
+  hello: Extract<FromWorker, { type: "hello" }> | undefined;
+  limits: Limits | undefined;
+  loading: { done: number; total: number; what: string } | undefined;
+  telemetry: Record<string, unknown> | undefined;
+  /** The last thing that went wrong, in words. */
+  reason: { code: string; message: string } | undefined;
+  /** Takes new work. */
+  accepting = false;
+  spawns = 0;
+  private process: WorkerProcess | undefined;
+  private readonly timers = new Map<Worker.Timer, Timer>();
+  private readonly inbox: Worker.Event[] = [];
+  private draining = false;
+  private pending = 0;
+  private waiters: (() => void)[] = [];
+
+  constructor(
+    private readonly options: SupervisorOptions,
+    private readonly ports: Ports,
+    private readonly host: SupervisorHost,
+  ) {
+    this.state = Worker.initial(options.policy);
+  }
+
+  get id(): string {
+    return this.options.id;
+  }
+
+  get model(): ModelSource {
+    return this.options.model;
+  }
+
+  get epoch(): number {
+    return this.state.memory.epoch;
+  }
+
+  get pid(): number | undefined {
+    const { state } = this;
+    const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
+    return pid === 0 ? undefined : pid;
+  }
+
+  send(message: ToWorker): void {
+    this.process?.send(message);
+  }
+
+  post(event: Worker.Event): void {
+    this.inbox.push(event);
+    if (this.draining) return;
+    this.draining = true;
+    for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      this.step(next);
+    }
+    this.draining = false;
+  }
+
+  /** How many requests it holds, prepared or running. */
+  holds(count: number): void {
+    if (count === this.pending) return;
+    this.pending = count;
+    this.post({ kind: "pending", epoch: this.epoch, count, at: this.ports.clock.now() });
+  }
+
+  /** The worker said something that can't be true: it is broken. */
+  condemn(reason: string): void {
+    this.reason = { code: "link_violated", message: reason };
+    this.host.log("error", "worker broke the protocol", { worker: this.id, reason });
+    this.post({ kind: "violated", epoch: this.epoch });
+  }
+
+  /** Resolves when no process of this worker remains. */
+  stop(): Promise<void> {
+    this.post({ kind: "stop" });
+    if (this.state.kind === "stopped") return Promise.resolve();
+    return new Promise((resolve) => this.waiters.push(resolve));
+  }
+
+  private step(event: Worker.Event): void {
+    const from = this.state;
+    const outcome = Worker.transition(from, event);
+    if (!outcome.ok) {
+      this.reject(outcome.rejection, event);
+      return;
+    }
+    this.state = outcome.state;
+    for (const effect of outcome.effects) this.run(effect);
+    if (from.kind !== this.state.kind) this.host.changed(this, from, this.state);
+    if (this.state.kind === "stopped") this.rest();
+  }
+
+  private reject(rejection: Worker.Rejection, event: Worker.Event): void {
+    this.host.rejected(this, rejection.kind, this.state.kind, event.kind);
+    if (rejection.kind !== "illegal" || !workerEvents.has(event.kind)) return;
+    this.condemn(`${event.kind} while ${this.state.kind}`);
+  }
+
+  private rest(): void {
+    for (const timer of this.timers.values()) timer.cancel();
+    this.timers.clear();
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  private run(effect: Worker.Effect): void {
+    switch (effect.kind) {
+      case "spawn":
+        return this.spawn(effect.epoch);
+      case "load":
+        return this.send({ type: "load", model: this.options.model, options: this.options.load });
+      case "askDrain":
+        return this.send({ type: "drain" });
+      case "askStop":
+        return this.send({ type: "stop" });
+      case "kill":
+        this.process?.kill(effect.signal);
+        return;
+      case "arm":
+        return this.arm(effect.timer, effect.ms);
+      case "disarm":
+        this.timers.get(effect.timer)?.cancel();
+        this.timers.delete(effect.timer);
+        return;
+      case "available":
+        this.accepting = true;
+        return this.host.available(this);
+      case "unavailable":
+        this.accepting = false;
+        return this.host.unavailable(this);
+      case "lose":
+        this.accepting = false;
+        this.pending = 0;
+        return this.host.lost(this, effect.fault);
+      case "report":
+        return this.host.report(this, effect.fault, effect.fatal);
+    }
+  }
+
+  private arm(timer: Worker.Timer, ms: number): void {
+    this.timers.get(timer)?.cancel();
+    const fire = (): void => {
+      this.timers.delete(timer);
+      this.post({ kind: "timer", timer, at: this.ports.clock.now() });
+    };
+    this.timers.set(timer, this.ports.clock.after(ms, fire));
+  }
+
+  private spawn(epoch: number): void {
+    this.spawns++;
+    this.hello = undefined;
+    this.limits = undefined;
+    this.loading = undefined;
+    this.telemetry = undefined;
+    this.pending = 0;
+    const { id: workerId, engine, model } = this.options;
+    this.process = this.ports.workers.spawn({ workerId, epoch, engine, model }, this.events(epoch));
+  }
+
+  private events(epoch: number): WorkerEvents {
+    return {
+      spawned: (pid) => this.post({ kind: "spawned", epoch, pid }),
+      message: (message) => {
+        if (epoch === this.epoch) this.receive(message, epoch);
+      },
+      violated: (reason) => {
+        if (epoch === this.epoch) this.condemn(reason);
+      },
+      closed: () => this.post({ kind: "closed", epoch }),
+      exited: (code, signal, message) => {
+        const { clock, random } = this.ports;
+        if (code !== 0 || message !== "") this.explainExit(code, signal, message);
+        this.post({
+          kind: "exited",
+          epoch,
+          code,
+          signal,
+          at: clock.now(),
+          jitter: random(),
+        });
+      },
+    };
+  }
+
+  // A reason that the worker gave itself says more than its exit code.
+  private explainExit(code: number, signal: string, message: string): void {
+    const how = signal === "" ? `exit code ${code}` : signal;
+    this.host.log("warn", "worker process ended", { worker: this.id, how, output: message });
+    if (this.loading === undefined && this.limits === undefined && this.reason === undefined)
+      this.reason = { code: "worker_exited", message: `${how}${message && `: ${message}`}` };
+  }
+
+  private receive(message: FromWorker, epoch: number): void {
+    const at = this.ports.clock.now();
+    switch (message.type) {
+      case "hello":
+        this.hello = message;
+        return this.post({ kind: "hello", epoch, protocol: message.protocol });
+      case "loading":
+        this.loading = message;
+        this.host.loading(this);
+        return this.post({ kind: "loadProgress", epoch, done: message.done, total: message.total });
+      case "ready":
+        return this.loaded(message.limits, epoch, at);
+      case "loadFailed":
+        this.reason = { code: message.code, message: message.message };
+        this.host.loadFailed(this);
+        return this.post({ kind: "loadFailed", epoch });
+      case "busy":
+        return this.post({ kind: "busy", epoch, allowanceMs: message.allowanceMs, at });
+      case "telemetry":
+        this.telemetry = { ...message };
+        return;
+      case "pong":
+        return;
+      case "fault":
+        this.reason = { code: message.code, message: message.message };
+        return this.host.log("error", "worker fault", { worker: this.id, ...this.reason });
+      default:
+        this.post({ kind: "progressed", epoch, at });
+        return this.host.message(this, message);
+    }
+  }
+
+  private loaded(limits: Limits, epoch: number, at: number): void {
+    this.limits = limits;
+    this.loading = undefined;
+    this.reason = undefined;
+    const { contextMax, kvBytesPerToken, kvBytesFixed, weightsBytes } = limits;
+    const capabilities = { contextMax, kvBytesPerToken, kvBytesFixed, weightsBytes };
+    this.post({ kind: "loaded", epoch, capabilities, at });
+  }
+}
+
+const workerEvents: ReadonlySet<Worker.Event["kind"]> = new Set([
+  "hello",
+  "loadProgress",
+  "loaded",
+  "loadFailed",
+  "progressed",
+  "busy",
+]);
