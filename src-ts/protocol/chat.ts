@@ -1,0 +1,150 @@
+/** POST /v1/chat/completions: body, answer, chunks. Shapes as in OpenAI's API. */
+import { z } from "zod";
+import * as fields from "./fields.js";
+import * as limits from "./limits.js";
+
+const TextPart = z.strictObject({
+  type: z.literal("text", { error: fields.notSupported("A content part other than text") }),
+  text: fields.text,
+});
+
+const AssistantPart = z.discriminatedUnion(
+  "type",
+  [TextPart, z.strictObject({ type: z.literal("refusal"), refusal: fields.text })],
+  { error: fields.notSupported("A content part other than text") },
+);
+
+function content<T extends z.ZodType>(part: T) {
+  return z.union([fields.text, z.array(part).min(1).max(limits.contentPartsMax)], {
+    error: "content is a string or a list of text parts.",
+  });
+}
+
+const name = fields.identifier.optional();
+const notTools = "Tool calling";
+
+export const ChatMessage = z.discriminatedUnion(
+  "role",
+  [
+    z.strictObject({ role: z.literal("system"), content: content(TextPart), name }),
+    z.strictObject({ role: z.literal("developer"), content: content(TextPart), name }),
+    z.strictObject({ role: z.literal("user"), content: content(TextPart), name }),
+    z.strictObject({
+      role: z.literal("assistant"),
+      content: content(AssistantPart),
+      name,
+      refusal: fields.absent("A refusal beside the content"),
+      audio: fields.absent("Audio"),
+      annotations: z.array(z.unknown()).max(limits.echoedEntriesMax).nullish(),
+      tool_calls: fields.emptyList(notTools),
+      function_call: fields.absent(notTools),
+    }),
+  ],
+  {
+    error: `role is system, developer, user or assistant; ${fields.notSupported("a tool's message")}`,
+  },
+);
+export type ChatMessage = z.infer<typeof ChatMessage>;
+
+export const StreamOptions = z
+  .strictObject({ include_usage: fields.flag, include_obfuscation: fields.includeObfuscation })
+  .nullish();
+
+export const ChatBody = z.strictObject({
+  ...fields.sampling,
+  ...fields.inert,
+  messages: z.array(ChatMessage).min(1).max(limits.messagesMax),
+  model: fields.model,
+  max_tokens: fields.tokenCount,
+  max_completion_tokens: fields.tokenCount,
+  n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),
+  logprobs: fields.flag,
+  top_logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
+  stream: fields.flag,
+  stream_options: StreamOptions,
+  metadata: fields.metadata,
+  store: fields.only([false], "Storing a chat completion"),
+  tools: fields.emptyList(notTools),
+  tool_choice: fields.only(["auto", "none"], notTools),
+  functions: fields.emptyList(notTools),
+  function_call: fields.only(["auto", "none"], notTools),
+  response_format: z
+    .strictObject({ type: z.literal("text", { error: fields.notSupported("Structured output") }) })
+    .nullish(),
+  reasoning_effort: fields.only(["none"], "Reasoning effort"),
+  verbosity: fields.only(["medium"], "Verbosity"),
+  modalities: z
+    .tuple([z.literal("text")], { error: fields.notSupported("A modality other than text") })
+    .nullish(),
+  audio: fields.absent("Audio"),
+  prediction: fields.absent("Predicted output"),
+  web_search_options: fields.absent("Web search"),
+});
+export type ChatBody = z.infer<typeof ChatBody>;
+
+export const CompletionUsage = z.strictObject({
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  total_tokens: z.int(),
+  prompt_tokens_details: z.strictObject({ cached_tokens: z.int() }),
+  completion_tokens_details: z.strictObject({ reasoning_tokens: z.int() }),
+});
+export type CompletionUsage = z.infer<typeof CompletionUsage>;
+
+const Likely = z.strictObject({
+  token: z.string(),
+  bytes: z.array(z.int()),
+  logprob: z.number(),
+});
+
+export const ChatLogprobs = z.strictObject({
+  content: z.array(z.strictObject({ ...Likely.shape, top_logprobs: z.array(Likely) })),
+  refusal: z.null(),
+});
+export type ChatLogprobs = z.infer<typeof ChatLogprobs>;
+
+export const ChatFinishReason = z.enum(["stop", "length", "tool_calls"]);
+export type ChatFinishReason = z.infer<typeof ChatFinishReason>;
+
+export const ChatCompletion = z.strictObject({
+  id: z.string(),
+  object: z.literal("chat.completion"),
+  /** Unix seconds. */
+  created: z.int(),
+  model: z.string(),
+  choices: z.array(
+    z.strictObject({
+      index: z.int(),
+      message: z.strictObject({
+        role: z.literal("assistant"),
+        content: z.string(),
+        refusal: z.null(),
+      }),
+      logprobs: ChatLogprobs.nullable(),
+      finish_reason: ChatFinishReason,
+    }),
+  ),
+  usage: CompletionUsage,
+});
+export type ChatCompletion = z.infer<typeof ChatCompletion>;
+
+export const ChatChunk = z.strictObject({
+  id: z.string(),
+  object: z.literal("chat.completion.chunk"),
+  created: z.int(),
+  model: z.string(),
+  choices: z.array(
+    z.strictObject({
+      index: z.int(),
+      delta: z.strictObject({
+        role: z.literal("assistant").optional(),
+        content: z.string().optional(),
+      }),
+      logprobs: ChatLogprobs.nullable(),
+      finish_reason: ChatFinishReason.nullable(),
+    }),
+  ),
+  /** Only if `stream_options.include_usage`: null until the last chunk, which has no choices. */
+  usage: CompletionUsage.nullable().optional(),
+});
+export type ChatChunk = z.infer<typeof ChatChunk>;

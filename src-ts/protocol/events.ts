@@ -1,0 +1,181 @@
+/**
+ * Events of a response, in SSE and over WebSocket, and the messages of a WebSocket client.
+ * `sequence_number` counts a response's events from 0 without gaps.
+ */
+import { z } from "zod";
+import { ErrorBody } from "./errors.js";
+import * as fields from "./fields.js";
+import * as limits from "./limits.js";
+import {
+  OutputLogprob,
+  OutputMessage,
+  OutputText,
+  ResponseObject,
+  responseFields,
+} from "./responses.js";
+
+const streamId = z
+  .string({ error: "stream_id is a string." })
+  .regex(
+    new RegExp(`^[A-Za-z0-9_.-]{1,${limits.streamIdCharsMax}}$`),
+    `stream_id has 1 to ${limits.streamIdCharsMax} letters, digits, underscores, hyphens and periods.`,
+  );
+const eventId = z.string().min(1).max(limits.eventIdCharsMax);
+const overHttpOnly = (what: string) =>
+  z.undefined({ error: fields.notSupported(`${what} over WebSocket`) }).optional();
+
+// Client messages
+
+/** Starts a response. `stream_id` names its lane; without one it is in the default lane. */
+export const ResponseCreate = z.strictObject({
+  ...responseFields,
+  type: z.literal("response.create"),
+  stream_id: streamId.optional(),
+  /** Repeated by an `error` event about this message; means nothing else. */
+  event_id: eventId.optional(),
+  stream: overHttpOnly("stream"),
+  stream_options: overHttpOnly("stream_options"),
+  background: overHttpOnly("background"),
+  "mlx_serving:deadline_ms": z.int().min(1).max(limits.deadlineMsMax).nullish(),
+  "mlx_serving:priority": fields.Priority.nullish(),
+  "mlx_serving:idempotency_key": z.string().min(1).max(limits.idempotencyKeyCharsMax).nullish(),
+});
+export type ResponseCreate = z.infer<typeof ResponseCreate>;
+
+export const ResponseCancel = z.strictObject({
+  type: z.literal("response.cancel"),
+  response_id: fields.identifier.min(1),
+  event_id: eventId.optional(),
+});
+export type ResponseCancel = z.infer<typeof ResponseCancel>;
+
+/** Replays the log after an event, then follows. Takes its turn in its lane, as a create does. */
+export const ResponseResume = z.strictObject({
+  type: z.literal("mlx_serving:response.resume"),
+  response_id: fields.identifier.min(1),
+  /** -1: from the start. */
+  starting_after: z.int().min(-1),
+  stream_id: streamId.optional(),
+  event_id: eventId.optional(),
+});
+export type ResponseResume = z.infer<typeof ResponseResume>;
+
+export const ClientMessage = z.discriminatedUnion(
+  "type",
+  [ResponseCreate, ResponseCancel, ResponseResume],
+  { error: "type is response.create, response.cancel or mlx_serving:response.resume." },
+);
+export type ClientMessage = z.infer<typeof ClientMessage>;
+
+// Server events
+
+/** On every event; `stream_id` only over WebSocket, and only if the client named a lane. */
+const common = { sequence_number: z.int().min(0), stream_id: z.string().optional() };
+const item = { item_id: z.string(), output_index: z.int() };
+const part = { ...item, content_index: z.int() };
+
+function wholeResponse<const T extends string>(type: T) {
+  return z.strictObject({ type: z.literal(type), response: ResponseObject, ...common });
+}
+
+export const ResponseStreamEvent = z.discriminatedUnion("type", [
+  wholeResponse("response.created"),
+  wholeResponse("response.queued"),
+  wholeResponse("response.in_progress"),
+  z.strictObject({
+    type: z.literal("response.output_item.added"),
+    output_index: z.int(),
+    item: OutputMessage,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.content_part.added"),
+    part: OutputText,
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.output_text.delta"),
+    delta: z.string(),
+    logprobs: z.array(OutputLogprob),
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.output_text.done"),
+    text: z.string(),
+    logprobs: z.array(OutputLogprob),
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.content_part.done"),
+    part: OutputText,
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.output_item.done"),
+    output_index: z.int(),
+    item: OutputMessage,
+    ...common,
+  }),
+  wholeResponse("response.completed"),
+  wholeResponse("response.incomplete"),
+  wholeResponse("response.failed"),
+]);
+export type ResponseStreamEvent = z.infer<typeof ResponseStreamEvent>;
+
+/** The three types that end a response. */
+export const terminalEventTypes = [
+  "response.completed",
+  "response.incomplete",
+  "response.failed",
+] as const;
+
+/** About a message of the client or about the socket; no event of any response. */
+export const ErrorEvent = z.strictObject({
+  type: z.literal("error"),
+  status: z.int(),
+  error: ErrorBody,
+  event_id: z.string().optional(),
+  stream_id: z.string().optional(),
+});
+export type ErrorEvent = z.infer<typeof ErrorEvent>;
+
+/** Notices: only on sockets opened with `?events=mlx_serving`. They repeat the number before them. */
+export const MigratedNotice = z.strictObject({
+  type: z.literal("mlx_serving:response.migrated"),
+  response_id: z.string(),
+  attempt: z.int(),
+  reason: z.string(),
+  sequence_number: z.int(),
+  stream_id: z.string().optional(),
+});
+export type MigratedNotice = z.infer<typeof MigratedNotice>;
+
+/** `sequence_number`: of the event sent before it on this socket, -1 if there was none. */
+export const DrainingNotice = z.strictObject({
+  type: z.literal("mlx_serving:server.draining"),
+  grace_ms: z.number(),
+  sequence_number: z.int(),
+});
+export type DrainingNotice = z.infer<typeof DrainingNotice>;
+
+export const ServerEvent = z.union([
+  ResponseStreamEvent,
+  ErrorEvent,
+  MigratedNotice,
+  DrainingNotice,
+]);
+export type ServerEvent = z.infer<typeof ServerEvent>;
+
+/** Close codes that this server sends. */
+export const closeCodes = {
+  badUtf8: 1007,
+  policy: 1008,
+  tooBig: 1009,
+  fault: 1011,
+  restart: 1012,
+  overload: 1013,
+} as const;

@@ -1,0 +1,9 @@
+/** The public protocol: schemas, their types, and every bound. Imports no other part of the project. */
+export * from "./chat.js";
+export * from "./completions.js";
+export * from "./errors.js";
+export * from "./events.js";
+export { isNotSupported, Priority, priorityValues } from "./fields.js";
+export * as limits from "./limits.js";
+export * from "./models.js";
+export * from "./responses.js";

@@ -1,0 +1,93 @@
+/**
+ * Every bound of the public protocol, by name and unit. What a client sends past one of them is
+ * answered with an error that names the field and the bound; nothing is cut silently.
+ */
+
+// Requests
+/** Bytes of one HTTP request body. */
+export const bodyBytesMax = 4 * 1024 * 1024;
+/** Arrays and objects inside one another in a request. */
+export const jsonDepthMax = 64;
+export const messagesMax = 4096;
+/** Content parts of one message. */
+export const contentPartsMax = 1024;
+/** UTF-16 units of one text field. */
+export const textCharsMax = bodyBytesMax;
+export const modelIdCharsMax = 512;
+/** Of `user`, `safety_identifier`, `prompt_cache_key`, `name`, ids that are sent back to us. */
+export const identifierCharsMax = 512;
+export const metadataEntriesMax = 16;
+export const metadataKeyCharsMax = 64;
+export const metadataValueCharsMax = 512;
+export const includeEntriesMax = 16;
+/** Entries of lists that only echo what we sent (annotations, log probabilities). */
+export const echoedEntriesMax = 131_072;
+
+// Sampling
+export const stopStringsMax = 16;
+export const stopStringCharsMax = 512;
+export const logitBiasEntriesMax = 1024;
+export const logitBiasAbsMax = 100;
+export const topLogprobsMax = 20;
+export const temperatureMax = 2;
+export const penaltyAbsMax = 2;
+export const repetitionPenaltyMax = 10;
+export const topKMax = 1_000_000;
+export const tokenIdMax = 0xffff_ffff;
+export const outputTokensMax = 1_048_576;
+
+// Several choices
+export const choicesPerPromptMax = 16;
+/** Prompts of one completion request. */
+export const promptsMax = 64;
+/** Prompts times `n`. */
+export const choicesMax = 128;
+/** Token ids of one prompt. */
+export const promptTokensMax = 1_048_576;
+
+// Headers
+export const requestIdCharsMax = 128;
+export const idempotencyKeyCharsMax = 255;
+export const deadlineMsMax = 24 * 60 * 60 * 1000;
+export const headerBytesMax = 16 * 1024;
+
+// WebSocket
+/** Bytes of one message of a client. */
+export const frameBytesMax = 4 * 1024 * 1024;
+/** Fragments of one message. */
+export const fragmentsMax = 1024;
+/** Received chunks that may wait for the rest of one frame. */
+export const bufferedChunksMax = 16_384;
+export const socketsMax = 10_240;
+/** Lanes of one socket that have something to do; the default lane is not counted. */
+export const lanesPerSocketMax = 128;
+/** Messages of one lane that wait for the one in progress. */
+export const queuedPerLaneMax = 64;
+/** Responses and waiting messages of one socket, all lanes together. */
+export const requestsPerSocketMax = 512;
+export const streamIdCharsMax = 256;
+export const eventIdCharsMax = 512;
+/** A socket that has sent so many bad messages is closed with 1008. */
+export const badMessagesMax = 16;
+/** Pings that a client may send in one interval of ours; more is closed with 1008. */
+export const clientPingsPerIntervalMax = 256;
+export const pingIntervalMs = 20_000;
+/** A socket that leaves so many pings unanswered is dropped. */
+export const missedPingsMax = 2;
+
+// Slow readers
+/** Past so many buffered bytes a stream is not written to. */
+export const writeBufferBytesMax = 256 * 1024;
+/** Past so many a socket that provokes answers without reading them is closed. */
+export const controlBufferBytesMax = 1024 * 1024;
+/** Log entries that may pile up, over all streams of a connection, while it takes nothing. */
+export const lagEntriesMax = 65_536;
+
+// HTTP connections
+export const headersTimeoutMs = 10_000;
+/** A whole request must have arrived within it. */
+export const requestTimeoutMs = 60_000;
+export const keepAliveTimeoutMs = 75_000;
+export const connectionsMax = 12_288;
+/** Between two SSE comments while nothing else is sent. */
+export const sseKeepAliveMs = 10_000;

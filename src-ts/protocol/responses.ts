@@ -1,0 +1,216 @@
+/** POST /v1/responses: body and response object. Shapes as in OpenAI's API. */
+import { z } from "zod";
+import * as fields from "./fields.js";
+import * as limits from "./limits.js";
+
+const echoed = z.array(z.unknown()).max(limits.echoedEntriesMax).nullish();
+
+const InputPart = z.discriminatedUnion(
+  "type",
+  [
+    z.strictObject({ type: z.literal("input_text"), text: fields.text }),
+    z.strictObject({
+      type: z.literal("output_text"),
+      text: fields.text,
+      annotations: echoed,
+      logprobs: echoed,
+    }),
+    z.strictObject({ type: z.literal("refusal"), refusal: fields.text }),
+  ],
+  { error: fields.notSupported("A content part other than text") },
+);
+
+/** A message, also one that a response gave as output. */
+export const InputMessage = z.strictObject({
+  type: z
+    .literal("message", { error: fields.notSupported("An input item other than a message") })
+    .optional(),
+  role: z.enum(["system", "developer", "user", "assistant"]),
+  content: z.union([fields.text, z.array(InputPart).min(1).max(limits.contentPartsMax)], {
+    error: "content is a string or a list of text parts.",
+  }),
+  id: fields.identifier.nullish(),
+  status: z.enum(["in_progress", "completed", "incomplete"]).nullish(),
+  phase: z.enum(["commentary", "final_answer"]).nullish(),
+});
+export type InputMessage = z.infer<typeof InputMessage>;
+
+export const ResponseInput = z.union(
+  [fields.text, z.array(InputMessage).min(1).max(limits.messagesMax)],
+  { error: "input is a string or a list of messages." },
+);
+export type ResponseInput = z.infer<typeof ResponseInput>;
+
+const notTools = "Tool calling";
+
+/** What HTTP and WebSocket share. */
+export const responseFields = {
+  ...fields.sampling,
+  ...fields.inert,
+  input: ResponseInput,
+  instructions: fields.text.nullish(),
+  model: fields.model,
+  max_output_tokens: fields.tokenCount,
+  /** Log probabilities are given if this is set or `include` asks for them. */
+  top_logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
+  include: z
+    .array(
+      z.enum(["message.output_text.logprobs", "reasoning.encrypted_content"], {
+        error: fields.notSupported("This value of include"),
+      }),
+    )
+    .max(limits.includeEntriesMax)
+    .nullish(),
+  metadata: fields.metadata,
+  store: fields.flag,
+  text: z
+    .strictObject({
+      format: z
+        .strictObject({
+          type: z.literal("text", { error: fields.notSupported("Structured output") }),
+        })
+        .nullish(),
+      verbosity: fields.only(["medium"], "Verbosity"),
+    })
+    .nullish(),
+  truncation: fields.only(["disabled"], "Truncation of the input"),
+  reasoning: z
+    .strictObject({
+      effort: fields.only(["none"], "Reasoning effort"),
+      summary: fields.absent("A reasoning summary"),
+      generate_summary: fields.absent("A reasoning summary"),
+    })
+    .nullish(),
+  tools: fields.emptyList(notTools),
+  tool_choice: fields.only(["auto", "none"], notTools),
+  max_tool_calls: z.int().min(1).max(1024).nullish(),
+  previous_response_id: fields.absent("previous_response_id"),
+  conversation: fields.absent("conversation"),
+  prompt: fields.absent("A stored prompt"),
+  context_management: fields.emptyList("context_management"),
+  moderation: fields.absent("moderation"),
+  prompt_cache_options: fields.absent("prompt_cache_options"),
+};
+
+/** What a WebSocket client sends in `response.create`, less the envelope. */
+export const CreateResponseBody = z.strictObject(responseFields);
+export type CreateResponseBody = z.infer<typeof CreateResponseBody>;
+
+/** Body of POST /v1/responses. `store` is true unless it is false. */
+export const ResponseBody = z.strictObject({
+  ...responseFields,
+  stream: fields.flag,
+  stream_options: z.strictObject({ include_obfuscation: fields.includeObfuscation }).nullish(),
+  background: fields.only([false], "Background mode"),
+});
+export type ResponseBody = z.infer<typeof ResponseBody>;
+
+/** Query of GET /v1/responses/{id}. */
+export const ResponseQuery = z.strictObject({
+  stream: z.enum(["true", "false"]).optional(),
+  /** -1: from the start. */
+  starting_after: z
+    .string()
+    .regex(/^(-1|[0-9]{1,9})$/, "starting_after is a sequence number, or -1.")
+    .optional(),
+  include_obfuscation: z
+    .literal("false", { error: fields.notSupported("Stream obfuscation") })
+    .optional(),
+});
+export type ResponseQuery = z.infer<typeof ResponseQuery>;
+
+const Likely = z.strictObject({
+  token: z.string(),
+  bytes: z.array(z.int()),
+  logprob: z.number(),
+});
+export const OutputLogprob = z.strictObject({ ...Likely.shape, top_logprobs: z.array(Likely) });
+export type OutputLogprob = z.infer<typeof OutputLogprob>;
+
+export const OutputText = z.strictObject({
+  type: z.literal("output_text"),
+  text: z.string(),
+  annotations: z.tuple([]),
+  logprobs: z.array(OutputLogprob),
+});
+export type OutputText = z.infer<typeof OutputText>;
+
+export const OutputMessage = z.strictObject({
+  id: z.string(),
+  type: z.literal("message"),
+  role: z.literal("assistant"),
+  status: z.enum(["in_progress", "completed", "incomplete"]),
+  content: z.array(OutputText),
+});
+export type OutputMessage = z.infer<typeof OutputMessage>;
+
+export const ResponseUsage = z.strictObject({
+  input_tokens: z.int(),
+  input_tokens_details: z.strictObject({
+    cached_tokens: z.int(),
+    /** Always 0: writing to the cache costs nothing here. */
+    cache_write_tokens: z.int(),
+  }),
+  output_tokens: z.int(),
+  output_tokens_details: z.strictObject({ reasoning_tokens: z.int() }),
+  total_tokens: z.int(),
+});
+export type ResponseUsage = z.infer<typeof ResponseUsage>;
+
+export const ResponseStatus = z.enum([
+  "queued",
+  "in_progress",
+  "completed",
+  "incomplete",
+  "cancelled",
+  "failed",
+]);
+export type ResponseStatus = z.infer<typeof ResponseStatus>;
+
+export const ResponseObject = z.strictObject({
+  id: z.string(),
+  object: z.literal("response"),
+  /** Unix seconds. */
+  created_at: z.int(),
+  completed_at: z.int().nullable(),
+  status: ResponseStatus,
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  incomplete_details: z
+    .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
+    .nullable(),
+  model: z.string(),
+  output: z.array(OutputMessage),
+  /** Null until the end. */
+  usage: ResponseUsage.nullable(),
+  background: z.literal(false),
+  instructions: z.string().nullable(),
+  max_output_tokens: z.int().nullable(),
+  max_tool_calls: z.int().nullable(),
+  metadata: z.record(z.string(), z.string()),
+  parallel_tool_calls: z.boolean(),
+  previous_response_id: z.null(),
+  prompt_cache_key: z.string().nullable(),
+  reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),
+  safety_identifier: z.string().nullable(),
+  service_tier: z.literal("default"),
+  store: z.boolean(),
+  temperature: z.number(),
+  text: z.strictObject({
+    format: z.strictObject({ type: z.literal("text") }),
+    verbosity: z.literal("medium"),
+  }),
+  tool_choice: z.enum(["auto", "none"]),
+  tools: z.tuple([]),
+  top_logprobs: z.int(),
+  top_p: z.number(),
+  truncation: z.literal("disabled"),
+  user: z.string().nullable(),
+});
+export type ResponseObject = z.infer<typeof ResponseObject>;
+
+export const DeletedResponse = z.strictObject({
+  id: z.string(),
+  object: z.literal("response"),
+  deleted: z.literal(true),
+});
+export type DeletedResponse = z.infer<typeof DeletedResponse>;
