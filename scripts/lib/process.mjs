@@ -1,0 +1,133 @@
+/** Runs the programs of the set-up: output into a log file, its last lines kept for errors, the whole process group ended on abort. */
+import { spawn } from "node:child_process";
+import { createWriteStream, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+
+const tailLinesMax = 15;
+const killAfterMs = 3_000;
+
+/** A step of the set-up failed. `message` is one sentence that says what to do. */
+export class SetupError extends Error {
+  /**
+   * @param {string} message
+   * @param {{ tail?: string[], logFile?: string | undefined, exitCode?: number, cause?: unknown }} [details]
+   */
+  constructor(message, details = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "SetupError";
+    /** The last lines that the failed program printed. */
+    this.tail = details.tail ?? [];
+    this.logFile = details.logFile;
+    this.exitCode = details.exitCode ?? 1;
+  }
+}
+
+/** @param {AbortSignal | undefined} signal */
+export function throwIfAborted(signal) {
+  if (signal?.aborted) throw abortError();
+}
+
+function abortError() {
+  return new DOMException("The set-up was interrupted.", "AbortError");
+}
+
+/**
+ * Runs a program to its end. Resolves with its standard output (at most 1 MiB of it); rejects with
+ * SetupError if it fails, with AbortError once it has ended because of `signal`.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{
+ *   cwd?: string,
+ *   env?: NodeJS.ProcessEnv,
+ *   logFile?: string | undefined,
+ *   onLine?: ((line: string) => void) | undefined,
+ *   signal?: AbortSignal | undefined,
+ *   failure?: string,
+ * }} [options] `failure`: the sentence of the error; default: names the program and its exit code.
+ * @returns {Promise<string>}
+ */
+export async function run(command, args, options = {}) {
+  throwIfAborted(options.signal);
+  const log = options.logFile === undefined ? undefined : openLog(options.logFile, command, args);
+  try {
+    return await spawnAndWait(command, args, options, log);
+  } finally {
+    log?.end();
+  }
+}
+
+function openLog(path, command, args) {
+  mkdirSync(dirname(path), { recursive: true });
+  const log = createWriteStream(path, { flags: "a" });
+  log.write(`$ ${[command, ...args].join(" ")}\n`);
+  return log;
+}
+
+function spawnAndWait(command, args, options, log) {
+  return new Promise((resolve, reject) => {
+    // A group of its own, so that an abort reaches what npm and uv start, and Ctrl-C reaches us alone.
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: options.env ?? process.env,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    const tail = [];
+    let output = "";
+    const take = (text) => {
+      log?.write(text);
+      for (const line of text.split(/[\r\n]+/)) {
+        if (line.trim() === "") continue;
+        tail.push(line);
+        if (tail.length > tailLinesMax) tail.shift();
+        options.onLine?.(line.trim());
+      }
+    };
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      if (output.length < 1 << 20) output += text;
+      take(text);
+    });
+    child.stderr.setEncoding("utf8").on("data", take);
+    const stop = () => endGroup(child);
+    options.signal?.addEventListener("abort", stop, { once: true });
+    const fail = (reason, cause) =>
+      reject(
+        new SetupError(options.failure ?? `${command} ${reason}.`, {
+          tail: tail.length === 0 ? [`${command} ${reason}`] : tail,
+          logFile: options.logFile,
+          cause,
+        }),
+      );
+    child.once("error", (error) => {
+      options.signal?.removeEventListener("abort", stop);
+      fail(
+        error.code === "ENOENT" ? "was not found" : `could not be started: ${error.message}`,
+        error,
+      );
+    });
+    child.once("close", (code, deathSignal) => {
+      options.signal?.removeEventListener("abort", stop);
+      if (options.signal?.aborted) reject(abortError());
+      else if (code === 0) resolve(output);
+      else fail(deathSignal ? `was ended by ${deathSignal}` : `failed with exit code ${code}`);
+    });
+  });
+}
+
+/** Ends a child and everything that it has started: politely, then for good. */
+function endGroup(child) {
+  signalGroup(child, "SIGTERM");
+  const timer = setTimeout(() => signalGroup(child, "SIGKILL"), killAfterMs);
+  child.once("close", () => clearTimeout(timer));
+}
+
+function signalGroup(child, name) {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, name);
+  } catch (error) {
+    // ESRCH: the group has ended already.
+    if (error.code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * `npm start`: sets a clone up, then goes on as `mlx-serving <subcommand>` in this same process, so that a
+ * signal meets one program only.
+ *
+ *   node scripts/setup.mjs                        sets up, no more
+ *   node scripts/setup.mjs --run serve --port 9001
+ */
+import { pathToFileURL } from "node:url";
+import { interruptible } from "./lib/interrupt.mjs";
+import { commandLine } from "./lib/node.mjs";
+import { setUp } from "./lib/setup.mjs";
+import { wantsEmbeddedModel } from "./lib/wanted.mjs";
+
+const [mode, ...args] = process.argv.slice(2);
+const runs = mode === "--run";
+if (mode !== undefined && !runs) {
+  process.stderr.write("Usage: node scripts/setup.mjs [--run SUBCOMMAND [OPTION …]]\n");
+  process.exit(2);
+}
+
+await interruptible((signal) =>
+  setUp({ model: !runs || wantsEmbeddedModel(args.slice(1)), signal }),
+);
+if (runs) {
+  process.argv = [process.execPath, commandLine, ...args];
+  await import(pathToFileURL(commandLine).href);
+}

@@ -1,0 +1,230 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  ConfigError,
+  flagOf,
+  isLoopback,
+  optionNames,
+  placeholderOf,
+  readApiKeys,
+  resolveConfig,
+  unknownVariables,
+  variableOf,
+} from "../../src-ts/config.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mlx-serving-config-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function writeConfig(content: unknown, name = "mlx-serving.config.json"): void {
+  writeFileSync(
+    join(folder, name),
+    typeof content === "string" ? content : JSON.stringify(content),
+  );
+}
+
+/** The sentence of the ConfigError that `sources` cause. */
+function problem(sources: Parameters<typeof resolveConfig>[0]): string {
+  try {
+    resolveConfig({ folder, ...sources });
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  throw new Error("expected a ConfigError");
+}
+
+describe("defaults", () => {
+  it("are those of the contract", () => {
+    expect(resolveConfig({ folder })).toMatchObject({
+      host: "127.0.0.1",
+      port: 8088,
+      model: ["smollm2-135m-instruct"],
+      workers: 1,
+      engine: "mlx",
+      maxBatch: 16,
+      maxQueue: 256,
+      maxContext: undefined,
+      memoryBudget: undefined,
+      native: "auto",
+      device: "auto",
+      apiKeyFile: undefined,
+      dataDir: undefined,
+      resumeGrace: 30_000,
+      drainTimeout: 30_000,
+      logLevel: "info",
+    });
+  });
+
+  it("are values for every option, described for the help text", () => {
+    for (const name of optionNames) {
+      expect(resolveConfig({ folder })).toHaveProperty(name);
+      expect(placeholderOf(name)).toMatch(/^<.+>$/);
+    }
+  });
+});
+
+describe("precedence", () => {
+  it("is flag, environment, file, default", () => {
+    writeConfig({ port: 1, maxBatch: 2, workers: 3 });
+    const environment = { MLX_SERVING_PORT: "4", MLX_SERVING_MAX_BATCH: "5" };
+    const config = resolveConfig({ folder, environment, flags: { port: "6" } });
+    expect(config).toMatchObject({ port: 6, maxBatch: 5, workers: 3, maxQueue: 256 });
+  });
+
+  it("lets absent flags and empty variables through", () => {
+    const config = resolveConfig({
+      folder,
+      flags: { port: undefined },
+      environment: { MLX_SERVING_PORT: "" },
+    });
+    expect(config.port).toBe(8088);
+  });
+
+  it("reads the file that --config names instead", () => {
+    writeConfig({ port: 1 });
+    writeConfig({ port: 2 }, "other.json");
+    expect(resolveConfig({ folder, file: "other.json" }).port).toBe(2);
+  });
+});
+
+describe("values", () => {
+  it("take units", () => {
+    const flags = { drainTimeout: "500ms", resumeGrace: "2m", memoryBudget: "8GiB" };
+    expect(resolveConfig({ folder, flags })).toMatchObject({
+      drainTimeout: 500,
+      resumeGrace: 120_000,
+      memoryBudget: 8 * 2 ** 30,
+    });
+    expect(resolveConfig({ folder, flags: { drainTimeout: "0" } }).drainTimeout).toBe(0);
+    expect(resolveConfig({ folder, flags: { memoryBudget: "1.5kB" } }).memoryBudget).toBe(1500);
+    expect(resolveConfig({ folder, flags: { memoryBudget: "1000" } }).memoryBudget).toBe(1000);
+  });
+
+  it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
+    expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual(["a,b", "c"]);
+    const environment = { MLX_SERVING_MODEL: "a, b" };
+    expect(resolveConfig({ folder, environment }).model).toEqual(["a", "b"]);
+    writeConfig({ model: ["x", "y"], allowedHosts: "h" });
+    expect(resolveConfig({ folder })).toMatchObject({ model: ["x", "y"], allowedHosts: ["h"] });
+  });
+
+  it("of native may be 0 and 1", () => {
+    expect(resolveConfig({ folder, flags: { native: "0" } }).native).toBe("off");
+    expect(problem({ flags: { native: "1" } })).toContain("--native is on");
+  });
+
+  it("in the file may be written in kebab case", () => {
+    writeConfig({ "max-batch": 3 });
+    expect(resolveConfig({ folder }).maxBatch).toBe(3);
+  });
+});
+
+describe("errors", () => {
+  it.each([
+    [{ port: "70000" }, '--port must be an integer from 0 to 65,535, not "70000".'],
+    [{ port: "abc" }, '--port must be an integer from 0 to 65,535, not "abc".'],
+    [{ port: "1.5" }, '--port must be an integer from 0 to 65,535, not "1.5".'],
+    [{ port: "" }, '--port must be an integer from 0 to 65,535, not "".'],
+    [{ maxBatch: "0" }, '--max-batch must be an integer from 1 to 256, not "0".'],
+    [{ engine: "cuda" }, '--engine must be one of mlx, fake, not "cuda".'],
+    [{ native: "2" }, '--native must be one of auto, on, off (or 1, 0), not "2".'],
+    [
+      { drainTimeout: "30" },
+      '--drain-timeout must be a duration with its unit, such as 30s or 500ms, at most 24h, not "30".',
+    ],
+    [
+      { memoryBudget: "8G" },
+      '--memory-budget must be a number of bytes such as 8GiB or 500MB, not "8G".',
+    ],
+    [
+      { model: ["a", " "] },
+      '--model must be model ids or folders, separated by commas, at most 256, not ["a"," "].',
+    ],
+  ])("of flags name the flag and the bound: %j", (flags, message) => {
+    expect(problem({ flags })).toBe(message);
+  });
+
+  it("of variables name the variable", () => {
+    expect(problem({ environment: { MLX_SERVING_MAX_QUEUE: "-1" } })).toBe(
+      'MLX_SERVING_MAX_QUEUE must be an integer from 0 to 100,000, not "-1".',
+    );
+  });
+
+  it("of the file name the key and the file", () => {
+    writeConfig({ workers: true });
+    expect(problem({})).toBe(
+      '"workers" in mlx-serving.config.json must be an integer from 1 to 64, not true.',
+    );
+  });
+
+  it("name unknown keys, with the likely one", () => {
+    writeConfig({ maxbatch: 3 });
+    expect(problem({})).toBe(
+      'Unknown key "maxbatch" in mlx-serving.config.json; did you mean "maxBatch"?',
+    );
+    writeConfig({ colour: "red" });
+    expect(problem({})).toBe('Unknown key "colour" in mlx-serving.config.json.');
+    expect(problem({ flags: { colour: "red" } })).toContain("colour");
+  });
+
+  it("name keys that stand twice", () => {
+    writeConfig({ maxBatch: 3, "max-batch": 4 });
+    expect(problem({})).toContain('"max-batch" stands twice');
+  });
+
+  it("name files that are missing or no JSON object", () => {
+    expect(problem({ file: "none.json" })).toBe("The configuration file none.json does not exist.");
+    writeConfig("{");
+    expect(problem({})).toMatch(/^mlx-serving\.config\.json can't be read: /);
+    writeConfig("[]");
+    expect(problem({})).toContain("must hold one JSON object");
+  });
+
+  it("refuse what is not in this version", () => {
+    expect(problem({ environment: { MLX_SERVING_DATA_DIR: "d" } })).toContain(
+      "MLX_SERVING_DATA_DIR is not supported yet",
+    );
+  });
+
+  it("refuse an open address without a key", () => {
+    const message = problem({ flags: { host: "0.0.0.0" } });
+    expect(message).toContain("--host 0.0.0.0 is reachable from other machines");
+    expect(message).toContain("--api-key-file");
+    const config = resolveConfig({ folder, flags: { host: "0.0.0.0", apiKeyFile: "keys" } });
+    expect(config.host).toBe("0.0.0.0");
+  });
+});
+
+it("knows loopback addresses", () => {
+  expect(["localhost", "127.0.0.1", "127.8.0.1", "::1", "[::1]"].every(isLoopback)).toBe(true);
+  expect(["0.0.0.0", "::", "127.0.0.1.example.org", "example.org"].some(isLoopback)).toBe(false);
+});
+
+it("reads API keys and says what is wrong with their file", () => {
+  const path = join(folder, "keys");
+  writeFileSync(path, "# team\none # first\r\n\n  two\n");
+  expect(readApiKeys(path)).toEqual(["one", "two"]);
+  writeFileSync(path, "# none\n");
+  expect(() => readApiKeys(path)).toThrow("holds no key");
+  expect(() => readApiKeys(join(folder, "absent"))).toThrow("can't be read");
+});
+
+it("names flags and variables after the option", () => {
+  expect(flagOf("apiKeyFile")).toBe("--api-key-file");
+  expect(variableOf("apiKeyFile")).toBe("MLX_SERVING_API_KEY_FILE");
+});
+
+it("finds variables that mean nothing", () => {
+  const environment = {
+    MLX_SERVING_PROT: "1",
+    MLX_SERVING_PORT: "1",
+    MLX_SERVING_CACHE: "c",
+    HOME: "h",
+  };
+  expect(unknownVariables(environment)).toEqual(["MLX_SERVING_PROT"]);
+});
