@@ -1,0 +1,146 @@
+"""The interface between the loop and an engine.
+
+An engine computes tokens; it knows no frame, no socket and no text. All its methods but those of
+its `TextModel` are called by one thread, the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .messages import (
+    Admission,
+    Capabilities,
+    FailureCode,
+    Finish,
+    LoadOptions,
+    ModelSource,
+)
+from .text import Detokenizer
+
+
+@dataclass(slots=True)
+class RowLogprobs:
+    """Natural logarithms; `top` is sorted, the likeliest first."""
+
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+# slot, index of the token, token id, logprobs if asked for
+Row = tuple[int, int, int, RowLogprobs | None]
+
+
+@dataclass(slots=True)
+class End:
+    """A request that ended by itself, after its last row."""
+
+    id: int
+    finish: Finish
+    code: FailureCode | None = None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class PrefillProgress:
+    """`done` of `total` tokens are in the cache, `cached` of them came from the prefix cache."""
+
+    id: int
+    done: int
+    total: int
+    cached: int
+
+
+@dataclass(slots=True)
+class StepOutput:
+    """What one call of `Engine.step` did. `rows` is one decode step of the whole batch."""
+
+    prefills: list[PrefillProgress] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+    ends: list[End] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class LoadFigures:
+    """Figures for `telemetry`, in requests and bytes."""
+
+    running: int
+    waiting: int
+    prefix_cache_bytes: int
+    kv_bytes: int
+    memory_bytes: int
+
+
+class TextModel(Protocol):
+    """Template, tokenizer and vocabulary of the loaded model. `render` and `tokenize` are called
+    by the prepare thread, the rest by the link thread."""
+
+    end_tokens: frozenset[int]
+    vocabulary: int
+    token_bytes_max: int
+    """Length of the longest token: bounds a text's tokens before they are counted."""
+
+    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+        """The prompt of a chat. Raises `Refused`."""
+        ...
+
+    def tokenize(self, text: str, rendered: bool) -> list[int]:
+        """`rendered`: the text comes from a template, which brings its own special tokens."""
+        ...
+
+    def detokenizer(self) -> Detokenizer: ...
+
+    def token_bytes(self, token: int) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Loaded:
+    limits: Capabilities
+    text: TextModel
+
+
+class Host(Protocol):
+    """What an engine may tell while a call is under way."""
+
+    def loading(self, done: float, total: float, what: str) -> None: ...
+
+    def busy(self, reason: str, allowance_ms: float) -> None:
+        """To be called before anything that may take seconds."""
+        ...
+
+    def prefilled(self, progress: PrefillProgress) -> None:
+        """Progress to be told before the call of `step` returns."""
+        ...
+
+
+class Engine(Protocol):
+    name: str
+
+    def describe(self) -> tuple[dict[str, str], str]:
+        """Versions and backend, without loading anything heavy."""
+        ...
+
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
+        """Raises `LoadFailed`."""
+        ...
+
+    def insert(self, request: Admission) -> int:
+        """Takes a request in; returns how many prompt tokens come from the prefix cache.
+        Raises `Refused`."""
+        ...
+
+    def remove(self, id: int) -> None:
+        """Forgets a request, whatever its state; unknown ids are fine."""
+        ...
+
+    def step(self) -> StepOutput:
+        """One decode step for every live row and one prefill chunk at most."""
+        ...
+
+    def delay_seconds(self) -> float | None:
+        """Time until `step` has something to do: 0 is now, None is nothing to do."""
+        ...
+
+    def load_figures(self) -> LoadFigures: ...

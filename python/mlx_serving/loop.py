@@ -1,0 +1,146 @@
+"""The engine thread: takes commands, steps the engine, hands what comes out to the link thread.
+
+This is the process's main thread and the only one that calls the engine (and so MLX). It never
+touches the socket, and no text passes here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol
+
+from .engine import Engine, Loaded, PrefillProgress, StepOutput
+from .messages import Admission, Load, LoadFailed, Refused, Telemetry
+
+TELEMETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Forget a request. `answer`: the orchestrator waits for `aborted`."""
+
+    id: int
+    answer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """So many more decode steps may be sent before the next acknowledgement."""
+
+    steps: int
+
+
+Command = Load | Admission | Remove | Credit
+
+
+class Reports(Protocol):
+    """Where the engine thread's results go. All may be called from any thread."""
+
+    def loading(self, done: float, total: float, what: str) -> None: ...
+    def busy(self, reason: str, allowance_ms: float) -> None: ...
+    def prefilled(self, progress: PrefillProgress) -> None: ...
+    def loaded(self, loaded: Loaded) -> None: ...
+    def load_failed(self, failure: LoadFailed) -> None: ...
+    def inserted(self, id: int, cached: int) -> None: ...
+    def refused(self, id: int, refusal: Refused) -> None: ...
+    def removed(self, id: int) -> None: ...
+    def stepped(self, output: StepOutput) -> None: ...
+    def telemetry(self, body: Telemetry) -> None: ...
+
+
+class EngineLoop:
+    def __init__(
+        self,
+        engine: Engine,
+        commands: SimpleQueue[Command],
+        reports: Reports,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._commands = commands
+        self._reports = reports
+        self._now = now
+        self._credits = 0
+        self._steps = 0
+        self._telemetry_due = 0.0
+        self._was_working = False
+
+    def run(self) -> None:
+        """Returns only when the model cannot be loaded."""
+        load = self._commands.get()
+        if not isinstance(load, Load):
+            raise TypeError("the first command must be a load")
+        self._credits = max(1, load.options.unacked_steps_max)
+        try:
+            loaded = self._engine.load(load.model, load.options, self._reports)
+        except LoadFailed as failure:
+            self._reports.load_failed(failure)
+            return
+        self._reports.loaded(loaded)
+        while True:
+            self.turn()
+
+    def turn(self) -> None:
+        """Takes all commands that are there, then one step if there is anything to do."""
+        for command in self._take(self._patience_seconds()):
+            self._obey(command)
+        if self._credits > 0 and self._engine.delay_seconds() == 0:
+            output = self._engine.step()
+            if output.rows:
+                self._credits -= 1
+                self._steps += 1
+            self._reports.stepped(output)
+        self._report_load()
+
+    def _patience_seconds(self) -> float | None:
+        delay = self._engine.delay_seconds()
+        if delay is None:
+            return None
+        return delay if self._credits > 0 else TELEMETRY_SECONDS
+
+    def _take(self, patience_seconds: float | None) -> Iterator[Command]:
+        if patience_seconds != 0:
+            try:
+                yield self._commands.get(timeout=patience_seconds)
+            except Empty:
+                return
+        while not self._commands.empty():
+            yield self._commands.get_nowait()
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, Credit):
+            self._credits += command.steps
+        elif isinstance(command, Admission):
+            try:
+                self._reports.inserted(command.id, self._engine.insert(command))
+            except Refused as refusal:
+                self._reports.refused(command.id, refusal)
+        elif isinstance(command, Remove):
+            self._engine.remove(command.id)
+            if command.answer:
+                self._reports.removed(command.id)
+        else:
+            raise TypeError("a model is loaded already")
+
+    def _report_load(self) -> None:
+        working = self._engine.delay_seconds() is not None
+        now = self._now()
+        idle_now = self._was_working and not working
+        self._was_working = working
+        if not idle_now and not (working and now >= self._telemetry_due):
+            return
+        self._telemetry_due = now + TELEMETRY_SECONDS
+        figures = self._engine.load_figures()
+        self._reports.telemetry(
+            {
+                "running": figures.running,
+                "waiting": figures.waiting,
+                "steps": self._steps,
+                "prefixCacheBytes": figures.prefix_cache_bytes,
+                "kvBytes": figures.kv_bytes,
+                "memoryBytes": figures.memory_bytes,
+            }
+        )

@@ -1,0 +1,357 @@
+"""The messages between orchestrator and worker: names and types.
+
+Owns shapes only; `link.py` does the framing, `parse.py` checks what comes in. The same list is
+kept in `src-ts/worker/messages.ts`. Keys on the wire are camelCase, token ids travel packed as
+little-endian u32.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+PROTOCOL_VERSION: Final = 1
+
+TO_WORKER_TYPES: Final[Mapping[str, int]] = {
+    "load": 1,
+    "prepare": 2,
+    "admit": 3,
+    "abort": 4,
+    "ack": 5,
+    "ping": 6,
+    "drain": 7,
+    "stop": 8,
+}
+FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
+    "hello": 32,
+    "loading": 33,
+    "ready": 34,
+    "loadFailed": 35,
+    "prepared": 36,
+    "busy": 37,
+    "aborted": 38,
+    "pong": 39,
+    "prefill": 40,
+    "step": 41,
+    "ended": 42,
+    "refused": 43,
+    "telemetry": 44,
+    "fault": 45,
+}
+
+Finish = Literal["stop", "length", "tool_calls", "failed"]
+FailureCode = Literal["generation_error", "out_of_memory"]
+RefusalCode = Literal[
+    "invalid_prompt", "context_length_exceeded", "out_of_memory", "memory_budget_exceeded"
+]
+
+
+class Violation(Exception):
+    """The other side broke the protocol; `code` goes into the `fault` frame."""
+
+    def __init__(self, message: str, code: str = "bad_message") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Refused(Exception):
+    """A `prepare` or an `admit` that this worker cannot serve. `field` names what is to blame."""
+
+    def __init__(self, code: RefusalCode, field: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+
+
+class LoadFailed(Exception):
+    """The model cannot be loaded. `code` is stable, the message says what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    messages: list[dict[str, Any]]
+    template_args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    tokens: list[int]
+
+
+PrepareInput = Chat | Text | Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Neutral values: temperature 0 is greedy, top_p 1, top_k 0, min_p 0, penalties 0
+    (repetition 1). `logprobs`: -1 none, 0 the sampled token's, n the n likeliest too."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    logprobs: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too."""
+
+    id: int
+    prompt: list[int]
+    emitted: list[int]
+    max_tokens: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    id: str
+    kind: Literal["embedded", "folder", "hub", "fake"]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    max_batch: int
+    context_max: int
+    memory_budget_bytes: int
+    device: Literal["auto", "cpu", "gpu"]
+    prefill_chunk_tokens: int
+    prefix_cache_bytes: int
+    unacked_steps_max: int
+    deterministic: bool
+    fake_tokens_per_second: float
+    fake_load_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    model: ModelSource
+    options: LoadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    id: int
+    input: PrepareInput
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    requests: list[Admission]
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    pass
+
+
+ToWorker = Load | Prepare | Admit | Abort | Ack | Ping | Drain | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together."""
+
+    context_max: int
+    kv_bytes_per_token: float
+    kv_bytes_fixed: float
+    weights_bytes: float
+    kv_budget_bytes: float
+
+    def to_wire(self) -> dict[str, float]:
+        return {
+            "contextMax": self.context_max,
+            "kvBytesPerToken": self.kv_bytes_per_token,
+            "kvBytesFixed": self.kv_bytes_fixed,
+            "weightsBytes": self.weights_bytes,
+            "kvBudgetBytes": self.kv_budget_bytes,
+        }
+
+
+def pack_tokens(tokens: list[int]) -> bytes:
+    """Token ids as little-endian u32."""
+    packed = array("I", tokens)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_tokens(data: bytes) -> list[int]:
+    """The reverse of `pack_tokens`; `len(data)` must be a multiple of 4."""
+    packed = array("I")
+    packed.frombytes(data)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tolist()
+
+
+# What the worker sends: the bodies as they go on the wire.
+
+
+class Hello(TypedDict):
+    protocol: int
+    pid: int
+    engine: str
+    versions: dict[str, str]
+    backend: str
+
+
+class Loading(TypedDict):
+    done: float
+    total: float
+    what: str
+
+
+class Ready(TypedDict):
+    limits: dict[str, float]
+    endTokens: list[int]
+    vocabulary: int
+
+
+class LoadFailure(TypedDict):
+    code: str
+    message: str
+
+
+class Prepared(TypedDict):
+    id: int
+    tokens: bytes
+    blockHashes: list[str]
+
+
+class Busy(TypedDict):
+    reason: str
+    allowanceMs: float
+
+
+class Aborted(TypedDict):
+    id: int
+
+
+class Pong(TypedDict):
+    n: int
+
+
+class Prefill(TypedDict):
+    id: int
+    done: int
+    total: int
+    cached: int
+
+
+class TopLogprob(TypedDict):
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class TokenLogprob(TypedDict):
+    token: str
+    bytes: list[int]
+    logprob: float
+    top: list[TopLogprob]
+
+
+StepRow = tuple[int, int, int, str] | tuple[int, int, int, str, TokenLogprob]
+
+
+class Step(TypedDict):
+    step: int
+    rows: list[StepRow]
+
+
+class Usage(TypedDict):
+    promptTokens: int
+    cachedTokens: int
+    completionTokens: int
+
+
+class Ended(TypedDict):
+    id: int
+    finish: Finish
+    code: NotRequired[FailureCode]
+    message: NotRequired[str]
+    tail: str
+    usage: Usage
+    stats: dict[str, float]
+
+
+class Refusal(TypedDict):
+    id: int
+    code: RefusalCode
+    field: str
+    message: str
+
+
+class Telemetry(TypedDict):
+    running: int
+    waiting: int
+    steps: int
+    prefixCacheBytes: float
+    kvBytes: float
+    memoryBytes: float
+    native: NotRequired[dict[str, Any]]
+
+
+class Fault(TypedDict):
+    code: str
+    message: str
+    native: NotRequired[dict[str, Any]]
+
+
+FromWorkerBody = (
+    Hello
+    | Loading
+    | Ready
+    | LoadFailure
+    | Prepared
+    | Busy
+    | Aborted
+    | Pong
+    | Prefill
+    | Step
+    | Ended
+    | Refusal
+    | Telemetry
+    | Fault
+)

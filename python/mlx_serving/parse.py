@@ -1,0 +1,273 @@
+"""Checks of what the orchestrator sends: bytes of a frame in, a typed message out.
+
+Parse once, at the edge: inside, the types of `messages.py` are trusted. Whatever does not fit a
+shape, an unknown key too, is a `Violation`, and the link is broken then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from .messages import (
+    TO_WORKER_TYPES,
+    Abort,
+    Ack,
+    Admission,
+    Admit,
+    Chat,
+    Drain,
+    Load,
+    LoadOptions,
+    ModelSource,
+    Ping,
+    Prepare,
+    PrepareInput,
+    Sampling,
+    Stop,
+    Text,
+    Tokens,
+    ToWorker,
+    Violation,
+    unpack_tokens,
+)
+
+
+def _u32(value: object, path: str) -> int:
+    if type(value) is not int or not 0 <= value <= 0xFFFF_FFFF:
+        raise Violation(f"{path} must be an integer from 0 to 4294967295")
+    return value
+
+
+def _finite(value: object, path: str) -> float:
+    if type(value) not in (int, float):
+        raise Violation(f"{path} must be a number")
+    number = float(value)  # type: ignore[arg-type]
+    if number != number or number in (float("inf"), float("-inf")):
+        raise Violation(f"{path} must be finite")
+    return number
+
+
+def _byte_count(value: object, path: str) -> int:
+    number = _finite(value, path)
+    if number < 0:
+        raise Violation(f"{path} must not be negative")
+    return int(number)
+
+
+def _string(value: object, path: str) -> str:
+    if type(value) is not str:
+        raise Violation(f"{path} must be a string")
+    return value
+
+
+def _boolean(value: object, path: str) -> bool:
+    if type(value) is not bool:
+        raise Violation(f"{path} must be a boolean")
+    return value
+
+
+def _tokens(value: object, path: str) -> list[int]:
+    if type(value) is not bytes or len(value) % 4:
+        raise Violation(f"{path} must be token ids packed as u32")
+    return unpack_tokens(value)
+
+
+def _list(value: object, path: str) -> list[Any]:
+    if type(value) is not list:
+        raise Violation(f"{path} must be a list")
+    return value
+
+
+def _record(value: object, path: str, keys: frozenset[str]) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise Violation(f"{path} must be a map")
+    if value.keys() != keys:
+        odd = sorted(map(str, value.keys() ^ keys))
+        raise Violation(f"{path} has missing or unknown keys: {', '.join(odd)}")
+    return value
+
+
+def _object(value: object, path: str) -> dict[str, Any]:
+    if type(value) is not dict or not all(type(key) is str for key in value):
+        raise Violation(f"{path} must be a map with string keys")
+    return value
+
+
+def _one_of(value: object, path: str, names: tuple[str, ...]) -> Any:
+    if value not in names:
+        raise Violation(f"{path} must be one of {', '.join(names)}")
+    return value
+
+
+_PREPARE_KEYS = frozenset({"id", "input"})
+_SAMPLING_KEYS = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "minP",
+        "repetitionPenalty",
+        "presencePenalty",
+        "frequencyPenalty",
+        "logitBias",
+        "seed",
+        "stop",
+        "logprobs",
+    }
+)
+_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling"})
+_OPTION_KEYS = frozenset(
+    {
+        "maxBatch",
+        "contextMax",
+        "memoryBudgetBytes",
+        "device",
+        "prefillChunkTokens",
+        "prefixCacheBytes",
+        "unackedStepsMax",
+        "deterministic",
+        "fakeTokensPerSecond",
+        "fakeLoadMs",
+    }
+)
+
+
+def _parse_input(value: object, path: str) -> PrepareInput:
+    body = _object(value, path)
+    kind = _one_of(body.get("kind"), f"{path}.kind", ("chat", "text", "tokens"))
+    if kind == "text":
+        body = _record(value, path, frozenset({"kind", "text"}))
+        return Text(_string(body["text"], f"{path}.text"))
+    if kind == "tokens":
+        body = _record(value, path, frozenset({"kind", "tokens"}))
+        return Tokens(_tokens(body["tokens"], f"{path}.tokens"))
+    body = {"templateArgs": {}, **body}
+    body = _record(body, path, frozenset({"kind", "messages", "templateArgs"}))
+    messages = _list(body["messages"], f"{path}.messages")
+    return Chat(
+        [_object(message, f"{path}.messages[{i}]") for i, message in enumerate(messages)],
+        _object(body["templateArgs"], f"{path}.templateArgs"),
+    )
+
+
+def _parse_bias(value: object, path: str) -> tuple[tuple[int, float], ...]:
+    pairs = _list(value, path)
+    if not all(type(pair) is list and len(pair) == 2 for pair in pairs):
+        raise Violation(f"{path} must be a list of pairs")
+    return tuple((_u32(token, path), _finite(bias, path)) for token, bias in pairs)
+
+
+def _parse_sampling(value: object, path: str) -> Sampling:
+    body = _record(value, path, _SAMPLING_KEYS)
+    logprobs = body["logprobs"]
+    if type(logprobs) is not int or not -1 <= logprobs <= 20:
+        raise Violation(f"{path}.logprobs must be an integer from -1 to 20")
+    return Sampling(
+        temperature=_finite(body["temperature"], f"{path}.temperature"),
+        top_p=_finite(body["topP"], f"{path}.topP"),
+        top_k=_u32(body["topK"], f"{path}.topK"),
+        min_p=_finite(body["minP"], f"{path}.minP"),
+        repetition_penalty=_finite(body["repetitionPenalty"], f"{path}.repetitionPenalty"),
+        presence_penalty=_finite(body["presencePenalty"], f"{path}.presencePenalty"),
+        frequency_penalty=_finite(body["frequencyPenalty"], f"{path}.frequencyPenalty"),
+        logit_bias=_parse_bias(body["logitBias"], f"{path}.logitBias"),
+        seed=_u32(body["seed"], f"{path}.seed"),
+        stop=tuple(_string(item, f"{path}.stop") for item in _list(body["stop"], f"{path}.stop")),
+        logprobs=logprobs,
+    )
+
+
+def _parse_admission(value: object, path: str) -> Admission:
+    body = _record(value, path, _ADMISSION_KEYS)
+    return Admission(
+        id=_u32(body["id"], f"{path}.id"),
+        prompt=_tokens(body["prompt"], f"{path}.prompt"),
+        emitted=_tokens(body["emitted"], f"{path}.emitted"),
+        max_tokens=_u32(body["maxTokens"], f"{path}.maxTokens"),
+        sampling=_parse_sampling(body["sampling"], f"{path}.sampling"),
+    )
+
+
+def _parse_load(value: object) -> Load:
+    body = _record(value, "load", frozenset({"model", "options"}))
+    model = _record(body["model"], "load.model", frozenset({"id", "kind", "path"}))
+    options = _record(body["options"], "load.options", _OPTION_KEYS)
+    at = "load.options."
+    return Load(
+        ModelSource(
+            id=_string(model["id"], "load.model.id"),
+            kind=_one_of(model["kind"], "load.model.kind", ("embedded", "folder", "hub", "fake")),
+            path=_string(model["path"], "load.model.path"),
+        ),
+        LoadOptions(
+            max_batch=_u32(options["maxBatch"], at + "maxBatch"),
+            context_max=_u32(options["contextMax"], at + "contextMax"),
+            memory_budget_bytes=_byte_count(options["memoryBudgetBytes"], at + "memoryBudgetBytes"),
+            device=_one_of(options["device"], at + "device", ("auto", "cpu", "gpu")),
+            prefill_chunk_tokens=_u32(options["prefillChunkTokens"], at + "prefillChunkTokens"),
+            prefix_cache_bytes=_byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
+            unacked_steps_max=_u32(options["unackedStepsMax"], at + "unackedStepsMax"),
+            deterministic=_boolean(options["deterministic"], at + "deterministic"),
+            fake_tokens_per_second=_finite(
+                options["fakeTokensPerSecond"], at + "fakeTokensPerSecond"
+            ),
+            fake_load_ms=_finite(options["fakeLoadMs"], at + "fakeLoadMs"),
+        ),
+    )
+
+
+def _parse_prepare(value: object) -> Prepare:
+    body = _record(value, "prepare", _PREPARE_KEYS)
+    return Prepare(_u32(body["id"], "prepare.id"), _parse_input(body["input"], "prepare.input"))
+
+
+def _parse_admit(value: object) -> Admit:
+    body = _record(value, "admit", frozenset({"requests"}))
+    requests = _list(body["requests"], "admit.requests")
+    return Admit(
+        [_parse_admission(item, f"admit.requests[{i}]") for i, item in enumerate(requests)]
+    )
+
+
+def _parse_abort(value: object) -> Abort:
+    body = _record(value, "abort", frozenset({"ids"}))
+    return Abort([_u32(item, "abort.ids") for item in _list(body["ids"], "abort.ids")])
+
+
+def _parse_ack(value: object) -> Ack:
+    return Ack(_u32(_record(value, "ack", frozenset({"step"}))["step"], "ack.step"))
+
+
+def _parse_ping(value: object) -> Ping:
+    return Ping(_u32(_record(value, "ping", frozenset({"n"}))["n"], "ping.n"))
+
+
+def _parse_drain(value: object) -> Drain:
+    _record(value, "drain", frozenset())
+    return Drain()
+
+
+def _parse_stop(value: object) -> Stop:
+    _record(value, "stop", frozenset())
+    return Stop()
+
+
+_PARSERS: Final[Mapping[int, Callable[[object], ToWorker]]] = {
+    TO_WORKER_TYPES["load"]: _parse_load,
+    TO_WORKER_TYPES["prepare"]: _parse_prepare,
+    TO_WORKER_TYPES["admit"]: _parse_admit,
+    TO_WORKER_TYPES["abort"]: _parse_abort,
+    TO_WORKER_TYPES["ack"]: _parse_ack,
+    TO_WORKER_TYPES["ping"]: _parse_ping,
+    TO_WORKER_TYPES["drain"]: _parse_drain,
+    TO_WORKER_TYPES["stop"]: _parse_stop,
+}
+
+
+def parse(type_byte: int, body: object) -> ToWorker:
+    """The message in a frame from the orchestrator. Raises `Violation`."""
+    parser = _PARSERS.get(type_byte)
+    if parser is None:
+        raise Violation(f"unknown frame type {type_byte}", "unknown_type")
+    return parser(body)

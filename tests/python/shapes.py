@@ -1,0 +1,121 @@
+"""The shapes of what a worker sends, as `src-ts/worker/messages.ts` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Shape = Callable[[Any], bool]
+
+
+def u32(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 32
+
+
+def number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < float("inf")
+
+
+def text(value: Any) -> bool:
+    return type(value) is str
+
+
+def one_of(*names: str) -> Shape:
+    return lambda value: value in names
+
+
+def list_of(shape: Shape) -> Shape:
+    return lambda value: type(value) is list and all(map(shape, value))
+
+
+def map_of(shape: Shape) -> Shape:
+    return lambda value: (
+        type(value) is dict and all(text(key) and shape(item) for key, item in value.items())
+    )
+
+
+def record(optional: dict[str, Shape] | None = None, **fields: Shape) -> Shape:
+    def fits(value: Any) -> bool:
+        shapes = {**(optional or {}), **fields}
+        return (
+            type(value) is dict
+            and fields.keys() <= value.keys() <= shapes.keys()
+            and all(shapes[key](item) for key, item in value.items())
+        )
+
+    return fits
+
+
+def anything(_: Any) -> bool:
+    return True
+
+
+top_logprob = record(token=text, bytes=list_of(u32), logprob=number)
+token_logprob = record(token=text, bytes=list_of(u32), logprob=number, top=list_of(top_logprob))
+usage = record(promptTokens=u32, cachedTokens=u32, completionTokens=u32)
+limits = record(
+    contextMax=u32,
+    kvBytesPerToken=number,
+    kvBytesFixed=number,
+    weightsBytes=number,
+    kvBudgetBytes=number,
+)
+
+
+def step_row(value: Any) -> bool:
+    return (
+        type(value) is list
+        and len(value) in (4, 5)
+        and all(map(u32, value[:3]))
+        and text(value[3])
+        and (len(value) == 4 or token_logprob(value[4]))
+    )
+
+
+SHAPES: dict[str, Shape] = {
+    "hello": record(
+        protocol=u32, pid=u32, engine=one_of("mlx", "fake"), versions=map_of(text), backend=text
+    ),
+    "loading": record(done=number, total=number, what=text),
+    "ready": record(limits=limits, endTokens=list_of(u32), vocabulary=u32),
+    "loadFailed": record(code=text, message=text),
+    "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),
+    "busy": record(reason=text, allowanceMs=number),
+    "aborted": record(id=u32),
+    "pong": record(n=u32),
+    "prefill": record(id=u32, done=u32, total=u32, cached=u32),
+    "step": record(step=u32, rows=list_of(step_row)),
+    "ended": record(
+        {"code": one_of("generation_error", "out_of_memory"), "message": text},
+        id=u32,
+        finish=one_of("stop", "length", "tool_calls", "failed"),
+        tail=text,
+        usage=usage,
+        stats=map_of(number),
+    ),
+    "refused": record(
+        id=u32,
+        code=one_of(
+            "invalid_prompt",
+            "context_length_exceeded",
+            "out_of_memory",
+            "memory_budget_exceeded",
+        ),
+        field=text,
+        message=text,
+    ),
+    "telemetry": record(
+        {"native": map_of(anything)},
+        running=u32,
+        waiting=u32,
+        steps=u32,
+        prefixCacheBytes=number,
+        kvBytes=number,
+        memoryBytes=number,
+    ),
+    "fault": record({"native": map_of(anything)}, code=text, message=text),
+}
+
+
+def check(name: str, body: Any) -> None:
+    assert SHAPES[name](body), f"{name}: {body}"
