@@ -1,0 +1,69 @@
+/**
+ * What is put under load: something that takes a prompt and says what came back, and when. Times
+ * are milliseconds of the process's monotonic clock (`performance.now()`).
+ */
+
+/** Which protocol a target speaks. */
+export const apis = ["chat", "responses", "websocket"] as const;
+export type Api = (typeof apis)[number];
+
+/** Tokens as the server counts them. */
+export interface TokenUsage {
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** One request, from its sending to its end. */
+export interface RequestRecord {
+  startedAt: number;
+  endedAt: number;
+  /** When each event with text arrived; the first is the time to the first token. */
+  arrivals: number[];
+  /** Undefined where the server sent none: then none of its tokens are counted. */
+  usage: TokenUsage | undefined;
+  /** What went wrong, in one word: `http_429`, `timeout`, `connection`, `incomplete`, an error code. */
+  failure: string | undefined;
+}
+
+export interface RequestBody {
+  prompt: string;
+  maxTokens: number;
+}
+
+export interface Target {
+  /** Opens what is kept open. Rejects if the server can't be reached. */
+  open(): Promise<void>;
+  /** Runs one request; never rejects, failures are in the record. */
+  run(request: RequestBody): Promise<RequestRecord>;
+  close(): Promise<void>;
+}
+
+export interface TargetOptions {
+  /** Base URL: `http://host:port`, with or without `/v1`. */
+  url: string;
+  api: Api;
+  model: string | undefined;
+  apiKey: string | undefined;
+  /** Fields that are added to every request body. */
+  extraBody: Record<string, unknown>;
+  /** WebSocket only: over how many sockets the streams are spread. */
+  sockets: number;
+  timeoutMs: number;
+}
+
+export function startRecord(): RequestRecord {
+  return {
+    startedAt: performance.now(),
+    endedAt: 0,
+    arrivals: [],
+    usage: undefined,
+    failure: undefined,
+  };
+}
+
+/** Base URL with `/v1` exactly once at its end. */
+export function v1Url(url: string): string {
+  const trimmed = url.replace(/\/+$/, "");
+  return trimmed.endsWith("/v1") ? trimmed : `${trimmed}/v1`;
+}

@@ -1,0 +1,141 @@
+/**
+ * Every error that the client throws: one base class, one subclass per thing that can go wrong.
+ * Tell them apart by class or by `code`; codes are stable.
+ */
+import type { ErrorEvent, ResponseObject } from "../protocol/index.js";
+
+export interface ClientErrorOptions {
+  code: string;
+  /** HTTP status, where the server gave one. */
+  status?: number | undefined;
+  /** The field of the request that is to blame. */
+  param?: string | null | undefined;
+  cause?: unknown;
+}
+
+/** Base of all errors of this library. */
+export class ClientError extends Error {
+  override name = "ClientError";
+  readonly code: string;
+  readonly status: number | undefined;
+  readonly param: string | null;
+
+  constructor(message: string, options: ClientErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = options.code;
+    this.status = options.status;
+    this.param = options.param ?? null;
+  }
+}
+
+/** True for every error of this library, also when two copies of it are loaded. */
+export function isClientError(value: unknown): value is ClientError {
+  return value instanceof Error && "code" in value && "param" in value && "status" in value;
+}
+
+/**
+ * The connection could not be opened. `code`: `connection_refused`, `handshake_refused` (then
+ * `status` says why: 401 and 403 for key and origin, 503 when the server takes no more sockets),
+ * `connect_timeout` or `invalid_url`.
+ */
+export class ConnectError extends ClientError {
+  override name = "ConnectError";
+}
+
+/** What a closed socket said. */
+export interface CloseInfo {
+  /** WebSocket close code; 1006 when the connection broke without one. */
+  closeCode: number;
+  reason: string;
+}
+
+/**
+ * The connection is gone: code `connection_lost`. Responses go on at the server for its resume
+ * grace: `client.resume(error.responseId, { startingAfter: stream.cursor })` on a new connection.
+ */
+export class ConnectionLostError extends ClientError {
+  override name = "ConnectionLostError";
+  readonly closeCode: number;
+  readonly reason: string;
+
+  constructor({ closeCode, reason }: CloseInfo, cause?: unknown) {
+    const why = reason === "" ? "" : `: ${reason}`;
+    super(`The connection closed with ${closeCode}${why}`, { code: "connection_lost", cause });
+    this.closeCode = closeCode;
+    this.reason = reason;
+  }
+}
+
+/** `client.close()` was called: code `client_closed`. */
+export class ClientClosedError extends ClientError {
+  override name = "ClientClosedError";
+
+  constructor() {
+    super("The client is closed", { code: "client_closed" });
+  }
+}
+
+/** The server refused a message; `code`, `status` and `param` are the server's. */
+export class RequestError extends ClientError {
+  override name = "RequestError";
+
+  static of(event: ErrorEvent): RequestError {
+    const { code, message, param, type } = event.error;
+    return new RequestError(message, { code: code ?? type, status: event.status, param });
+  }
+}
+
+/** The response ended with `response.failed`; `code` is the server's, such as `deadline_exceeded`. */
+export class ResponseFailedError extends ClientError {
+  override name = "ResponseFailedError";
+  readonly response: ResponseObject;
+
+  constructor(response: ResponseObject) {
+    const { code, message } = response.error ?? { code: "failed", message: "The response failed" };
+    super(message, { code });
+    this.response = response;
+  }
+}
+
+/** The signal was aborted, or the stream cancelled while someone waited for it: code `aborted`. */
+export class AbortedError extends ClientError {
+  /** The name that `fetch` and others use, so that one check catches all. */
+  override name = "AbortError";
+
+  constructor(cause?: unknown) {
+    super("The response was cancelled by this client", { code: "aborted", cause });
+  }
+}
+
+/** Events of a response are missing: code `sequence_gap`. Resume from the stream's cursor. */
+export class SequenceGapError extends ClientError {
+  override name = "SequenceGapError";
+  readonly expected: number;
+  readonly received: number;
+
+  constructor(expected: number, received: number) {
+    super(`Event ${expected} is missing: ${received} came instead`, { code: "sequence_gap" });
+    this.expected = expected;
+    this.received = received;
+  }
+}
+
+/** More events waited for the reader than it may leave: code `consumer_too_slow`. Resume from the cursor. */
+export class ConsumerTooSlowError extends ClientError {
+  override name = "ConsumerTooSlowError";
+
+  constructor(bufferedEventsMax: number) {
+    super(`More than ${bufferedEventsMax} events were waiting to be read`, {
+      code: "consumer_too_slow",
+    });
+  }
+}
+
+/** The server sent what the protocol doesn't have: code `protocol_error`. */
+export class ProtocolError extends ClientError {
+  override name = "ProtocolError";
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { code: "protocol_error", cause });
+  }
+}

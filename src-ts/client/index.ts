@@ -1,0 +1,30 @@
+/**
+ * `mlx-serving/client`: the WebSocket client, for Node and browsers.
+ *
+ * @packageDocumentation
+ */
+export type * from "../protocol/index.js";
+export {
+  type Client,
+  type ClientEvents,
+  type ConnectOptions,
+  connect,
+  type RespondOptions,
+  type ResumeOptions,
+} from "./client.js";
+export type { ConnectionOptions } from "./connection.js";
+export {
+  AbortedError,
+  ClientClosedError,
+  ClientError,
+  type CloseInfo,
+  ConnectError,
+  ConnectionLostError,
+  ConsumerTooSlowError,
+  isClientError,
+  ProtocolError,
+  RequestError,
+  ResponseFailedError,
+  SequenceGapError,
+} from "./errors.js";
+export { type FinalResponse, outputText, type ResponseStream } from "./stream.js";
