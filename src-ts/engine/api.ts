@@ -44,10 +44,7 @@ export type LogEntry =
 export type Notice = { kind: "migrated"; attempt: number; reason: string };
 
 /** What happens to a running response when its last reader has gone. */
-export type Abandonment =
-  | { kind: "cancel" }
-  | { kind: "grace"; ms: number }
-  | { kind: "keep" };
+export type Abandonment = { kind: "cancel" } | { kind: "grace"; ms: number } | { kind: "keep" };
 
 /** A request as the engine takes it: parsed, validated, with every default resolved. */
 export interface Submission {
@@ -171,15 +168,37 @@ export interface EngineObserver {
   delta?(response: Response, info: { tokens: number; gapMs: number; first: boolean }): void;
   ended?(
     response: Response,
-    info: { ending: Ending; usage: ResponseUsage; e2eMs: number; queueMs: number; ttftMs: number | undefined },
+    info: {
+      ending: Ending;
+      usage: ResponseUsage;
+      e2eMs: number;
+      queueMs: number;
+      ttftMs: number | undefined;
+    },
   ): void;
   /** Requests that were turned away before they were accepted. */
   refused?(info: { code: string; status: number; model: string | undefined }): void;
-  workerState?(info: { workerId: string; model: string; from: string; to: string; epoch: number }): void;
+  workerState?(info: {
+    workerId: string;
+    model: string;
+    from: string;
+    to: string;
+    epoch: number;
+  }): void;
   workerLost?(info: { workerId: string; epoch: number; fault: string; leases: number }): void;
-  loading?(info: { workerId: string; model: string; done: number; total: number; what: string }): void;
+  loading?(info: {
+    workerId: string;
+    model: string;
+    done: number;
+    total: number;
+    what: string;
+  }): void;
   rejection?(info: { machine: string; kind: string; state: string; event: string }): void;
-  log?(level: "debug" | "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void;
+  log?(
+    level: "debug" | "info" | "warn" | "error",
+    message: string,
+    fields: Record<string, unknown>,
+  ): void;
 }
 
 export interface Engine {

@@ -4,7 +4,7 @@ import type { ResponseLog } from "./log.js";
 
 export class LogCursor implements Cursor {
   private closed = false;
-  private ended = false;
+  private releaseWaiter: (() => void) | undefined;
   private readyCallback: (() => void) | undefined;
   private noticeCallback: ((notice: Notice) => void) | undefined;
   /** One identity, so that a turn wakes a reader once. */
@@ -22,7 +22,7 @@ export class LogCursor implements Cursor {
   }
 
   get finished(): boolean {
-    return this.ended;
+    return this.lag === 0 && this.response.ending !== undefined;
   }
 
   next(): LogEntry | undefined {
@@ -30,7 +30,6 @@ export class LogCursor implements Cursor {
     const entry = this.response.entries[this.position];
     if (entry === undefined) return undefined;
     this.position++;
-    if (entry.kind === "ended") this.ended = true;
     return entry;
   }
 
@@ -48,14 +47,12 @@ export class LogCursor implements Cursor {
   }
 
   ready(): Promise<void> {
-    if (this.lag > 0 || this.ended || this.closed) return Promise.resolve();
+    if (this.lag > 0 || this.finished || this.closed) return Promise.resolve();
     return new Promise((resolve) => {
       this.releaseWaiter = resolve;
       this.onReady(resolve);
     });
   }
-
-  private releaseWaiter: (() => void) | undefined;
 
   close(): void {
     if (this.closed) return;
@@ -66,7 +63,7 @@ export class LogCursor implements Cursor {
 
   async *[Symbol.asyncIterator](): AsyncIterator<LogEntry> {
     try {
-      while (!this.ended && !this.closed) {
+      while (!this.finished && !this.closed) {
         const entry = this.next();
         if (entry === undefined) await this.ready();
         else yield entry;

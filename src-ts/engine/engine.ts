@@ -14,8 +14,8 @@ import type {
   Submission,
   WorkerInfo,
 } from "./api.js";
-import { Loop } from "./loop.js";
 import type { ResponseLog } from "./log.js";
+import { Loop } from "./loop.js";
 import type { ModelSource, Ports } from "./ports.js";
 import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";

@@ -5,9 +5,18 @@ import { systemClock, systemIds } from "./clock.js";
 import { WorkerEngine } from "./engine.js";
 import type { Ports } from "./ports.js";
 
-export type * from "./api.js";
-export type { Clock, Ids, Ports, Timer, WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "./ports.js";
 export { ServingError } from "../errors.js";
+export type * from "./api.js";
+export type {
+  Clock,
+  Ids,
+  Ports,
+  Timer,
+  WorkerEvents,
+  WorkerPort,
+  WorkerProcess,
+  WorkerSpec,
+} from "./ports.js";
 
 /** The real ports: system clock, random ids, Python processes. */
 export function systemPorts(options: WorkerProcessOptions): Ports {

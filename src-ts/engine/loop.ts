@@ -120,8 +120,7 @@ export class Loop {
     this.placement.lost(worker.id);
     this.inbound.forgetWorker(worker);
     this.preparer.lost(worker);
-    for (const slot of slots)
-      this.post(slot.request, { kind: "lost", lease: slot.lease, loss });
+    for (const slot of slots) this.post(slot.request, { kind: "lost", lease: slot.lease, loss });
     this.preparer.available();
     this.wantPlan();
     return slots.length;

@@ -114,6 +114,7 @@ export class Placement {
     return {
       requestId,
       priority: request?.submission.priority ?? "normal",
+      arrivedAt: request?.arrivedAt ?? 0,
       startedAt: request?.slot?.startedAt ?? 0,
       cost,
       preemptible: kind === "prefilling" || kind === "decoding",

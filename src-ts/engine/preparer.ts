@@ -4,8 +4,8 @@
  */
 import type { Failure } from "../machines/Request.js";
 import { unpackTokens } from "../worker/link.js";
-import type { RequestMessage, Supervisor } from "./supervisor.js";
 import type { LiveRequest } from "./request.js";
+import type { RequestMessage, Supervisor } from "./supervisor.js";
 
 export interface PreparerHost {
   nextSlotId(): number;

@@ -111,7 +111,10 @@ export class Registry {
     }
     kept.bytes = log.bytes;
     this.retainedBytes += kept.bytes;
-    const ms = log.store || abandonment.kind === "keep" ? this.options.retentionMs : graceMs(abandonment, this.options.retentionMs);
+    const ms =
+      log.store || abandonment.kind === "keep"
+        ? this.options.retentionMs
+        : graceMs(abandonment, this.options.retentionMs);
     kept.expiry = this.options.clock.after(ms, () => this.expire(log.id));
     this.trim();
   }

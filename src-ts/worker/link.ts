@@ -3,9 +3,10 @@
  * little-endian), then msgpack. Owns framing and validation; knows nothing of processes or meaning.
  * Anything unexpected is a `LinkViolation`: the link is broken for good.
  */
+
+import * as zlib from "node:zlib";
 import { buf as tableCrc32 } from "crc-32";
 import { Packr, Unpackr } from "msgpackr";
-import * as zlib from "node:zlib";
 import {
   type FromWorker,
   type FromWorkerName,

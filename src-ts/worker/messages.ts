@@ -11,7 +11,7 @@ import { z } from "zod";
 export const protocolVersion = 1;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
-const bytes = z.instanceof(Uint8Array);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
 const finite = z.number();
 
 /** What a chat template or a tokenizer gets. */
@@ -94,7 +94,13 @@ export const TokenLogprob = z.object({
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
 
 /** slot, index of the token, token id, text that became certain with it (may be empty), logprobs if asked for. */
-export type StepRow = [id: number, index: number, token: number, text: string, logprobs?: TokenLogprob];
+export type StepRow = [
+  id: number,
+  index: number,
+  token: number,
+  text: string,
+  logprobs?: TokenLogprob,
+];
 
 export const Usage = z.object({
   promptTokens: u32,
@@ -221,8 +227,11 @@ export const fromWorkerTypes = {
 export type ToWorkerName = keyof typeof toWorker;
 export type FromWorkerName = keyof typeof fromWorker;
 
+// An empty schema infers a record that forbids `type` too.
+type Body<S extends z.ZodType> = z.infer<S> extends Record<string, never> ? unknown : z.infer<S>;
+
 export type ToWorker = {
-  [K in ToWorkerName]: { type: K } & z.infer<(typeof toWorker)[K]>;
+  [K in ToWorkerName]: { type: K } & Body<(typeof toWorker)[K]>;
 }[ToWorkerName];
 
 type FromWorkerBodies = {

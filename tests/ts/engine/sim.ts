@@ -1,0 +1,303 @@
+/** A virtual clock and workers in memory, so that the engine's tests decide what happens when. */
+import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
+import { WorkerEngine } from "../../../src-ts/engine/engine.js";
+import type {
+  Clock,
+  Timer,
+  WorkerEvents,
+  WorkerPort,
+  WorkerProcess,
+  WorkerSpec,
+} from "../../../src-ts/engine/ports.js";
+import { packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
+import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
+
+export class VirtualClock implements Clock {
+  private time = 0;
+  private readonly timers = new Set<{ at: number; run: () => void }>();
+
+  now(): number {
+    return this.time;
+  }
+
+  wall(): number {
+    return 1_700_000_000_000 + this.time;
+  }
+
+  after(ms: number, run: () => void): Timer {
+    const timer = { at: this.time + ms, run };
+    this.timers.add(timer);
+    return { cancel: () => this.timers.delete(timer) };
+  }
+
+  soon(run: () => void): void {
+    queueMicrotask(run);
+  }
+
+  /** Lets `ms` pass, running what falls due in order, with turns in between. */
+  async advance(ms: number): Promise<void> {
+    const end = this.time + ms;
+    await settle();
+    for (;;) {
+      const due = [...this.timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (due === undefined) break;
+      this.timers.delete(due);
+      this.time = Math.max(this.time, due.at);
+      due.run();
+      await settle();
+    }
+    this.time = end;
+  }
+
+  get pendingTimers(): number {
+    return this.timers.size;
+  }
+}
+
+/** Runs every microtask that is waiting. */
+export async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The text a prompt leads to; token i of it has the id 1000 + i. */
+export const wordAt = (i: number): string => `w${i} `;
+
+interface Running {
+  admission: Admission;
+  index: number;
+}
+
+/** One process in memory. It answers at once what has one answer; the test makes it generate. */
+export class SimWorker implements WorkerProcess {
+  readonly sent: ToWorker[] = [];
+  readonly running = new Map<number, Running>();
+  readonly held: { id: number; tokens: Uint8Array }[] = [];
+  signals: string[] = [];
+  alive = true;
+  private steps = 0;
+
+  constructor(
+    readonly spec: WorkerSpec,
+    private readonly events: WorkerEvents,
+    private readonly options: SimOptions,
+  ) {
+    queueMicrotask(() => {
+      events.spawned(1000 + spec.epoch);
+      this.say({
+        type: "hello",
+        protocol: 1,
+        pid: 1000 + spec.epoch,
+        engine: "fake",
+        versions: {},
+        backend: "sim",
+      });
+    });
+  }
+
+  say(message: FromWorker): void {
+    if (this.alive) this.events.message(message);
+  }
+
+  send(message: ToWorker): void {
+    if (!this.alive) return;
+    this.sent.push(message);
+    queueMicrotask(() => this.answer(message));
+  }
+
+  kill(signal: "SIGTERM" | "SIGKILL"): void {
+    this.signals.push(signal);
+    queueMicrotask(() => this.die(0, signal));
+  }
+
+  die(code = 1, signal = ""): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.events.exited(code, signal, "");
+  }
+
+  breakLink(): void {
+    this.events.violated("test");
+  }
+
+  /** Answers prepares that were held back. */
+  prepareHeld(): void {
+    for (const { id, tokens } of this.held.splice(0))
+      this.say({ type: "prepared", id, tokens, blockHashes: [] });
+  }
+
+  prefill(): void {
+    for (const [id, { admission }] of this.running) {
+      const total = (admission.prompt.length + admission.emitted.length) / 4;
+      this.say({ type: "prefill", id, done: total, total, cached: 0 });
+    }
+  }
+
+  /** One decode step for every row; ends those that reached their limit. */
+  step(): void {
+    this.stepOne(() => true);
+  }
+
+  /** A step for some rows only. */
+  stepOne(includes: (admission: Admission) => boolean): void {
+    const stepped = [...this.running].filter(([, { admission }]) => includes(admission));
+    const rows = stepped.map(
+      ([id, { index }]) =>
+        [id, index, 1000 + index, wordAt(index)] as [number, number, number, string],
+    );
+    if (rows.length === 0) return;
+    this.say({ type: "step", step: ++this.steps, rows });
+    for (const [id, running] of stepped) {
+      running.index++;
+      if (running.index >= running.admission.maxTokens) this.end(id, "length");
+    }
+  }
+
+  end(id: number, finish: "stop" | "length", tail = ""): void {
+    const running = this.running.get(id);
+    this.running.delete(id);
+    const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: running?.index ?? 0 };
+    this.say({ type: "ended", id, finish, tail, usage, stats: {} });
+  }
+
+  private answer(message: ToWorker): void {
+    switch (message.type) {
+      case "load":
+        return this.say({
+          type: "ready",
+          limits: this.options.limits,
+          endTokens: [2],
+          vocabulary: 9,
+        });
+      case "prepare":
+        return this.prepare(message);
+      case "admit":
+        for (const admission of message.requests)
+          this.running.set(admission.id, { admission, index: admission.emitted.length / 4 });
+        return;
+      case "abort":
+        for (const id of message.ids)
+          if (this.running.delete(id)) this.say({ type: "aborted", id });
+        return;
+      case "stop":
+        return this.die(0);
+      default:
+        return;
+    }
+  }
+
+  private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
+    const text = input.kind === "text" ? input.text : "";
+    if (text === "refuse me")
+      return this.say({
+        type: "refused",
+        id,
+        code: "invalid_prompt",
+        field: "messages",
+        message: "unknown role",
+      });
+    const tokens = packTokens([...text].map((c) => c.codePointAt(0)!));
+    if (this.options.holdPrepares) this.held.push({ id, tokens });
+    else this.say({ type: "prepared", id, tokens, blockHashes: [] });
+  }
+}
+
+export interface SimOptions {
+  limits: {
+    contextMax: number;
+    kvBytesPerToken: number;
+    kvBytesFixed: number;
+    weightsBytes: number;
+    kvBudgetBytes: number;
+  };
+  holdPrepares: boolean;
+}
+
+export class Sim implements WorkerPort {
+  readonly clock = new VirtualClock();
+  readonly spawned: SimWorker[] = [];
+  readonly engine: WorkerEngine;
+  readonly options: SimOptions;
+  private ids = 0;
+
+  constructor(options: Partial<EngineOptions> = {}, sim: Partial<SimOptions> = {}) {
+    this.options = {
+      limits: {
+        contextMax: 1000,
+        kvBytesPerToken: 1,
+        kvBytesFixed: 0,
+        weightsBytes: 0,
+        kvBudgetBytes: 100_000,
+      },
+      holdPrepares: false,
+      ...sim,
+    };
+    const ports = {
+      clock: this.clock,
+      ids: { response: (prefix: string) => `${prefix}_${++this.ids}` },
+      random: () => 0.5,
+      workers: this,
+    };
+    this.engine = new WorkerEngine({ ...defaults, ...options }, ports);
+  }
+
+  spawn(spec: WorkerSpec, events: WorkerEvents): WorkerProcess {
+    const worker = new SimWorker(spec, events, this.options);
+    this.spawned.push(worker);
+    return worker;
+  }
+
+  async start(): Promise<this> {
+    this.engine.start();
+    await this.engine.whenReady();
+    return this;
+  }
+
+  /** The newest process of the first worker. */
+  get worker(): SimWorker {
+    return this.spawned.filter(({ spec }) => spec.workerId === "w1").at(-1)!;
+  }
+}
+
+const defaults: EngineOptions = {
+  models: [{ id: "m", kind: "fake", path: "" }],
+  workersPerModel: 1,
+  engine: "fake",
+  maxBatch: 4,
+  queueMax: 8,
+  contextMax: 0,
+  memoryBudgetBytes: 0,
+  device: "auto",
+  fakeTokensPerSecond: 0,
+  retentionBytesMax: 1e6,
+  retentionMs: 60_000,
+};
+
+export const submission = (changes: Partial<Submission> = {}): Submission => ({
+  input: { kind: "text", text: "hello" },
+  sampling: {
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    seed: 1,
+    stop: [],
+    logprobs: -1,
+  },
+  maxTokens: 5,
+  owner: "o",
+  clientId: "c",
+  priority: "normal",
+  store: false,
+  abandonment: { kind: "keep" },
+  idPrefix: "resp",
+  ...changes,
+});
+
+export const tokensOf = (admission: Admission): { prompt: number[]; emitted: number[] } => ({
+  prompt: [...unpackTokens(admission.prompt)],
+  emitted: [...unpackTokens(admission.emitted)],
+});
