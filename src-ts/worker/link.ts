@@ -5,7 +5,7 @@
  */
 
 import * as zlib from "node:zlib";
-import { buf as tableCrc32 } from "crc-32";
+import crc32Table from "crc-32";
 import { Packr, Unpackr } from "msgpackr";
 import {
   type FromWorker,
@@ -29,7 +29,7 @@ export class LinkViolation extends Error {
 
 // zlib.crc32 came with Node 20.15 and 22.2.
 const crc32: (data: Uint8Array) => number =
-  (zlib as { crc32?: (data: Uint8Array) => number }).crc32 ?? tableCrc32;
+  (zlib as { crc32?: (data: Uint8Array) => number }).crc32 ?? crc32Table.buf;
 
 const packer = new Packr({ useRecords: false, variableMapSize: true });
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });

@@ -1,0 +1,23 @@
+/** `mlx-serving/machines/Worker`: one process and its incarnations. The types are generated from `src-res/Worker.resi`. */
+export type {
+  capabilities as Capabilities,
+  clockEvent as ClockEvent,
+  duty as Duty,
+  effect as Effect,
+  event as Event,
+  fault as Fault,
+  intent as Intent,
+  linkEvent as LinkEvent,
+  loadEvent as LoadEvent,
+  memory as Memory,
+  outcome as Outcome,
+  policy as Policy,
+  processEvent as ProcessEvent,
+  rejection as Rejection,
+  signal as Signal,
+  state as State,
+  supervisorEvent as SupervisorEvent,
+  timer as Timer,
+  workerEvent as WorkerEvent,
+} from "../../src-res/Worker.gen.js";
+export { defaultPolicy, initial, protocol, transition } from "../../src-res/Worker.gen.js";
