@@ -3,7 +3,7 @@ import { ServingError } from "../errors.js";
 import * as Request from "../machines/Request.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
-import type { LoadOptions } from "../worker/messages.js";
+import type { LoadOptions, ModelSource } from "../worker/messages.js";
 import type {
   Engine,
   EngineObserver,
@@ -16,7 +16,7 @@ import type {
 } from "./api.js";
 import type { ResponseLog } from "./log.js";
 import { Loop } from "./loop.js";
-import type { ModelSource, Ports } from "./ports.js";
+import type { Ports } from "./ports.js";
 import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
 import type { LiveRequest } from "./request.js";

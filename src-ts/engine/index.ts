@@ -6,17 +6,9 @@ import { WorkerEngine } from "./engine.js";
 import type { Ports } from "./ports.js";
 
 export { ServingError } from "../errors.js";
+export type { WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "../worker/port.js";
 export type * from "./api.js";
-export type {
-  Clock,
-  Ids,
-  Ports,
-  Timer,
-  WorkerEvents,
-  WorkerPort,
-  WorkerProcess,
-  WorkerSpec,
-} from "./ports.js";
+export type { Clock, Ids, Ports, Timer } from "./ports.js";
 
 /** The real ports: system clock, random ids, Python processes. */
 export function systemPorts(options: WorkerProcessOptions): Ports {

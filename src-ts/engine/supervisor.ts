@@ -4,7 +4,8 @@
  */
 import * as Worker from "../machines/Worker.js";
 import type { FromWorker, LoadOptions, ModelSource, ToWorker } from "../worker/messages.js";
-import type { Ports, Timer, WorkerEvents, WorkerProcess } from "./ports.js";
+import type { WorkerEvents, WorkerProcess } from "../worker/port.js";
+import type { Ports, Timer } from "./ports.js";
 
 /** What a worker says about requests. */
 export type RequestMessage = Extract<

@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "../engine/ports.js";
 import { encodeFrame, FrameDecoder, LinkViolation } from "./link.js";
 import type { ToWorker } from "./messages.js";
+import type { WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "./port.js";
 
 /** How to start a worker's Python. */
 export interface PythonCommand {

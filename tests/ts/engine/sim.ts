@@ -1,16 +1,15 @@
 /** A virtual clock and workers in memory, so that the engine's tests decide what happens when. */
 import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
+import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
+import { packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
+import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
 import type {
-  Clock,
-  Timer,
   WorkerEvents,
   WorkerPort,
   WorkerProcess,
   WorkerSpec,
-} from "../../../src-ts/engine/ports.js";
-import { packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
-import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
+} from "../../../src-ts/worker/port.js";
 
 export class VirtualClock implements Clock {
   private time = 0;

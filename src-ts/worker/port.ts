@@ -1,0 +1,31 @@
+/** Worker processes as the engine sees them: real ones in `process.ts`, simulated ones in tests. */
+import type { FromWorker, ModelSource, ToWorker } from "./messages.js";
+
+/** What happens to one process, told in order; nothing comes after `exited`. */
+export interface WorkerEvents {
+  spawned(pid: number): void;
+  message(message: FromWorker): void;
+  /** The link broke a rule; nothing more will be read from it. */
+  violated(reason: string): void;
+  /** The link was closed by the other side. */
+  closed(): void;
+  /** `code` −1: it could not be spawned. */
+  exited(code: number, signal: string, message: string): void;
+}
+
+export interface WorkerProcess {
+  send(message: ToWorker): void;
+  kill(signal: "SIGTERM" | "SIGKILL"): void;
+}
+
+export interface WorkerSpec {
+  workerId: string;
+  epoch: number;
+  engine: "mlx" | "fake";
+  model: ModelSource;
+}
+
+export interface WorkerPort {
+  /** Never throws: a failure is an `exited` that comes later. */
+  spawn(spec: WorkerSpec, events: WorkerEvents): WorkerProcess;
+}

@@ -1,0 +1,104 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  encodeRaw,
+  FrameDecoder,
+  frameBytesMax,
+  frameHeaderBytes,
+  LinkViolation,
+  packTokens,
+  unpackTokens,
+} from "../../../src-ts/worker/link.js";
+import { type FromWorker, fromWorkerTypes } from "../../../src-ts/worker/messages.js";
+
+const epoch = 3;
+const step = { step: 1, rows: [[7, 0, 42, "Grüße 🙂"]] };
+const aborted = { id: 9 };
+
+function decode(...chunks: Buffer[]): FromWorker[] {
+  const messages: FromWorker[] = [];
+  const decoder = new FrameDecoder(epoch, (message) => messages.push(message));
+  for (const chunk of chunks) decoder.push(chunk);
+  return messages;
+}
+
+describe("frames", () => {
+  const stream = Buffer.concat([
+    encodeRaw(fromWorkerTypes.step, epoch, step),
+    encodeRaw(fromWorkerTypes.aborted, epoch, aborted),
+  ]);
+  const expected = [
+    { type: "step", ...step },
+    { type: "aborted", ...aborted },
+  ];
+
+  it("come out the same however the bytes are cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: stream.length - 1 })), (cuts) => {
+        const edges = [0, ...cuts.sort((a, b) => a - b), stream.length];
+        const chunks = edges.slice(1).map((end, i) => stream.subarray(edges[i], end));
+        expect(decode(...chunks)).toEqual(expected);
+      }),
+    );
+  });
+
+  it("of another epoch are dropped and counted", () => {
+    const messages: FromWorker[] = [];
+    const decoder = new FrameDecoder(epoch + 1, (message) => messages.push(message));
+    decoder.push(stream);
+    expect(messages).toEqual([]);
+    expect(decoder.stale).toBe(2);
+  });
+});
+
+describe("a violation", () => {
+  const whole = encodeRaw(fromWorkerTypes.aborted, epoch, aborted);
+  const broken = (at: number, bytes: number[]): Buffer => {
+    const copy = Buffer.from(whole);
+    copy.set(bytes, at);
+    return copy;
+  };
+
+  it.each([
+    ["a stray print", Buffer.from("hello\n"), /magic/],
+    ["wrong magic", broken(0, [1]), /magic/],
+    ["wrong version", broken(2, [9]), /version 9/],
+    ["an unknown type", broken(3, [200]), /type 200/],
+    ["a wrong checksum", broken(12, [whole[12]! ^ 1]), /checksum/],
+    ["a flipped payload bit", broken(frameHeaderBytes, [whole[16]! ^ 1]), /checksum/],
+    ["an oversize length", broken(8, [1, 0, 0, 255]), new RegExp(`most is ${frameBytesMax}`)],
+    ["a missing field", encodeRaw(fromWorkerTypes.aborted, epoch, {}), /aborted\.id/],
+    ["a wrong type", encodeRaw(fromWorkerTypes.hello, epoch, { protocol: "1" }), /hello/],
+    ["no map", encodeRaw(fromWorkerTypes.step, epoch, null), /step/],
+    ["a bad row", encodeRaw(fromWorkerTypes.step, epoch, { step: 1, rows: [[1, 2]] }), /row/],
+    [
+      "a negative index",
+      encodeRaw(fromWorkerTypes.step, epoch, { step: 1, rows: [[1, -1, 1, ""]] }),
+      /row/,
+    ],
+  ])("is %s", (_name, bytes, message) => {
+    expect(() => decode(bytes)).toThrow(LinkViolation);
+    expect(() => decode(bytes)).toThrow(message);
+  });
+
+  it("ends the link for good", () => {
+    const decoder = new FrameDecoder(epoch, () => undefined);
+    expect(() => decoder.push(Buffer.from("garbage"))).toThrow(LinkViolation);
+    expect(() => decoder.push(whole)).toThrow(/broken already/);
+  });
+});
+
+describe("token ids", () => {
+  it("travel as little-endian u32", () => {
+    expect([...packTokens([1, 0xffff_ffff])]).toEqual([1, 0, 0, 0, 255, 255, 255, 255]);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 0xffff_ffff })), (tokens) => {
+        expect([...unpackTokens(packTokens(tokens))]).toEqual(tokens);
+      }),
+    );
+  });
+
+  it("are whole", () => {
+    expect(() => unpackTokens(new Uint8Array(5))).toThrow(LinkViolation);
+  });
+});

@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { WorkerEvents } from "../../../src-ts/worker/port.js";
+import { workerProcesses } from "../../../src-ts/worker/process.js";
+
+const folder = mkdtempSync(join(tmpdir(), "mlx-serving-process-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs `script` in place of Python, with the worker's arguments behind it. */
+function command(script: string): { python: string; packageDir: string } {
+  const path = join(folder, `${Math.random().toString(36).slice(2)}.mjs`);
+  writeFileSync(path, `#!${process.execPath}\n${script}`, { mode: 0o755 });
+  return { python: path, packageDir: folder };
+}
+
+function run(script: string | Error, onOutput: (line: string) => void = () => undefined) {
+  const seen: string[] = [];
+  const port = workerProcesses({
+    command: () => {
+      if (script instanceof Error) throw script;
+      return command(script);
+    },
+    onOutput: (_worker, line) => onOutput(line),
+  });
+  let worker: ReturnType<typeof port.spawn>;
+  const exited = new Promise<{ code: number; signal: string; message: string }>((resolve) => {
+    const events: WorkerEvents = {
+      spawned: () => seen.push("spawned"),
+      message: ({ type }) => seen.push(type),
+      violated: () => seen.push("violated"),
+      closed: () => seen.push("closed"),
+      exited: (code, signal, message) => resolve({ code, signal, message }),
+    };
+    const model = { id: "m", kind: "fake", path: "" } as const;
+    worker = port.spawn({ workerId: "w1", epoch: 1, engine: "fake", model }, events);
+  });
+  return { seen, exited, kill: () => worker.kill("SIGKILL") };
+}
+
+describe("a worker process", () => {
+  it("that can't be started is an exit with code -1", async () => {
+    const missing = run(new Error("no Python here"));
+    expect(await missing.exited).toEqual({ code: -1, signal: "", message: "no Python here" });
+  });
+
+  it("tells its exit code and the last lines it wrote", async () => {
+    const lines: string[] = [];
+    const { exited, seen } = run(
+      "console.log('out'); console.error('no module'); process.exitCode = 3",
+      (line) => lines.push(line),
+    );
+    expect(await exited).toMatchObject({ code: 3, message: expect.stringContaining("no module") });
+    expect(seen[0]).toBe("spawned");
+    expect(lines.sort()).toEqual(["no module", "out"]);
+  });
+
+  it("breaks the link with a stray print, and is not read any further", async () => {
+    const { exited, seen } = run(
+      "import fs from 'node:fs'; fs.writeSync(3, 'Traceback'); setTimeout(() => fs.writeSync(3, 'more'), 50)",
+    );
+    await exited;
+    expect(seen.filter((event) => event === "violated")).toHaveLength(1);
+  });
+
+  it("dies by our signal", async () => {
+    const worker = run("setInterval(() => undefined, 1000)");
+    await expect.poll(() => worker.seen).toContain("spawned");
+    worker.kill();
+    expect(await worker.exited).toMatchObject({ signal: "SIGKILL" });
+  });
+});
