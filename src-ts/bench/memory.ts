@@ -19,15 +19,12 @@ export interface TreeMemory {
   treeBytes: number;
 }
 
-const pageBytes = 4096;
-
 async function readProc(pid: string): Promise<ProcessInfo[]> {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name, in brackets, may hold anything; what follows it is state, parent, … and, 21st, pages.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const residentBytes = Number(fields[21]) * pageBytes;
-    return [{ pid: Number(pid), parentPid: Number(fields[1]), residentBytes }];
+    const status = await readFile(`/proc/${pid}/status`, "utf8");
+    const field = (name: string) =>
+      Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(status)?.[1] ?? 0);
+    return [{ pid: Number(pid), parentPid: field("PPid"), residentBytes: field("VmRSS") * 1024 }];
   } catch {
     // Processes end while the list is read.
     return [];

@@ -89,11 +89,11 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** The options, or a sentence that says which flag is wrong. */
+/** The options, or which flag is wrong and why, without a full stop. */
 export function parseOptions(flags: unknown): BenchOptions | string {
   const result = BenchOptions.safeParse(flags);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const name = issue.path[0];
-  return typeof name === "string" ? `${flagOf(name)} ${issue.message}.` : `${issue.message}.`;
+  return typeof name === "string" ? `${flagOf(name)} ${issue.message}` : issue.message;
 }

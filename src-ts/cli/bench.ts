@@ -7,6 +7,7 @@ import { type IdleResult, measureIdleSockets } from "../bench/idle.js";
 import { type BenchOptions, parseOptions } from "../bench/options.js";
 import { idleText, jsonReport, loadText } from "../bench/report.js";
 import { ClientError } from "../client/index.js";
+import { CommandError, exitCodes } from "./failure.js";
 
 const explanation = `
 Closed loop: each stream sends its next request when its last one has ended. Tokens are counted
@@ -59,11 +60,10 @@ export function benchCommand(): Command {
     const options = parseOptions(command.opts());
     if (typeof options === "string") return command.error(`error: ${options}`, { exitCode: 2 });
     try {
-      const succeeded = await run(options);
-      if (!succeeded) command.error("error: No request succeeded.", { exitCode: 1 });
+      if (!(await run(options))) throw new CommandError("No request succeeded.");
     } catch (error) {
       if (!(error instanceof BenchError || error instanceof ClientError)) throw error;
-      command.error(`error: ${error.message}`, { exitCode: 1 });
+      throw new CommandError(error.message, exitCodes.runtime, { cause: error });
     }
   });
 }

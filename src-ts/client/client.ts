@@ -12,7 +12,12 @@ import type {
   ResponseStreamEvent,
 } from "../protocol/index.js";
 import { Channel } from "./channel.js";
-import { type Connection, type ConnectionOptions, openConnection } from "./connection.js";
+import {
+  type Address,
+  type Connection,
+  type ConnectionOptions,
+  openConnection,
+} from "./connection.js";
 import {
   AbortedError,
   ClientClosedError,
@@ -69,7 +74,7 @@ const bufferedEventsMaxDefault = 8192;
 const closeTimeoutMsDefault = 5000;
 
 /** Opens a connection. Rejects with ConnectError, or AbortError when `options.signal` was faster. */
-export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Client> {
+export async function connect(url: Address, options: ConnectOptions = {}): Promise<Client> {
   const client = new Client(options);
   await client[open](url, options);
   return client;
@@ -100,7 +105,7 @@ export class Client {
   }
 
   /** @internal */
-  async [open](url: string | URL, options: ConnectOptions): Promise<void> {
+  async [open](url: Address, options: ConnectOptions): Promise<void> {
     this.#connection = await openConnection(url, options, {
       onMessage: (message) => this.#onMessage(message),
       onGarbage: (error) => this.#report(error),
@@ -189,9 +194,9 @@ export class Client {
     const { closeTimeoutMs = closeTimeoutMsDefault } = this.#options;
     for (const channel of this.#lanes.all()) channel.abort(new ClientClosedError());
     this.#gone = new ClientClosedError();
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     await within(closeTimeoutMs, this.#lanes.idle());
-    await this.#connection?.close(Math.max(0, closeTimeoutMs - (Date.now() - startedAt)));
+    await this.#connection?.close(Math.max(0, closeTimeoutMs - (performance.now() - startedAt)));
   }
 
   #start(

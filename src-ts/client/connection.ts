@@ -52,11 +52,14 @@ export interface Connection {
 const connectTimeoutMsDefault = 10_000;
 const frameBytesMaxDefault = 64 * 1024 * 1024;
 
+/** An address as text or as a `URL`, which is not named here: not every program has its type. */
+export type Address = string | { readonly href: string };
+
 /** `ws://host`, `http://host/v1` and the full address are all fine: the path ends up as `/v1/responses`. */
-export function responsesUrl(url: string | URL, options: ConnectionOptions): string {
+export function responsesUrl(url: Address, options: ConnectionOptions): string {
   let result: URL;
   try {
-    result = new URL(url);
+    result = new URL(typeof url === "string" ? url : url.href);
   } catch (cause) {
     throw new ConnectError(`Not a URL: ${String(url)}`, { code: "invalid_url", cause });
   }
@@ -122,7 +125,7 @@ function parseFrame(text: string): Record<string, unknown> | ProtocolError {
  * nothing. Handlers are called only after it has resolved.
  */
 export async function openConnection(
-  url: string | URL,
+  url: Address,
   options: ConnectionOptions,
   handlers: ConnectionHandlers,
 ): Promise<Connection> {

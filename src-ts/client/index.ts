@@ -12,7 +12,7 @@ export {
   type RespondOptions,
   type ResumeOptions,
 } from "./client.js";
-export type { ConnectionOptions } from "./connection.js";
+export type { Address, ConnectionOptions } from "./connection.js";
 export {
   AbortedError,
   ClientClosedError,

@@ -1,0 +1,112 @@
+import type { AddressInfo } from "node:net";
+import { createServer, type Server } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { responsesUrl } from "../../../src-ts/client/connection.js";
+import { connect, isClientError } from "../../../src-ts/client/index.js";
+import { type FakeServer, startFakeServer } from "./support/fake-server.js";
+
+describe("responsesUrl", () => {
+  it.each([
+    ["ws://h:1", "ws://h:1/v1/responses"],
+    ["ws://h:1/", "ws://h:1/v1/responses"],
+    ["http://h:1/v1", "ws://h:1/v1/responses"],
+    ["https://h/v1/", "wss://h/v1/responses"],
+    ["wss://h/prefix/v1/responses", "wss://h/prefix/v1/responses"],
+    ["ws://h/prefix?a=b#c", "ws://h/prefix/v1/responses?a=b"],
+  ])("makes %s to %s", (given, expected) => {
+    expect(responsesUrl(given, { notices: false })).toBe(expected);
+  });
+
+  it("adds what the options ask for", () => {
+    const url = responsesUrl("ws://h", { ticket: "t&t" });
+    expect(url).toBe("ws://h/v1/responses?events=mlx_serving&ticket=t%26t");
+  });
+
+  it.each(["nonsense", "ftp://h"])("refuses %s", (given) => {
+    expect(() => responsesUrl(given, {})).toThrow(expect.objectContaining({ code: "invalid_url" }));
+  });
+});
+
+describe("connect", () => {
+  let server: FakeServer;
+  beforeEach(async () => {
+    server = await startFakeServer();
+  });
+  afterEach(async () => {
+    await server.close();
+  });
+
+  it("sends the key and other headers", async () => {
+    const options = { apiKey: "secret", headers: { "x-request-id": "r1" } };
+    const [client, { request }] = await Promise.all([
+      connect(server.url, options),
+      server.socket(),
+    ]);
+    expect(request.headers).toMatchObject({
+      authorization: "Bearer secret",
+      "x-request-id": "r1",
+    });
+    await client.close();
+  });
+
+  it("says why the server refused", async () => {
+    const error = {
+      message: "Wrong key",
+      type: "authentication_error",
+      param: null,
+      code: "bad_key",
+    };
+    server.refuse(401, JSON.stringify({ error }));
+    await expect(connect(server.url)).rejects.toMatchObject({
+      name: "ConnectError",
+      code: "bad_key",
+      status: 401,
+      message: "Wrong key",
+    });
+  });
+
+  it("takes a refusal that is no JSON", async () => {
+    server.refuse(503, "<html>");
+    const error = await connect(server.url).catch((caught: unknown) => caught);
+    expect(isClientError(error)).toBe(true);
+    expect(error).toMatchObject({ code: "handshake_refused", status: 503 });
+  });
+
+  it("gives up when aborted", async () => {
+    const reason = "later";
+    await expect(connect(server.url, { signal: AbortSignal.abort(reason) })).rejects.toMatchObject({
+      code: "aborted",
+      cause: reason,
+    });
+  });
+});
+
+describe("connect without a server", () => {
+  let silent: Server;
+  let port: number;
+  beforeEach(async () => {
+    // Reads, so that it sees the other side leave; never answers.
+    silent = createServer((socket) => socket.resume());
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    port = (silent.address() as AddressInfo).port;
+  });
+
+  it("says that nobody listens", async () => {
+    await new Promise((resolve) => silent.close(resolve));
+    await expect(connect(`ws://127.0.0.1:${port}`)).rejects.toMatchObject({
+      code: "connection_refused",
+    });
+  });
+
+  it("times out where nobody answers, and can be aborted meanwhile", async () => {
+    const url = `ws://127.0.0.1:${port}`;
+    await expect(connect(url, { connectTimeoutMs: 20 })).rejects.toMatchObject({
+      code: "connect_timeout",
+    });
+    const controller = new AbortController();
+    const connecting = connect(url, { signal: controller.signal });
+    silent.once("connection", () => controller.abort());
+    await expect(connecting).rejects.toMatchObject({ code: "aborted" });
+    await new Promise((resolve) => silent.close(resolve));
+  });
+});
