@@ -288,7 +288,7 @@ export class WorkerEngine implements Engine {
       unavailable: (worker) => {
         if (worker.state.kind === "draining") this.loop.workerDrains(worker);
       },
-      lost: (worker, fault) => this.lost(worker, fault),
+      lost: (worker, fault, epoch) => this.lost(worker, fault, epoch),
       message: (worker, message) => this.loop.message(worker, message),
       changed: (worker, from, to) => {
         const { id, epoch, model } = worker;
@@ -321,8 +321,8 @@ export class WorkerEngine implements Engine {
     };
   }
 
-  private lost(worker: Supervisor, fault: Worker.Fault): void {
-    const { id, epoch } = worker;
+  private lost(worker: Supervisor, fault: Worker.Fault, epoch: number): void {
+    const { id } = worker;
     const leases = this.loop.workerLost(worker, lossOf(fault, worker));
     for (const observer of this.observers)
       observer.workerLost?.({ workerId: id, epoch, fault, leases });

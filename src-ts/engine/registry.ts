@@ -67,7 +67,12 @@ export class Registry {
         }),
       );
     }
-    return known.response;
+    // The one who came first gave up; that is no reason for those who came after.
+    return known.response.catch((error: unknown) => {
+      if (error instanceof ServingError && error.code === "cancelled")
+        return this.once(submission, make);
+      throw error;
+    });
   }
 
   add(log: ResponseLog, abandonment: Abandonment, idempotencyId: string | undefined): void {

@@ -17,7 +17,7 @@ export interface SupervisorHost {
   available(worker: Supervisor): void;
   unavailable(worker: Supervisor): void;
   /** Everything this incarnation held is lost. */
-  lost(worker: Supervisor, fault: Worker.Fault): void;
+  lost(worker: Supervisor, fault: Worker.Fault, epoch: number): void;
   message(worker: Supervisor, message: RequestMessage): void;
   changed(worker: Supervisor, from: Worker.State, to: Worker.State): void;
   report(worker: Supervisor, fault: Worker.Fault, fatal: boolean): void;
@@ -101,6 +101,8 @@ export class Supervisor {
   holds(count: number): void {
     if (count === this.pending) return;
     this.pending = count;
+    // What an incarnation held when it was lost is nothing to the next one.
+    if (!("duty" in this.state)) return;
     this.post({ kind: "pending", epoch: this.epoch, count, at: this.ports.clock.now() });
   }
 
@@ -173,7 +175,7 @@ export class Supervisor {
       case "lose":
         this.accepting = false;
         this.pending = 0;
-        return this.host.lost(this, effect.fault);
+        return this.host.lost(this, effect.fault, effect.epoch);
       case "report":
         return this.host.report(this, effect.fault, effect.fatal);
     }

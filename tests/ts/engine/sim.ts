@@ -161,6 +161,7 @@ export class SimWorker implements WorkerProcess {
   private answer(message: ToWorker): void {
     switch (message.type) {
       case "load":
+        if (this.options.loadFails) return this.failLoad();
         return this.say({
           type: "ready",
           limits: this.options.limits,
@@ -182,6 +183,11 @@ export class SimWorker implements WorkerProcess {
       default:
         return;
     }
+  }
+
+  private failLoad(): void {
+    this.say({ type: "loadFailed", code: "tokenizer_missing", message: "no tokenizer.json" });
+    this.die(1);
   }
 
   private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
@@ -209,6 +215,8 @@ export interface SimOptions {
     kvBudgetBytes: number;
   };
   holdPrepares: boolean;
+  /** May be changed while the test runs. */
+  loadFails: boolean;
 }
 
 export class Sim implements WorkerPort {
@@ -228,6 +236,7 @@ export class Sim implements WorkerPort {
         kvBudgetBytes: 100_000,
       },
       holdPrepares: false,
+      loadFails: false,
       ...sim,
     };
     const ports = {
