@@ -42,7 +42,10 @@ export class WorkerEngine implements Engine {
     private readonly options: EngineOptions,
     private readonly ports: Ports,
     workerPolicy: Worker.Policy = Worker.defaultPolicy,
-    schedulerPolicy: Scheduler.Policy = Scheduler.defaultPolicy,
+    schedulerPolicy: Scheduler.Policy = {
+      ...Scheduler.defaultPolicy,
+      imbalanceMax: options.maxBatch,
+    },
   ) {
     const { clock } = ports;
     const { retentionBytesMax, retentionMs, maxBatch } = options;

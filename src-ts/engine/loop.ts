@@ -372,6 +372,8 @@ export class Loop {
     const limits = worker.limits;
     if (limits === undefined) return;
     const promptTokens = request.promptTokens.length;
+    if (promptTokens === 0)
+      return this.unpreparable(request, "invalid_prompt", "the prompt has no tokens", "input");
     const left = limits.contextMax - promptTokens;
     if (left < 1) {
       const message = `the prompt has ${promptTokens} tokens; the context holds ${limits.contextMax}, one of them for the answer`;

@@ -99,6 +99,12 @@ describe("what is turned away before it is accepted", () => {
     await expect(refused).rejects.toMatchObject({ status, code, param });
   });
 
+  it("an empty prompt", async () => {
+    const sim = await new Sim().start();
+    const empty = submission({ input: { kind: "text", text: "" } });
+    await expect(sim.engine.submit(empty)).rejects.toMatchObject({ code: "invalid_prompt" });
+  });
+
   it("names the limit when the prompt is too long", async () => {
     const sim = await new Sim().start();
     const long = submission({ input: { kind: "text", text: "x".repeat(1200) } });
