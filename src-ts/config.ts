@@ -1,282 +1,34 @@
 /**
- * The options of `serve`: one schema, four sources (flag, environment, file, default, in this order).
- * Owns names, bounds and the sentences about wrong values; reads no flag and no environment on its own.
+ * Where the options of `serve` come from: flag, environment, file, default, in this order. Owns the
+ * sentences about what is wrong; `options.ts` owns what is right.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { z } from "zod";
+import type { z } from "zod";
+import {
+  expectedOf,
+  flagOf,
+  type OptionName,
+  optionNames,
+  type ServeConfig,
+  ServeInput,
+  serveOptions,
+  variableOf,
+} from "./options.js";
 
 /** The command line, the environment or the configuration file is wrong; exit code 2. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-export const embeddedModelId = "smollm2-135m-instruct";
 export const defaultConfigFile = "mlx-serving.config.json";
-
-/** What a value must be, for the error about one that isn't; every schema below carries it. */
-interface Description {
-  /** Completes “must be …”. */
-  expected: string;
-  /** What the help text shows after the flag. */
-  placeholder: string;
-}
-const descriptions = z.registry<Description>();
-
-/** Digits as flags and variables have them, numbers as JSON has them. */
-const number = z.union([
-  z.number(),
-  z
-    .string()
-    .regex(/^-?\d+(\.\d+)?$/)
-    .transform(Number),
-]);
-
-function describe<T extends z.ZodType>(schema: T, placeholder: string, expected: string): T {
-  descriptions.add(schema, { placeholder, expected });
-  return schema;
-}
-
-function integer(min: number, max: number) {
-  const range = `an integer from ${min.toLocaleString("en")} to ${max.toLocaleString("en")}`;
-  return describe(number.pipe(z.int().min(min).max(max)), "<n>", range);
-}
-
-function decimal(min: number, max: number) {
-  const range = `a number from ${min} to ${max.toLocaleString("en")}`;
-  return describe(number.pipe(z.number().min(min).max(max)), "<n>", range);
-}
-
-function choice<const T extends readonly [string, ...string[]]>(values: T) {
-  return describe(z.enum(values), `<${values.join("|")}>`, `one of ${values.join(", ")}`);
-}
-
-function list(what: string) {
-  const items = z.array(z.string().trim().min(1).max(4096)).min(1).max(256);
-  const split = z.union([z.array(z.string()), z.string().transform((text) => text.split(","))]);
-  return describe(split.pipe(items), "<list>", `${what}, separated by commas, at most 256`);
-}
-
-const text = (placeholder: string, expected: string) =>
-  describe(z.string().trim().min(1).max(4096), placeholder, expected);
-
-const millisecondsPerUnit: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** Milliseconds, written with a unit: 500ms, 30s, 5m, 1h. */
-function duration(maxMs: number, maxText: string) {
-  const schema = z
-    .union([z.string(), z.number().transform(String)])
-    .transform((value, context) => {
-      const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value.trim()) ?? [];
-      if (value.trim() === "0") return 0;
-      if (amount !== undefined && unit !== undefined)
-        return Number(amount) * millisecondsPerUnit[unit]!;
-      context.addIssue("not a duration");
-      return z.NEVER;
-    })
-    .pipe(z.number().min(0).max(maxMs));
-  return describe(
-    schema,
-    "<duration>",
-    `a duration with its unit, such as 30s or 500ms, at most ${maxText}`,
-  );
-}
-
-const bytesPerUnit: Record<string, number> = {
-  B: 1,
-  kB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-};
-
-/** Bytes: a plain number, or one with a unit. */
-function bytes() {
-  const schema = z
-    .union([z.string(), z.number().transform(String)])
-    .transform((value, context) => {
-      const [, amount, unit] = /^(\d+(?:\.\d+)?) ?([kKMGT]?i?B)?$/.exec(value.trim()) ?? [];
-      const factor = unit === undefined ? 1 : bytesPerUnit[unit];
-      if (amount !== undefined && factor !== undefined) return Math.floor(Number(amount) * factor);
-      context.addIssue("not a number of bytes");
-      return z.NEVER;
-    })
-    .pipe(z.int().min(0).max(Number.MAX_SAFE_INTEGER));
-  return describe(schema, "<bytes>", "a number of bytes such as 8GiB or 500MB");
-}
-
-const native = describe(
-  z
-    .union([
-      z.string(),
-      z.number().transform(String),
-      z.boolean().transform((on) => (on ? "on" : "off")),
-    ])
-    .transform((value) => ({ "0": "off", "1": "on" })[value] ?? value)
-    .pipe(z.enum(["auto", "on", "off"])),
-  "<auto|on|off>",
-  "one of auto, on, off (or 1, 0)",
-);
-
-interface Option<T extends z.ZodType> {
-  schema: T;
-  default: z.output<T> | undefined;
-  help: string;
-  repeatable?: boolean;
-}
-
-function option<T extends z.ZodType, D extends z.output<T> | undefined>(
-  schema: T,
-  fallback: D,
-  help: string,
-  extra: { repeatable?: boolean } = {},
-): Option<T> & { default: D } {
-  return { schema, default: fallback, help, ...extra };
-}
-
-/** Every option of `serve`. Keys of the file are these names; flags and variables follow from them. */
-export const serveOptions = {
-  host: option(
-    text("<address>", "an address or host name"),
-    "127.0.0.1",
-    "address to listen on; anything but loopback needs --api-key-file",
-  ),
-  port: option(integer(0, 65_535), 8088, "port to listen on; 0: any free one"),
-  model: option(
-    list("model ids or folders"),
-    [embeddedModelId],
-    "model to serve: id or folder; the first is the default",
-    { repeatable: true },
-  ),
-  workers: option(integer(1, 64), 1, "worker processes per model"),
-  engine: option(
-    choice(["mlx", "fake"]),
-    "mlx",
-    "mlx, or fake: no model, for tests and client development",
-  ),
-  maxBatch: option(
-    integer(1, 256),
-    16,
-    "requests that a worker decodes together; 1: the deterministic profile",
-  ),
-  maxQueue: option(integer(0, 100_000), 256, "requests that may wait, all models together"),
-  maxContext: option(
-    integer(1, 16_777_216),
-    undefined,
-    "tokens of prompt and answer together; default: what the model can",
-  ),
-  memoryBudget: option(
-    bytes(),
-    undefined,
-    "bytes for weights and KV cache; default: 70 % of what the machine or GPU has",
-  ),
-  native: option(native, "auto", "native acceleration"),
-  nativeParts: option(
-    list("names of native parts"),
-    undefined,
-    "native parts that --native is about; default: all",
-  ),
-  device: option(choice(["auto", "cpu", "gpu"]), "auto", "where the model runs"),
-  apiKeyFile: option(
-    text("<file>", "a file name"),
-    undefined,
-    "file with one API key a line; # starts a comment",
-  ),
-  allowedHosts: option(
-    list("host names"),
-    undefined,
-    "names by which clients may call this server, besides its address",
-    { repeatable: true },
-  ),
-  allowedOrigins: option(
-    list("origins such as https://example.org"),
-    undefined,
-    "web origins that may use this server",
-    { repeatable: true },
-  ),
-  dataDir: option(
-    text("<folder>", "a folder"),
-    undefined,
-    "folder for stored responses; default: they are kept in memory",
-  ),
-  resumeGrace: option(
-    duration(86_400_000, "24h"),
-    30_000,
-    "how long a Responses stream goes on without its reader",
-  ),
-  drainTimeout: option(
-    duration(86_400_000, "24h"),
-    30_000,
-    "how long running responses may take to end at SIGTERM",
-  ),
-  retentionBytes: option(bytes(), 256 * 2 ** 20, "memory for finished responses"),
-  retentionAge: option(
-    duration(30 * 86_400_000, "720h"),
-    3_600_000,
-    "how long finished responses are kept",
-  ),
-  logLevel: option(
-    choice(["trace", "debug", "info", "warn", "error", "silent"]),
-    "info",
-    "what goes to the log (stderr)",
-  ),
-  fakeTokensPerSecond: option(
-    decimal(0, 1_000_000),
-    0,
-    "fake engine: speed of one stream; 0: as fast as it can",
-  ),
-  wsEchoPort: option(
-    integer(0, 65_535),
-    undefined,
-    "tests only: a WebSocket echo with this server's options",
-  ),
-} satisfies Record<string, Option<z.ZodType>>;
-
-type Options = typeof serveOptions;
-export type OptionName = keyof Options;
-
-/** Every option with its value: durations in milliseconds, sizes in bytes. */
-export type ServeConfig = {
-  [K in OptionName]:
-    | z.output<Options[K]["schema"]>
-    | (undefined extends Options[K]["default"] ? undefined : never);
-};
-
-/** The one schema: every option may be absent, nothing else may be present. */
-export const ServeInput = z.strictObject(
-  Object.fromEntries(
-    Object.entries(serveOptions).map(([name, { schema }]) => [name, schema.optional()]),
-  ) as { [K in OptionName]: z.ZodOptional<Options[K]["schema"]> },
-);
-/** Options as a program, a flag or a file gives them: sizes and durations may be strings with units. */
-export type ServeInput = z.input<typeof ServeInput>;
-
-export const optionNames = Object.keys(serveOptions) as OptionName[];
-
-const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-const camel = (name: string) =>
-  name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-export const flagOf = (name: OptionName) => `--${kebab(name)}`;
-export const variableOf = (name: OptionName) =>
-  `MLX_SERVING_${kebab(name).replaceAll("-", "_").toUpperCase()}`;
-export const placeholderOf = (name: OptionName) => descriptionOf(name).placeholder;
-
-function descriptionOf(name: OptionName): Description {
-  const description = descriptions.get(serveOptions[name].schema);
-  if (description === undefined) throw new Error(`option ${name} has no description`);
-  return description;
-}
 
 export interface ConfigSources {
   /** By option name; what was not given is absent or undefined. */
   flags?: Record<string, unknown>;
   environment?: NodeJS.ProcessEnv;
-  /** A file that must exist; undefined: `mlx-serving.config.json` in `folder`, if there is one. */
-  file?: string | undefined;
+  /** A file that must exist; undefined: `mlx-serving.config.json` in `folder`, if there is one; null: none. */
+  file?: string | null | undefined;
   folder?: string;
 }
 
@@ -320,6 +72,7 @@ function readVariables(environment: NodeJS.ProcessEnv): [OptionName, Sourced][] 
 }
 
 function readFileOptions({ file, folder = process.cwd() }: ConfigSources): [OptionName, Sourced][] {
+  if (file === null) return [];
   const path = resolve(folder, file ?? defaultConfigFile);
   if (!existsSync(path)) {
     if (file === undefined) return [];
@@ -349,6 +102,9 @@ function readJsonObject(path: string, shown: string): Record<string, unknown> {
   throw new ConfigError(`${shown} must hold one JSON object with options of serve.`);
 }
 
+const camel = (name: string) =>
+  name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
 function isOptionName(name: string): name is OptionName {
   return Object.hasOwn(serveOptions, name);
 }
@@ -368,7 +124,7 @@ function parse(given: Map<OptionName, Sourced>): z.output<typeof ServeInput> {
   if (result.success) return result.data;
   const name = result.error.issues[0]?.path[0] as OptionName;
   const { value, label } = given.get(name)!;
-  throw new ConfigError(`${label} must be ${descriptionOf(name).expected}, not ${show(value)}.`);
+  throw new ConfigError(`${label} must be ${expectedOf(name)}, not ${show(value)}.`);
 }
 
 function show(value: unknown): string {

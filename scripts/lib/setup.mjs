@@ -4,27 +4,10 @@ import { join } from "node:path";
 import { acquireLock } from "./lock.mjs";
 import { ensureEmbeddedModel, isEmbeddedModelReady } from "./model.mjs";
 import { logOf, nodeSteps, setupFolder } from "./node.mjs";
-import { SetupError } from "./process.mjs";
+import { checkPlatform } from "./platform.mjs";
 import { createProgress } from "./progress.mjs";
 import { ensureEnvironment, isEnvironmentReady } from "./python.mjs";
 import { runSteps } from "./steps.mjs";
-
-const nodeVersionMin = [20, 11];
-
-/** Throws SetupError (exit code 2) where the project cannot run at all. */
-export function checkPlatform(platform = process.platform, version = process.versions.node) {
-  if (platform === "win32") {
-    throw new SetupError("mlx-serving runs on macOS and Linux, not on Windows; use WSL 2.", {
-      exitCode: 2,
-    });
-  }
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < nodeVersionMin[0] || (major === nodeVersionMin[0] && minor < nodeVersionMin[1])) {
-    throw new SetupError(`mlx-serving needs Node 20.11 or newer; this is ${version}.`, {
-      exitCode: 2,
-    });
-  }
-}
 
 /**
  * Does what isn't done yet. Rejects with SetupError, or with AbortError after `signal`; either way

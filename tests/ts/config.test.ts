@@ -4,15 +4,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   ConfigError,
-  flagOf,
   isLoopback,
-  optionNames,
-  placeholderOf,
   readApiKeys,
   resolveConfig,
   unknownVariables,
-  variableOf,
 } from "../../src-ts/config.js";
+import { flagOf, optionNames, placeholderOf, variableOf } from "../../src-ts/options.js";
 
 let folder: string;
 beforeEach(() => {

@@ -1,0 +1,46 @@
+/** The checks that run nothing: style and types of all languages. One command each. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { packageRoot, pythonProject } from "./paths.mjs";
+import { environmentFolder } from "./python.mjs";
+
+const nodeTool = (name, ...args) => [
+  process.execPath,
+  join(packageRoot, "node_modules", ".bin", name),
+  ...args,
+];
+const pythonTool = (name, ...args) => [join(environmentFolder(), "bin", name), ...args];
+
+const checks = [
+  {
+    title: "TypeScript and scripts: style",
+    command: nodeTool("biome", "ci", "--error-on-warnings"),
+  },
+  { title: "TypeScript: types", command: nodeTool("tsc", "-p", "tsconfig.json", "--noEmit") },
+  {
+    title: "TypeScript: types of the tests",
+    command: nodeTool("tsc", "-p", "tests/tsconfig.json"),
+  },
+  { title: "Python: lint", command: pythonTool("ruff", "check", "python", "tests/python") },
+  {
+    title: "Python: style",
+    command: pythonTool("ruff", "format", "--check", "python", "tests/python"),
+  },
+  { title: "Python: types", command: pythonTool("mypy"), cwd: pythonProject },
+];
+
+/**
+ * Runs all checks, printing what they find.
+ * @returns {{ passed: number, failed: number, skipped: number }}
+ */
+export function runChecks() {
+  const count = { passed: 0, failed: 0, skipped: 0 };
+  for (const { title, command, cwd = packageRoot } of checks) {
+    const [program, ...args] = command;
+    const { status, error } = spawnSync(program, args, { cwd, stdio: "inherit" });
+    const passed = status === 0;
+    count[passed ? "passed" : "failed"] += 1;
+    process.stdout.write(`${passed ? "✓" : "✗"} ${title}${error ? ` (${error.message})` : ""}\n`);
+  }
+  return count;
+}

@@ -1,0 +1,72 @@
+/**
+ * `npm test`: the set-up, then every test suite, or those that are named. The last line is the sum over
+ * all of them; the exit code is 1 if a test fails or a suite runs none.
+ *
+ *   npm test
+ *   npm test -- machines ts
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { interruptible } from "./lib/interrupt.mjs";
+import { packageRoot } from "./lib/paths.mjs";
+import { setUp } from "./lib/setup.mjs";
+import { allSuites, countOf } from "./lib/suites.mjs";
+
+const suites = allSuites();
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((id) => !suites.some((suite) => suite.id === id));
+if (unknown.length > 0) {
+  const known = suites.map(({ id }) => id).join(", ");
+  process.stderr.write(`There is no suite ${unknown.join(", ")}; there are ${known}.\n`);
+  process.exit(2);
+}
+
+await interruptible((signal) => setUp({ model: true, signal }));
+const results = [];
+for (const suite of suites) {
+  if (wanted.length > 0 && !wanted.includes(suite.id)) continue;
+  process.stdout.write(`\n── ${suite.id} ──\n`);
+  results.push({ id: suite.id, ...(await runSuite(suite)) });
+}
+process.exitCode = summarize(results) > 0 ? 1 : 0;
+
+/** The programs share our terminal and our process group: Ctrl-C reaches them, SIGTERM is passed on. */
+function runSuite(suite) {
+  mkdirSync(dirname(suite.report), { recursive: true });
+  rmSync(suite.report, { force: true });
+  const [program, ...args] = suite.command;
+  const child = spawn(program, args, { cwd: packageRoot, stdio: "inherit" });
+  const stop = (name) => {
+    if (name === "SIGTERM") child.kill(name);
+    child.once("close", () => process.exit(name === "SIGINT" ? 130 : 143));
+  };
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  return new Promise((resolve) => {
+    const finish = (code) => {
+      process.off("SIGINT", stop).off("SIGTERM", stop);
+      resolve(countOf(suite, code ?? 1));
+    };
+    child.once("error", (error) => {
+      process.stderr.write(`${program}: ${error.message}\n`);
+      finish(1);
+    });
+    child.once("close", finish);
+  });
+}
+
+/** Prints a line a suite and the sum, which stays the very last line. Returns the number of failures. */
+function summarize(counts) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  process.stdout.write("\n");
+  for (const { id, ...count } of counts) {
+    process.stdout.write(`${id.padEnd(10)} ${sentence(count)}\n`);
+    for (const name of Object.keys(total)) total[name] += count[name];
+  }
+  process.stdout.write(`${sentence(total)}\n`);
+  return total.failed;
+}
+
+function sentence({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}

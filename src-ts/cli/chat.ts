@@ -1,0 +1,136 @@
+/** `mlx-serving chat`: a conversation in the terminal, with a running server or one started for it. */
+import { Command } from "commander";
+import pc from "picocolors";
+import { type Client, connect } from "../client/index.js";
+import { readApiKeys, resolveConfig } from "../config.js";
+import { serveConfig } from "../serve.js";
+import { type AnswerOptions, Conversation } from "./conversation.js";
+import { CommandError } from "./failure.js";
+import { askLine, readAll } from "./input.js";
+import { createLogger } from "./logger.js";
+import { createStartupDisplay } from "./startup.js";
+
+const defaultUrl = "http://127.0.0.1:8088";
+const probeTimeoutMs = 1_000;
+const interruptedCode = 130;
+
+interface ChatFlags {
+  url?: string;
+  model?: string;
+  instructions?: string;
+  maxTokens?: string;
+  temperature?: string;
+  apiKeyFile?: string;
+}
+
+export function chatCommand(): Command {
+  return new Command("chat")
+    .description(
+      `Talks to the server at --url, else to one at ${defaultUrl}, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.`,
+    )
+    .argument("[prompt]", "one question; default: a conversation, or all of a piped input")
+    .option("--url <url>", "a running server")
+    .option("--model <id>", "model to ask (default: the server's)")
+    .option("--instructions <text>", "what the model should be and do")
+    .option("--max-tokens <n>", "longest answer, in tokens")
+    .option("--temperature <n>", "0: always the likeliest token")
+    .option("--api-key-file <file>", "file whose first key is used")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  mlx-serving chat 'Why is the sky blue?'\n  git diff | mlx-serving chat --instructions 'Summarize this change'",
+    )
+    .action(chat);
+}
+
+async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void> {
+  const answers = answerOptions(flags);
+  const { url, close } = await findServer(flags);
+  try {
+    const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
+    const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
+    await using client = await connect(url, { apiKey });
+    const question = prompt ?? (process.stdin.isTTY ? undefined : await readAll(process.stdin));
+    if (question === undefined) await converse(client, answers);
+    else if (!(await answerOnce(client, answers, question))) process.exitCode = interruptedCode;
+  } finally {
+    await close();
+  }
+}
+
+function answerOptions(flags: ChatFlags): AnswerOptions {
+  return {
+    model: flags.model,
+    instructions: flags.instructions,
+    maxOutputTokens: numberOf(flags.maxTokens, "--max-tokens", 1, Number.MAX_SAFE_INTEGER),
+    temperature: numberOf(flags.temperature, "--temperature", 0, 2),
+  };
+}
+
+function numberOf(text: string | undefined, flag: string, min: number, max: number) {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() !== "" && value >= min && value <= max) return value;
+  throw new CommandError(`${flag} must be a number from ${min} to ${max}, not "${text}".`, 2);
+}
+
+interface FoundServer {
+  url: string;
+  close(): Promise<void>;
+}
+
+async function findServer({ url, model }: ChatFlags): Promise<FoundServer> {
+  const none = async () => {};
+  if (url !== undefined) return { url, close: none };
+  if (await answers(defaultUrl)) return { url: defaultUrl, close: none };
+  process.stderr.write(pc.dim(`No server at ${defaultUrl}; starting one.\n`));
+  return startServer(model);
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(probeTimeoutMs) });
+    return response.ok;
+  } catch {
+    // Nothing there, or nothing that speaks HTTP: either way not a server of ours.
+    return false;
+  }
+}
+
+/** A server of this process, with the options of the environment and the file, on a free port. */
+async function startServer(model: string | undefined): Promise<FoundServer> {
+  const config = resolveConfig({
+    environment: process.env,
+    flags: { port: 0, host: "127.0.0.1", model: model === undefined ? undefined : [model] },
+  });
+  const display = createStartupDisplay();
+  const logger = createLogger({ level: "warn", print: (text) => display.print(text) });
+  const interrupt = new AbortController();
+  const stop = () => interrupt.abort(new CommandError("Interrupted.", interruptedCode));
+  process.once("SIGINT", stop);
+  try {
+    return await serveConfig(config, {
+      logger,
+      signal: interrupt.signal,
+      onProgress: (text) => display.progress(text),
+      onEngine: (engine) => display.follow(engine, logger),
+    });
+  } finally {
+    process.off("SIGINT", stop);
+    display.end();
+  }
+}
+
+/** False when the user cancelled the answer. */
+async function answerOnce(client: Client, options: AnswerOptions, question: string) {
+  return new Conversation(client, options).ask(question, process.stdout);
+}
+
+async function converse(client: Client, options: AnswerOptions): Promise<void> {
+  const conversation = new Conversation(client, options);
+  const history: string[] = [];
+  for (;;) {
+    const line = await askLine(pc.green("> "), history);
+    if (line === undefined) return;
+    if (line.trim() !== "") await conversation.ask(line, process.stdout);
+  }
+}

@@ -1,0 +1,70 @@
+/** How the command line fails: one sentence on stderr, and an exit code that says whose fault it was. */
+import { CommanderError } from "commander";
+import pc from "picocolors";
+import { SetupError } from "../../scripts/lib/process.mjs";
+import { ConfigError } from "../config.js";
+import { isServingError } from "../errors.js";
+
+export const exitCodes = { clean: 0, runtime: 1, usage: 2 } as const;
+
+/** Codes of a model that can't be loaded because it isn't there, or isn't one. */
+const missingModelCodes = new Set(["model_not_found", "model_invalid", "invalid_model"]);
+
+/** A failure that the command itself foresaw. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  constructor(
+    message: string,
+    readonly exitCode: number = exitCodes.runtime,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Prints what went wrong and returns the exit code. Bugs keep their stack. */
+export function reportFailure(error: unknown, stream: NodeJS.WriteStream = process.stderr): number {
+  if (error instanceof CommanderError)
+    return error.exitCode === 0 ? exitCodes.clean : exitCodes.usage;
+  const { message, exitCode } = describeFailure(error);
+  stream.write(`${pc.red("mlx-serving:")} ${message}\n`);
+  return exitCode;
+}
+
+function describeFailure(error: unknown): { message: string; exitCode: number } {
+  if (error instanceof CommandError) return error;
+  if (error instanceof ConfigError) return { message: error.message, exitCode: exitCodes.usage };
+  if (error instanceof SetupError) return describeSetup(error);
+  if (isServingError(error)) {
+    const usage = missingModelCodes.has(error.code);
+    return { message: error.message, exitCode: usage ? exitCodes.usage : exitCodes.runtime };
+  }
+  const listening = describeListen(error);
+  if (listening !== undefined) return { message: listening, exitCode: exitCodes.runtime };
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { message: stack, exitCode: exitCodes.runtime };
+}
+
+function describeSetup({ message, tail, logFile, exitCode }: SetupError) {
+  const lines = tail.map((line: string) => `\n  | ${line}`).join("");
+  const log = logFile === undefined ? "" : `\nThe whole log: ${logFile}`;
+  return { message: `${message}${lines}${log}`, exitCode };
+}
+
+/** The sentence for an address that can't be listened on. */
+function describeListen(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return undefined;
+  if (error.syscall !== "listen" && error.syscall !== "getaddrinfo") return undefined;
+  const port = "port" in error ? String(error.port) : "";
+  switch (error.code) {
+    case "EADDRINUSE":
+      return `Port ${port} is in use; stop what listens there, or choose another with --port (0: any free one).`;
+    case "EACCES":
+      return `Port ${port} needs more rights; choose one above 1023 with --port.`;
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return "This machine doesn't have the address that --host names; choose another.";
+    default:
+      return undefined;
+  }
+}

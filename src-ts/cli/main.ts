@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+/** `mlx-serving`: finds the subcommand and loads its code alone, since start-up time is felt. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { packageRoot } from "../../scripts/lib/paths.mjs";
+import { checkPlatform } from "../../scripts/lib/platform.mjs";
+import { reportFailure } from "./failure.js";
+import { explainUsage } from "./usage.js";
+
+interface Subcommand {
+  summary: string;
+  load(): Promise<Command>;
+}
+
+const subcommands: Record<string, Subcommand> = {
+  serve: {
+    summary: "start the server",
+    load: async () => (await import("./serve.js")).serveCommand(),
+  },
+  chat: {
+    summary: "talk to a running server, or to one started for it",
+    load: async () => (await import("./chat.js")).chatCommand(),
+  },
+  bench: {
+    summary: "load test of any OpenAI-compatible server",
+    load: async () => (await import("./bench.js")).benchCommand(),
+  },
+  doctor: {
+    summary: "what this machine has, and what is missing",
+    load: async () => (await import("./doctor.js")).doctorCommand(),
+  },
+  models: {
+    summary: "list, add and remove models",
+    load: async () => (await import("./models.js")).modelsCommand(),
+  },
+};
+
+/** The program with the code of one subcommand, and the names of the others. */
+async function createProgram(wanted: string | undefined): Promise<Command> {
+  const program = new Command("mlx-serving")
+    .description("Serves language models with Apple's MLX to many clients at once.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  mlx-serving serve --port 9001\n  mlx-serving chat 'Why is the sky blue?'\n  mlx-serving serve --help",
+    );
+  for (const [name, { summary, load }] of Object.entries(subcommands)) {
+    const command = name === wanted ? await load() : new Command(name);
+    program.addCommand(command.summary(summary));
+  }
+  explainUsage(program);
+  return program;
+}
+
+function packageVersion(): string {
+  return JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")).version;
+}
+
+// Whoever reads the output may go first (`mlx-serving doctor | head -1`): no reason to fail.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
+const args = process.argv.slice(2);
+try {
+  checkPlatform();
+  const program = await createProgram(args[0] === "help" ? args[1] : args[0]);
+  await program.parseAsync(args, { from: "user" });
+} catch (error) {
+  process.exitCode = reportFailure(error);
+}

@@ -1,0 +1,130 @@
+/** `mlx-serving models`: which models this machine knows by id. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { Command } from "commander";
+import { modelsFolder } from "../../scripts/lib/paths.mjs";
+import { ConfigError } from "../config.js";
+import { listModels } from "../environment/doctor.js";
+import {
+  checkModelFolder,
+  embeddedModelId,
+  isHubId,
+  type RegisteredModel,
+  registerModel,
+  unregisterModel,
+} from "../environment/models.js";
+import { ensurePython } from "../environment/python.js";
+import { CommandError, exitCodes } from "./failure.js";
+import { formatBytes, formatTable } from "./format.js";
+
+export function modelsCommand(): Command {
+  const models = new Command("models").description("Lists, adds and removes models.");
+  models
+    .command("list", { isDefault: true })
+    .description("models on this machine")
+    .option("--json", "one JSON array")
+    .action(({ json }: { json?: boolean }) => list(Boolean(json)));
+  models
+    .command("add <model>")
+    .description("registers a folder, or downloads a hub id (owner/name)")
+    .option("--id <id>", "id to serve it under (default: the folder's name, or the hub id)")
+    .action((model: string, { id }: { id?: string }) => add(model, id));
+  models
+    .command("remove <id>")
+    .description("forgets a model, and deletes what was downloaded for it")
+    .action((id: string) => remove(id));
+  return models.addHelpText(
+    "after",
+    "\nExamples:\n  mlx-serving models add ./my-model --id mine\n  mlx-serving serve --model mine",
+  );
+}
+
+function list(json: boolean): void {
+  const models = listModels();
+  if (json) {
+    process.stdout.write(`${JSON.stringify(models, undefined, 2)}\n`);
+    return;
+  }
+  const rows = models.map(({ id, kind, ready, bytes, path }) => {
+    const absent = kind === "embedded" ? "not fetched yet" : "missing";
+    return [id, kind, ready ? formatBytes(bytes) : absent, path];
+  });
+  process.stdout.write(`${formatTable(rows)}\n`);
+}
+
+async function add(name: string, givenId: string | undefined): Promise<void> {
+  if (name === embeddedModelId || givenId === embeddedModelId) {
+    throw new ConfigError(`${embeddedModelId} is the embedded model; it needs no adding.`);
+  }
+  if (givenId !== undefined && !/^[\w.-]+(\/[\w.-]+)?$/.test(givenId)) {
+    throw new ConfigError(
+      `--id must be letters, digits and . _ - with at most one slash, not "${givenId}".`,
+    );
+  }
+  const model = existsSync(name) ? folderModel(name, givenId) : await hubModel(name, givenId);
+  registerModel(model);
+  process.stdout.write(`Added ${model.id}: mlx-serving serve --model ${model.id}\n`);
+}
+
+function folderModel(name: string, id: string | undefined): RegisteredModel {
+  const path = resolve(name);
+  checkModelFolder(path);
+  return { id: id ?? basename(path), kind: "folder", path };
+}
+
+async function hubModel(name: string, id: string | undefined): Promise<RegisteredModel> {
+  if (!isHubId(name))
+    throw new ConfigError(`${name} is neither a folder nor a hub id (owner/name).`);
+  const folder = name.replace("/", "--");
+  const path = join(modelsFolder(), folder);
+  if (!existsSync(path)) await download(name, join(modelsFolder(), `.draft-${folder}`), path);
+  checkModelFolder(path);
+  return { id: id ?? name, kind: "hub", path };
+}
+
+/** The draft stays after a failure: the next try goes on with it. */
+async function download(id: string, draft: string, path: string): Promise<void> {
+  mkdirSync(draft, { recursive: true });
+  const { python, packageDir } = await ensurePython({
+    onProgress: (text) => process.stderr.write(`${text}\n`),
+  });
+  const child = spawn(python, ["-m", "mlx_serving.download", "--id", id, "--out", draft], {
+    // The downloader draws its own progress, and says why it fails.
+    stdio: ["ignore", "pipe", "inherit"],
+    env: {
+      ...process.env,
+      PYTHONPATH: packageDir,
+      ...(process.stderr.isTTY ? {} : { HF_HUB_DISABLE_PROGRESS_BARS: "1" }),
+    },
+  });
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+  });
+  const code = await new Promise<number>((done, fail) => {
+    child.once("error", fail);
+    child.once("close", (exitCode) => done(exitCode ?? exitCodes.runtime));
+  });
+  if (code !== 0) {
+    const sentence = said.trim() || `The model ${id} could not be downloaded.`;
+    throw new CommandError(sentence, code === 2 ? exitCodes.usage : exitCodes.runtime);
+  }
+  rmSync(join(draft, ".cache"), { recursive: true, force: true });
+  renameSync(draft, path);
+}
+
+function remove(id: string): void {
+  const model = listModels().find((known) => known.id === id);
+  if (model === undefined) {
+    throw new ConfigError(`There is no model ${id}; see mlx-serving models list.`);
+  }
+  if (model.kind !== "folder") rmSync(model.path, { recursive: true, force: true });
+  if (model.kind !== "embedded") unregisterModel(id);
+  const fate = {
+    folder: `Forgot ${id}; its folder ${model.path} is untouched.`,
+    hub: `Removed ${id} and its ${formatBytes(model.bytes)}.`,
+    embedded: `Removed the files of ${id}; they are fetched again when it is served.`,
+  }[model.kind];
+  process.stdout.write(`${fate}\n`);
+}

@@ -1,0 +1,114 @@
+/** Shows how a server comes up: a progress bar on a terminal, log lines elsewhere. Always on stderr. */
+import { SingleBar } from "cli-progress";
+import pc from "picocolors";
+import type { Engine } from "../engine/api.js";
+import type { ServerLogger } from "../server/options.js";
+
+export interface StartupDisplay {
+  /** Writes log text above the bar. */
+  print(text: string): void;
+  /** What is being fetched or made before the engine can start. */
+  progress(text: string): void;
+  /** Shows the loading of the models, until `end`. */
+  follow(engine: Engine, logger: ServerLogger): void;
+  end(): void;
+}
+
+const clearLine = "\r\x1b[2K";
+/** Loading is logged in steps of this share. */
+const loggedShare = 0.25;
+
+export function createStartupDisplay(stream: NodeJS.WriteStream = process.stderr): StartupDisplay {
+  return stream.isTTY ? new TerminalDisplay(stream) : new PlainDisplay(stream);
+}
+
+class TerminalDisplay implements StartupDisplay {
+  private bar: SingleBar | undefined;
+  private line = "";
+  private unfollow: (() => void) | undefined;
+
+  constructor(private readonly stream: NodeJS.WriteStream) {}
+
+  print(text: string): void {
+    const showing = this.bar !== undefined || this.line !== "";
+    this.stream.write(showing ? clearLine + text + this.line : text);
+  }
+
+  progress(text: string): void {
+    this.line = pc.dim(text.slice(0, (this.stream.columns ?? 80) - 1));
+    this.stream.write(clearLine + this.line);
+  }
+
+  follow(engine: Engine): void {
+    this.clear();
+    this.unfollow = engine.observe({
+      loading: ({ model, done, total, what }) => {
+        this.bar ??= this.createBar();
+        this.bar.setTotal(total);
+        this.bar.update(done, { model, what });
+      },
+    });
+  }
+
+  end(): void {
+    this.unfollow?.();
+    this.unfollow = undefined;
+    this.clear();
+  }
+
+  private clear(): void {
+    if (this.line !== "") this.stream.write(clearLine);
+    this.line = "";
+    this.bar?.stop();
+    this.bar = undefined;
+  }
+
+  private createBar(): SingleBar {
+    const bar = new SingleBar({
+      stream: this.stream,
+      format: `${pc.dim("loading")} {model} ${pc.green("{bar}")} {percentage}%  {what}`,
+      barCompleteChar: "━",
+      barIncompleteChar: " ",
+      barsize: 30,
+      clearOnComplete: true,
+      linewrap: true,
+    });
+    bar.start(1, 0, { model: "", what: "" });
+    return bar;
+  }
+}
+
+class PlainDisplay implements StartupDisplay {
+  private said = "";
+  private unfollow: (() => void) | undefined;
+
+  constructor(private readonly stream: NodeJS.WriteStream) {}
+
+  print(text: string): void {
+    this.stream.write(text);
+  }
+
+  progress(text: string): void {
+    if (text === this.said) return;
+    this.said = text;
+    this.stream.write(`${text}\n`);
+  }
+
+  follow(engine: Engine, logger: ServerLogger): void {
+    const logged = new Map<string, string>();
+    this.unfollow = engine.observe({
+      loading: ({ workerId, model, done, total, what }) => {
+        const steps = total > 0 ? Math.floor(done / total / loggedShare) : 0;
+        const step = `${what} ${steps}`;
+        if (logged.get(workerId) === step) return;
+        logged.set(workerId, step);
+        logger.info({ worker: workerId, model, done, total }, `loading: ${what}`);
+      },
+    });
+  }
+
+  end(): void {
+    this.unfollow?.();
+    this.unfollow = undefined;
+  }
+}

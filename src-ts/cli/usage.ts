@@ -1,0 +1,25 @@
+/** Commander's own errors in our form: one sentence, exit code 2. */
+import type { Command } from "commander";
+import pc from "picocolors";
+
+/** Applies to a command and all below it. */
+export function explainUsage(command: Command): void {
+  command
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .configureHelp({ styleTitle: pc.bold })
+    .configureOutput({
+      outputError: (text, write) => write(`${pc.red("mlx-serving:")} ${sentence(text, command)}\n`),
+    });
+  for (const below of command.commands) explainUsage(below);
+}
+
+/** `error: unknown option '--prot'\n(Did you mean --port?)` as one sentence that says where to look. */
+function sentence(text: string, command: Command): string {
+  const [problem = "", hint] = text.trim().split("\n");
+  const said = problem.replace(/^error: /, "");
+  const question = hint === undefined ? "" : ` ${hint}`;
+  const path: string[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) path.unshift(at.name());
+  return `${said}${question}; see ${path.join(" ")} --help.`;
+}

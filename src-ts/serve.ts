@@ -1,0 +1,153 @@
+/**
+ * The whole server inside one process: Python environment, models, engine, HTTP and WebSocket. Composes
+ * the parts and ends them in order; each part knows nothing of the others.
+ */
+import { readApiKeys, resolveConfig } from "./config.js";
+import type { Engine, EngineOptions } from "./engine/api.js";
+import { createEngine, systemPorts } from "./engine/index.js";
+import { ensureModels, resolveModels } from "./environment/models.js";
+import { type EnvironmentOptions, ensurePython } from "./environment/python.js";
+import type { ServeConfig, ServeInput } from "./options.js";
+import { createServer, type Server } from "./server/index.js";
+import type { ServerLogger, ServerOptions } from "./server/options.js";
+import type { ModelSource } from "./worker/messages.js";
+
+export interface ServeHooks extends EnvironmentOptions {
+  /** Default: nothing is logged. */
+  logger?: ServerLogger | undefined;
+  /** The engine exists and begins to load; nothing listens yet. */
+  onEngine?: ((engine: Engine) => void) | undefined;
+  /** `POST /admin/drain` was called: whoever owns the process ends it. Default: the server drains alone. */
+  onDrainRequested?: (() => void) | undefined;
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  /** Such as `http://127.0.0.1:8088`. */
+  readonly url: string;
+  readonly engine: Engine;
+  /**
+   * Accepts nothing more, lets running responses end for `timeoutMs` (default: `drainTimeout`), then
+   * ends everything. Resolves when no process and no socket remains.
+   */
+  drain(timeoutMs?: number): Promise<void>;
+  /** Ends everything at once. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Starts a server and resolves once its default model can take work. Options are those of `mlx-serving
+ * serve`, in camel case; neither the environment nor a configuration file is read. Rejects with
+ * ConfigError (options), SetupError (environment, download), ServingError (model) or the error of
+ * `listen`, with everything closed again.
+ *
+ * @example
+ * await using server = await serve({ port: 0, engine: "fake" });
+ * await fetch(`${server.url}/v1/models`);
+ */
+export async function serve(
+  options: ServeInput = {},
+  hooks: ServeHooks = {},
+): Promise<RunningServer> {
+  return serveConfig(resolveConfig({ flags: options, file: null }), hooks);
+}
+
+/** The same with all options resolved. */
+export async function serveConfig(
+  config: ServeConfig,
+  hooks: ServeHooks = {},
+): Promise<RunningServer> {
+  const { signal, logger = silent } = hooks;
+  const apiKeys = config.apiKeyFile === undefined ? [] : readApiKeys(config.apiKeyFile);
+  const models = resolveModels(config.model, config.engine, hooks.env);
+  const python = await ensurePython(hooks);
+  await ensureModels(models, hooks);
+  signal?.throwIfAborted();
+  const ports = systemPorts({
+    command: () => python,
+    onOutput: (worker, line) => logger.info({ worker }, line),
+  });
+  const engine = createEngine(engineOptions(config, models), ports);
+  hooks.onEngine?.(engine);
+  let server: Server | undefined;
+  try {
+    server = createServer({ engine, logger, ...serverOptions(config, apiKeys, hooks) });
+    const { url } = await server.listen();
+    await abortable(engine.whenReady(), signal);
+    return running(server, engine, url, config.drainTimeout);
+  } catch (error) {
+    await server?.close();
+    await engine.close();
+    throw error;
+  }
+}
+
+function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
+  return {
+    models,
+    workersPerModel: config.workers,
+    engine: config.engine,
+    maxBatch: config.maxBatch,
+    queueMax: config.maxQueue,
+    contextMax: config.maxContext ?? 0,
+    memoryBudgetBytes: config.memoryBudget ?? 0,
+    device: config.device,
+    fakeTokensPerSecond: config.fakeTokensPerSecond,
+    retentionBytesMax: config.retentionBytes,
+    retentionMs: config.retentionAge,
+  };
+}
+
+function serverOptions(
+  config: ServeConfig,
+  apiKeys: readonly string[],
+  { onDrainRequested }: ServeHooks,
+): ServerOptions {
+  return {
+    host: config.host,
+    port: config.port,
+    apiKeys,
+    allowedHosts: config.allowedHosts,
+    allowedOrigins: config.allowedOrigins,
+    resumeGraceMs: config.resumeGrace,
+    drainTimeoutMs: config.drainTimeout,
+    wsEchoPort: config.wsEchoPort,
+    onDrainRequested,
+  };
+}
+
+function running(
+  server: Server,
+  engine: Engine,
+  url: string,
+  drainTimeoutMs: number,
+): RunningServer {
+  const close = async () => {
+    await server.close();
+    await engine.close();
+  };
+  return {
+    url,
+    engine,
+    async drain(timeoutMs = drainTimeoutMs) {
+      await server.drain(timeoutMs);
+      await close();
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    if (signal.aborted) stop();
+  });
+}
+
+const ignore = () => {};
+const silent: ServerLogger = { debug: ignore, info: ignore, warn: ignore, error: ignore };

@@ -1,0 +1,36 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { wantsEmbeddedModel } from "../../scripts/lib/wanted.mjs";
+
+let file: string;
+beforeEach(() => {
+  file = join(mkdtempSync(join(tmpdir(), "mlx-serving-wanted-")), "config.json");
+});
+afterEach(() => rmSync(file, { force: true }));
+
+it.each([
+  [[], {}, true],
+  [["--port", "9001"], {}, true],
+  [["--engine", "fake"], {}, false],
+  [["--engine=fake"], {}, false],
+  [["--model", "owner/other"], {}, false],
+  [["--model", "owner/other", "--model", "smollm2-135m-instruct"], {}, true],
+  [[], { MLX_SERVING_ENGINE: "fake" }, false],
+  [["--engine", "mlx"], { MLX_SERVING_ENGINE: "fake" }, true],
+  [[], { MLX_SERVING_MODEL: "a,b" }, false],
+  [[], { MLX_SERVING_MODEL: "a,smollm2-135m-instruct" }, true],
+  [["--help"], {}, false],
+])("for %j and %j: %s", (args, env, wanted) => {
+  expect(wantsEmbeddedModel(args, env)).toBe(wanted);
+});
+
+it("looks into the configuration file, and leaves its mistakes to the server", () => {
+  writeFileSync(file, JSON.stringify({ model: ["other"] }));
+  expect(wantsEmbeddedModel(["--config", file], {})).toBe(false);
+  writeFileSync(file, JSON.stringify({ engine: "fake" }));
+  expect(wantsEmbeddedModel(["--config", file], {})).toBe(false);
+  writeFileSync(file, "{");
+  expect(wantsEmbeddedModel(["--config", file], {})).toBe(true);
+});
