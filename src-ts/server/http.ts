@@ -1,0 +1,197 @@
+/**
+ * The HTTP side: one fastify application with the checks that every request passes (Host, Origin,
+ * key), JSON in and out, and an error for everything else. Routes are in `routes.ts`.
+ */
+
+import type { Socket } from "node:net";
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type HTTPMethods,
+} from "fastify";
+import { ServingError } from "../errors.js";
+import type { Identity, Keys } from "./auth.js";
+import { errorHeaders, notFound, toServingError } from "./errors.js";
+import type { HostPolicy } from "./hosts.js";
+import { parseJson } from "./json.js";
+import type { ServerConfig, ServerLogger } from "./options.js";
+import { requestIdOf } from "./request-headers.js";
+
+export interface HttpParts {
+  config: ServerConfig;
+  logger: ServerLogger;
+  keys: Keys;
+  hosts: HostPolicy;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Set for every route that needs a key. */
+    identity: Identity;
+  }
+  interface FastifyContextConfig {
+    /** Answers without a key. */
+    isOpen?: boolean;
+  }
+}
+
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+type Method = (typeof methods)[number];
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+
+/** A path parameter may be a model id. */
+const paramCharsMax = 1024;
+
+export function createApp(parts: HttpParts): FastifyInstance {
+  const { limits } = parts.config;
+  const app = fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytesMax,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    genReqId: (request) => requestIdOf(request.headers),
+    routerOptions: { maxParamLength: paramCharsMax },
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket as Socket),
+    frameworkErrors: (error, request, reply) => {
+      checkAndStamp(parts, request, reply);
+      sendError(parts, error, request, reply);
+    },
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      maxHeaderSize: limits.headerBytesMax,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
+    },
+  });
+  app.server.maxConnections = limits.connectionsMax;
+  parseOnlyJson(app, limits.jsonDepthMax);
+  addHooks(app, parts);
+  app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
+  app.setNotFoundHandler(() => {
+    throw notFound("There is no such route.", "unknown_route");
+  });
+  return app;
+}
+
+/** Registers a path; every method that it doesn't have is a 405 that names those it has. */
+export function route(
+  app: FastifyInstance,
+  url: string,
+  handlers: Partial<Record<Method, Handler>>,
+  { isOpen = false } = {},
+): void {
+  for (const [method, handler] of Object.entries(handlers))
+    app.route({ method: method as HTTPMethods, url, handler, config: { isOpen } });
+  const allow = Object.keys(handlers).join(", ");
+  app.route({
+    method: methods.filter((method) => !(method in handlers)),
+    url,
+    handler: (_request, reply) => {
+      reply.header("allow", allow);
+      throw new ServingError(`This route takes ${allow}.`, {
+        code: "method_not_allowed",
+        status: 405,
+      });
+    },
+  });
+}
+
+function parseOnlyJson(app: FastifyInstance, jsonDepthMax: number): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    try {
+      done(null, parseJson(body as Buffer, jsonDepthMax));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+}
+
+function addHooks(app: FastifyInstance, parts: HttpParts): void {
+  const { keys, logger } = parts;
+  app.decorateRequest("identity", null as unknown as Identity);
+  app.addHook("onRequest", async (request, reply) => {
+    checkAndStamp(parts, request, reply);
+    if (request.method === "OPTIONS") return preflight(request, reply);
+    const { authorization } = request.headers;
+    if (!request.routeOptions.config.isOpen || authorization !== undefined)
+      request.identity = keys.identify(authorization, request.ip);
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    // The route's pattern, not its path: ids are nobody's business in a log.
+    const route = request.routeOptions.url ?? "unknown";
+    const { method, id: requestId } = request;
+    const ms = Math.round(reply.elapsedTime);
+    logger.debug({ method, route, status: reply.statusCode, ms, requestId }, "request");
+  });
+}
+
+/** Headers first, so that an error has them too. */
+function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
+  const { host, origin } = request.headers;
+  reply.header("x-request-id", request.id);
+  reply.header("x-content-type-options", "nosniff");
+  hosts.check(host, origin);
+  if (origin === undefined) return;
+  reply.header("access-control-allow-origin", origin);
+  reply.header("access-control-expose-headers", "x-request-id, retry-after");
+  reply.header("vary", "origin");
+}
+
+/** Only an origin that has passed the check comes here; a browser asks before it sends. */
+function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const wanted = request.headers["access-control-request-headers"];
+  reply.header("access-control-allow-methods", methods.join(", "));
+  if (wanted !== undefined) reply.header("access-control-allow-headers", wanted);
+  return reply.header("access-control-max-age", "600").code(204).send();
+}
+
+function sendError(
+  { logger }: HttpParts,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const known = toServingError(error, (fault) => {
+    logger.error({ err: fault, requestId: request.id }, "request failed");
+  });
+  reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
+}
+
+const malformed: Readonly<Record<string, { status: number; code: string; message: string }>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    code: "headers_too_large",
+    message: "The headers are larger than this server takes.",
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    code: "request_timeout",
+    message: "The request did not arrive in time.",
+  },
+};
+
+const notHttp = { status: 400, code: "invalid_http", message: "This is not a valid HTTP request." };
+
+/** What isn't HTTP, or doesn't come to its end, never becomes a request. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const { status, code, message } = malformed[error.code ?? ""] ?? notHttp;
+  const body = JSON.stringify({
+    error: new ServingError(message, { code, status }).toBody(),
+  });
+  const head = [
+    `HTTP/1.1 ${status} ${code}`,
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${requestIdOf({})}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+}

@@ -1,0 +1,164 @@
+/** The server: an engine in, HTTP and WebSocket out. */
+import type { AddressInfo } from "node:net";
+import type { Engine } from "../engine/api.js";
+import { Keys } from "./auth.js";
+import { Echo } from "./echo.js";
+import { HostPolicy } from "./hosts.js";
+import { createApp } from "./http.js";
+import { Metrics } from "./metrics.js";
+import {
+  resolveOptions,
+  type ServerConfig,
+  type ServerContext,
+  type ServerLogger,
+  type ServerOptions,
+} from "./options.js";
+import { addRoutes } from "./routes.js";
+import { WebSockets } from "./websocket.js";
+
+export type { ServerLimits, ServerLogger, ServerOptions } from "./options.js";
+export { defaultLimits } from "./options.js";
+
+export interface ServerAddress {
+  host: string;
+  port: number;
+  /** `http://host:port`; a wildcard address is shown as loopback. */
+  url: string;
+}
+
+export interface ServingServer {
+  /** Resolves once connections are taken. Rejects with the system's error (`EADDRINUSE`, …). */
+  listen(): Promise<ServerAddress>;
+  /** Undefined until it listens. */
+  readonly address: ServerAddress | undefined;
+  /** Where the echo of `wsEchoPort` listens. */
+  readonly echoPort: number | undefined;
+  /**
+   * Lets running responses end, for `timeoutMs` at most, takes no new ones, closes every socket with
+   * 1012, and stops listening. `/ready` answers 503 until then. The engine is left to its owner.
+   */
+  drain(timeoutMs?: number): Promise<void>;
+  /** Stops listening and closes every connection, whatever runs on it. */
+  close(): Promise<void>;
+}
+
+export interface ServerParts {
+  engine: Engine;
+  config?: ServerOptions;
+  logger?: ServerLogger;
+}
+
+const silent: ServerLogger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** After a drain: how long readers have to take their last events, in ms. */
+const flushGraceMs = 5_000;
+
+/** How long a closed socket has to answer, in ms. */
+const closeGraceMs = 1_000;
+
+export function createServer({ engine, config = {}, logger = silent }: ServerParts): ServingServer {
+  return new Server(engine, resolveOptions(config), config.onDrainRequested, logger);
+}
+
+class Server implements ServingServer {
+  address: ServerAddress | undefined;
+  echoPort: number | undefined;
+  private readonly context: ServerContext;
+  private readonly hosts: HostPolicy;
+  private readonly app: ReturnType<typeof createApp>;
+  private readonly sockets: WebSockets;
+  private readonly metrics: Metrics;
+  private readonly echo: Echo | undefined;
+  private draining: Promise<void> | undefined;
+  private closing: Promise<void> | undefined;
+  private stopped: Promise<void> | undefined;
+
+  constructor(
+    engine: Engine,
+    config: ServerConfig,
+    onDrainRequested: (() => void) | undefined,
+    logger: ServerLogger,
+  ) {
+    this.context = { engine, config, logger };
+    const keys = new Keys(config.apiKeys);
+    this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
+    this.app = createApp({ config, logger, keys, hosts: this.hosts });
+    this.sockets = new WebSockets(this.context, ({ headers, socket }) => {
+      this.hosts.check(headers.host, headers.origin);
+      return keys.identify(headers.authorization, socket.remoteAddress ?? "");
+    });
+    this.metrics = new Metrics(engine, this.sockets);
+    if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
+    const drain = onDrainRequested ?? (() => this.drainInBackground());
+    addRoutes(this.app, this.context, { keys, metrics: this.metrics, drain });
+    this.sockets.listen(this.app.server);
+    engine.onDraining((graceMs) => this.sockets.drain(graceMs));
+  }
+
+  async listen(): Promise<ServerAddress> {
+    const { host, port, wsEchoPort } = this.context.config;
+    this.app.server.once("listening", () => this.bound());
+    await this.app.listen({ host, port, listenTextResolver: () => "" });
+    if (this.echo !== undefined) this.echoPort = await this.echo.listen(host, wsEchoPort!);
+    return this.address!;
+  }
+
+  drain(timeoutMs = this.context.config.drainTimeoutMs): Promise<void> {
+    this.draining ??= this.drainAndClose(timeoutMs);
+    return this.draining;
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.closeAll();
+    return this.closing;
+  }
+
+  /** Known before the first request is taken. */
+  private bound(): void {
+    const { port } = this.app.server.address() as AddressInfo;
+    const { host } = this.context.config;
+    this.hosts.bound(port);
+    const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+    const name = shown.includes(":") ? `[${shown}]` : shown;
+    this.address = { host, port, url: `http://${name}:${port}` };
+  }
+
+  private async drainAndClose(timeoutMs: number): Promise<void> {
+    await this.context.engine.drain(timeoutMs);
+    // The last events are in the logs, but not yet with their readers.
+    await within(flushGraceMs, [this.stopListening(), this.sockets.whenEmpty()]);
+    await this.close();
+  }
+
+  private drainInBackground(): void {
+    this.drain().catch((error: unknown) => {
+      this.context.logger.error({ err: error }, "draining failed");
+    });
+  }
+
+  private async closeAll(): Promise<void> {
+    this.sockets.close();
+    this.metrics.close();
+    const stopped = this.stopListening();
+    this.app.server.closeAllConnections();
+    await within(closeGraceMs, [this.sockets.whenEmpty()]);
+    this.sockets.terminate();
+    await stopped;
+    await this.echo?.close();
+  }
+
+  /** Resolves when the last connection has ended. */
+  private stopListening(): Promise<void> {
+    this.stopped ??= this.app.close();
+    return this.stopped;
+  }
+}
+
+async function within(timeoutMs: number, tasks: readonly Promise<void>[]): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([Promise.all(tasks), timeout]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,90 @@
+/** POST /v1/chat/completions. */
+import type { FastifyReply } from "fastify";
+import type { Response, Submission } from "../../engine/api.js";
+import { ServingError } from "../../errors.js";
+import { ChatBody, type ChatCompletion } from "../../protocol/chat.js";
+import { finishReasonOf } from "../endings.js";
+import type { ServerContext } from "../options.js";
+import { ChatChunks } from "../render/chat-chunks.js";
+import { tokenLogprobs } from "../render/logprobs.js";
+import { completionUsage } from "../render/usage.js";
+import {
+  type Caller,
+  callerFields,
+  chatInput,
+  idempotencyOf,
+  samplingOf,
+  withSeedOffset,
+} from "../submissions.js";
+import { validate } from "../validate.js";
+import { answerChoices, createdSeconds } from "./choices.js";
+
+export function chatCompletions(
+  context: ServerContext,
+  caller: Caller,
+  body: unknown,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const chat = validate(ChatBody, body);
+  checkTogether(chat);
+  return answerChoices(context, reply, {
+    submissions: submissionsOf(chat, caller),
+    perPrompt: chat.n ?? 1,
+    stream: chat.stream ?? false,
+    includeUsage: chat.stream_options?.include_usage ?? false,
+    inputParam: "messages",
+    chunkObject: "chat.completion.chunk",
+    chunksOf: (head, index) => new ChatChunks(head, index),
+    wholeOf: (responses) => completionOf(responses, chat.logprobs ?? false),
+  });
+}
+
+function checkTogether(chat: ChatBody): void {
+  const { max_tokens, max_completion_tokens, logprobs, top_logprobs, stream, stream_options } =
+    chat;
+  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens)
+    throw conflict("max_tokens", "max_tokens and max_completion_tokens differ; send one of them.");
+  if ((top_logprobs ?? 0) > 0 && !logprobs)
+    throw conflict("top_logprobs", "top_logprobs needs logprobs: true.");
+  if (stream_options != null && !stream)
+    throw conflict("stream_options", "stream_options needs stream: true.");
+}
+
+export function conflict(param: string, message: string): ServingError {
+  return new ServingError(message, { code: "invalid_value", status: 400, param });
+}
+
+function submissionsOf(chat: ChatBody, caller: Caller): Submission[] {
+  const input = chatInput(chat.messages);
+  const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : -1);
+  const maxTokens = chat.max_completion_tokens ?? chat.max_tokens ?? undefined;
+  const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);
+  return Array.from({ length: chat.n ?? 1 }, (_, index) => ({
+    model: chat.model ?? undefined,
+    input,
+    sampling: withSeedOffset(sampling, index),
+    maxTokens,
+    ...callerFields(caller),
+    store: false,
+    abandonment: { kind: "cancel" },
+    idempotency: idempotency && { ...idempotency, key: `${idempotency.key}#${index}` },
+    idPrefix: "chatcmpl",
+  }));
+}
+
+function completionOf(responses: readonly Response[], withLogprobs: boolean): ChatCompletion {
+  const [first] = responses;
+  return {
+    id: first!.id,
+    object: "chat.completion",
+    created: createdSeconds(first!),
+    model: first!.model,
+    choices: responses.map((response, index) => ({
+      index,
+      message: { role: "assistant", content: response.text, refusal: null },
+      logprobs: withLogprobs ? { content: tokenLogprobs(response.logprobs), refusal: null } : null,
+      finish_reason: finishReasonOf(response.ending!)!,
+    })),
+    usage: completionUsage(responses, responses.length),
+  };
+}

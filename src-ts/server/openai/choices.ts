@@ -1,0 +1,159 @@
+/**
+ * Chat and completions: one request, several choices, each a response of its own inside. Here is what
+ * the two have in common: submitting, waiting for all, streaming all, and what happens if one fails.
+ */
+import type { FastifyReply } from "fastify";
+import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
+import type { ServingError } from "../../errors.js";
+import { errorOf, finishReasonOf } from "../endings.js";
+import { tooSlow, withParam } from "../errors.js";
+import type { ServerContext } from "../options.js";
+import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
+import { completionUsage } from "../render/usage.js";
+import { EventStream } from "../sse.js";
+import { submitAll } from "../submissions.js";
+import { Writer } from "../writer.js";
+
+export interface ChoicesRequest {
+  submissions: readonly Submission[];
+  /** Choices of one prompt; they stand next to each other. */
+  perPrompt: number;
+  stream: boolean;
+  includeUsage: boolean;
+  /** What this API calls the engine's `input`. */
+  inputParam: string;
+  /** `object` of the usage chunk. */
+  chunkObject: string;
+  chunksOf(head: ChunkHead, index: number): ChoiceChunks;
+  /** The whole answer, from responses that have all ended well. */
+  wholeOf(responses: readonly Response[]): unknown;
+}
+
+/** Answers; resolves with the body, or with `reply` where it has streamed. */
+export async function answerChoices(
+  { engine, config }: ServerContext,
+  reply: FastifyReply,
+  request: ChoicesRequest,
+): Promise<unknown> {
+  const gone = goneSignal(reply);
+  const responses = await submitAll(engine, request.submissions, gone).catch((error: unknown) => {
+    throw withParam(error, "input", request.inputParam);
+  });
+  const cursors = responses.map((response) => response.read(-1));
+  if (!request.stream) {
+    await untilAllEnded(cursors, gone);
+    return request.wholeOf(responses);
+  }
+  new ChoiceStream(new EventStream(reply, config.limits), request, responses).start(
+    cursors,
+    config.limits,
+  );
+  return reply;
+}
+
+/** Aborted when the client leaves before it has its answer. */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.on("close", () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+/** Throws what the first choice that ended badly means; the others are then given up. */
+async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
+  const closeAll = () => {
+    for (const cursor of cursors) cursor.close();
+  };
+  gone.addEventListener("abort", closeAll);
+  if (gone.aborted) closeAll();
+  try {
+    await Promise.all(cursors.map(untilEnded));
+  } finally {
+    closeAll();
+  }
+}
+
+async function untilEnded(cursor: Cursor): Promise<void> {
+  for await (const entry of cursor) {
+    if (entry.kind === "ended") throwIfBad(entry.ending);
+  }
+  if (!cursor.finished) throw errorOf({ kind: "cancelled" });
+}
+
+function throwIfBad(ending: Ending): void {
+  if (finishReasonOf(ending) === undefined) throw errorOf(ending);
+}
+
+/** Ends a stream that has failed; no `[DONE]` comes after it. */
+function errorChunk(error: ServingError): string {
+  return `data: ${JSON.stringify({ error: error.toBody() })}\n\n`;
+}
+
+class ChoiceStream {
+  private readonly head: ChunkHead;
+  private writer: Writer | undefined;
+
+  constructor(
+    private readonly stream: EventStream,
+    private readonly request: ChoicesRequest,
+    private readonly responses: readonly Response[],
+  ) {
+    const [first] = responses;
+    this.head = {
+      id: first!.id,
+      created: createdSeconds(first!),
+      model: first!.model,
+      includeUsage: request.includeUsage,
+    };
+  }
+
+  start(
+    cursors: readonly Cursor[],
+    limits: { writeBufferBytesMax: number; lagEntriesMax: number },
+  ): void {
+    const writer = new Writer(this.stream, limits, () => this.fail(tooSlow()));
+    this.writer = writer;
+    cursors.forEach((cursor, index) => {
+      const chunks = this.request.chunksOf(this.head, index);
+      writer.add({
+        cursor,
+        render: (entry, number, out) => chunks.render(entry, number, out),
+        onEnd: () => this.choiceEnded(cursor.response.ending!),
+      });
+    });
+    this.stream.whenGone(() => writer.close());
+  }
+
+  private choiceEnded(ending: Ending): void {
+    if (finishReasonOf(ending) !== undefined) {
+      if (this.writer!.size === 0) this.finish();
+      return;
+    }
+    if (ending.kind !== "cancelled") this.fail(errorOf(ending));
+    else {
+      this.writer!.close();
+      this.stream.end();
+    }
+  }
+
+  private finish(): void {
+    const { includeUsage, id, created, model } = this.head;
+    const { chunkObject: object, perPrompt } = this.request;
+    if (includeUsage) {
+      const usage = completionUsage(this.responses, perPrompt);
+      const chunk = { id, object, created, model, choices: [], usage };
+      this.stream.end(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`);
+    } else this.stream.end("data: [DONE]\n\n");
+  }
+
+  private fail(error: ServingError): void {
+    this.writer!.close();
+    this.stream.fail(error, errorChunk);
+  }
+}
+
+/** Unix seconds. */
+export function createdSeconds({ createdAt }: Response): number {
+  return Math.floor(createdAt / 1000);
+}

@@ -1,0 +1,114 @@
+/** What a server is told from outside, and every limit of it with its default. */
+import type { Logger } from "pino";
+import type { Engine } from "../engine/api.js";
+import * as bounds from "../protocol/limits.js";
+
+/** Bounds that an operator or a test may move; units stand in the names. */
+export interface ServerLimits {
+  bodyBytesMax: number;
+  jsonDepthMax: number;
+  headerBytesMax: number;
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  keepAliveTimeoutMs: number;
+  connectionsMax: number;
+  sseKeepAliveMs: number;
+  frameBytesMax: number;
+  fragmentsMax: number;
+  bufferedChunksMax: number;
+  socketsMax: number;
+  lanesPerSocketMax: number;
+  queuedPerLaneMax: number;
+  requestsPerSocketMax: number;
+  badMessagesMax: number;
+  clientPingsPerIntervalMax: number;
+  pingIntervalMs: number;
+  missedPingsMax: number;
+  writeBufferBytesMax: number;
+  controlBufferBytesMax: number;
+  lagEntriesMax: number;
+}
+
+export const defaultLimits: Readonly<ServerLimits> = {
+  bodyBytesMax: bounds.bodyBytesMax,
+  jsonDepthMax: bounds.jsonDepthMax,
+  headerBytesMax: bounds.headerBytesMax,
+  headersTimeoutMs: bounds.headersTimeoutMs,
+  requestTimeoutMs: bounds.requestTimeoutMs,
+  keepAliveTimeoutMs: bounds.keepAliveTimeoutMs,
+  connectionsMax: bounds.connectionsMax,
+  sseKeepAliveMs: bounds.sseKeepAliveMs,
+  frameBytesMax: bounds.frameBytesMax,
+  fragmentsMax: bounds.fragmentsMax,
+  bufferedChunksMax: bounds.bufferedChunksMax,
+  socketsMax: bounds.socketsMax,
+  lanesPerSocketMax: bounds.lanesPerSocketMax,
+  queuedPerLaneMax: bounds.queuedPerLaneMax,
+  requestsPerSocketMax: bounds.requestsPerSocketMax,
+  badMessagesMax: bounds.badMessagesMax,
+  clientPingsPerIntervalMax: bounds.clientPingsPerIntervalMax,
+  pingIntervalMs: bounds.pingIntervalMs,
+  missedPingsMax: bounds.missedPingsMax,
+  writeBufferBytesMax: bounds.writeBufferBytesMax,
+  controlBufferBytesMax: bounds.controlBufferBytesMax,
+  lagEntriesMax: bounds.lagEntriesMax,
+};
+
+export interface ServerOptions {
+  /** Default 127.0.0.1. */
+  host?: string | undefined;
+  /** 0: any free one. Default 8088. */
+  port?: number | undefined;
+  /** Hashed at once and not kept; none: no key is asked for. */
+  apiKeys?: readonly string[] | undefined;
+  /** Names, with or without a port, under which clients may call, besides loopback and `host`. */
+  allowedHosts?: readonly string[] | undefined;
+  /** Web origins (`https://example.org`) that may call, besides the server's own. */
+  allowedOrigins?: readonly string[] | undefined;
+  /** How long an unstored response goes on without its reader, in ms. Default 30,000. */
+  resumeGraceMs?: number | undefined;
+  /** How long `POST /admin/drain` lets responses run, in ms. Default 30,000. */
+  drainTimeoutMs?: number | undefined;
+  limits?: Partial<ServerLimits> | undefined;
+  /** Tests only: a WebSocket echo with this server's socket options on this port (0: any). */
+  wsEchoPort?: number | undefined;
+  /** Called by `POST /admin/drain` in place of `drain`: whoever owns the process ends it then. */
+  onDrainRequested?: (() => void) | undefined;
+}
+
+/** The same with every default in place. */
+export interface ServerConfig {
+  host: string;
+  port: number;
+  apiKeys: readonly string[];
+  allowedHosts: readonly string[];
+  allowedOrigins: readonly string[];
+  resumeGraceMs: number;
+  drainTimeoutMs: number;
+  limits: ServerLimits;
+  wsEchoPort: number | undefined;
+}
+
+export function resolveOptions(options: ServerOptions): ServerConfig {
+  return {
+    host: options.host ?? "127.0.0.1",
+    port: options.port ?? 8088,
+    apiKeys: options.apiKeys ?? [],
+    allowedHosts: options.allowedHosts ?? [],
+    allowedOrigins: options.allowedOrigins ?? [],
+    resumeGraceMs: options.resumeGraceMs ?? 30_000,
+    drainTimeoutMs: options.drainTimeoutMs ?? 30_000,
+    limits: { ...defaultLimits, ...options.limits },
+    wsEchoPort: options.wsEchoPort,
+  };
+}
+
+/** The part of pino's interface that the server uses. */
+export type ServerLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
+
+/** What every route and socket works with. */
+export interface ServerContext {
+  engine: Engine;
+  config: ServerConfig;
+  logger: ServerLogger;
+}

@@ -1,0 +1,145 @@
+/** A response as the object of the Responses API, at any point of its log. */
+import type { Response } from "../../engine/api.js";
+import type {
+  OutputMessage,
+  OutputText,
+  ResponseObject,
+  ResponseStatus,
+} from "../../protocol/responses.js";
+import { responseEndingOf } from "../endings.js";
+import { tokenLogprobs } from "./logprobs.js";
+import { responseUsage, usageOf } from "./usage.js";
+
+/** What of the request the object repeats; kept in the log's header. */
+export interface ResponseEcho {
+  kind: "response";
+  instructions: string | null;
+  max_output_tokens: number | null;
+  max_tool_calls: number | null;
+  metadata: Record<string, string>;
+  parallel_tool_calls: boolean;
+  prompt_cache_key: string | null;
+  safety_identifier: string | null;
+  temperature: number;
+  tool_choice: "auto" | "none";
+  top_logprobs: number;
+  top_p: number;
+  user: string | null;
+}
+
+/** Chat and completions are in the same log, but they are no responses of this API. */
+export function isResponseEcho(echo: unknown): echo is ResponseEcho {
+  return typeof echo === "object" && echo !== null && "kind" in echo && echo.kind === "response";
+}
+
+/** The item's id follows from the response's. */
+export function itemIdOf(responseId: string): string {
+  return `msg_${responseId.replace(/^[a-z]+_/, "")}`;
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+/** `item` and `part` come early in a log, if they come. */
+const earlyEntries = 8;
+
+function hasItem({ entries }: Response): boolean {
+  return entries.slice(0, earlyEntries).some(({ kind }) => kind === "itemAdded");
+}
+
+export function textPart(response: Response): OutputText {
+  return {
+    type: "output_text",
+    text: response.text,
+    annotations: [],
+    logprobs: tokenLogprobs(response.logprobs),
+  };
+}
+
+export function emptyTextPart(): OutputText {
+  return { type: "output_text", text: "", annotations: [], logprobs: [] };
+}
+
+/** The message with all its text so far. */
+export function outputMessage(response: Response): OutputMessage {
+  return {
+    id: itemIdOf(response.id),
+    type: "message",
+    role: "assistant",
+    status: itemStatus(response),
+    content: [textPart(response)],
+  };
+}
+
+/** The message before its first part. */
+export function emptyMessage(response: Response): OutputMessage {
+  const id = itemIdOf(response.id);
+  return { id, type: "message", role: "assistant", status: "in_progress", content: [] };
+}
+
+function itemStatus({ ending }: Response): OutputMessage["status"] {
+  if (ending === undefined) return "in_progress";
+  return ending.kind === "stop" || ending.kind === "toolCalls" ? "completed" : "incomplete";
+}
+
+/** As it was when it had no output yet. */
+export function earlyObject(response: Response, status: "queued" | "in_progress"): ResponseObject {
+  return assemble(response, { status, output: [] });
+}
+
+/** As it is now. */
+export function responseObject(response: Response): ResponseObject {
+  const output = hasItem(response) ? [outputMessage(response)] : [];
+  const { ending } = response;
+  if (ending !== undefined) return endedObject(response, output);
+  const isRunning = response.entries
+    .slice(0, earlyEntries)
+    .some(({ kind }) => kind === "inProgress");
+  return assemble(response, { status: isRunning ? "in_progress" : "queued", output });
+}
+
+function endedObject(response: Response, output: OutputMessage[]): ResponseObject {
+  const { status, incompleteDetails, error } = responseEndingOf(response.ending!);
+  const last = response.entries.at(-1);
+  const usage = usageOf(response);
+  return {
+    ...assemble(response, { status, output }),
+    completed_at: last?.kind === "ended" && status === "completed" ? seconds(last.endedAt) : null,
+    incomplete_details: incompleteDetails,
+    error,
+    usage: usage === undefined ? null : responseUsage(usage),
+  };
+}
+
+interface State {
+  status: ResponseStatus;
+  output: OutputMessage[];
+}
+
+function assemble(response: Response, { status, output }: State): ResponseObject {
+  const { echo } = response;
+  if (!isResponseEcho(echo)) throw new TypeError(`${response.id} is no response of this API`);
+  const { kind: _kind, ...repeated } = echo;
+  return {
+    id: response.id,
+    object: "response",
+    created_at: seconds(response.createdAt),
+    completed_at: null,
+    status,
+    error: null,
+    incomplete_details: null,
+    model: response.model,
+    output,
+    usage: null,
+    background: false,
+    previous_response_id: null,
+    reasoning: { effort: null, summary: null },
+    service_tier: "default",
+    store: response.store,
+    text: { format: { type: "text" }, verbosity: "medium" },
+    tools: [],
+    truncation: "disabled",
+    ...repeated,
+  };
+}

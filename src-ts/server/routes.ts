@@ -1,0 +1,133 @@
+/** Every route of section 3 of the contract, and who answers it. */
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { ServingError } from "../errors.js";
+import { restartWorker, workers } from "./admin.js";
+import type { Keys } from "./auth.js";
+import { route } from "./http.js";
+import type { Metrics } from "./metrics.js";
+import { chatCompletions } from "./openai/chat.js";
+import { completions } from "./openai/completions.js";
+import { listModels, oneModel } from "./openai/models.js";
+import { cancelResponse, createResponse, deleteResponse, getResponse } from "./openai/responses.js";
+import type { ServerContext } from "./options.js";
+import { envelopeOf } from "./request-headers.js";
+import { contentSecurityPolicy, statusPage } from "./status-page.js";
+import type { Caller } from "./submissions.js";
+
+export interface RouteParts {
+  keys: Keys;
+  metrics: Metrics;
+  /** Begins to drain; returns at once. */
+  drain(): void;
+}
+
+export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
+  addOpenAi(app, context);
+  addResponses(app, context);
+  addProbes(app, context, parts);
+  addAdmin(app, context, parts);
+}
+
+function callerOf(request: FastifyRequest): Caller {
+  return { ...request.identity, ...envelopeOf(request.headers) };
+}
+
+function idOf(request: FastifyRequest): string {
+  return (request.params as { id: string }).id;
+}
+
+function addOpenAi(app: FastifyInstance, context: ServerContext): void {
+  const { engine } = context;
+  route(app, "/v1/models", { GET: () => listModels(engine) });
+  route(app, "/v1/models/*", {
+    GET: (request) => oneModel(engine, (request.params as { "*": string })["*"]),
+  });
+  route(app, "/v1/chat/completions", {
+    POST: (request, reply) => chatCompletions(context, callerOf(request), request.body, reply),
+  });
+  route(app, "/v1/completions", {
+    POST: (request, reply) => completions(context, callerOf(request), request.body, reply),
+  });
+}
+
+function addResponses(app: FastifyInstance, context: ServerContext): void {
+  route(app, "/v1/responses", {
+    GET: (_request, reply) => {
+      reply.header("upgrade", "websocket");
+      throw new ServingError("GET /v1/responses is the WebSocket API: it needs an upgrade.", {
+        code: "upgrade_required",
+        status: 426,
+      });
+    },
+    POST: (request, reply) => createResponse(context, callerOf(request), request.body, reply),
+  });
+  route(app, "/v1/responses/:id", {
+    GET: (request, reply) => {
+      const { query } = request;
+      return getResponse(context, callerOf(request), { id: idOf(request), query }, reply);
+    },
+    DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
+  });
+  route(app, "/v1/responses/:id/cancel", {
+    POST: (request, reply) => cancelResponse(context, callerOf(request), idOf(request), reply),
+  });
+}
+
+function addProbes(
+  app: FastifyInstance,
+  { engine }: ServerContext,
+  { keys, metrics }: RouteParts,
+): void {
+  route(app, "/health", { GET: () => ({ status: "ok" }) }, { isOpen: true });
+  route(app, "/ready", {
+    GET: () => {
+      const readiness = engine.readiness();
+      if (readiness.ready) return { status: "ready" };
+      const { reason, retryAfterS } = readiness;
+      throw new ServingError(`Not ready: ${reason}.`, {
+        code: "not_ready",
+        status: 503,
+        retryAfterS,
+      });
+    },
+  });
+  route(app, "/metrics", {
+    GET: async (_request, reply) => {
+      reply.type(metrics.contentType);
+      return metrics.text();
+    },
+  });
+  const page = (request: FastifyRequest) =>
+    statusPage(engine, { mayShow: !keys.required || request.identity !== null, keys });
+  route(
+    app,
+    "/",
+    {
+      GET: (request, reply) => {
+        reply.type("text/html; charset=utf-8");
+        reply.header("content-security-policy", contentSecurityPolicy);
+        reply.header("cache-control", "no-store");
+        reply.header("referrer-policy", "no-referrer");
+        return page(request);
+      },
+    },
+    { isOpen: true },
+  );
+}
+
+function addAdmin(app: FastifyInstance, { engine }: ServerContext, { drain }: RouteParts): void {
+  route(app, "/admin/workers", { GET: () => workers(engine) });
+  route(app, "/admin/workers/:id/restart", {
+    POST: (request, reply) => {
+      reply.code(202);
+      return restartWorker(engine, idOf(request));
+    },
+  });
+  route(app, "/admin/drain", {
+    POST: (_request, reply) => {
+      drain();
+      reply.code(202);
+      return { draining: true };
+    },
+  });
+}

@@ -1,0 +1,293 @@
+/**
+ * One WebSocket: its messages, its lanes, its end. An idle socket owns nothing but this object; lanes
+ * and the writer come with the first response and the lanes go with the last.
+ */
+import type { Duplex } from "node:stream";
+import type { RawData, WebSocket } from "ws";
+import type { Response } from "../engine/api.js";
+import { isServingError, ServingError } from "../errors.js";
+import {
+  closeCodes,
+  type DrainingNotice,
+  type ErrorEvent,
+  ResponseCancel,
+  ResponseCreate,
+  ResponseResume,
+} from "../protocol/events.js";
+import type { Identity } from "./auth.js";
+import { tooSlow, toServingError } from "./errors.js";
+import { encodeTextFrames } from "./frames.js";
+import { parseJson } from "./json.js";
+import { type Job, LaneQueue } from "./lanes.js";
+import { ownResponse, responseSubmission } from "./openai/responses.js";
+import type { ServerContext } from "./options.js";
+import { ResponseEvents } from "./render/response-events.js";
+import type { Caller } from "./submissions.js";
+import { validate } from "./validate.js";
+import { type Reading, type Sink, Writer } from "./writer.js";
+
+/** What a session is told about its socket. */
+export interface SessionStart {
+  ws: WebSocket;
+  /** Below `ws`: many frames go out in one write. */
+  socket: Duplex;
+  identity: Identity;
+  requestId: string;
+  /** Opened with `?events=mlx_serving`. */
+  wantsNotices: boolean;
+}
+
+/** Of a message, what an error about it repeats. */
+interface Correlation {
+  event_id?: string | undefined;
+  stream_id?: string | undefined;
+}
+
+const normalPriority = "normal";
+
+export class Session implements Sink {
+  /** Pings of ours that are unanswered. */
+  missedPings = 0;
+  /** Pings of the client since ours. */
+  clientPings = 0;
+  private badMessages = 0;
+  private draining = false;
+  private closed = false;
+  private lastNumber = -1;
+  private lanes: LaneQueue | undefined;
+  private writer: Writer | undefined;
+  private preparing: Set<AbortController> | undefined;
+
+  constructor(
+    private readonly context: ServerContext,
+    readonly start: SessionStart,
+  ) {}
+
+  /** Nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.lanes === undefined || this.lanes.isEmpty;
+  }
+
+  // Messages of the client
+
+  receive(data: RawData, isBinary: boolean): void {
+    if (this.closed) return;
+    let correlation: Correlation = {};
+    try {
+      if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
+      const message = parseJson(data as Buffer, this.context.config.limits.jsonDepthMax);
+      correlation = correlationOf(message);
+      this.dispatch(message);
+    } catch (error) {
+      this.sendError(error, correlation);
+      if (isServingError(error) && error.status === 400) this.countBad();
+    }
+  }
+
+  private dispatch(message: unknown): void {
+    const type = (message as { type?: unknown } | null)?.type;
+    if (type === "response.create") this.create(validate(ResponseCreate, message));
+    else if (type === "response.cancel") this.cancel(validate(ResponseCancel, message));
+    else if (type === "mlx_serving:response.resume") this.resume(validate(ResponseResume, message));
+    else {
+      const known = "response.create, response.cancel and mlx_serving:response.resume";
+      throw bad("unknown_event_type", `type must be one of ${known}.`, "type");
+    }
+    this.badMessages = 0;
+  }
+
+  private create(message: ResponseCreate): void {
+    this.enqueue(message.stream_id, { run: (done) => this.submit(message, done) });
+  }
+
+  private cancel({ response_id }: ResponseCancel): void {
+    ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
+  }
+
+  /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
+  private resume({ response_id, starting_after, stream_id }: ResponseResume): void {
+    const { owner } = this.start.identity;
+    const response = ownResponse(this.context.engine, response_id, owner);
+    const cursor = response.read(starting_after);
+    const job: Job = {
+      run: (done) => this.follow(cursor, stream_id, done),
+      drop: () => cursor.close(),
+    };
+    try {
+      this.enqueue(stream_id, job);
+    } catch (error) {
+      cursor.close();
+      throw error;
+    }
+  }
+
+  private enqueue(lane: string | undefined, job: Job): void {
+    this.lanes ??= new LaneQueue(this.context.config.limits, () => this.laneEmptied());
+    this.lanes.add(lane, job);
+  }
+
+  // Responses
+
+  private submit(message: ResponseCreate, done: () => void): void {
+    const { engine, config } = this.context;
+    const preparing = new AbortController();
+    this.preparing ??= new Set();
+    this.preparing.add(preparing);
+    const submission = responseSubmission(message, this.callerOf(message), config.resumeGraceMs);
+    engine
+      .submit(submission, preparing.signal)
+      .then((response) => this.accepted(response, message.stream_id, done))
+      .catch((error: unknown) => {
+        this.sendError(error, correlationOf(message));
+        done();
+      })
+      .finally(() => this.preparing?.delete(preparing));
+  }
+
+  private accepted(response: Response, lane: string | undefined, done: () => void): void {
+    const cursor = response.read(-1);
+    if (this.closed) cursor.close();
+    else this.follow(cursor, lane, done);
+  }
+
+  private follow(cursor: Reading["cursor"], lane: string | undefined, done: () => void): void {
+    const { response } = cursor;
+    if (cursor.lag === 0 && response.ending !== undefined) {
+      cursor.close();
+      done();
+      return;
+    }
+    const events = new ResponseEvents(response, "json", lane);
+    this.writer ??= new Writer(this, this.context.config.limits, () => this.tooSlow());
+    this.writer.add({
+      cursor,
+      render: (entry, number, out) => {
+        this.lastNumber = number;
+        events.render(entry, number, out);
+      },
+      onEnd: done,
+    });
+    if (this.start.wantsNotices) {
+      cursor.onNotice((notice) => this.sendText(events.notice(notice, cursor.position - 1)));
+    }
+  }
+
+  private callerOf(message: ResponseCreate): Caller {
+    return {
+      ...this.start.identity,
+      deadlineMs: message["mlx_serving:deadline_ms"] ?? undefined,
+      priority: message["mlx_serving:priority"] ?? normalPriority,
+      idempotencyKey: message["mlx_serving:idempotency_key"] ?? undefined,
+    };
+  }
+
+  private laneEmptied(): void {
+    if (this.draining && this.isIdle) this.close(closeCodes.restart, "draining");
+  }
+
+  // Output
+
+  get bufferedBytes(): number {
+    return this.start.socket.writableLength;
+  }
+
+  write(texts: readonly string[]): void {
+    const { ws, socket } = this.start;
+    if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts));
+  }
+
+  onDrained(callback: () => void): void {
+    this.start.socket.once("drain", callback);
+  }
+
+  /** What is no event of a response; a client that provokes it without reading is closed. */
+  private sendText(text: string): void {
+    if (this.bufferedBytes > this.context.config.limits.controlBufferBytesMax) {
+      this.close(closeCodes.overload, "consumer_too_slow");
+      return;
+    }
+    this.write([text]);
+  }
+
+  private sendError(error: unknown, correlation: Correlation): void {
+    if (this.closed) return;
+    const known = toServingError(error, (fault) => {
+      this.context.logger.error({ err: fault, requestId: this.start.requestId }, "message failed");
+    });
+    const event: ErrorEvent = {
+      type: "error",
+      status: known.status,
+      error: known.toBody(),
+      ...correlation,
+    };
+    this.sendText(JSON.stringify(event));
+  }
+
+  private tooSlow(): void {
+    const error = tooSlow();
+    const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
+    this.write([JSON.stringify(event)]);
+    this.close(closeCodes.overload, error.code);
+  }
+
+  private countBad(): void {
+    if (++this.badMessages < this.context.config.limits.badMessagesMax) return;
+    this.close(closeCodes.policy, "too many bad messages");
+  }
+
+  // Its end
+
+  /** Tells the client, and closes once nothing runs here any more. */
+  drain(graceMs: number): void {
+    if (this.draining || this.closed) return;
+    this.draining = true;
+    if (this.start.wantsNotices) {
+      const notice: DrainingNotice = {
+        type: "mlx_serving:server.draining",
+        grace_ms: graceMs,
+        sequence_number: this.lastNumber,
+      };
+      this.sendText(JSON.stringify(notice));
+    }
+    this.laneEmptied();
+  }
+
+  /** Closing handshake; every response is left to what its request said. */
+  close(code: number, reason: string): void {
+    if (this.closed) return;
+    this.start.ws.close(code, reason);
+    this.dispose();
+  }
+
+  /** The socket has gone, or is going. */
+  dispose(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const controller of this.preparing ?? []) controller.abort();
+    this.preparing = undefined;
+    this.lanes?.drop();
+    this.lanes = undefined;
+    this.writer?.close();
+    this.writer = undefined;
+  }
+}
+
+function bad(code: string, message: string, param?: string): ServingError {
+  return new ServingError(message, { code, status: 400, param: param ?? null });
+}
+
+/** Also of a message that is wrong otherwise, if these two fields are usable. */
+function correlationOf(message: unknown): Correlation {
+  if (typeof message !== "object" || message === null) return {};
+  const { event_id, stream_id } = message as Record<string, unknown>;
+  return {
+    ...(isShort(event_id) && { event_id }),
+    ...(isShort(stream_id) && { stream_id }),
+  };
+}
+
+const repeatedCharsMax = 512;
+
+function isShort(value: unknown): value is string {
+  return typeof value === "string" && value.length <= repeatedCharsMax;
+}

@@ -1,0 +1,153 @@
+/** From a validated body to what the engine takes: every default resolved, every name translated. */
+import { createHash, randomInt } from "node:crypto";
+import type { Engine, Response, Submission } from "../engine/api.js";
+import { ServingError } from "../errors.js";
+import type { PrepareInput, Sampling } from "../worker/messages.js";
+import type { Identity } from "./auth.js";
+import type { Envelope } from "./request-headers.js";
+
+/** Who asks, and how. */
+export type Caller = Identity & Envelope;
+
+/** The sampling fields of any body. */
+export interface SamplingFields {
+  temperature?: number | null | undefined;
+  top_p?: number | null | undefined;
+  top_k?: number | null | undefined;
+  min_p?: number | null | undefined;
+  repetition_penalty?: number | null | undefined;
+  presence_penalty?: number | null | undefined;
+  frequency_penalty?: number | null | undefined;
+  logit_bias?: Record<string, number> | null | undefined;
+  seed?: number | null | undefined;
+  stop?: string | readonly string[] | null | undefined;
+}
+
+export const defaultTemperature = 1;
+export const defaultTopP = 1;
+
+const seeds = 2 ** 32;
+
+/** `logprobs`: −1 none, 0 the sampled token's, n the n likeliest too. */
+export function samplingOf(body: SamplingFields, logprobs: number): Sampling {
+  // With no probability mass left the likeliest token remains; to a worker 0 would mean "off".
+  const onlyLikeliest = body.top_p === 0;
+  return {
+    temperature: body.temperature ?? defaultTemperature,
+    topP: onlyLikeliest ? 1 : (body.top_p ?? defaultTopP),
+    topK: onlyLikeliest ? 1 : Math.max(0, body.top_k ?? 0),
+    minP: body.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+    presencePenalty: body.presence_penalty ?? 0,
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    logitBias: Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias]),
+    seed: body.seed == null ? randomInt(seeds) : modulo(body.seed),
+    stop: typeof body.stop === "string" ? [body.stop] : [...(body.stop ?? [])],
+    logprobs,
+  };
+}
+
+function modulo(seed: number): number {
+  return Number(BigInt.asUintN(32, BigInt(seed)));
+}
+
+/** Another choice of the same request draws differently, and the same again for the same seed. */
+export function withSeedOffset(sampling: Sampling, offset: number): Sampling {
+  return { ...sampling, seed: (sampling.seed + offset) % seeds };
+}
+
+/** The text of a message: parts belong together without anything between them. */
+export function textOf(content: string | readonly object[]): string {
+  if (typeof content === "string") return content;
+  return content
+    .map((part) => {
+      const { text, refusal } = part as { text?: string; refusal?: string };
+      return text ?? refusal ?? "";
+    })
+    .join("");
+}
+
+interface RoleAndContent {
+  role: string;
+  content: string | readonly object[];
+  name?: string | undefined;
+}
+
+/** Templates know no developer: the role is OpenAI's newer word for system. */
+export function chatInput(messages: readonly RoleAndContent[]): PrepareInput {
+  return {
+    kind: "chat",
+    messages: messages.map(({ role, content, name }) => ({
+      role: role === "developer" ? "system" : role,
+      content: textOf(content),
+      ...(name !== undefined && { name }),
+    })),
+  };
+}
+
+/** What of a submission comes from the caller. */
+export function callerFields(caller: Caller) {
+  const { owner, clientId, priority, deadlineMs } = caller;
+  return { owner, clientId, priority, deadlineMs };
+}
+
+/**
+ * The key as the engine compares it. Transport (streaming or not, ids that only correlate) is no part
+ * of the fingerprint: a retry may ask for the same answer in another form.
+ */
+export function idempotencyOf(
+  route: string,
+  key: string | undefined,
+  body: object,
+): { key: string; fingerprint: string } | undefined {
+  if (key === undefined) return undefined;
+  const hash = createHash("sha256").update(route).update(canonical(body));
+  return { key, fingerprint: hash.digest("hex") };
+}
+
+const transportFields = new Set(["stream", "stream_options", "type", "event_id", "stream_id"]);
+
+function canonical(body: object): string {
+  const fields = Object.entries(body).filter(
+    ([name, value]) =>
+      value != null && !transportFields.has(name) && !name.startsWith("mlx_serving:"),
+  );
+  return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+}
+
+/** Submits all or none: when one is refused, the others are given up or cancelled. */
+export async function submitAll(
+  engine: Engine,
+  submissions: readonly Submission[],
+  signal: AbortSignal,
+): Promise<Response[]> {
+  const siblings = new AbortController();
+  const either = AbortSignal.any([signal, siblings.signal]);
+  const outcomes = await Promise.allSettled(
+    submissions.map((submission) =>
+      engine.submit(submission, either).catch((error: unknown) => {
+        siblings.abort();
+        throw error;
+      }),
+    ),
+  );
+  const refusal = firstRefusal(outcomes);
+  if (refusal === undefined)
+    return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<Response>).value);
+  for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.cancel();
+  throw refusal;
+}
+
+/** The first that is not merely the echo of another's. */
+function firstRefusal(outcomes: readonly PromiseSettledResult<Response>[]): unknown {
+  const reasons = outcomes.flatMap((outcome): unknown[] =>
+    outcome.status === "rejected" ? [outcome.reason] : [],
+  );
+  const isOwn = (reason: unknown) =>
+    !(reason instanceof ServingError && reason.code === "cancelled");
+  return reasons.find(isOwn) ?? reasons[0];
+}

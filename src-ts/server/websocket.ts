@@ -1,0 +1,275 @@
+/**
+ * The WebSocket side of GET /v1/responses: checks before the 101, keeps every session, pings them all
+ * from one timer, and closes them. What is said on a socket is `session.ts`'s.
+ */
+import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
+import { ServingError } from "../errors.js";
+import { closeCodes } from "../protocol/events.js";
+import type { Identity } from "./auth.js";
+import { errorHeaders, notFound, toServingError } from "./errors.js";
+import type { ServerContext, ServerLimits } from "./options.js";
+import { requestIdOf } from "./request-headers.js";
+import { Session } from "./session.js";
+
+/** Who may come in: Host, Origin and key, as for every other request. */
+export type Admit = (request: IncomingMessage) => Identity;
+
+/** Exactly the options that the echo of the conformance suites uses too. */
+export function socketOptions(limits: ServerLimits): ServerOptions {
+  return {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: limits.frameBytesMax,
+    maxFragments: limits.fragmentsMax,
+    maxBufferedChunks: limits.bufferedChunksMax,
+    // Pongs are ours to send: `ws` would queue one for every ping of a client that reads nothing.
+    autoPong: false,
+  } as ServerOptions;
+}
+
+const session = Symbol("session");
+type OwnSocket = WebSocket & { [session]: Session };
+
+/** Sockets are pinged in so many groups, one after another, so that no moment pings all. */
+const pingGroups = 20;
+
+export class WebSockets {
+  private readonly wss: WebSocketServer;
+  private readonly groups: Set<Session>[] = Array.from({ length: pingGroups }, () => new Set());
+  private readonly timer: NodeJS.Timeout;
+  private count = 0;
+  private nextGroup = 0;
+  private opened = 0;
+  private onEmpty: (() => void)[] = [];
+  private drainingMs: number | undefined;
+  /** The same functions for all sockets: a socket costs no closure of its own. */
+  private readonly handlers: SocketHandlers;
+
+  constructor(
+    private readonly context: ServerContext,
+    private readonly admit: Admit,
+  ) {
+    const { limits } = context.config;
+    this.wss = new WebSocketServer(socketOptions(limits));
+    this.wss.on("headers", (headers, request) => {
+      headers.push(`x-request-id: ${requestIdOf(request.headers)}`);
+    });
+    this.handlers = handlersOf(this);
+    this.timer = setInterval(() => this.pingGroup(), limits.pingIntervalMs / pingGroups);
+    this.timer.unref();
+  }
+
+  /** Open sockets. */
+  get size(): number {
+    return this.count;
+  }
+
+  listen(server: Server): void {
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // Until `ws` has it, nobody else listens for a client that just goes.
+      socket.on("error", ignore);
+      try {
+        const wantsNotices = this.check(request);
+        const identity = this.admit(request);
+        this.checkCapacity();
+        this.upgrade(request, socket, head, { identity, wantsNotices });
+      } catch (error) {
+        const known = toServingError(error, (fault) => {
+          this.context.logger.error({ err: fault }, "upgrade failed");
+        });
+        refuse(request, socket, known);
+      }
+    });
+  }
+
+  /** Tells everybody; each closes with 1012 when its responses have ended. */
+  drain(graceMs: number): void {
+    this.drainingMs = graceMs;
+    for (const one of this.all()) one.drain(graceMs);
+  }
+
+  /** Closes all, whatever runs on them. */
+  close(): void {
+    clearInterval(this.timer);
+    for (const one of [...this.all()]) one.close(closeCodes.restart, "server is closing");
+  }
+
+  /** Drops what has not answered the closing handshake. */
+  terminate(): void {
+    for (const one of [...this.all()]) one.start.ws.terminate();
+  }
+
+  /** Resolves when the last socket has closed. */
+  whenEmpty(): Promise<void> {
+    if (this.count === 0) return Promise.resolve();
+    return new Promise((resolve) => this.onEmpty.push(resolve));
+  }
+
+  /** @internal */
+  received(one: Session, data: RawData, isBinary: boolean): void {
+    try {
+      one.receive(data, isBinary);
+    } catch (error) {
+      this.context.logger.error({ err: error, requestId: one.start.requestId }, "socket failed");
+      one.close(closeCodes.fault, "internal fault");
+    }
+  }
+
+  /** @internal */
+  pinged(one: Session, data: Buffer): void {
+    const { clientPingsPerIntervalMax, writeBufferBytesMax } = this.context.config.limits;
+    if (++one.clientPings > clientPingsPerIntervalMax)
+      one.close(closeCodes.policy, "too many pings");
+    else if (one.bufferedBytes < writeBufferBytesMax) one.start.ws.pong(data);
+  }
+
+  /** @internal */
+  failed(one: Session, error: Error): void {
+    const { requestId } = one.start;
+    this.context.logger.debug({ requestId, reason: error.message }, "socket error");
+  }
+
+  /** @internal */
+  closed(one: Session): void {
+    for (const group of this.groups) if (group.delete(one)) this.count--;
+    one.dispose();
+    if (this.count === 0) for (const resolve of this.onEmpty.splice(0)) resolve();
+  }
+
+  private *all(): Generator<Session> {
+    for (const group of this.groups) yield* group;
+  }
+
+  /** Path, query and handshake; returns whether notices are wanted. */
+  private check(request: IncomingMessage): boolean {
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+    if (request.headers.upgrade?.toLowerCase() !== "websocket")
+      throw wrong("The only protocol to upgrade to is websocket.", null);
+    if (pathname !== "/v1/responses")
+      throw notFound("WebSockets are at /v1/responses.", "unknown_route");
+    return wantsNoticesOf(searchParams);
+  }
+
+  private checkCapacity(): void {
+    const { socketsMax } = this.context.config.limits;
+    if (this.drainingMs !== undefined) {
+      throw new ServingError("The server is draining and takes no new socket.", {
+        code: "server_draining",
+        status: 503,
+      });
+    }
+    if (this.count < socketsMax) return;
+    throw new ServingError(`The server has ${socketsMax} sockets already.`, {
+      code: "too_many_sockets",
+      status: 503,
+      retryAfterS: 5,
+    });
+  }
+
+  private upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    { identity, wantsNotices }: { identity: Identity; wantsNotices: boolean },
+  ): void {
+    const requestId = requestIdOf(request.headers);
+    // The 101 repeats this header, so a made-up id has to be the same one.
+    request.headers["x-request-id"] = requestId;
+    this.wss.handleUpgrade(request, socket, head, (ws) => {
+      socket.off("error", ignore);
+      const start = { ws, socket, identity, requestId, wantsNotices };
+      const one = new Session(this.context, start);
+      (ws as OwnSocket)[session] = one;
+      this.groups[this.opened++ % pingGroups]!.add(one);
+      this.count++;
+      ws.on("message", this.handlers.message);
+      ws.on("ping", this.handlers.ping);
+      ws.on("pong", this.handlers.pong);
+      ws.on("error", this.handlers.error);
+      ws.on("close", this.handlers.close);
+    });
+  }
+
+  private pingGroup(): void {
+    const group = this.groups[this.nextGroup]!;
+    this.nextGroup = (this.nextGroup + 1) % pingGroups;
+    for (const one of group) {
+      const { ws } = one.start;
+      one.clientPings = 0;
+      if (one.missedPings >= this.context.config.limits.missedPingsMax) ws.terminate();
+      else {
+        one.missedPings++;
+        if (ws.readyState === ws.OPEN) ws.ping();
+      }
+    }
+  }
+}
+
+interface SocketHandlers {
+  message(this: WebSocket, data: RawData, isBinary: boolean): void;
+  ping(this: WebSocket, data: Buffer): void;
+  pong(this: WebSocket): void;
+  error(this: WebSocket, error: Error): void;
+  close(this: WebSocket): void;
+}
+
+function handlersOf(sockets: WebSockets): SocketHandlers {
+  const of = (ws: WebSocket) => (ws as OwnSocket)[session];
+  return {
+    message(data, isBinary) {
+      sockets.received(of(this), data, isBinary);
+    },
+    ping(data) {
+      sockets.pinged(of(this), data);
+    },
+    pong() {
+      of(this).missedPings = 0;
+    },
+    error(error) {
+      sockets.failed(of(this), error);
+    },
+    close() {
+      sockets.closed(of(this));
+    },
+  };
+}
+
+function ignore(): void {}
+
+/** Every parameter of the query is known, or it is refused. */
+function wantsNoticesOf(query: URLSearchParams): boolean {
+  let wantsNotices = false;
+  for (const [name, value] of query) {
+    if (name === "ticket") throw wrong("Tickets are not supported by this server.", "ticket");
+    if (name !== "events") throw wrong(`Unknown parameter: ${printable(name)}.`, printable(name));
+    if (value !== "mlx_serving") throw wrong("events must be mlx_serving.", "events");
+    wantsNotices = true;
+  }
+  return wantsNotices;
+}
+
+function printable(name: string): string {
+  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
+}
+
+function wrong(message: string, param: string | null): ServingError {
+  return new ServingError(message, { code: "invalid_upgrade", status: 400, param });
+}
+
+/** An HTTP answer in place of the 101. */
+function refuse(request: IncomingMessage, socket: Duplex, error: ServingError): void {
+  const body = JSON.stringify({ error: error.toBody() });
+  const headers = {
+    ...errorHeaders(error),
+    "content-length": String(Buffer.byteLength(body)),
+    "x-request-id": requestIdOf(request.headers),
+    connection: "close",
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  const status = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ""}`;
+  socket.once("finish", () => socket.destroy());
+  socket.end(`${[status, ...lines].join("\r\n")}\r\n\r\n${body}`);
+}
