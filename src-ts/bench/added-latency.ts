@@ -13,18 +13,44 @@ import type { RequestRecord } from "./target.js";
 export interface AddedLatency {
   tokensPerSecond: number;
   addedMs: Distribution | null;
-  /** Streams left out, since they had not one event per token: there the times are not known. */
+  /** Streams left out, since their text is not made of as many fake tokens as their usage says. */
   streamsLeftOut: number;
 }
 
-/** Added latency of each token, in milliseconds. */
-export function addedMs(arrivals: readonly number[], tokensPerSecond: number): number[] {
+/** Words and marks are one token of the fake engine each; any other character is one a byte. */
+const fakePiece = /[a-z]+|[,.]|[^\sa-z,.]/gu;
+
+/**
+ * Tokens of each piece of a text of the fake engine. A character of several tokens is one piece: it
+ * can't come before its last token.
+ */
+export function fakePieces(text: string): number[] {
+  return Array.from(text.matchAll(fakePiece), ([piece]) =>
+    /^[a-z,.]/.test(piece) ? 1 : new TextEncoder().encode(piece).length,
+  );
+}
+
+/** `events`: when each came, and the tokens of the pieces that it brought. Result in milliseconds. */
+export function addedMs(
+  events: readonly { at: number; pieces: readonly number[] }[],
+  tokensPerSecond: number,
+): number[] {
   const periodMs = 1000 / tokensPerSecond;
-  const first = arrivals[0];
-  if (first === undefined) return [];
-  const delays = arrivals.map((arrival, i) => arrival - (first + i * periodMs));
-  const floor = delays.reduce((least, delay) => Math.min(least, delay), 0);
+  let token = -1;
+  const delays = events.flatMap(({ at, pieces }) =>
+    pieces.map((tokens) => {
+      token += tokens;
+      return at - token * periodMs;
+    }),
+  );
+  const floor = delays.reduce((least, delay) => Math.min(least, delay), Number.POSITIVE_INFINITY);
   return delays.map((delay) => delay - floor);
+}
+
+function fakeEvents({ arrivals, texts, usage }: RequestRecord) {
+  const events = arrivals.map((at, i) => ({ at, pieces: fakePieces(texts?.[i] ?? "") }));
+  const tokens = events.reduce((sum, { pieces }) => sum + pieces.reduce((a, b) => a + b, 0), 0);
+  return tokens === usage?.completionTokens ? [events] : [];
 }
 
 export function addedLatency(
@@ -32,12 +58,10 @@ export function addedLatency(
   tokensPerSecond: number,
 ): AddedLatency {
   const succeeded = records.filter(({ failure }) => failure === undefined);
-  const usable = succeeded.filter(
-    ({ arrivals, usage }) => arrivals.length === usage?.completionTokens,
-  );
+  const usable = succeeded.flatMap(fakeEvents);
   return {
     tokensPerSecond,
-    addedMs: distribution(usable.flatMap(({ arrivals }) => addedMs(arrivals, tokensPerSecond))),
+    addedMs: distribution(usable.flatMap((events) => addedMs(events, tokensPerSecond))),
     streamsLeftOut: succeeded.length - usable.length,
   };
 }

@@ -66,7 +66,8 @@ export function loadOptions(options: BenchOptions): LoadOptions {
 
 function targetOptions(options: BenchOptions): TargetOptions[] {
   const { url, api, model, apiKey, body, sockets, timeout, vs } = options;
-  const common = { sockets, timeoutMs: timeout };
+  const keepTexts = options.addedLatency !== undefined;
+  const common = { sockets, timeoutMs: timeout, keepTexts };
   const first = { ...common, url, api, model, apiKey, extraBody: body ?? {} };
   if (vs === undefined) return [first];
   const { vsApi, vsModel, vsApiKey, vsBody } = options;

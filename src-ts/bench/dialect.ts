@@ -2,7 +2,7 @@
  * What the HTTP APIs call things: their paths, request bodies and the few fields of a stream that
  * count. Reads leniently, since any OpenAI-compatible server may be at the other end.
  */
-import type { RequestBody, RequestRecord, TokenUsage } from "./target.js";
+import { noteText, type RequestBody, type RequestRecord, type TokenUsage } from "./target.js";
 
 export interface Dialect {
   path: string;
@@ -34,6 +34,7 @@ export interface StreamEvent {
   }[];
   usage?: Counts | null;
   type?: string;
+  delta?: string;
   code?: unknown;
   response?: { usage?: Counts | null; error?: StreamError | null };
 }
@@ -67,9 +68,8 @@ export const chat: Dialect = {
     if (event.error != null) record.failure = failureOf(event.error);
     const choice = event.choices?.[0];
     const delta = choice?.delta;
-    if (delta?.content || delta?.reasoning_content || delta?.reasoning) {
-      record.arrivals.push(performance.now());
-    }
+    const text = delta?.content || delta?.reasoning_content || delta?.reasoning;
+    if (text) noteText(record, text);
     record.usage = readUsage(event.usage) ?? record.usage;
     return choice?.finish_reason != null;
   },
@@ -88,7 +88,7 @@ export const responses: Dialect = {
     switch (event.type) {
       case "response.output_text.delta":
       case "response.reasoning_text.delta":
-        record.arrivals.push(performance.now());
+        noteText(record, event.delta ?? "");
         return false;
       case "response.completed":
       case "response.incomplete":

@@ -36,7 +36,7 @@ export class HttpTarget implements Target {
       ...this.#dialect.body(request),
       ...extraBody,
     });
-    const record = startRecord();
+    const record = startRecord(this.#options);
     return new Promise((resolve) => {
       const settle = (failure?: string) => {
         if (record.endedAt !== 0) return;

@@ -71,7 +71,7 @@ function targetLines(target: TargetReport): string[] {
   if (addedLatency !== null) {
     lines.push(...distributionLine("added per token", addedLatency.addedMs));
     if (addedLatency.streamsLeftOut > 0) {
-      const text = `${addedLatency.streamsLeftOut} streams had not one event per token`;
+      const text = `${addedLatency.streamsLeftOut} streams are not the fake engine's`;
       lines.push(pc.yellow(line("left out", text)));
     }
   }

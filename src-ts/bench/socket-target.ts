@@ -2,6 +2,7 @@
 import { type Client, ClientError, connect, ResponseFailedError } from "../client/index.js";
 import { readUsage } from "./dialect.js";
 import {
+  noteText,
   type RequestBody,
   type RequestRecord,
   startRecord,
@@ -30,7 +31,7 @@ export class SocketTarget implements Target {
   async run({ prompt, maxTokens }: RequestBody): Promise<RequestRecord> {
     const { model, extraBody, timeoutMs } = this.#options;
     const client = this.#clients[this.#next++ % this.#clients.length]!;
-    const record = startRecord();
+    const record = startRecord(this.#options);
     const stream = client.respond(
       {
         ...(model !== undefined && { model }),
@@ -43,8 +44,8 @@ export class SocketTarget implements Target {
       { signal: AbortSignal.timeout(timeoutMs) },
     );
     // Listening costs no promise per event: the generator should be cheaper than what it measures.
-    stream.listen(({ type }) => {
-      if (type === "response.output_text.delta") record.arrivals.push(performance.now());
+    stream.listen((event) => {
+      if (event.type === "response.output_text.delta") noteText(record, event.delta);
     });
     try {
       record.usage = readUsage((await stream.final()).usage);

@@ -20,6 +20,8 @@ export interface RequestRecord {
   endedAt: number;
   /** When each event with text arrived; the first is the time to the first token. */
   arrivals: number[];
+  /** What each of them brought, if that was asked for. */
+  texts: string[] | undefined;
   /** Undefined where the server sent none: then none of its tokens are counted. */
   usage: TokenUsage | undefined;
   /** What went wrong, in one word: `http_429`, `timeout`, `connection`, `incomplete`, an error code. */
@@ -50,16 +52,25 @@ export interface TargetOptions {
   /** WebSocket only: over how many sockets the streams are spread. */
   sockets: number;
   timeoutMs: number;
+  /** Whether records keep the texts of their events. */
+  keepTexts: boolean;
 }
 
-export function startRecord(): RequestRecord {
+export function startRecord({ keepTexts }: Pick<TargetOptions, "keepTexts">): RequestRecord {
   return {
     startedAt: performance.now(),
     endedAt: 0,
     arrivals: [],
+    texts: keepTexts ? [] : undefined,
     usage: undefined,
     failure: undefined,
   };
+}
+
+/** An event with text has come. */
+export function noteText(record: RequestRecord, text: string): void {
+  record.arrivals.push(performance.now());
+  record.texts?.push(text);
 }
 
 /** Base URL with `/v1` exactly once at its end. */

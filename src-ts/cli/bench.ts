@@ -17,7 +17,7 @@ from the server's usage. Failed requests are counted by kind and left out of the
   per token        (last event - first event) / (tokens - 1), of each stream
   added per token  with --added-latency RATE: how much later than its due time a token came. Token i
                    of a stream is due i / RATE after its first one; the smallest delay of a stream
-                   counts as 0. For servers that emit at a known rate (--fake-tokens-per-second).
+                   counts as 0. For the fake engine with --fake-tokens-per-second RATE.
 
 Examples
   mlx-serving bench --url http://127.0.0.1:8088 --streams 16 --requests 200
@@ -53,7 +53,10 @@ export function benchCommand(): Command {
     .option("--vs-body <json>", "fields that are added to its requests")
     .option("--vs-pid <pid>", "its process")
     .option("--rounds <n>", "how often to repeat (default: 1, or 5 with --vs)")
-    .option("--added-latency <rate>", "report delays against this rate of tokens per second")
+    .option(
+      "--added-latency <rate>",
+      "report delays against this rate of the fake engine, in tokens per second",
+    )
     .option("--idle-sockets <n>", "open so many idle WebSockets instead, and report their memory")
     .addHelpText("after", explanation);
   return command.action(async () => {

@@ -16,7 +16,7 @@ class CountingTarget implements Target {
   async close(): Promise<void> {}
 
   async run({ prompt }: { prompt: string }): Promise<RequestRecord> {
-    const record = startRecord();
+    const record = startRecord({ keepTexts: false });
     this.prompts.push(prompt);
     this.running += 1;
     this.mostRunning = Math.max(this.mostRunning, this.running);

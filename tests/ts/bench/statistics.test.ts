@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { addedLatency, addedMs } from "../../../src-ts/bench/added-latency.js";
+import { addedLatency, addedMs, fakePieces } from "../../../src-ts/bench/added-latency.js";
 import { compare } from "../../../src-ts/bench/comparison.js";
 import { distribution, percentile, summarize } from "../../../src-ts/bench/statistics.js";
 import type { RequestRecord } from "../../../src-ts/bench/target.js";
@@ -9,6 +9,7 @@ function record(fields: Partial<RequestRecord>): RequestRecord {
     startedAt: 0,
     endedAt: 100,
     arrivals: [],
+    texts: undefined,
     usage: undefined,
     failure: undefined,
     ...fields,
@@ -78,22 +79,52 @@ describe("summarize", () => {
   });
 });
 
+describe("fakePieces", () => {
+  it("counts words and marks as one token, other characters by their bytes", () => {
+    expect(fakePieces(" the of, and.🌊 it")).toEqual([1, 1, 1, 1, 1, 4, 1]);
+    expect(fakePieces("")).toEqual([]);
+  });
+});
+
 describe("added latency", () => {
+  const events = (...times: number[]) => times.map((at) => ({ at, pieces: [1] }));
+
   it("is nothing on schedule, and the delay behind it otherwise", () => {
-    expect(addedMs([50, 60, 70, 80], 100)).toEqual([0, 0, 0, 0]);
-    expect(addedMs([50, 65, 70, 95], 100)).toEqual([0, 5, 0, 15]);
+    expect(addedMs(events(50, 60, 70, 80), 100)).toEqual([0, 0, 0, 0]);
+    expect(addedMs(events(50, 65, 70, 95), 100)).toEqual([0, 5, 0, 15]);
   });
 
   it("is measured from the earliest token of a stream, if the first was late", () => {
-    expect(addedMs([57, 60, 70], 100)).toEqual([7, 0, 0]);
+    expect(addedMs(events(57, 60, 70), 100)).toEqual([7, 0, 0]);
     expect(addedMs([], 100)).toEqual([]);
   });
 
-  it("leaves out streams that have not one event per token", () => {
+  it("counts the tokens of an event: joined ones came late, a long character came at its last", () => {
+    expect(
+      addedMs(
+        [
+          { at: 50, pieces: [1] },
+          { at: 70, pieces: [1, 1] },
+        ],
+        100,
+      ),
+    ).toEqual([0, 10, 0]);
+    expect(
+      addedMs(
+        [
+          { at: 50, pieces: [1] },
+          { at: 90, pieces: [4] },
+        ],
+        100,
+      ),
+    ).toEqual([0, 0]);
+  });
+
+  it("leaves out streams that are no whole text of the fake engine", () => {
     const records = [
-      record({ arrivals: [0, 10, 25], usage: usage(3) }),
-      record({ arrivals: [0, 10], usage: usage(3) }),
-      record({ arrivals: [0, 500], usage: usage(2), failure: "timeout" }),
+      record({ arrivals: [0, 10, 25], texts: [" a", " b", " c"], usage: usage(3) }),
+      record({ arrivals: [0, 10], texts: [" a", " b"], usage: usage(3) }),
+      record({ arrivals: [0, 500], texts: [" a", " b"], usage: usage(2), failure: "timeout" }),
     ];
     expect(addedLatency(records, 100)).toMatchObject({
       streamsLeftOut: 1,

@@ -55,6 +55,7 @@ function options(fields: Partial<TargetOptions> = {}): TargetOptions {
     extraBody: {},
     sockets: 1,
     timeoutMs: 5000,
+    keepTexts: true,
     ...fields,
   };
 }
@@ -91,6 +92,7 @@ describe("chat over HTTP", () => {
     const record = await target.run(request);
     expect(record.failure).toBeUndefined();
     expect(record.arrivals).toHaveLength(2);
+    expect(record.texts).toEqual(["a", "b"]);
     expect(record.usage).toEqual({ promptTokens: 5, cachedTokens: 3, completionTokens: 2 });
     expect(record.startedAt).toBeLessThanOrEqual(record.arrivals[0]!);
     expect(record.arrivals[1]!).toBeLessThanOrEqual(record.endedAt);
