@@ -1,0 +1,394 @@
+import { describe, expect, it } from "vitest";
+import type {
+  Cause,
+  Effect,
+  Event,
+  Finish,
+  Lease,
+  Loss,
+  State,
+  Tally,
+} from "../../src-ts/machines/Request.js";
+import {
+  initial,
+  strikesBeforeAlone,
+  strikesMax,
+  transition,
+} from "../../src-ts/machines/Request.js";
+import { accepted } from "./support.js";
+
+const lease: Lease = { workerId: "w", epoch: 1 };
+const tally = (more: Partial<Tally> = {}): Tally => ({
+  promptTokens: 8,
+  emitted: 0,
+  mark: 0,
+  strikes: 0,
+  alone: false,
+  ...more,
+});
+const queued = (more: Partial<Tally> = {}, epoch = 0): State => ({
+  kind: "queued",
+  epoch,
+  tally: tally(more),
+});
+const prefilling = (done = 0, more: Partial<Tally> = {}): State => ({
+  kind: "prefilling",
+  lease,
+  tally: tally(more),
+  markAtStart: 0,
+  done,
+  total: 8,
+});
+const decoding = (emitted: number, more: Partial<Tally> = {}, markAtStart = 0): State => ({
+  kind: "decoding",
+  lease,
+  tally: tally({ emitted, mark: 8 + emitted, ...more }),
+  markAtStart,
+});
+const cancelling = (cause: Cause, emitted = 2): State => ({
+  kind: "cancelling",
+  lease,
+  tally: tally({ emitted, mark: 8 + emitted }),
+  markAtStart: 0,
+  cause,
+});
+const done = (finish: Finish, emitted = 0): State => ({ kind: "done", finish, emitted });
+const failed = (code: Extract<Finish, { kind: "failed" }>["code"]): Finish => ({
+  kind: "failed",
+  code,
+});
+const cancelled: Finish = { kind: "cancelled" };
+const expired: Finish = { kind: "expired" };
+const stop: Finish = { kind: "stop" };
+
+const close = (finish: Finish): Effect => ({ kind: "close", finish });
+const abort: Effect = { kind: "abort", lease };
+const requeue: Effect = { kind: "requeue" };
+const migrated = (loss: Loss): Effect => ({ kind: "migrated", attempt: 1, loss });
+
+type Row = [name: string, from: State, event: Event, to: State, effects: Effect[]];
+
+const moves: Row[] = [
+  [
+    "a prepared prompt is accepted",
+    initial,
+    { kind: "prepared", promptTokens: 8 },
+    queued(),
+    [{ kind: "accept", promptTokens: 8 }],
+  ],
+  [
+    "a prompt that cannot be prepared fails with its reason",
+    initial,
+    { kind: "unpreparable", code: "invalid_prompt" },
+    done(failed("invalid_prompt")),
+    [close(failed("invalid_prompt"))],
+  ],
+  ["cancel while preparing", initial, { kind: "cancel" }, done(cancelled), [close(cancelled)]],
+  ["deadline while preparing", initial, { kind: "deadline" }, done(expired), [close(expired)]],
+  [
+    "shutdown while preparing",
+    initial,
+    { kind: "shutdown" },
+    done(failed("server_shutdown")),
+    [close(failed("server_shutdown"))],
+  ],
+  [
+    "cancel while queued keeps count of what is out",
+    queued({ emitted: 3, mark: 11 }),
+    { kind: "cancel" },
+    done(cancelled, 3),
+    [close(cancelled)],
+  ],
+  ["deadline while queued", queued(), { kind: "deadline" }, done(expired), [close(expired)]],
+  [
+    "shutdown while queued",
+    queued(),
+    { kind: "shutdown" },
+    done(failed("server_shutdown")),
+    [close(failed("server_shutdown"))],
+  ],
+  [
+    "what no worker could ever hold fails",
+    queued(),
+    { kind: "unplaceable" },
+    done(failed("memory_budget_exceeded")),
+    [close(failed("memory_budget_exceeded"))],
+  ],
+  [
+    "dispatch takes the next epoch",
+    queued(),
+    { kind: "dispatch", workerId: "w" },
+    prefilling(),
+    [{ kind: "start", lease, resumeAt: 0, alone: false }],
+  ],
+  [
+    "a dispatch with tokens out resumes after them, alone if it must",
+    queued({ emitted: 3, mark: 11, strikes: 2, alone: true }),
+    { kind: "dispatch", workerId: "w" },
+    {
+      kind: "prefilling",
+      lease,
+      tally: tally({ emitted: 3, mark: 11, strikes: 2, alone: true }),
+      markAtStart: 11,
+      done: 0,
+      total: 11,
+    },
+    [{ kind: "start", lease, resumeAt: 3, alone: true }],
+  ],
+  [
+    "progress moves the mark",
+    prefilling(2, { mark: 2 }),
+    { kind: "progress", lease, done: 6, total: 8 },
+    prefilling(6, { mark: 6 }),
+    [],
+  ],
+  [
+    "progress that does not pass the mark leaves strikes alone",
+    prefilling(2, { mark: 7, strikes: 1 }),
+    { kind: "progress", lease, done: 7, total: 8 },
+    prefilling(7, { mark: 7, strikes: 1 }),
+    [],
+  ],
+  [
+    "progress past the mark forgives strikes and solitude",
+    prefilling(2, { mark: 5, strikes: 2, alone: true }),
+    { kind: "progress", lease, done: 6, total: 8 },
+    prefilling(6, { mark: 6, strikes: 0, alone: false }),
+    [],
+  ],
+  [
+    "the first tokens end the prefill",
+    prefilling(8, { mark: 8 }),
+    { kind: "tokens", lease, index: 0, count: 2 },
+    decoding(2),
+    [{ kind: "emit", index: 0, count: 2 }],
+  ],
+  [
+    "tokens append where the last ones ended",
+    decoding(2),
+    { kind: "tokens", lease, index: 2, count: 1 },
+    decoding(3),
+    [{ kind: "emit", index: 2, count: 1 }],
+  ],
+  [
+    "an end while prefilling is legal",
+    prefilling(),
+    { kind: "ended", lease, finish: stop },
+    done(stop),
+    [close(stop)],
+  ],
+  [
+    "an end while decoding",
+    decoding(2),
+    { kind: "ended", lease, finish: { kind: "toolCalls" } },
+    done({ kind: "toolCalls" }, 2),
+    [close({ kind: "toolCalls" })],
+  ],
+  [
+    "a failure that the worker traced to this request",
+    decoding(2),
+    { kind: "ended", lease, finish: failed("generation_error") },
+    done(failed("generation_error"), 2),
+    [close(failed("generation_error"))],
+  ],
+  [
+    "a refusal is an end",
+    prefilling(),
+    { kind: "refused", lease, code: "context_length_exceeded" },
+    done(failed("context_length_exceeded")),
+    [close(failed("context_length_exceeded"))],
+  ],
+  [
+    "a lease lost after progress is no strike",
+    decoding(2),
+    { kind: "lost", lease, loss: "exited" },
+    queued({ emitted: 2, mark: 10 }, 1),
+    [requeue, migrated("exited")],
+  ],
+  [
+    "a lease lost without progress is a strike",
+    prefilling(),
+    { kind: "lost", lease, loss: "stalled" },
+    queued({ strikes: 1 }, 1),
+    [requeue, migrated("stalled")],
+  ],
+  [
+    "a stop that we ordered is no strike",
+    prefilling(),
+    { kind: "lost", lease, loss: "stopped" },
+    queued({}, 1),
+    [requeue, migrated("stopped")],
+  ],
+  [
+    "the second strike: alone",
+    prefilling(0, { strikes: strikesBeforeAlone - 1 }),
+    { kind: "lost", lease, loss: "outOfMemory" },
+    queued({ strikes: strikesBeforeAlone, alone: true }, 1),
+    [requeue, migrated("outOfMemory")],
+  ],
+  [
+    "the third strike: failed",
+    decoding(2, { strikes: strikesMax - 1, alone: true }, 10),
+    { kind: "lost", lease, loss: "linkViolated" },
+    done(failed("worker_crashed"), 2),
+    [close(failed("worker_crashed"))],
+  ],
+  [
+    "the third strike for want of memory says so",
+    prefilling(0, { strikes: strikesMax - 1, alone: true }),
+    { kind: "lost", lease, loss: "outOfMemory" },
+    done(failed("out_of_memory")),
+    [close(failed("out_of_memory"))],
+  ],
+  ["cancel takes the slot back", decoding(2), { kind: "cancel" }, cancelling("cancelled"), [abort]],
+  [
+    "so does a deadline",
+    prefilling(),
+    { kind: "deadline" },
+    {
+      kind: "cancelling",
+      lease,
+      tally: tally(),
+      markAtStart: 0,
+      cause: "expired",
+    },
+    [abort],
+  ],
+  ["so does a shutdown", decoding(2), { kind: "shutdown" }, cancelling("shutdown"), [abort]],
+  ["so does preemption", decoding(2), { kind: "preempt" }, cancelling("preempted"), [abort]],
+  [
+    "the worker's answer ends a cancelled request",
+    cancelling("cancelled"),
+    { kind: "aborted", lease },
+    done(cancelled, 2),
+    [close(cancelled)],
+  ],
+  [
+    "an end that crossed the abort does not undo the cancel",
+    cancelling("expired"),
+    { kind: "ended", lease, finish: stop },
+    done(expired, 2),
+    [close(expired)],
+  ],
+  [
+    "nor does the worker's death",
+    cancelling("shutdown"),
+    { kind: "lost", lease, loss: "exited" },
+    done(failed("server_shutdown"), 2),
+    [close(failed("server_shutdown"))],
+  ],
+  [
+    "a preempted request keeps what still comes",
+    cancelling("preempted"),
+    { kind: "tokens", lease, index: 2, count: 1 },
+    cancelling("preempted", 3),
+    [{ kind: "emit", index: 2, count: 1 }],
+  ],
+  [
+    "a preempted request goes back to the queue without a strike",
+    cancelling("preempted"),
+    { kind: "aborted", lease },
+    queued({ emitted: 2, mark: 10 }, 1),
+    [requeue],
+  ],
+  [
+    "a preempted request that ends meanwhile has ended",
+    cancelling("preempted"),
+    { kind: "ended", lease, finish: stop },
+    done(stop, 2),
+    [close(stop)],
+  ],
+  [
+    "a preempted request whose worker dies migrates",
+    cancelling("preempted"),
+    { kind: "lost", lease, loss: "linkClosed" },
+    queued({ emitted: 2, mark: 10 }, 1),
+    [requeue, migrated("linkClosed")],
+  ],
+  [
+    "cancel of a preempted request aborts no second time",
+    cancelling("preempted"),
+    { kind: "cancel" },
+    cancelling("cancelled"),
+    [],
+  ],
+];
+
+const late = { kind: "late" };
+const illegal = { kind: "illegal" };
+
+const refusals: [name: string, from: State, event: Event, rejection: object][] = [
+  ["an empty prompt", initial, { kind: "prepared", promptTokens: 0 }, illegal],
+  ["dispatch before preparation", initial, { kind: "dispatch", workerId: "w" }, illegal],
+  ["a second dispatch", decoding(1), { kind: "dispatch", workerId: "w" }, illegal],
+  ["dispatch after the end", done(stop), { kind: "dispatch", workerId: "w" }, illegal],
+  ["a cancel after the end", done(stop), { kind: "cancel" }, late],
+  ["tokens after the end", done(stop), { kind: "tokens", lease, index: 0, count: 1 }, late],
+  ["an abort nobody asked for", decoding(1), { kind: "aborted", lease }, illegal],
+  ["tokens that skip one", decoding(2), { kind: "tokens", lease, index: 3, count: 1 }, illegal],
+  ["tokens again", decoding(2), { kind: "tokens", lease, index: 1, count: 1 }, illegal],
+  ["no tokens at all", decoding(2), { kind: "tokens", lease, index: 2, count: 0 }, illegal],
+  ["backward progress", prefilling(4), { kind: "progress", lease, done: 3, total: 8 }, illegal],
+  ["too much progress", prefilling(4), { kind: "progress", lease, done: 9, total: 8 }, illegal],
+  ["another total", prefilling(4), { kind: "progress", lease, done: 5, total: 9 }, illegal],
+  ["progress after tokens", decoding(1), { kind: "progress", lease, done: 8, total: 8 }, illegal],
+  [
+    "a worker that says cancelled",
+    decoding(1),
+    { kind: "ended", lease, finish: cancelled },
+    illegal,
+  ],
+  [
+    "a worker that says expired, even when it is",
+    cancelling("expired"),
+    { kind: "ended", lease, finish: expired },
+    illegal,
+  ],
+  [
+    "tokens for a cancelled request",
+    cancelling("cancelled"),
+    { kind: "tokens", lease, index: 2, count: 1 },
+    late,
+  ],
+  [
+    "tokens that skip one, for a preempted request",
+    cancelling("preempted"),
+    { kind: "tokens", lease, index: 3, count: 1 },
+    illegal,
+  ],
+  ["a second cancel", cancelling("cancelled"), { kind: "cancel" }, late],
+  ["preemption of what waits", queued(), { kind: "preempt" }, late],
+  [
+    "an older lease",
+    queued({ strikes: 1 }, 4),
+    { kind: "tokens", lease, index: 0, count: 1 },
+    { kind: "stale", current: 4, got: 1 },
+  ],
+  [
+    "the last lease, after it was lost",
+    queued({ strikes: 1 }, 1),
+    { kind: "tokens", lease, index: 0, count: 1 },
+    late,
+  ],
+  [
+    "a lease of the future",
+    decoding(1),
+    { kind: "tokens", lease: { ...lease, epoch: 2 }, index: 1, count: 1 },
+    illegal,
+  ],
+  [
+    "this lease from another worker",
+    decoding(1),
+    { kind: "lost", lease: { ...lease, workerId: "v" }, loss: "exited" },
+    illegal,
+  ],
+];
+
+describe("Request", () => {
+  it.each(moves)("%s", (_, from, event, to, effects) => {
+    expect(accepted(transition(from, event))).toEqual({ ok: true, state: to, effects });
+  });
+  it.each(refusals)("rejects %s", (_, from, event, rejection) => {
+    expect(transition(from, event)).toEqual({ ok: false, rejection });
+  });
+});

@@ -1,0 +1,122 @@
+import type { Event, State } from "../../../src-ts/machines/Request.js";
+import { type Specimens, specimen } from "../support.js";
+
+const lease = { workerId: "w1", epoch: 2 } as const;
+const older = { workerId: "w1", epoch: 1 } as const;
+const elsewhere = { workerId: "w2", epoch: 2 } as const;
+
+const fresh = { promptTokens: 8, emitted: 0, mark: 0, strikes: 0, alone: false } as const;
+const out = { promptTokens: 8, emitted: 3, mark: 11, strikes: 0, alone: false } as const;
+const struck = { ...out, strikes: 1 } as const;
+const alone = { ...out, strikes: 2, alone: true } as const;
+
+export const states: Specimens<State> = {
+  preparing: [specimen({ kind: "preparing" })],
+  queued: [
+    specimen({ kind: "queued", epoch: 2, tally: fresh }, "nothing emitted"),
+    specimen({ kind: "queued", epoch: 2, tally: alone }, "tokens out, two strikes"),
+  ],
+  prefilling: [
+    specimen(
+      { kind: "prefilling", lease, tally: fresh, markAtStart: 0, done: 4, total: 8 },
+      "first try, mark not passed",
+    ),
+    specimen(
+      {
+        kind: "prefilling",
+        lease,
+        tally: { ...fresh, mark: 4 },
+        markAtStart: 0,
+        done: 4,
+        total: 8,
+      },
+      "mark passed",
+    ),
+  ],
+  decoding: [
+    specimen({ kind: "decoding", lease, tally: out, markAtStart: 8 }, "mark passed"),
+    specimen({ kind: "decoding", lease, tally: out, markAtStart: 11 }, "mark not passed"),
+    specimen(
+      { kind: "decoding", lease, tally: struck, markAtStart: 11 },
+      "mark not passed, one strike",
+    ),
+    specimen(
+      { kind: "decoding", lease, tally: alone, markAtStart: 11 },
+      "mark not passed, two strikes",
+    ),
+  ],
+  cancelling: [
+    specimen(
+      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "cancelled" },
+      "by the client",
+    ),
+    specimen(
+      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "expired" },
+      "by its deadline",
+    ),
+    specimen(
+      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "shutdown" },
+      "by a shutdown",
+    ),
+    specimen(
+      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "preempted" },
+      "preempted",
+    ),
+    specimen(
+      { kind: "cancelling", lease, tally: alone, markAtStart: 11, cause: "preempted" },
+      "preempted, mark not passed, two strikes",
+    ),
+  ],
+  done: [specimen({ kind: "done", finish: { kind: "stop" }, emitted: 3 })],
+};
+
+export const events: Specimens<Event> = {
+  prepared: [
+    specimen({ kind: "prepared", promptTokens: 8 }),
+    specimen({ kind: "prepared", promptTokens: 0 }, "no tokens"),
+  ],
+  unpreparable: [specimen({ kind: "unpreparable", code: "context_length_exceeded" })],
+  cancel: [specimen({ kind: "cancel" })],
+  dispatch: [specimen({ kind: "dispatch", workerId: "w1" })],
+  preempt: [specimen({ kind: "preempt" })],
+  unplaceable: [specimen({ kind: "unplaceable" })],
+  deadline: [specimen({ kind: "deadline" })],
+  shutdown: [specimen({ kind: "shutdown" })],
+  progress: [
+    specimen({ kind: "progress", lease, done: 8, total: 8 }, "forward"),
+    specimen({ kind: "progress", lease, done: 3, total: 8 }, "backward"),
+    specimen({ kind: "progress", lease, done: 13, total: 12 }, "beyond the total"),
+    specimen({ kind: "progress", lease: older, done: 8, total: 8 }, "older lease"),
+    specimen({ kind: "progress", lease: elsewhere, done: 8, total: 8 }, "never given"),
+  ],
+  tokens: [
+    specimen({ kind: "tokens", lease, index: 0, count: 2 }, "index 0"),
+    specimen({ kind: "tokens", lease, index: 3, count: 2 }, "index 3"),
+    specimen({ kind: "tokens", lease, index: 3, count: 0 }, "none"),
+    specimen({ kind: "tokens", lease: older, index: 3, count: 1 }, "older lease"),
+    specimen({ kind: "tokens", lease: elsewhere, index: 3, count: 1 }, "never given"),
+  ],
+  ended: [
+    specimen({ kind: "ended", lease, finish: { kind: "length" } }, "a worker's end"),
+    specimen({ kind: "ended", lease, finish: { kind: "cancelled" } }, "not a worker's to say"),
+    specimen({ kind: "ended", lease: older, finish: { kind: "stop" } }, "older lease"),
+    specimen({ kind: "ended", lease: elsewhere, finish: { kind: "stop" } }, "never given"),
+  ],
+  aborted: [
+    specimen({ kind: "aborted", lease }, "this lease"),
+    specimen({ kind: "aborted", lease: older }, "older lease"),
+    specimen({ kind: "aborted", lease: elsewhere }, "never given"),
+  ],
+  lost: [
+    specimen({ kind: "lost", lease, loss: "exited" }, "exited"),
+    specimen({ kind: "lost", lease, loss: "outOfMemory" }, "out of memory"),
+    specimen({ kind: "lost", lease, loss: "stopped" }, "stopped by us"),
+    specimen({ kind: "lost", lease: older, loss: "exited" }, "older lease"),
+    specimen({ kind: "lost", lease: elsewhere, loss: "exited" }, "never given"),
+  ],
+  refused: [
+    specimen({ kind: "refused", lease, code: "invalid_prompt" }, "this lease"),
+    specimen({ kind: "refused", lease: older, code: "invalid_prompt" }, "older lease"),
+    specimen({ kind: "refused", lease: elsewhere, code: "invalid_prompt" }, "never given"),
+  ],
+};

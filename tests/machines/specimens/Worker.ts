@@ -1,0 +1,153 @@
+import type { Duty, Event, Memory, State } from "../../../src-ts/machines/Worker.js";
+import { defaultPolicy as policy, protocol } from "../../../src-ts/machines/Worker.js";
+import { type Specimens, specimen } from "../support.js";
+
+const epoch = 3;
+const memory: Memory = { policy, epoch, deaths: [], fruitless: [] };
+/** One more death, fruitful or not, opens the circuit. */
+const doomed: Memory = {
+  ...memory,
+  deaths: Array.from({ length: policy.deathsMax - 1 }, () => 99_000),
+  fruitless: Array.from({ length: policy.deathsWithoutProgressMax - 1 }, () => 99_000),
+};
+const capabilities = { contextMax: 8192, kvBytesPerToken: 10, kvBytesFixed: 0, weightsBytes: 1e6 };
+const idle: Duty = {
+  pid: 42,
+  capabilities,
+  progressed: true,
+  pending: 0,
+  quietSince: 90_000,
+  allowanceMs: 0,
+};
+const fresh: Duty = { ...idle, progressed: false };
+const at = 100_000;
+const working: Duty = { ...idle, pending: 2, quietSince: at - 1_000 };
+const quiet: Duty = { ...working, quietSince: at - policy.suspectMs };
+const stalled: Duty = { ...working, quietSince: at - policy.stallMs };
+const since = at - 2_000;
+const pid = 42;
+
+export const states: Specimens<State> = {
+  stopped: [specimen({ kind: "stopped", memory })],
+  starting: [
+    specimen({ kind: "starting", memory, pid: 0 }, "pid unknown"),
+    specimen({ kind: "starting", memory, pid }, "pid known"),
+    specimen({ kind: "starting", memory: doomed, pid }, "pid known, last chance"),
+  ],
+  loading: [specimen({ kind: "loading", memory, pid, done: 1, total: 2 })],
+  ready: [
+    specimen({ kind: "ready", memory, duty: idle }, "idle"),
+    specimen({ kind: "ready", memory, duty: fresh }, "idle, nothing done yet"),
+    specimen({ kind: "ready", memory, duty: working }, "working"),
+    specimen({ kind: "ready", memory, duty: quiet }, "quiet for suspectMs"),
+    specimen({ kind: "ready", memory, duty: stalled }, "quiet for stallMs"),
+    specimen({ kind: "ready", memory: doomed, duty: idle }, "idle, last chance"),
+  ],
+  suspect: [
+    specimen({ kind: "suspect", memory, duty: quiet, since }, "quiet for suspectMs"),
+    specimen({ kind: "suspect", memory, duty: stalled, since }, "quiet for stallMs"),
+  ],
+  draining: [
+    specimen({ kind: "draining", memory, duty: working, intent: "stop" }, "to stop"),
+    specimen({ kind: "draining", memory, duty: working, intent: "restart" }, "to restart"),
+    specimen(
+      { kind: "draining", memory, duty: stalled, intent: "restart" },
+      "to restart, quiet for stallMs",
+    ),
+  ],
+  stopping: [
+    specimen(
+      { kind: "stopping", memory, pid: 0, intent: "stop", fault: "stopped", progressed: false },
+      "to stop, pid unknown",
+    ),
+    specimen(
+      { kind: "stopping", memory, pid, intent: "stop", fault: "stopped", progressed: true },
+      "to stop",
+    ),
+    specimen(
+      { kind: "stopping", memory, pid, intent: "restart", fault: "stopped", progressed: true },
+      "to restart, ordered",
+    ),
+    specimen(
+      { kind: "stopping", memory, pid, intent: "restart", fault: "stalled", progressed: true },
+      "to restart, after a fault and progress",
+    ),
+    specimen(
+      { kind: "stopping", memory, pid, intent: "restart", fault: "loadFailed", progressed: false },
+      "to restart, after a fault without progress",
+    ),
+  ],
+  backoff: [specimen({ kind: "backoff", memory, attempt: 1, until: at + 100 })],
+  broken: [specimen({ kind: "broken", memory: doomed, reason: "exited", since })],
+};
+
+const older = epoch - 1;
+const gone = { kind: "exited", epoch, code: 1, signal: "", at, jitter: 0.5 } as const;
+
+export const events: Specimens<Event> = {
+  start: [specimen({ kind: "start" })],
+  stop: [specimen({ kind: "stop" })],
+  restart: [specimen({ kind: "restart" })],
+  drain: [
+    specimen({ kind: "drain", intent: "stop" }, "to stop"),
+    specimen({ kind: "drain", intent: "restart" }, "to restart"),
+  ],
+  spawned: [
+    specimen({ kind: "spawned", epoch, pid }, "this epoch"),
+    specimen({ kind: "spawned", epoch: older, pid }, "older epoch"),
+    specimen({ kind: "spawned", epoch: epoch + 1, pid }, "unborn epoch"),
+  ],
+  exited: [specimen(gone, "this epoch"), specimen({ ...gone, epoch: older }, "older epoch")],
+  hello: [
+    specimen({ kind: "hello", epoch, protocol }, "our protocol"),
+    specimen({ kind: "hello", epoch, protocol: protocol + 1 }, "another protocol"),
+    specimen({ kind: "hello", epoch: older, protocol }, "older epoch"),
+  ],
+  loadProgress: [
+    specimen({ kind: "loadProgress", epoch, done: 2, total: 2 }, "this epoch"),
+    specimen({ kind: "loadProgress", epoch: older, done: 2, total: 2 }, "older epoch"),
+  ],
+  loaded: [
+    specimen({ kind: "loaded", epoch, capabilities, at }, "this epoch"),
+    specimen({ kind: "loaded", epoch: older, capabilities, at }, "older epoch"),
+  ],
+  loadFailed: [
+    specimen({ kind: "loadFailed", epoch }, "this epoch"),
+    specimen({ kind: "loadFailed", epoch: older }, "older epoch"),
+  ],
+  outOfMemory: [
+    specimen({ kind: "outOfMemory", epoch }, "this epoch"),
+    specimen({ kind: "outOfMemory", epoch: older }, "older epoch"),
+  ],
+  progressed: [
+    specimen({ kind: "progressed", epoch, at }, "this epoch"),
+    specimen({ kind: "progressed", epoch: older, at }, "older epoch"),
+  ],
+  busy: [
+    specimen({ kind: "busy", epoch, allowanceMs: 30_000, at }, "this epoch"),
+    specimen({ kind: "busy", epoch: older, allowanceMs: 30_000, at }, "older epoch"),
+  ],
+  violated: [
+    specimen({ kind: "violated", epoch }, "this epoch"),
+    specimen({ kind: "violated", epoch: older }, "older epoch"),
+  ],
+  closed: [
+    specimen({ kind: "closed", epoch }, "this epoch"),
+    specimen({ kind: "closed", epoch: older }, "older epoch"),
+  ],
+  pending: [
+    specimen({ kind: "pending", epoch, count: 3, at }, "some"),
+    specimen({ kind: "pending", epoch, count: 0, at }, "none"),
+    specimen({ kind: "pending", epoch, count: -1, at }, "below zero"),
+    specimen({ kind: "pending", epoch: older, count: 1, at }, "older epoch"),
+  ],
+  timer: [
+    specimen({ kind: "timer", timer: "hello", at }, "hello"),
+    specimen({ kind: "timer", timer: "load", at }, "load"),
+    specimen({ kind: "timer", timer: "watchdog", at }, "watchdog"),
+    specimen({ kind: "timer", timer: "stop", at }, "stop"),
+    specimen({ kind: "timer", timer: "drain", at }, "drain"),
+    specimen({ kind: "timer", timer: "backoff", at }, "backoff"),
+    specimen({ kind: "timer", timer: "probe", at }, "probe"),
+  ],
+};
