@@ -43,10 +43,10 @@ function choice<const T extends readonly [string, ...string[]]>(values: T) {
   return describe(z.enum(values), `<${values.join("|")}>`, `one of ${values.join(", ")}`);
 }
 
-function list(what: string) {
+function list(what: string, placeholder = "<list>") {
   const items = z.array(z.string().trim().min(1).max(4096)).min(1).max(256);
   const split = z.union([z.array(z.string()), z.string().transform((text) => text.split(","))]);
-  return describe(split.pipe(items), "<list>", `${what}, separated by commas, at most 256`);
+  return describe(split.pipe(items), placeholder, `${what}, separated by commas, at most 256`);
 }
 
 const text = (placeholder: string, expected: string) =>
@@ -139,7 +139,7 @@ export const serveOptions = {
   ),
   port: option(integer(0, 65_535), 8088, "port to listen on; 0: any free one"),
   model: option(
-    list("model ids or folders"),
+    list("model ids or folders", "<id|folder>"),
     [embeddedModelId],
     "model to serve: id or folder; the first is the default",
     { repeatable: true },

@@ -8,8 +8,12 @@ import { createEngine, systemPorts } from "./engine/index.js";
 import { ensureModels, resolveModels } from "./environment/models.js";
 import { type EnvironmentOptions, ensurePython } from "./environment/python.js";
 import type { ServeConfig, ServeInput } from "./options.js";
-import { createServer, type Server } from "./server/index.js";
-import type { ServerLogger, ServerOptions } from "./server/options.js";
+import {
+  createServer,
+  type ServerLogger,
+  type ServerOptions,
+  type ServingServer,
+} from "./server/index.js";
 import type { ModelSource } from "./worker/messages.js";
 
 export interface ServeHooks extends EnvironmentOptions {
@@ -69,10 +73,11 @@ export async function serveConfig(
     onOutput: (worker, line) => logger.info({ worker }, line),
   });
   const engine = createEngine(engineOptions(config, models), ports);
+  engine.observe({ log: (level, message, fields) => logger[level](fields, message) });
   hooks.onEngine?.(engine);
-  let server: Server | undefined;
+  let server: ServingServer | undefined;
   try {
-    server = createServer({ engine, logger, ...serverOptions(config, apiKeys, hooks) });
+    server = createServer({ engine, logger, config: serverOptions(config, apiKeys, hooks) });
     const { url } = await server.listen();
     await abortable(engine.whenReady(), signal);
     return running(server, engine, url, config.drainTimeout);
@@ -118,7 +123,7 @@ function serverOptions(
 }
 
 function running(
-  server: Server,
+  server: ServingServer,
   engine: Engine,
   url: string,
   drainTimeoutMs: number,

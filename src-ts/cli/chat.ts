@@ -3,14 +3,11 @@ import { Command } from "commander";
 import pc from "picocolors";
 import { type Client, connect } from "../client/index.js";
 import { readApiKeys, resolveConfig } from "../config.js";
-import { serveConfig } from "../serve.js";
+import type { ServeConfig } from "../options.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
 import { askLine, readAll } from "./input.js";
-import { createLogger } from "./logger.js";
-import { createStartupDisplay } from "./startup.js";
 
-const defaultUrl = "http://127.0.0.1:8088";
 const probeTimeoutMs = 1_000;
 const interruptedCode = 130;
 
@@ -26,7 +23,7 @@ interface ChatFlags {
 export function chatCommand(): Command {
   return new Command("chat")
     .description(
-      `Talks to the server at --url, else to one at ${defaultUrl}, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.`,
+      "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.",
     )
     .argument("[prompt]", "one question; default: a conversation, or all of a piped input")
     .option("--url <url>", "a running server")
@@ -81,9 +78,11 @@ interface FoundServer {
 async function findServer({ url, model }: ChatFlags): Promise<FoundServer> {
   const none = async () => {};
   if (url !== undefined) return { url, close: none };
-  if (await answers(defaultUrl)) return { url: defaultUrl, close: none };
-  process.stderr.write(pc.dim(`No server at ${defaultUrl}; starting one.\n`));
-  return startServer(model);
+  const config = resolveConfig({ environment: process.env });
+  const usual = `http://127.0.0.1:${config.port}`;
+  if (await answers(usual)) return { url: usual, close: none };
+  process.stderr.write(pc.dim(`No server at ${usual}; starting one.\n`));
+  return startServer(model === undefined ? config : { ...config, model: [model] });
 }
 
 async function answers(url: string): Promise<boolean> {
@@ -97,23 +96,27 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** A server of this process, with the options of the environment and the file, on a free port. */
-async function startServer(model: string | undefined): Promise<FoundServer> {
-  const config = resolveConfig({
-    environment: process.env,
-    flags: { port: 0, host: "127.0.0.1", model: model === undefined ? undefined : [model] },
-  });
+async function startServer(config: ServeConfig): Promise<FoundServer> {
+  const [{ serveConfig }, { createLogger }, { createStartupDisplay }] = await Promise.all([
+    import("../serve.js"),
+    import("./logger.js"),
+    import("./startup.js"),
+  ]);
   const display = createStartupDisplay();
   const logger = createLogger({ level: "warn", print: (text) => display.print(text) });
   const interrupt = new AbortController();
   const stop = () => interrupt.abort(new CommandError("Interrupted.", interruptedCode));
   process.once("SIGINT", stop);
   try {
-    return await serveConfig(config, {
-      logger,
-      signal: interrupt.signal,
-      onProgress: (text) => display.progress(text),
-      onEngine: (engine) => display.follow(engine, logger),
-    });
+    return await serveConfig(
+      { ...config, host: "127.0.0.1", port: 0, apiKeyFile: undefined },
+      {
+        logger,
+        signal: interrupt.signal,
+        onProgress: (text) => display.progress(text),
+        onEngine: (engine) => display.follow(engine, logger),
+      },
+    );
   } finally {
     process.off("SIGINT", stop);
     display.end();

@@ -2,6 +2,7 @@
 import { CommanderError } from "commander";
 import pc from "picocolors";
 import { SetupError } from "../../scripts/lib/process.mjs";
+import { isClientError } from "../client/errors.js";
 import { ConfigError } from "../config.js";
 import { isServingError } from "../errors.js";
 
@@ -35,6 +36,7 @@ function describeFailure(error: unknown): { message: string; exitCode: number } 
   if (error instanceof CommandError) return error;
   if (error instanceof ConfigError) return { message: error.message, exitCode: exitCodes.usage };
   if (error instanceof SetupError) return describeSetup(error);
+  if (isClientError(error)) return { message: error.message, exitCode: exitCodes.runtime };
   if (isServingError(error)) {
     const usage = missingModelCodes.has(error.code);
     return { message: error.message, exitCode: usage ? exitCodes.usage : exitCodes.runtime };

@@ -1,18 +1,7 @@
-/** `mlx-serving serve`: options, start, the ready line, signals. The server itself is `../serve.ts`. */
+/** `mlx-serving serve`: its options. What it does is in `run-server.ts`, loaded once they are right. */
 import { Command, Option } from "commander";
-import { resolveConfig, unknownVariables } from "../config.js";
-import {
-  flagOf,
-  type OptionName,
-  optionNames,
-  placeholderOf,
-  type ServeConfig,
-  serveOptions,
-} from "../options.js";
-import { serveConfig } from "../serve.js";
-import { createLogger } from "./logger.js";
-import { createStartupDisplay } from "./startup.js";
-import { StopSignals } from "./stop.js";
+import { resolveConfig } from "../config.js";
+import { flagOf, type OptionName, optionNames, placeholderOf, serveOptions } from "../options.js";
 
 const examples = `
 Every option is also a variable (--max-batch: MLX_SERVING_MAX_BATCH) and a key of
@@ -42,7 +31,7 @@ export function serveCommand(): Command {
       environment: process.env,
       file: named === undefined || named === "" ? undefined : String(named),
     });
-    await runServer(config);
+    await (await import("./run-server.js")).runServer(config);
   });
 }
 
@@ -59,38 +48,11 @@ function optionOf(name: OptionName): Option {
 
 function defaultText(name: OptionName, value: unknown): string {
   const kind = placeholderOf(name);
-  if (kind === "<duration>") return `${Number(value) / 1000}s`;
+  if (kind === "<duration>") return durationText(Number(value));
   if (kind === "<bytes>") return `${Number(value) / 2 ** 20}MiB`;
   return String(value);
 }
 
-/** Serves until a signal, then lets what runs end. */
-async function runServer(config: ServeConfig): Promise<void> {
-  const display = createStartupDisplay();
-  const print = process.stderr.isTTY ? (text: string) => display.print(text) : undefined;
-  const logger = createLogger({ level: config.logLevel, print });
-  for (const name of unknownVariables(process.env)) {
-    logger.warn(`the variable ${name} means nothing here and is ignored`);
-  }
-  const stop = new StopSignals((signal) => logger.info({ signal }, "stopping"));
-  try {
-    const server = await serveConfig(config, {
-      signal: stop.signal,
-      logger,
-      onProgress: (text) => display.progress(text),
-      onNote: (text) => logger.warn(text),
-      onEngine: (engine) => display.follow(engine, logger),
-      onDrainRequested: () => stop.request("POST /admin/drain"),
-    });
-    display.end();
-    process.stdout.write(`mlx-serving ready on ${server.url}\n`);
-    await stop.requested;
-    await server.drain();
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-  } finally {
-    display.end();
-  }
-  // Nothing may keep a stopped server alive.
-  process.exit(0);
+function durationText(ms: number): string {
+  return ms % 3_600_000 === 0 ? `${ms / 3_600_000}h` : `${ms / 1000}s`;
 }

@@ -1,0 +1,169 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Program } from "./program.js";
+
+let cwd: string;
+beforeEach(() => {
+  cwd = mkdtempSync(join(tmpdir(), "mlx-serving-cli-"));
+});
+afterEach(() => rmSync(cwd, { recursive: true }));
+
+const run = (args: readonly string[], env = {}) => new Program(args, { cwd, env }).finished;
+
+function makeModel(name: string, files: readonly string[]): void {
+  mkdirSync(join(cwd, name));
+  for (const file of files) writeFileSync(join(cwd, name, file), "{}");
+}
+
+describe("usage errors", () => {
+  it.each([
+    [["serve", "--prot", "1"], "unknown option '--prot' (Did you mean --port?)"],
+    [["serve", "--port"], "argument missing"],
+    [["serve", "--port", "70000"], "--port must be an integer from 0 to 65,535"],
+    [["serve", "extra"], "too many arguments"],
+    [["sevre"], "unknown command 'sevre' (Did you mean serve?)"],
+    [["serve", "--host", "0.0.0.0"], "--api-key-file"],
+    [["serve", "--host", "0.0.0.0", "--api-key-file", "none"], "API key file none can't be read"],
+    [["serve", "--native", "on"], "no native module"],
+    [["serve", "--data-dir", "data"], "--data-dir is not supported yet"],
+    [["serve", "--config", "none.json"], "none.json does not exist"],
+    [["serve", "--model", "absent"], "model absent was not found"],
+    [["serve", "--model", "./absent"], "model ./absent was not found"],
+    [["chat", "--temperature", "hot", "hi"], "--temperature must be a number from 0 to 2"],
+    [["models", "remove", "absent"], "no model absent"],
+  ])("%j: exit code 2 and one sentence", async (args, sentence) => {
+    const { code, stdout, stderr } = await run(args);
+    expect(stderr).toContain(sentence);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  });
+
+  it("name the key of the configuration file", async () => {
+    writeFileSync(join(cwd, "mlx-serving.config.json"), '{"prot": 1}');
+    const { code, stderr } = await run(["serve"]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'mlx-serving: Unknown key "prot" in mlx-serving.config.json.\n',
+    });
+  });
+
+  it("name the variable", async () => {
+    const { code, stderr } = await run(["serve"], { MLX_SERVING_MAX_BATCH: "many" });
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'mlx-serving: MLX_SERVING_MAX_BATCH must be an integer from 1 to 256, not "many".\n',
+    });
+  });
+
+  it.each([
+    ["config.json", ["model.safetensors", "tokenizer.json"]],
+    ["weights", ["config.json", "tokenizer.json"]],
+    ["tokenizer", ["config.json", "model.safetensors"]],
+  ])("name what a model folder lacks: %s", async (part, files) => {
+    makeModel("model", files);
+    const { code, stderr } = await run(["serve", "--model", "./model"]);
+    expect(stderr).toContain(`has no ${part}`);
+    expect(code).toBe(2);
+  });
+
+  it("name two models of one id", async () => {
+    for (const name of ["a", "b"]) {
+      mkdirSync(join(cwd, name));
+      makeModel(`${name}/model`, ["config.json", "model.safetensors", "tokenizer.json"]);
+    }
+    const { code, stderr } = await run(["serve", "--model", "a/model", "--model", "b/model"]);
+    expect(stderr).toContain("Two models are called model");
+    expect(code).toBe(2);
+  });
+});
+
+it("says that a port is in use, with exit code 1", async () => {
+  const holder = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => holder.once("listening", resolve));
+  const { port } = holder.address() as AddressInfo;
+  const { code, stdout, stderr } = await run(["serve", "--engine", "fake", "--port", `${port}`]);
+  holder.close();
+  expect(stderr).toContain(`Port ${port} is in use`);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+});
+
+it("prints help and version on stdout, with exit code 0", async () => {
+  const version = JSON.parse(readFileSync("package.json", "utf8")).version;
+  expect(await run(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: "" });
+  const help = await run(["serve", "--help"]);
+  expect(help).toMatchObject({ code: 0, stderr: "" });
+  expect(help.stdout).toContain("--max-batch <n>");
+  expect((await run(["help", "chat"])).stdout).toContain("Ctrl-C cancels an answer");
+});
+
+it("prints the help on stderr, with exit code 2, when no subcommand is given", async () => {
+  const { code, stdout, stderr } = await run([]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(stderr).toContain("Usage: mlx-serving");
+});
+
+it("colours nothing where nobody sees it", async () => {
+  expect((await run(["serve", "--help"])).stdout).not.toContain("\x1b");
+  expect((await run(["serve", "--prot"])).stderr).not.toContain("\x1b");
+});
+
+describe("models", () => {
+  it("adds a folder under an id, lists it, serves no other, and forgets it", async () => {
+    makeModel("mine", ["config.json", "model.safetensors", "tokenizer.json"]);
+    expect(await run(["models", "add", "./mine", "--id", "my/model"])).toMatchObject({ code: 0 });
+    const listed = JSON.parse((await run(["models", "list", "--json"])).stdout);
+    expect(listed).toEqual([
+      expect.objectContaining({ id: "smollm2-135m-instruct", kind: "embedded", ready: false }),
+      expect.objectContaining({ id: "my/model", kind: "folder", ready: true, bytes: 6 }),
+    ]);
+    const refused = await run(["serve", "--model", "other"]);
+    expect(refused.stderr).toContain("not one of smollm2-135m-instruct, my/model");
+    expect((await run(["models", "remove", "my/model"])).stdout).toContain("is untouched");
+    expect(JSON.parse((await run(["models", "list", "--json"])).stdout)).toHaveLength(1);
+    expect(readFileSync(join(cwd, "mine", "config.json"), "utf8")).toBe("{}");
+  });
+
+  it("refuses folders that are no models", async () => {
+    makeModel("half", ["config.json"]);
+    const { code, stderr } = await run(["models", "add", "./half"]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining("has no weights"),
+    });
+  });
+
+  it("says so when its list is damaged", async () => {
+    mkdirSync(join(cwd, "cache"));
+    writeFileSync(join(cwd, "cache", "models.json"), "[]");
+    const { code, stderr } = await run(["models"]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining("is damaged") });
+  });
+});
+
+it("doctor prints the report's shape", async () => {
+  const { code, stdout } = await run(["doctor", "--json"]);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({
+    python: {
+      path: expect.stringContaining("python"),
+      version: expect.stringMatching(/^3\./),
+      origin: "named",
+      problem: null,
+    },
+    versions: expect.objectContaining({
+      "mlx-serving": expect.any(String),
+      node: process.versions.node,
+      mlx: expect.any(String),
+    }),
+    backend: expect.stringMatching(/^(metal|cuda|cpu)$/),
+    device: expect.any(String),
+    blas: expect.any(String),
+    native: { on: false, version: null, reason: expect.any(String) },
+    mlx_ops: { on: false, isa: null, reason: expect.any(String) },
+    models: [expect.objectContaining({ id: "smollm2-135m-instruct" })],
+  });
+});
