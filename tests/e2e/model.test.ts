@@ -1,0 +1,90 @@
+/** The embedded model answers through every client, and survives its worker. */
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { connect } from "../../src-ts/client/index.js";
+import {
+  modelOf,
+  openai,
+  responseOverWebSocket,
+  streamedChat,
+  streamedResponse,
+} from "./support/openai.js";
+import { askFromPython, ensurePythonClient } from "./support/python-client.js";
+import { type ServerProcess, startServer } from "./support/server.js";
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+// Few tokens: without an optimized BLAS a CPU makes some 7 a second.
+const question = { prompt: "What is the capital of France?", maxTokens: 12 };
+
+describe("What is the capital of France?", () => {
+  let server: ServerProcess;
+  beforeAll(async () => {
+    server = await startServer();
+    await ensurePythonClient();
+  });
+  afterAll(async () => {
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  it("is Paris through openai for npm: chat, responses, ResponsesWS", async () => {
+    const api = openai(server.url);
+    const model = await modelOf(api);
+    expect(await streamedChat(api, model, question)).toContain("Paris");
+    expect(await streamedResponse(api, model, question)).toContain("Paris");
+    expect(await responseOverWebSocket(api, model, question)).toContain("Paris");
+  });
+
+  it("is Paris through openai for Python: chat, responses, connect", async () => {
+    const { prompt, maxTokens } = question;
+    expect(await askFromPython(server.url, prompt, maxTokens)).toEqual({
+      chat: expect.stringContaining("Paris"),
+      responses: expect.stringContaining("Paris"),
+      connect: expect.stringContaining("Paris"),
+    });
+  });
+
+  it("is Paris for 16 streams at once on one socket of our client", async () => {
+    await using client = await connect(server.url);
+    const body = {
+      input: question.prompt,
+      max_output_tokens: question.maxTokens,
+      temperature: 0,
+    };
+    const texts = Array.from({ length: 16 }, async () => {
+      let text = "";
+      for await (const event of client.respond(body)) {
+        if (event.type === "response.output_text.delta") text += event.delta;
+      }
+      return text;
+    });
+    for (const text of await Promise.all(texts)) expect(text).toContain("Paris");
+  });
+});
+
+describe("SIGKILL of the worker in the middle of an answer", () => {
+  it("is a pause: the stream goes on and its text is the undisturbed one", async () => {
+    await using server = await startServer({ flags: ["--max-batch", "1"] });
+    await using client = await connect(server.url);
+    const body = { input: "Count from one to ten.", max_output_tokens: 24, temperature: 0 };
+    const undisturbed = await client.respond(body).final();
+
+    let migrations = 0;
+    client.on("migrated", () => {
+      migrations += 1;
+    });
+    const { pid } = await server.worker();
+    const stream = client.respond(body);
+    let text = "";
+    let deltas = 0;
+    for await (const event of stream) {
+      if (event.type !== "response.output_text.delta") continue;
+      text += event.delta;
+      deltas += 1;
+      if (deltas === 8) process.kill(pid!, "SIGKILL");
+    }
+    expect(text).toBe(undisturbed.text);
+    expect((await stream.final()).usage?.output_tokens).toBe(undisturbed.usage?.output_tokens);
+    expect(migrations).toBe(1);
+    expect((await server.worker()).restarts).toBe(1);
+  });
+});

@@ -1,0 +1,159 @@
+/** The real program as a user starts it: `node dist/src-ts/cli/main.js serve …`, and its end. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const program = fileURLToPath(new URL("../../../dist/src-ts/cli/main.js", import.meta.url));
+const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n$/;
+
+/** What `GET /admin/workers` says of one, as far as tests look at it. */
+export interface Worker {
+  id: string;
+  state: string;
+  epoch: number;
+  pid: number | undefined;
+  restarts: number;
+  running: number;
+  prefilling: number;
+  decoding: number;
+  cancelling: number;
+  queued: number;
+  preparing: number;
+}
+
+export interface ServerOptions {
+  /** Flags after `serve --port 0`. */
+  flags?: string[];
+  env?: Record<string, string>;
+}
+
+export interface ServerProcess extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  workers(): Promise<Worker[]>;
+  /** The first worker. */
+  worker(): Promise<Worker>;
+  /** Waits until the first worker looks so; the error says how it looked last. */
+  until(looks: (worker: Worker) => boolean): Promise<Worker>;
+  signal(name: NodeJS.Signals): void;
+  /** Resolves with what the process ended with. */
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  stdout(): string;
+  stderr(): string;
+}
+
+/** Resolves when the ready line is there; rejects with the log when the process ends before it. */
+export async function startServer({ flags = [], env = {} }: ServerOptions = {}) {
+  const child = spawn(process.execPath, [program, "serve", "--port", "0", ...flags], {
+    env: { ...ownEnvironment(), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    // A group of its own, so that nothing of it can outlive the test.
+    detached: true,
+  });
+  const output = { stdout: "", stderr: "" };
+  const exited = once(child, "exit").then(([code, signal]) => ({ code, signal }));
+  child.stderr.on("data", (chunk) => {
+    output.stderr += chunk;
+  });
+  const ready = new Promise<string>((resolve) => {
+    child.stdout.on("data", (chunk) => {
+      output.stdout += chunk;
+      const url = readyLine.exec(output.stdout)?.[1];
+      if (url !== undefined) resolve(url);
+    });
+  });
+  const dead = exited.then(({ code, signal }) => {
+    throw new Error(
+      `The server ended with ${code ?? signal} before it was ready:\n${output.stderr}`,
+    );
+  });
+  try {
+    return describe(child, await Promise.race([ready, dead]), output, exited);
+  } catch (error) {
+    killGroup(child);
+    throw error;
+  }
+}
+
+/** Without what only programs see that npm starts: they take a repeated signal for npm's echo. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  const { npm_lifecycle_event: _, ...environment } = process.env;
+  return environment;
+}
+
+function describe(
+  child: ChildProcess,
+  url: string,
+  output: { stdout: string; stderr: string },
+  exited: ServerProcess["exited"],
+): ServerProcess {
+  const workers = async () => {
+    const answer = await fetch(`${url}/admin/workers`);
+    if (!answer.ok) throw new Error(`/admin/workers answered ${answer.status}`);
+    return (await answer.json()) as Worker[];
+  };
+  const worker = async () => {
+    const [first] = await workers();
+    if (first === undefined) throw new Error("There is no worker.");
+    return first;
+  };
+  return {
+    url,
+    pid: child.pid!,
+    workers,
+    worker,
+    until: (looks) => pollWorker(worker, looks),
+    signal: (name) => process.kill(child.pid!, name),
+    exited,
+    stdout: () => output.stdout,
+    stderr: () => output.stderr,
+    async [Symbol.asyncDispose]() {
+      killGroup(child);
+      await exited;
+    },
+  };
+}
+
+function killGroup(child: ChildProcess): void {
+  try {
+    process.kill(-child.pid!, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Long enough for the slowest machine; a test that waits so long has failed. */
+const pollTimeoutMs = 30_000;
+const pollPeriodMs = 5;
+
+async function pollWorker(
+  look: () => Promise<Worker>,
+  looks: (worker: Worker) => boolean,
+): Promise<Worker> {
+  const deadline = performance.now() + pollTimeoutMs;
+  for (;;) {
+    const worker = await look();
+    if (looks(worker)) return worker;
+    if (performance.now() > deadline) {
+      throw new Error(`The worker never looked as expected: ${JSON.stringify(worker)}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollPeriodMs));
+  }
+}
+
+/** False too for a process that has ended and that nobody has asked for its exit code yet. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const status = `/proc/${pid}/status`;
+  return !existsSync(status) || !/^State:\s+Z/m.test(readFileSync(status, "utf8"));
+}
+
+/** Everything that a worker does for requests, and nothing else of it. */
+export function isIdle({ running, prefilling, decoding, cancelling, queued, preparing }: Worker) {
+  return running + prefilling + decoding + cancelling + queued + preparing === 0;
+}
