@@ -4,23 +4,35 @@ import { ChatFinishReason, CompletionUsage, StreamOptions } from "./chat.js";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 
-const tokenIds = z.array(z.int().min(0).max(limits.tokenIdMax)).min(1).max(limits.promptTokensMax);
+/** A text, a list of texts, token ids, or a list of lists of token ids. */
+export type Prompt = string | string[] | number[] | number[][];
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value.length <= limits.textCharsMax;
+}
+
+function isTokenIds(value: unknown): value is number[] {
+  return (
+    Array.isArray(value) &&
+    value.length >= 1 &&
+    value.length <= limits.promptTokensMax &&
+    value.every((id) => Number.isInteger(id) && id >= 0 && id <= limits.tokenIdMax)
+  );
+}
+
+function isPrompt(value: unknown): value is Prompt {
+  if (isText(value) || isTokenIds(value)) return true;
+  if (!Array.isArray(value) || value.length < 1 || value.length > limits.promptsMax) return false;
+  return value.every(isText) || value.every(isTokenIds);
+}
 
 export const CompletionBody = z.strictObject({
   ...fields.sampling,
   ...fields.inert,
-  /** A text, a list of texts, token ids, or a list of lists of token ids. */
-  prompt: z.union(
-    [
-      fields.text,
-      z.array(fields.text).min(1).max(limits.promptsMax),
-      tokenIds,
-      z.array(tokenIds).min(1).max(limits.promptsMax),
-    ],
-    {
-      error: `prompt is a string, a list of token ids, or a list of at most ${limits.promptsMax} of either.`,
-    },
-  ),
+  /** Checked in one go: a complaint for each of a hundred thousand wrong elements helps nobody. */
+  prompt: z.custom<Prompt>(isPrompt, {
+    error: `prompt is a string, a list of token ids, or a list of at most ${limits.promptsMax} of either.`,
+  }),
   model: fields.model,
   max_tokens: fields.tokenCount,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),

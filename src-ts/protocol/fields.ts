@@ -54,15 +54,16 @@ const tokenId = /^(0|[1-9][0-9]{0,9})$/;
 
 /** Token id (as a decimal string, as JSON has it) to bias. */
 export const logitBias = z
-  .record(
-    z.string().refine((key) => tokenId.test(key) && Number(key) <= limits.tokenIdMax, {
-      error: "A key of logit_bias is a token id.",
-    }),
-    z.number().min(-limits.logitBiasAbsMax).max(limits.logitBiasAbsMax),
-  )
+  .record(z.string(), z.number().min(-limits.logitBiasAbsMax).max(limits.logitBiasAbsMax))
   .refine((value) => Object.keys(value).length <= limits.logitBiasEntriesMax, {
     error: `logit_bias has at most ${limits.logitBiasEntriesMax} entries.`,
+    abort: true,
   })
+  .refine(
+    (value) =>
+      Object.keys(value).every((key) => tokenId.test(key) && Number(key) <= limits.tokenIdMax),
+    { error: "the keys of logit_bias are token ids." },
+  )
   .nullish();
 
 const stopString = z.string().min(1).max(limits.stopStringCharsMax);

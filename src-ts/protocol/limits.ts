@@ -8,6 +8,10 @@
 export const bodyBytesMax = 4 * 1024 * 1024;
 /** Arrays and objects inside one another in a request. */
 export const jsonDepthMax = 64;
+/** Values of one JSON text: bounds what checking it can cost everybody else. */
+export const jsonValuesMax = 32_768;
+/** The same for completions, whose prompts may be lists of token ids. */
+export const jsonTokenValuesMax = 131_072;
 export const messagesMax = 4096;
 /** Content parts of one message. */
 export const contentPartsMax = 1024;
@@ -21,7 +25,7 @@ export const metadataKeyCharsMax = 64;
 export const metadataValueCharsMax = 512;
 export const includeEntriesMax = 16;
 /** Entries of lists that only echo what we sent (annotations, log probabilities). */
-export const echoedEntriesMax = 131_072;
+export const echoedEntriesMax = jsonValuesMax;
 
 // Sampling
 export const stopStringsMax = 16;
@@ -43,7 +47,7 @@ export const promptsMax = 64;
 /** Prompts times `n`. */
 export const choicesMax = 128;
 /** Token ids of one prompt. */
-export const promptTokensMax = 1_048_576;
+export const promptTokensMax = jsonTokenValuesMax;
 
 // Headers
 export const requestIdCharsMax = 128;

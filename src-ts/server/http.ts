@@ -15,7 +15,7 @@ import type { Identity, Keys } from "./auth.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
 import type { HostPolicy } from "./hosts.js";
 import { parseJson } from "./json.js";
-import type { ServerConfig, ServerLogger } from "./options.js";
+import type { ServerConfig, ServerLimits, ServerLogger } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
 
 export interface HttpParts {
@@ -33,13 +33,15 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Answers without a key. */
     isOpen?: boolean;
+    /** Takes long lists of token ids. */
+    takesTokens?: boolean;
   }
 }
 
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 type Method = (typeof methods)[number];
 
-type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
 /** A path parameter may be a model id. */
 const paramCharsMax = 1024;
@@ -67,7 +69,7 @@ export function createApp(parts: HttpParts): FastifyInstance {
     },
   });
   app.server.maxConnections = limits.connectionsMax;
-  parseOnlyJson(app, limits.jsonDepthMax);
+  parseOnlyJson(app, limits);
   addHooks(app, parts);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
   app.setNotFoundHandler(() => {
@@ -81,10 +83,10 @@ export function route(
   app: FastifyInstance,
   url: string,
   handlers: Partial<Record<Method, Handler>>,
-  { isOpen = false } = {},
+  config: { isOpen?: boolean; takesTokens?: boolean } = {},
 ): void {
   for (const [method, handler] of Object.entries(handlers))
-    app.route({ method: method as HTTPMethods, url, handler, config: { isOpen } });
+    app.route({ method: method as HTTPMethods, url, handler, config });
   const allow = Object.keys(handlers).join(", ");
   app.route({
     method: methods.filter((method) => !(method in handlers)),
@@ -99,11 +101,14 @@ export function route(
   });
 }
 
-function parseOnlyJson(app: FastifyInstance, jsonDepthMax: number): void {
+function parseOnlyJson(app: FastifyInstance, limits: ServerLimits): void {
+  const { jsonDepthMax: depthMax, jsonValuesMax, jsonTokenValuesMax } = limits;
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    const { takesTokens } = request.routeOptions.config;
+    const valuesMax = takesTokens ? jsonTokenValuesMax : jsonValuesMax;
     try {
-      done(null, parseJson(body as Buffer, jsonDepthMax));
+      done(null, parseJson(body as Buffer, { depthMax, valuesMax }));
     } catch (error) {
       done(error as Error);
     }

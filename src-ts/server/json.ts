@@ -1,25 +1,35 @@
-/** JSON from outside: valid UTF-8, valid JSON, and no deeper than a limit. */
+/** JSON from outside: valid UTF-8, valid JSON, no deeper and with no more values than allowed. */
 import { isUtf8 } from "node:buffer";
 import { ServingError } from "../errors.js";
 
 const quote = 0x22;
+const comma = 0x2c;
 const backslash = 0x5c;
 const openArray = 0x5b;
 const closeArray = 0x5d;
 const openObject = 0x7b;
 const closeObject = 0x7d;
 
-/** Arrays and objects inside one another; reads no further once it is past `depthMax`. */
-export function deeperThan(bytes: Uint8Array, depthMax: number): boolean {
+export interface JsonLimits {
+  depthMax: number;
+  /** Elements of arrays and entries of objects, all together. */
+  valuesMax: number;
+}
+
+/** Throws `invalid_json`; reads no further once it is past a limit, and builds nothing. */
+export function checkShape(bytes: Uint8Array, { depthMax, valuesMax }: JsonLimits): void {
   let depth = 0;
+  let values = 1;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
     if (byte === quote) i = endOfString(bytes, i);
+    else if (byte === comma) values++;
     else if (byte === openArray || byte === openObject) {
-      if (++depth > depthMax) return true;
+      values++;
+      if (++depth > depthMax) throw invalid(`The JSON is nested deeper than ${depthMax} levels.`);
     } else if (byte === closeArray || byte === closeObject) depth--;
+    if (values > valuesMax) throw invalid(`The JSON has more than ${valuesMax} values.`);
   }
-  return false;
 }
 
 function endOfString(bytes: Uint8Array, start: number): number {
@@ -31,11 +41,9 @@ function endOfString(bytes: Uint8Array, start: number): number {
 }
 
 /** Throws 400 `invalid_json`; the message never repeats the text. */
-export function parseJson(bytes: Buffer, depthMax: number): unknown {
+export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (!isUtf8(bytes)) throw invalid("The text is not valid UTF-8.");
-  if (deeperThan(bytes, depthMax)) {
-    throw invalid(`The JSON is nested deeper than ${depthMax} levels.`);
-  }
+  checkShape(bytes, limits);
   try {
     return JSON.parse(bytes.toString());
   } catch {

@@ -7,6 +7,9 @@ import * as bounds from "../protocol/limits.js";
 export interface ServerLimits {
   bodyBytesMax: number;
   jsonDepthMax: number;
+  jsonValuesMax: number;
+  /** For completions, whose prompts may be lists of token ids. */
+  jsonTokenValuesMax: number;
   headerBytesMax: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
@@ -32,6 +35,8 @@ export interface ServerLimits {
 export const defaultLimits: Readonly<ServerLimits> = {
   bodyBytesMax: bounds.bodyBytesMax,
   jsonDepthMax: bounds.jsonDepthMax,
+  jsonValuesMax: bounds.jsonValuesMax,
+  jsonTokenValuesMax: bounds.jsonTokenValuesMax,
   headerBytesMax: bounds.headerBytesMax,
   headersTimeoutMs: bounds.headersTimeoutMs,
   requestTimeoutMs: bounds.requestTimeoutMs,

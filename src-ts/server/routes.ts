@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServingError } from "../errors.js";
 import { restartWorker, workers } from "./admin.js";
 import type { Keys } from "./auth.js";
-import { route } from "./http.js";
+import { type Handler, route } from "./http.js";
 import type { Metrics } from "./metrics.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
@@ -45,9 +45,9 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
   route(app, "/v1/chat/completions", {
     POST: (request, reply) => chatCompletions(context, callerOf(request), request.body, reply),
   });
-  route(app, "/v1/completions", {
-    POST: (request, reply) => completions(context, callerOf(request), request.body, reply),
-  });
+  const complete: Handler = (request, reply) =>
+    completions(context, callerOf(request), request.body, reply);
+  route(app, "/v1/completions", { POST: complete }, { takesTokens: true });
 }
 
 function addResponses(app: FastifyInstance, context: ServerContext): void {

@@ -75,7 +75,8 @@ export class Session implements Sink {
     let correlation: Correlation = {};
     try {
       if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
-      const message = parseJson(data as Buffer, this.context.config.limits.jsonDepthMax);
+      const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
+      const message = parseJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(message);
       this.dispatch(message);
     } catch (error) {

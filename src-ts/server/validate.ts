@@ -21,18 +21,22 @@ function rank(issue: Issue): number {
   return issue.code === "unrecognized_keys" ? 2 : 1;
 }
 
-/** Of a union that failed, the complaint of the branch that got furthest, with its whole path. */
+/** Of a union that failed, the complaint of the branch that was meant, with its whole path. */
 function innermost(issue: Issue, prefix: readonly PropertyKey[]): Issue {
   const path = [...prefix, ...issue.path];
-  if (issue.code === "invalid_union") {
-    const inside = issue.errors
-      .map((branch) => branch.map((inner) => innermost(inner, path)))
-      .filter((branch) => branch.some((inner) => inner.path.length > path.length))
-      .map((branch) => branch.toSorted((a, b) => rank(a) - rank(b))[0]!)
-      .toSorted((a, b) => rank(a) - rank(b));
-    if (inside[0] !== undefined) return inside[0];
-  }
-  return { ...issue, path };
+  const meant = issue.code === "invalid_union" ? branchMeant(issue.errors) : undefined;
+  if (meant === undefined) return { ...issue, path };
+  const inside = meant.map((inner) => innermost(inner, path));
+  return inside.toSorted((a, b) => rank(a) - rank(b))[0]!;
+}
+
+/** A branch that wants another type at this very place was not meant; of the rest the one least wrong. */
+function branchMeant(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
+  const isOtherType = ({ code, path }: Issue) =>
+    path.length === 0 && (code === "invalid_type" || code === "custom");
+  return branches
+    .filter((branch) => branch.length > 0 && !branch.some(isOtherType))
+    .toSorted((a, b) => a.length - b.length)[0];
 }
 
 function toError(issue: Issue): ServingError {

@@ -1,0 +1,265 @@
+/**
+ * An engine whose responses a test writes itself: the real log, turns and registry, and no machine,
+ * no worker, no model. By default it answers every request with a short text.
+ */
+import type {
+  Ending,
+  Engine,
+  EngineObserver,
+  ModelInfo,
+  Readiness,
+  Response,
+  Submission,
+  WorkerInfo,
+} from "../../../src-ts/engine/api.js";
+import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
+import { ResponseLog } from "../../../src-ts/engine/log.js";
+import { Registry } from "../../../src-ts/engine/registry.js";
+import { Turn } from "../../../src-ts/engine/turn.js";
+import { ServingError } from "../../../src-ts/errors.js";
+import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
+
+/** A running response, in a test's hands. */
+export interface Run {
+  readonly log: ResponseLog;
+  readonly submission: Submission;
+  start(): void;
+  emit(text: string, logprobs?: readonly TokenLogprob[]): void;
+  end(ending: Ending): void;
+}
+
+export type Script = (run: Run) => void;
+
+export const helloParts = ["Hello", ", ", "wörld", ' – "quoted"\n', "🌍"];
+export const hello = helloParts.join("");
+
+/** One part a turn of the loop, then the end. */
+export function say(parts: readonly string[], ending: Ending = { kind: "stop" }): Script {
+  return (run) => {
+    run.start();
+    const next = (index: number) => {
+      const part = parts[index];
+      if (run.log.ending !== undefined) return;
+      if (part === undefined) run.end(ending);
+      else {
+        run.emit(part, logprobsFor(run.submission, part));
+        setImmediate(next, index + 1);
+      }
+    };
+    setImmediate(next, 0);
+  };
+}
+
+/** Starts and leaves the rest to the test. */
+export const hold: Script = (run) => run.start();
+
+export function logprobsFor(submission: Submission, text: string): TokenLogprob[] {
+  const { logprobs } = submission.sampling;
+  if (logprobs < 0) return [];
+  const bytes = [...Buffer.from(text)];
+  const one = { token: text, bytes, logprob: -0.5 };
+  return [{ ...one, top: Array.from({ length: logprobs }, () => one) }];
+}
+
+const promptTokens = 7;
+
+export class ScriptedEngine implements Engine {
+  script: Script = say(helloParts);
+  /** Set: `submit` rejects with it. */
+  refusal: ServingError | undefined;
+  /** Set: `submit` waits for it, as if the prompt was being prepared. */
+  preparing: Promise<void> | undefined;
+  readiness_: Readiness = { ready: true };
+  models_: ModelInfo[] = [
+    { id: "org/first", created: 1_700_000_000, isDefault: true, contextMax: 4096, ready: true },
+    { id: "second", created: 1_700_000_001, isDefault: false, contextMax: undefined, ready: false },
+  ];
+  draining = false;
+  readonly submissions: Submission[] = [];
+  readonly runs: Run[] = [];
+  readonly restarted: string[] = [];
+  /** Submissions that were given up before they were accepted. */
+  givenUp = 0;
+  private readonly observers = new Set<EngineObserver>();
+  private readonly drainCallbacks: ((graceMs: number) => void)[] = [];
+  private readonly turn = new Turn(systemClock, () => {});
+  private readonly registry = new Registry({
+    clock: systemClock,
+    retentionBytesMax: 2 ** 30,
+    retentionMs: 60_000,
+    cancel: (id) => this.cancelById(id),
+  });
+
+  submit(submission: Submission, signal?: AbortSignal): Promise<Response> {
+    return this.registry.once(submission, (idempotencyId) =>
+      this.accept(submission, idempotencyId, signal),
+    );
+  }
+
+  private async accept(
+    submission: Submission,
+    idempotencyId: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ResponseLog> {
+    this.submissions.push(submission);
+    await this.preparing;
+    if (signal?.aborted) {
+      this.givenUp++;
+      throw new ServingError("cancelled", { code: "cancelled", status: 499 });
+    }
+    if (this.draining)
+      throw new ServingError("draining", { code: "server_draining", status: 503, retryAfterS: 3 });
+    if (this.refusal !== undefined) throw this.refusal;
+    const log = this.newLog(submission, idempotencyId);
+    signal?.addEventListener("abort", () => this.cancelById(log.id));
+    const run = this.newRun(log, submission);
+    this.runs.push(run);
+    for (const observer of this.observers) observer.accepted?.(log, { queuedMs: 0 });
+    this.script(run);
+    return log;
+  }
+
+  private newLog(submission: Submission, idempotencyId: string | undefined): ResponseLog {
+    const log = new ResponseLog(
+      {
+        id: systemIds.response(submission.idPrefix),
+        model: submission.model ?? "org/first",
+        owner: submission.owner,
+        createdAt: Date.now(),
+        store: submission.store,
+        echo: submission.echo,
+        maxTokens: submission.maxTokens ?? 4096,
+        promptTokens: new Uint32Array(promptTokens),
+      },
+      {
+        turn: this.turn,
+        cancel: (id) => this.cancelById(id),
+        readersChanged: (changed, readers) => this.registry.readersChanged(changed, readers),
+      },
+    );
+    this.registry.add(log, submission.abandonment, idempotencyId);
+    return log;
+  }
+
+  private newRun(log: ResponseLog, submission: Submission): Run {
+    return {
+      log,
+      submission,
+      start: () => {
+        log.queued();
+        log.cachedTokens = 3;
+        log.inProgress();
+      },
+      emit: (text, logprobs = []) => {
+        log.emit([1], text, logprobs);
+        const info = { tokens: 1, gapMs: 2, first: log.tokens.length === 1 };
+        for (const observer of this.observers) observer.delta?.(log, info);
+      },
+      end: (ending) => this.end(log, ending),
+    };
+  }
+
+  private end(log: ResponseLog, ending: Ending): void {
+    if (log.ending !== undefined) return;
+    log.end(ending, "", Date.now());
+    const info = { ending, usage: log.usage, e2eMs: 10, queueMs: 1, ttftMs: 2 };
+    for (const observer of this.observers) observer.ended?.(log, info);
+    this.registry.ended(log);
+  }
+
+  private cancelById(id: string): void {
+    const run = this.runs.find(({ log }) => log.id === id);
+    if (run !== undefined) this.end(run.log, { kind: "cancelled" });
+  }
+
+  get(id: string, owner: string): Response | undefined {
+    return this.registry.find(id, owner);
+  }
+
+  cancel(id: string, owner: string): boolean {
+    if (this.registry.find(id, owner) === undefined) return false;
+    this.cancelById(id);
+    return true;
+  }
+
+  delete(id: string, owner: string): boolean {
+    return this.cancel(id, owner) && this.registry.forget(id);
+  }
+
+  models(): ModelInfo[] {
+    return this.models_;
+  }
+
+  workers(): WorkerInfo[] {
+    return [
+      {
+        id: "w1",
+        model: "org/first",
+        state: "ready",
+        epoch: 1,
+        pid: 4242,
+        restarts: 2,
+        running: this.runs.filter(({ log }) => log.ending === undefined).length,
+        prefilling: 0,
+        decoding: 0,
+        cancelling: 0,
+        queued: 5,
+        preparing: 1,
+        backend: "fake <&> backend",
+        versions: {},
+        limits: { contextMax: 4096, kvBudgetBytes: 1000, weightsBytes: 1 },
+        loading: undefined,
+        reason: undefined,
+        telemetry: { kvBytes: 250 },
+      },
+    ];
+  }
+
+  readiness(): Readiness {
+    return this.draining ? { ready: false, reason: "draining", retryAfterS: 2 } : this.readiness_;
+  }
+
+  restartWorker(id: string): boolean {
+    if (id !== "w1") return false;
+    this.restarted.push(id);
+    return true;
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    this.draining = true;
+    for (const callback of this.drainCallbacks) callback(timeoutMs);
+    const running = () => this.runs.filter(({ log }) => log.ending === undefined);
+    const until = Date.now() + timeoutMs;
+    while (running().length > 0 && Date.now() < until) await new Promise((r) => setTimeout(r, 5));
+    for (const { log } of running())
+      this.end(log, { kind: "failed", code: "server_shutdown", message: "the server went away" });
+  }
+
+  onDraining(callback: (graceMs: number) => void): void {
+    this.drainCallbacks.push(callback);
+  }
+
+  async whenReady(): Promise<void> {}
+
+  observe(observer: EngineObserver): () => void {
+    this.observers.add(observer);
+    return () => this.observers.delete(observer);
+  }
+
+  /** What the engine does when a response moves to another worker. */
+  migrate(run: Run, attempt: number): void {
+    run.log.notify({ kind: "migrated", attempt, reason: "worker lost" });
+  }
+
+  tellObservers(tell: (observer: EngineObserver) => void): void {
+    for (const observer of this.observers) tell(observer);
+  }
+
+  async close(): Promise<void> {
+    this.registry.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
