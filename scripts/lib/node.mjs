@@ -13,6 +13,7 @@ const stampOf = (id) => join(setupFolder, `${id}.json`);
 export const logOf = (id) => join(setupFolder, `${id}.log`);
 
 const lockFiles = ["package.json", "package-lock.json"];
+const installPollMs = 500;
 const isMachineSource = (path) => /\.resi?$/.test(path);
 const machineInputs = () => [
   ...lockFiles,
@@ -79,7 +80,7 @@ async function stamped(id, inputs, work) {
 
 /** True when somebody has already installed what the lock file says, by hand. */
 function adoptInstalled() {
-  const wanted = JSON.parse(readFileSync(join(packageRoot, "package-lock.json"), "utf8")).packages;
+  const wanted = readLock().packages;
   const present = JSON.parse(readFileSync(installedLock, "utf8")).packages;
   const same = Object.entries(wanted).every(([path, entry]) => {
     if (path === "") return true;
@@ -97,14 +98,31 @@ async function npmInstall({ signal, detail }) {
   const script = process.env.npm_execpath ?? "";
   const [command, before] =
     basename(script) === "npm-cli.js" ? [process.execPath, [script]] : ["npm", []];
-  await run(command, [...before, ...args], {
-    cwd: packageRoot,
-    signal,
-    logFile: logOf("npm"),
-    onLine: detail,
-    failure:
-      "The npm packages could not be installed; check the network and npm's configuration, then run the command again.",
-  });
+  const watch = setInterval(() => detail(countInstalled()), installPollMs);
+  try {
+    await run(command, [...before, ...args], {
+      cwd: packageRoot,
+      signal,
+      logFile: logOf("npm"),
+      failure:
+        "The npm packages could not be installed; check the network and npm's configuration, then run the command again.",
+    });
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** npm itself says nothing until its end. */
+function countInstalled() {
+  const wanted = Object.entries(readLock().packages).filter(
+    ([path, { optional }]) => path !== "" && !optional,
+  );
+  const present = wanted.filter(([path]) => existsSync(join(packageRoot, path, "package.json")));
+  return `${present.length} of ${wanted.length}`;
+}
+
+function readLock() {
+  return JSON.parse(readFileSync(join(packageRoot, "package-lock.json"), "utf8"));
 }
 
 function machinesCompiled() {

@@ -4,7 +4,8 @@ import { createWriteStream, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
 const tailLinesMax = 15;
-const killAfterMs = 3_000;
+/** What an interrupted program leaves is made anew, so it gets no longer than that to tidy up. */
+const killAfterMs = 1_000;
 
 /** A step of the set-up failed. `message` is one sentence that says what to do. */
 export class SetupError extends Error {

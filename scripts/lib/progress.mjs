@@ -34,7 +34,7 @@ export function createProgress({ total, stream = process.stderr, env = process.e
   const clear = () => live && stream.write("\r\x1b[2K");
   const draw = () => {
     if (!live || running.size === 0) return;
-    const width = stream.columns ?? 80;
+    const width = stream.columns || 80;
     clear();
     stream.write(paint(2, line().slice(0, width - 1)));
   };

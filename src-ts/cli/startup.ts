@@ -35,7 +35,7 @@ class TerminalDisplay implements StartupDisplay {
   }
 
   progress(text: string): void {
-    this.line = pc.dim(text.slice(0, (this.stream.columns ?? 80) - 1));
+    this.line = pc.dim(text.slice(0, (this.stream.columns || 80) - 1));
     this.stream.write(clearLine + this.line);
   }
 
