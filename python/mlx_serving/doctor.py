@@ -70,9 +70,13 @@ def blas_in_use() -> str | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    libraries = {Path(path).name for path in re.findall(r"\s(/\S+\.so\S*)$", maps.read_text(), re.M)}
+    libraries = {
+        Path(path).name for path in re.findall(r"\s(/\S+\.so\S*)$", maps.read_text(), re.M)
+    }
     for name, pattern in BLAS_LIBRARIES:
-        match = next((library for library in sorted(libraries) if re.search(pattern, library)), None)
+        match = next(
+            (library for library in sorted(libraries) if re.search(pattern, library)), None
+        )
         if match is not None:
             return f"{name} ({match})"
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-WANTED = ("*.json", "*.jinja", "*.safetensors", "*.tiktoken", "merges.txt", "tokenizer.model")
+from .models import HUB_FILES
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def download(model_id: str, folder: str) -> int:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
-        snapshot_download(model_id, local_dir=folder, allow_patterns=list(WANTED))
+        snapshot_download(model_id, local_dir=folder, allow_patterns=list(HUB_FILES))
     except GatedRepoError:
         print(f"The model {model_id} is gated: accept its terms and log in to the hub first.")
         return 2

@@ -21,6 +21,7 @@ import { ensureEnvironment, ensureUv, findPython, retry } from "./python.mjs";
 
 export const embeddedModelId = "smollm2-135m-instruct";
 const modelPin = join(pythonProject, "embedded-model.txt");
+const converter = join(pythonProject, "mlx_serving", "embedded.py");
 const manifestName = "mlx-serving.json";
 
 /**
@@ -47,8 +48,10 @@ export function isEmbeddedModelReady(env = process.env) {
   );
 }
 
+/** Of what the converted files depend on: the pinned distribution, and the converter's layout. */
 function sourceHash() {
-  return createHash("sha256").update(readFileSync(modelPin)).digest("hex");
+  const layout = /^LAYOUT: .*$/m.exec(readFileSync(converter, "utf8"))?.[0] ?? "";
+  return createHash("sha256").update(readFileSync(modelPin)).update(layout).digest("hex");
 }
 
 /**

@@ -8,8 +8,13 @@ import { isServingError } from "../errors.js";
 
 export const exitCodes = { clean: 0, runtime: 1, usage: 2 } as const;
 
-/** Codes of a model that can't be loaded because it isn't there, or isn't one. */
-const missingModelCodes = new Set(["model_not_found", "model_invalid", "invalid_model"]);
+/** Codes of a worker for a model that isn't there, or isn't one that can be served. */
+const missingModelCodes = new Set([
+  "model_not_found",
+  "model_unsupported",
+  "tokenizer_missing",
+  "weights_unsafe",
+]);
 
 /** A failure that the command itself foresaw. */
 export class CommandError extends Error {

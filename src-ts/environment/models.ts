@@ -127,9 +127,19 @@ export function isHubId(name: string): boolean {
   return /^[A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95}$/.test(name);
 }
 
-const tokenizerFiles = ["tokenizer.json", "tokenizer.model", "vocab.json"];
+const tokenizerFiles = [
+  "tokenizer.json",
+  "tokenizer.model",
+  "tiktoken.model",
+  "vocab.json",
+  "vocab.txt",
+  "spiece.model",
+];
 
-/** Throws ConfigError, which names what is missing, unless mlx-lm can find all parts of a model there. */
+/**
+ * Throws ConfigError, which names what is missing, unless all parts of a model are there. A worker looks
+ * closer; this is so that a wrong folder costs no start.
+ */
 export function checkModelFolder(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) throw new ConfigError(`The model folder ${path} does not exist.`);
@@ -138,9 +148,11 @@ export function checkModelFolder(path: string): void {
     throw new ConfigError(`The model folder ${path} has no ${part}.`);
   };
   if (!names.includes("config.json")) lacks("config.json");
-  if (!names.some((name) => name.endsWith(".safetensors"))) lacks("weights (*.safetensors)");
+  if (!names.some((name) => /^model.*\.safetensors$/.test(name))) {
+    lacks("weights (model*.safetensors)");
+  }
   if (!names.some((name) => tokenizerFiles.includes(name) || name.endsWith(".tiktoken"))) {
-    lacks(`tokenizer (one of ${tokenizerFiles.join(", ")})`);
+    lacks("tokenizer (tokenizer.json)");
   }
 }
 
