@@ -1,7 +1,7 @@
 """`python -m mlx_serving.doctor`: what this Python offers to a worker, as one JSON object.
 
-`{"python", "versions": {name: version}, "backend", "device", "blas", "problem"}`; `problem` says why MLX
-can't be used, or is null. Loads MLX, no model.
+`{"python", "versions": {name: version}, "backend", "device", "blas", "problem"}`; `problem` says
+why MLX can't be used, or is null. Loads MLX, no model.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def backend_of(mx: Any) -> str:
 def device_name(mx: Any) -> str | None:
     if mx.default_device().type != mx.DeviceType.gpu:
         return platform.processor() or platform.machine()
-    return mx.device_info().get("device_name")
+    name = mx.device_info().get("device_name")
+    return None if name is None else str(name)
 
 
 def blas_in_use() -> str | None:

@@ -1,8 +1,8 @@
-"""`python -m mlx_serving.download --id OWNER/NAME --out DIR`: fetches a model from the hub into a folder.
+"""`python -m mlx_serving.download --id OWNER/NAME --out DIR`: a model from the hub into a folder.
 
-Takes weights as safetensors and the files beside them, never code. What has arrived is kept, so that
-the same command goes on after an interruption. Exit codes: 0 complete, 1 the network or the disk
-failed, 2 there is no such model, or it may not be read.
+Takes weights as safetensors and the files beside them, never code. What has arrived is kept, so
+that the same command goes on after an interruption. Exit codes: 0 complete, 1 the network or the
+disk failed, 2 there is no such model, or it may not be read.
 """
 
 from __future__ import annotations

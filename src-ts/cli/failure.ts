@@ -44,12 +44,20 @@ function describeFailure(error: unknown): { message: string; exitCode: number } 
   if (isClientError(error)) return { message: error.message, exitCode: exitCodes.runtime };
   if (isServingError(error)) {
     const usage = missingModelCodes.has(error.code);
-    return { message: error.message, exitCode: usage ? exitCodes.usage : exitCodes.runtime };
+    const exitCode = usage ? exitCodes.usage : exitCodes.runtime;
+    return { message: withoutTrace(error.message), exitCode };
   }
   const listening = describeListen(error);
   if (listening !== undefined) return { message: listening, exitCode: exitCodes.runtime };
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { message: stack, exitCode: exitCodes.runtime };
+}
+
+/** A worker's last words may be a traceback, whose last line says it; the log has the rest. */
+function withoutTrace(message: string): string {
+  const lines = message.trim().split("\n");
+  if (lines.length === 1) return message;
+  return `${lines[0]?.split(": ")[0]}: ${lines.at(-1)?.trim()}`;
 }
 
 function describeSetup({ message, tail, logFile, exitCode }: SetupError) {
