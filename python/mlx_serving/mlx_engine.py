@@ -1,0 +1,302 @@
+"""The engine that computes with MLX: loads a model, then hands its steps to `steps.py`.
+
+The only file that imports mlx-lm. Its internals move between releases, so the version is pinned,
+and `test_mlx_lm.py` holds every name and behaviour that is relied on here, in `steps.py` and in
+`batch.py`. Heavy libraries are imported by `load`, not before: `hello` must not wait for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from . import memory
+from .engine import Host, Loaded, LoadFigures, StepOutput
+from .hf_text import (
+    HfTextModel,
+    byte_level_alphabet,
+    byte_level_piece,
+    pieces_of,
+    sentence_piece,
+)
+from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
+from .models import resolve
+from .pace import Pace
+from .prefix import PrefixCache
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+    from .batch import Cache
+    from .steps import Steps
+
+VERSIONS_OF: Final = ("mlx", "mlx-lm", "transformers")
+CUDA_DISTRIBUTIONS: Final = ("mlx-cuda-13", "mlx-cuda-12")
+COMPILE_ALLOWANCE_MS: Final = 180_000.0
+LOAD_PARTS: Final = 4
+WARM_UP_TOKENS: Final = 4
+CONTEXT_DEFAULT: Final = 8192
+CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+@dataclass(slots=True)
+class Weights:
+    """A model in memory."""
+
+    model: Any
+    config: dict[str, Any]
+    size_bytes: int
+
+
+class MlxEngine:
+    name = "mlx"
+    _steps: Steps
+
+    def describe(self) -> tuple[dict[str, str], str]:
+        versions = {"python": platform.python_version()}
+        for name in VERSIONS_OF:
+            versions[name] = _version(name) or "missing"
+        return versions, _expected_backend()
+
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
+        host.loading(0, LOAD_PARTS, "libraries")
+        _import_libraries()
+        on_gpu = _choose_device(options.device)
+        host.loading(1, LOAD_PARTS, "files")
+        folder = resolve(model, host.loading)
+        host.loading(2, LOAD_PARTS, "weights")
+        budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
+        weights = load_weights(folder, budget, on_gpu)
+        host.loading(3, LOAD_PARTS, "tokenizer and warm-up")
+        host.busy("compilation", COMPILE_ALLOWANCE_MS)
+        # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
+        with ThreadPoolExecutor(1) as background:
+            loading_text = background.submit(load_text, folder, weights.config)
+            pace, cost, vocabulary = _warm_up(weights.model, options, on_gpu)
+            text = loading_text.result()
+        text.vocabulary = vocabulary
+        kv_budget, prefix_bytes = memory.split_budget(
+            budget, weights.size_bytes, options.prefix_cache_bytes
+        )
+        made_for = context_max(weights.config)
+        limits = Capabilities(
+            context_max=min(options.context_max or made_for, made_for),
+            kv_bytes_per_token=cost.bytes_per_token,
+            kv_bytes_fixed=cost.bytes_fixed,
+            weights_bytes=weights.size_bytes,
+            kv_budget_bytes=kv_budget,
+        )
+        from .steps import Steps
+
+        self._steps = Steps(
+            CacheFactory(weights.model),
+            limits=limits,
+            end_tokens=text.end_tokens,
+            vocabulary=vocabulary,
+            max_batch=max(1, options.max_batch),
+            pace=pace,
+            prefixes=PrefixCache(prefix_bytes),
+            host=host,
+            compiles=on_gpu,
+        )
+        host.loading(LOAD_PARTS, LOAD_PARTS, "done")
+        return Loaded(limits, text)
+
+    def insert(self, request: Admission) -> int:
+        return self._steps.insert(request)
+
+    def remove(self, id: int) -> None:
+        self._steps.remove(id)
+
+    def step(self) -> StepOutput:
+        return self._steps.step()
+
+    def delay_seconds(self) -> float | None:
+        return self._steps.delay_seconds()
+
+    def load_figures(self) -> LoadFigures:
+        return self._steps.load_figures()
+
+
+# --- machine ---
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _expected_backend() -> str:
+    """What MLX will use here, told from what is installed."""
+    if sys.platform == "darwin":
+        return "metal" if platform.machine() == "arm64" else "cpu"
+    cuda = any(_version(name) for name in CUDA_DISTRIBUTIONS)
+    return "cuda" if cuda and Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def _import_libraries() -> None:
+    try:
+        importlib.import_module("mlx.core")
+        importlib.import_module("mlx_lm.utils")
+    except ImportError as error:
+        message = f"MLX cannot be used ({error}); run the set-up again, or use --engine fake"
+        raise LoadFailed("mlx_unavailable", message) from error
+
+
+def _choose_device(device: str) -> bool:
+    """Whether the GPU is in use."""
+    import mlx.core as mx
+
+    if device == "cpu":
+        mx.set_default_device(mx.Device(mx.cpu))
+    elif device == "gpu" and mx.default_device().type != mx.DeviceType.gpu:
+        raise LoadFailed("device_unavailable", "MLX finds no GPU here; use --device cpu or auto")
+    return bool(mx.default_device().type == mx.DeviceType.gpu)
+
+
+def _device_bytes(on_gpu: bool) -> int:
+    import mlx.core as mx
+
+    if on_gpu:
+        info = mx.device_info()
+        for name in ("memory_size", "total_memory"):
+            if isinstance(size := info.get(name), int):
+                return size
+    return memory.machine_bytes()
+
+
+# --- mlx-lm ---
+
+
+class CacheFactory:
+    """A model with mlx-lm's caches for it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def new(self) -> Cache:
+        """An empty cache for one request."""
+        from mlx_lm.models.cache import make_prompt_cache
+
+        return list(make_prompt_cache(self.model))
+
+    def can_trim(self, cache: Cache) -> bool:
+        from mlx_lm.models.cache import can_trim_prompt_cache
+
+        return bool(can_trim_prompt_cache(cache))
+
+    def trim(self, cache: Cache, tokens: int) -> None:
+        """Takes the last tokens off, in place."""
+        from mlx_lm.models.cache import trim_prompt_cache
+
+        if tokens:
+            trim_prompt_cache(cache, tokens)
+
+
+def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
+    """Raises `LoadFailed`. The folder must have been checked."""
+    size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+    if size > budget_bytes:
+        message = f"the weights take {size} bytes, the memory budget is {budget_bytes}"
+        raise LoadFailed("out_of_memory", message)
+    import mlx.core as mx
+    from mlx_lm.utils import load_model
+
+    try:
+        model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        _choose_dtype(model, on_gpu, budget_bytes - size)
+        mx.eval(model.parameters())
+    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+        message = f"{folder}: mlx-lm cannot load it ({type(error).__name__}: {str(error)[:300]})"
+        raise LoadFailed("model_unsupported", message) from error
+    except RuntimeError as error:
+        raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
+    if not all(hasattr(layer, "merge") for layer in CacheFactory(model).new()):
+        raise LoadFailed("model_unsupported", f"{folder}: its cache cannot be batched")
+    return Weights(model, config, sum(array.nbytes for array in _arrays(model)))
+
+
+def _choose_dtype(model: Any, on_gpu: bool, spare_bytes: int) -> None:
+    """MLX computes 16-bit floats on a CPU at a fortieth of the speed of float32."""
+    import mlx.core as mx
+
+    halves = [array for array in _arrays(model) if array.dtype in (mx.float16, mx.bfloat16)]
+    if not on_gpu and halves and sum(array.nbytes for array in halves) <= spare_bytes:
+        model.set_dtype(mx.float32)
+
+
+def _arrays(model: Any) -> list[mx.array]:
+    from mlx.utils import tree_flatten
+
+    pairs = cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters()))
+    return [array for _, array in pairs]
+
+
+def context_max(config: dict[str, Any]) -> int:
+    """Tokens that the model was made for."""
+    for part in (config, config.get("text_config") or {}):
+        for name in CONTEXT_NAMES:
+            value = part.get(name)
+            if isinstance(value, int) and value > 0:
+                return value
+    return CONTEXT_DEFAULT
+
+
+def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
+    """Raises `LoadFailed`."""
+    from mlx_lm import tokenizer_utils
+    from mlx_lm.utils import load_tokenizer
+
+    try:
+        options = {"trust_remote_code": False}
+        wrapper = load_tokenizer(folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
+    except Exception as error:
+        # Whatever a tokenizer's files can raise, and that is a lot of kinds.
+        message = f"{folder}: its tokenizer cannot be loaded ({type(error).__name__})"
+        raise LoadFailed("tokenizer_missing", message) from error
+    end_tokens = frozenset(int(token) for token in wrapper.eos_token_ids)
+    detokenizer = wrapper.detokenizer
+    pieces: list[bytes] | None = None
+    trim = False
+    if isinstance(detokenizer, tokenizer_utils.BPEStreamingDetokenizer):
+        alphabet = byte_level_alphabet()
+        pieces = pieces_of(wrapper, lambda name: byte_level_piece(name, alphabet), end_tokens)
+    elif isinstance(detokenizer, tokenizer_utils.SPMStreamingDetokenizer):
+        pieces = pieces_of(wrapper, sentence_piece, end_tokens)
+        trim = bool(detokenizer.trim_space)
+    return HfTextModel(wrapper, pieces, trim, end_tokens)
+
+
+def _warm_up(model: Any, options: LoadOptions, compiles: bool) -> tuple[Pace, memory.KvCost, int]:
+    """A short prefill and a decode step. Where the first run compiles, a second is measured."""
+    if compiles:
+        _short_run(model)
+    start = time.monotonic()
+    cache, vocabulary = _short_run(model)
+    seconds = time.monotonic() - start
+    pace = Pace(
+        chunk_tokens_max=options.prefill_chunk_tokens,
+        deterministic=options.deterministic,
+        prefill_tokens_per_second=WARM_UP_TOKENS / seconds,
+        step_seconds=seconds / 2,
+    )
+    return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
+
+
+def _short_run(model: Any) -> tuple[Cache, int]:
+    import mlx.core as mx
+
+    cache = CacheFactory(model).new()
+    model(mx.arange(WARM_UP_TOKENS - 1)[None], cache=cache)
+    logits = model(mx.array([[0]]), cache=cache)
+    mx.eval(logits, [layer.state for layer in cache])
+    return cache, int(logits.shape[-1])

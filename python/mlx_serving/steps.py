@@ -1,0 +1,284 @@
+"""The steps of the MLX engine: admission, prefill, decode, prefix cache.
+
+Every step decodes all live rows once, then prefills for as long as `pace.py` allows, one chunk of
+each waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
+fed by the row's first decode step, and so are, in the deterministic profile, the tokens of a
+resume; outside it they are prefilled with the prompt.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, Final, Protocol
+
+import mlx.core as mx
+
+from .batch import Batch, Cache, Fed, Row
+from .engine import End, Host, LoadFigures, PrefillProgress, StepOutput
+from .engine import Row as OutputRow
+from .messages import Admission, Capabilities, Refused
+from .pace import BORDER_TOKENS, Pace, allowance_ms
+from .prefix import PrefixCache
+from .sampling import RowSampling
+
+COMPILE_ALLOWANCE_MS: Final = 180_000.0
+CLEAR_CACHE_STEPS: Final = 256
+OUT_OF_MEMORY: Final = ("out of memory", "bad_alloc", "[malloc", "unable to allocate")
+MESSAGE_CHARACTERS_MAX: Final = 300
+
+
+class Caches(Protocol):
+    """A model with its caches: `CacheFactory` of `mlx_engine.py`, or a test's."""
+
+    model: Any
+
+    def new(self) -> Cache: ...
+    def can_trim(self, cache: Cache) -> bool: ...
+    def trim(self, cache: Cache, tokens: int) -> None: ...
+
+
+class Steps:
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        limits: Capabilities,
+        end_tokens: frozenset[int],
+        vocabulary: int,
+        max_batch: int,
+        pace: Pace,
+        prefixes: PrefixCache[Cache],
+        host: Host,
+        compiles: bool,
+    ) -> None:
+        """`compiles`: each new shape is compiled on its first use, which may take a minute."""
+        self._caches = caches
+        self._limits = limits
+        self._end_tokens = end_tokens
+        self._vocabulary = vocabulary
+        self._max_batch = max_batch
+        self._pace = pace
+        self._prefixes = prefixes
+        self._host = host
+        self._compiles = compiles
+        self._batch = Batch(caches.model)
+        self._waiting: deque[Admission] = deque()
+        self._prefilling: deque[Row] = deque()
+        self._prefilled: list[Row] = []
+        self._shapes: set[tuple[int, int]] = set()
+        self._steps = 0
+
+    # --- admission ---
+
+    def insert(self, request: Admission) -> int:
+        """Cached prompt tokens. Raises `Refused`."""
+        limits = self._limits
+        tokens = min(len(request.prompt) + request.max_tokens, limits.context_max)
+        needed = limits.kv_bytes_fixed + limits.kv_bytes_per_token * tokens
+        if needed > limits.kv_budget_bytes:
+            message = f"it needs {needed:.0f} bytes of KV cache, {limits.kv_budget_bytes} are there"
+            raise Refused("memory_budget_exceeded", "max_tokens", message)
+        if self._places_left() == 0:
+            self._waiting.append(request)
+            return 0
+        row = self._new_row(request)
+        self._prefilling.append(row)
+        return min(row.cached, len(request.prompt))
+
+    def _places_left(self) -> int:
+        taken = len(self._batch.rows) + len(self._prefilling) + len(self._prefilled)
+        return max(0, self._max_batch - taken)
+
+    def _new_row(self, request: Admission) -> Row:
+        emitted = request.emitted
+        replays = self._pace.deterministic and bool(emitted)
+        known = request.prompt if replays else request.prompt + emitted
+        cache, cached = self._from_prefix_cache(known)
+        first = len(emitted)
+        return Row(
+            request=request,
+            sampling=RowSampling(
+                request.sampling, request.prompt, [] if replays else emitted, self._vocabulary
+            ),
+            prefill=known[:-1],
+            last=known[-1],
+            forced=emitted if replays else [],
+            cache=cache,
+            done=cached,
+            cached=cached,
+            first=first,
+            index=-1 if replays else first - 1,
+            end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
+            observe_from=0 if replays else first,
+            generated=[] if replays else emitted[:-1],
+        )
+
+    def _from_prefix_cache(self, tokens: list[int]) -> tuple[Cache, int]:
+        """A cache of our own with as much of the tokens' start as there is, but the last."""
+        found = self._prefixes.longest(tokens[:-1])
+        if found is None:
+            return self._caches.new(), 0
+        entry, usable = found
+        if self._pace.deterministic:
+            usable -= usable % BORDER_TOKENS
+        if usable == 0 or (entry.whole and usable < entry.tokens):
+            return self._caches.new(), 0
+        cache = deepcopy(entry.value)
+        self._caches.trim(cache, entry.tokens - usable)
+        return cache, usable
+
+    def remove(self, id: int) -> None:
+        self._waiting = deque(request for request in self._waiting if request.id != id)
+        self._prefilling = deque(row for row in self._prefilling if row.id != id)
+        self._prefilled = [row for row in self._prefilled if row.id != id]
+        self._batch.remove([row for row in self._batch.rows if row.id == id])
+
+    # --- steps ---
+
+    def delay_seconds(self) -> float | None:
+        return 0.0 if self._waiting or self._prefilling or self._batch.rows else None
+
+    def step(self) -> StepOutput:
+        output = StepOutput()
+        if self._batch.rows:
+            self._decode(output)
+        while self._waiting and self._places_left():
+            self._prefilling.append(self._new_row(self._waiting.popleft()))
+        if self._prefilling:
+            self._prefill(output)
+        return output
+
+    def _decode(self, output: StepOutput) -> None:
+        self._announce(len(self._batch.rows), 1, self._pace.step_seconds)
+        start = time.monotonic()
+        fed = self._batch.step()
+        self._pace.stepped(time.monotonic() - start)
+        self._steps += 1
+        if self._steps % CLEAR_CACHE_STEPS == 0:
+            mx.clear_cache()
+        rows: list[OutputRow] = []
+        finished: list[Row] = []
+        for token in fed:
+            self._take(token, rows, finished, output)
+        output.rows = rows
+        for row in finished:
+            self._keep_answer(row)
+        self._batch.remove(finished)
+
+    def _take(
+        self, fed: Fed, rows: list[OutputRow], finished: list[Row], output: StepOutput
+    ) -> None:
+        row, index = fed.row, fed.index
+        if index < row.first:
+            done = row.total - (row.first - 1 - index)
+            output.prefills.append(PrefillProgress(row.id, done, row.total, row.cached))
+            return
+        rows.append((row.id, index, fed.token, fed.logprobs))
+        if fed.token in self._end_tokens:
+            output.ends.append(End(row.id, "stop"))
+        elif index + 1 >= row.end:
+            output.ends.append(End(row.id, "length"))
+        else:
+            return
+        finished.append(row)
+
+    def _prefill(self, output: StepOutput) -> None:
+        decoding = bool(self._batch.rows)
+        if decoding:
+            # What is queued would be measured with the chunk.
+            mx.eval(self._batch.tokens)
+        start = time.monotonic()
+        budget = self._pace.prefill_seconds(decoding)
+        while self._prefilling:
+            spent = time.monotonic() - start
+            if spent >= budget:
+                break
+            row = self._prefilling.popleft()
+            try:
+                self._prefill_chunk(row, budget - spent)
+            except Exception as error:
+                output.ends.append(self._failed(row, error))
+                continue
+            if row.done == len(row.prefill):
+                self._prefilled.append(row)
+            else:
+                self._prefilling.append(row)
+        if self._prefilled:
+            self._batch.join(self._prefilled)
+            self._prefilled = []
+
+    def _failed(self, row: Row, error: Exception) -> End:
+        """The row is to blame, unless memory ran out while others used it too."""
+        text = f"{type(error).__name__}: {str(error)[:MESSAGE_CHARACTERS_MAX]}"
+        if not is_out_of_memory(error):
+            return End(row.id, "failed", "generation_error", text)
+        mx.clear_cache()
+        if self._batch.rows or self._prefilling or self._prefilled:
+            raise error
+        return End(row.id, "failed", "out_of_memory", text)
+
+    def _prefill_chunk(self, row: Row, seconds: float) -> None:
+        left = len(row.prefill) - row.done
+        if left == 0:
+            return
+        tokens = self._pace.chunk_tokens(row.done, left, seconds)
+        self._announce(1, tokens, tokens / self._pace.prefill_tokens_per_second)
+        start = time.monotonic()
+        chunk = mx.array([row.prefill[row.done : row.done + tokens]])
+        self._caches.model(chunk, cache=row.cache)
+        mx.eval([layer.state for layer in row.cache])
+        mx.clear_cache()
+        self._pace.prefilled(tokens, time.monotonic() - start)
+        row.done += tokens
+        self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
+        self._keep_prompt(row)
+
+    def _announce(self, rows: int, tokens: int, expected_seconds: float) -> None:
+        """Says `busy` before what may take long."""
+        if self._compiles and (rows, tokens) not in self._shapes:
+            self._shapes.add((rows, tokens))
+            self._host.busy("compilation", COMPILE_ALLOWANCE_MS)
+        elif allowance := allowance_ms(expected_seconds):
+            self._host.busy("decode" if tokens == 1 else "prefill", allowance)
+
+    # --- prefix cache ---
+
+    def _keep_prompt(self, row: Row) -> None:
+        """Keeps a prefilled prompt. In the deterministic profile it ends on a border: a hit must
+        leave the same chunks to compute as there were without it."""
+        at_end = row.done == len(row.prefill)
+        if self._pace.deterministic:
+            keep = row.done % BORDER_TOKENS == 0 and len(row.prefill) - row.done < BORDER_TOKENS
+        else:
+            keep = at_end
+        if keep and row.done > row.cached:
+            self._keep(row.prefill[: row.done], deepcopy(row.cache))
+
+    def _keep_answer(self, row: Row) -> None:
+        """Keeps prompt and answer for the conversation's next turn. Not in the deterministic
+        profile: a decode step need not compute what a prefill chunk does, to the last bit."""
+        if not self._pace.deterministic and self._prefixes.bytes_max > 0:
+            self._keep(row.request.prompt + row.generated, self._batch.extract(row))
+
+    def _keep(self, tokens: Sequence[int], cache: Cache) -> None:
+        size = sum(layer.nbytes for layer in cache)
+        self._prefixes.put(list(tokens), cache, size, whole=not self._caches.can_trim(cache))
+
+    def load_figures(self) -> LoadFigures:
+        caches = [row.cache for row in (*self._prefilling, *self._prefilled)]
+        kv = self._batch.kv_bytes + sum(layer.nbytes for cache in caches for layer in cache)
+        return LoadFigures(
+            running=len(self._batch.rows),
+            waiting=len(self._waiting) + len(self._prefilling),
+            prefix_cache_bytes=self._prefixes.size_bytes,
+            kv_bytes=kv,
+            memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY)
