@@ -276,7 +276,7 @@ async function syncForCuda(uv, python, folder, options) {
 }
 
 async function sync(uv, python, folder, choice, options) {
-  const args = ["sync", "--frozen", "--project", pythonProject, "--python", python, ...choice];
+  const args = ["sync", "--frozen", ...choice, "--project", pythonProject, "--python", python];
   // A clone runs the Python tests too; an installed package doesn't.
   if (!isClone) args.push("--no-group", "dev");
   const env = {
