@@ -2,7 +2,7 @@
  * A histogram for hot paths: prom-client's own hashes its labels on every observation, and there is
  * one a token. This one is told its label set once and then only counts; it renders as the other does.
  */
-import { Histogram, type MetricObjectWithValues, type MetricValueWithName } from "prom-client";
+import type { Metric, Registry } from "prom-client";
 
 /** One label set's counts. */
 export class Series {
@@ -31,23 +31,24 @@ export class Series {
 
 const labelName = "model_name";
 
-type Value = MetricValueWithName<typeof labelName>;
+interface Value {
+  metricName: string;
+  value: number;
+  labels: Record<string, string | number>;
+}
 
-export class ModelHistogram extends Histogram<typeof labelName> {
+/** One series for each model. */
+export class ModelHistogram {
   private readonly series = new Map<string, Series>();
 
   constructor(
-    private readonly metricName: string,
-    private readonly helpText: string,
+    readonly name: string,
+    readonly help: string,
     private readonly bounds: readonly number[],
+    registry: Registry,
   ) {
-    super({
-      name: metricName,
-      help: helpText,
-      labelNames: [labelName],
-      buckets: [...bounds],
-      registers: [],
-    });
+    // A registry asks a metric for its name and its values, and nothing else of what the type has.
+    registry.registerMetric(this as unknown as Metric);
   }
 
   of(model: string): Series {
@@ -59,20 +60,15 @@ export class ModelHistogram extends Histogram<typeof labelName> {
     return series;
   }
 
-  override async get(): Promise<MetricObjectWithValues<Value>> {
-    const { metricName: name, helpText: help } = this;
+  /** Called by the registry. */
+  async get(): Promise<{ name: string; help: string; type: "histogram"; values: Value[] }> {
+    const { name, help } = this;
     const values = [...this.series.values()].flatMap((series) => this.valuesOf(series));
-    return {
-      name,
-      help,
-      type: "histogram",
-      aggregator: "sum",
-      values,
-    } as unknown as MetricObjectWithValues<Value>;
+    return { name, help, type: "histogram", values };
   }
 
   private valuesOf({ label, counts, count, sum }: Series): Value[] {
-    const name = this.metricName;
+    const { name } = this;
     const labels = { [labelName]: label };
     let cumulated = 0;
     const buckets = this.bounds.map((bound, index) => {
@@ -84,6 +80,6 @@ export class ModelHistogram extends Histogram<typeof labelName> {
       { metricName: `${name}_bucket`, value: count, labels: { ...labels, le: "+Inf" } },
       { metricName: `${name}_sum`, value: sum, labels },
       { metricName: `${name}_count`, value: count, labels },
-    ] as unknown as Value[];
+    ];
   }
 }

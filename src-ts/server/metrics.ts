@@ -215,9 +215,7 @@ export class Metrics {
   }
 
   private histogram(name: string, help: string, bounds: readonly number[]): ModelHistogram {
-    const histogram = new ModelHistogram(`${prefix}${name}`, help, bounds);
-    this.registry.registerMetric(histogram as unknown as Parameters<Registry["registerMetric"]>[0]);
-    return histogram;
+    return new ModelHistogram(`${prefix}${name}`, help, bounds, this.registry);
   }
 
   private counter<const L extends string = never>(

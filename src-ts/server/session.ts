@@ -192,13 +192,9 @@ export class Session implements Sink {
     return this.start.socket.writableLength;
   }
 
-  write(texts: readonly string[]): void {
+  write(texts: readonly string[], onSent?: () => void): void {
     const { ws, socket } = this.start;
-    if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts));
-  }
-
-  onDrained(callback: () => void): void {
-    this.start.socket.once("drain", callback);
+    if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts), onSent);
   }
 
   /** What is no event of a response; a client that provokes it without reading is closed. */
@@ -207,7 +203,7 @@ export class Session implements Sink {
       this.close(closeCodes.overload, "consumer_too_slow");
       return;
     }
-    this.write([text]);
+    this.write([text], this.writer?.sent);
   }
 
   private sendError(error: unknown, correlation: Correlation): void {

@@ -45,15 +45,11 @@ export class EventStream implements Sink {
     return this.raw.writableLength;
   }
 
-  write(texts: readonly string[]): void {
+  write(texts: readonly string[], onSent: () => void): void {
     if (this.isEnded) return;
     this.open();
     this.wroteSinceTick = true;
-    this.raw.write(texts.join(""));
-  }
-
-  onDrained(callback: () => void): void {
-    this.raw.once("drain", callback);
+    this.raw.write(texts.join(""), onSent);
   }
 
   end(lastText = ""): void {

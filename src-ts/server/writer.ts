@@ -9,9 +9,8 @@ import type { Cursor, LogEntry } from "../engine/api.js";
 export interface Sink {
   /** Bytes that wait to be sent. */
   readonly bufferedBytes: number;
-  write(texts: readonly string[]): void;
-  /** Calls back once when there is room again; never at once. */
-  onDrained(callback: () => void): void;
+  /** Sends them in order, and calls back later, when they have left or the connection has. */
+  write(texts: readonly string[], onSent: () => void): void;
 }
 
 /** One response on its way to this connection. */
@@ -46,7 +45,9 @@ export class Writer {
   private blocked = false;
   private closed = false;
   private readonly flushSoon = () => this.flush();
-  private readonly drained = () => {
+  /** Whatever has been sent may have made room. */
+  readonly sent = (): void => {
+    if (!this.blocked || this.sink.bufferedBytes >= this.limits.writeBufferBytesMax) return;
     this.blocked = false;
     this.flush();
   };
@@ -100,11 +101,8 @@ export class Writer {
     const ended: Reading[] = [];
     const room = this.limits.writeBufferBytesMax - this.sink.bufferedBytes;
     this.take(room, out, ended);
-    if (out.length > 0) this.sink.write(out);
-    if (this.queue.length > 0) {
-      this.blocked = true;
-      this.sink.onDrained(this.drained);
-    }
+    if (out.length > 0) this.sink.write(out, this.sent);
+    this.blocked = this.queue.length > 0;
     for (const reading of ended) if (!this.closed) reading.onEnd();
   }
 

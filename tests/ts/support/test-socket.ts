@@ -14,6 +14,8 @@ export interface Closed {
 export class TestSocket {
   readonly events: AnyEvent[] = [];
   readonly closed: Promise<Closed>;
+  /** Pings that the server has sent. */
+  pings = 0;
   /** Set once it is closed. */
   close: Closed | undefined;
   private waiters: (() => void)[] = [];
@@ -36,6 +38,7 @@ export class TestSocket {
         resolve(this.close);
       });
     });
+    ws.on("ping", () => this.pings++);
     ws.on("error", () => {});
     onTestFinished(() => ws.terminate());
   }

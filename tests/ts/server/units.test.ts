@@ -1,0 +1,91 @@
+import type { Writable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import * as ws from "ws";
+import { isServingError } from "../../../src-ts/errors.js";
+import { Keys } from "../../../src-ts/server/auth.js";
+import { encodeTextFrames } from "../../../src-ts/server/frames.js";
+import { checkShape, parseJson } from "../../../src-ts/server/json.js";
+import { LaneQueue } from "../../../src-ts/server/lanes.js";
+
+describe("text frames", () => {
+  it("are read by a WebSocket receiver as what they were, whatever their length", async () => {
+    const lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000];
+    const texts = lengths.flatMap((length) => ["x".repeat(length), "é🌍".repeat(length / 6)]);
+    // Not in the type declarations: the parser of the client side.
+    const { Receiver } = ws as unknown as {
+      Receiver: new (options: { isServer: boolean }) => Writable;
+    };
+    const receiver = new Receiver({ isServer: false });
+    const received: string[] = [];
+    receiver.on("message", (data: Buffer, isBinary: boolean) => {
+      expect(isBinary).toBe(false);
+      received.push(data.toString());
+    });
+    await new Promise<void>((resolve) => receiver.end(encodeTextFrames(texts), () => resolve()));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(received).toEqual(texts);
+  });
+});
+
+describe("JSON from outside", () => {
+  const limits = { depthMax: 3, valuesMax: 8 };
+  const codeOf = (text: string) => {
+    try {
+      parseJson(Buffer.from(text), limits);
+      return undefined;
+    } catch (error) {
+      if (isServingError(error)) return error.message;
+      throw error;
+    }
+  };
+
+  it("may be as deep and as long as allowed, and no more", () => {
+    expect(codeOf("[[[1]]]")).toBeUndefined();
+    expect(codeOf('[[[{"a":1}]]]')).toContain("3 levels");
+    expect(codeOf("[1,2,3,4,5,6,7]")).toBeUndefined();
+    expect(codeOf("[1,2,3,4,5,6,7,8]")).toContain("8 values");
+    expect(codeOf("[{},{},{},{},{}]")).toContain("8 values");
+    expect(codeOf('["[[[[,,,,,,,,,,", "\\"[[[[\\\\"]')).toBeUndefined();
+  });
+
+  it("is not looked at beyond the limit", () => {
+    expect(() => checkShape(Buffer.from("[".repeat(1e6)), limits)).toThrow("3 levels");
+  });
+});
+
+describe("keys", () => {
+  it("are told apart by what they are, never by how long they take", () => {
+    const keys = new Keys(["one", "two"]);
+    const owner = (header: string) => keys.identify(header, "").owner;
+    expect(owner("Bearer one")).toBe(owner("Bearer  one"));
+    expect(owner("Bearer one")).not.toBe(owner("Bearer two"));
+    expect(owner("Bearer one")).not.toContain("one");
+    for (const header of ["Bearer three", "Bearer on", "Bearer onee", "Bearer ", ""])
+      expect(() => owner(header)).toThrow();
+  });
+});
+
+describe("lanes", () => {
+  it("start the next job once, however often the last one says that it is done", () => {
+    const started: number[] = [];
+    const dones: (() => void)[] = [];
+    let emptied = 0;
+    const limits = { lanesPerSocketMax: 2, queuedPerLaneMax: 9, requestsPerSocketMax: 9 };
+    const lanes = new LaneQueue(limits, () => emptied++);
+    for (let i = 0; i < 3; i++) {
+      lanes.add("a", {
+        run: (done) => {
+          started.push(i);
+          dones.push(done);
+        },
+      });
+    }
+    dones[0]!();
+    dones[0]!();
+    expect(started).toEqual([0, 1]);
+    dones[1]!();
+    dones[2]!();
+    expect(started).toEqual([0, 1, 2]);
+    expect([emptied, lanes.isEmpty]).toEqual([1, true]);
+  });
+});
