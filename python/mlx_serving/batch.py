@@ -26,8 +26,9 @@ class Row:
     """One request in the engine.
 
     `prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are in
-    `cache`. `index` is the place, in the generated text, of the token that the next step feeds:
-    below `first` it is known already and only replayed.
+    `cache`, and `reused` of those came from the prefix cache, `cached` of them the prompt's.
+    `index` is the place, in the generated text, of the token that the next step feeds: below
+    `first` it is known already and only replayed.
     """
 
     request: Admission
@@ -37,6 +38,7 @@ class Row:
     forced: list[int]
     cache: Cache
     done: int
+    reused: int
     cached: int
     first: int
     index: int

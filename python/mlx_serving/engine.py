@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .messages import (
     Admission,
@@ -45,7 +45,8 @@ class End:
 
 @dataclass(slots=True)
 class PrefillProgress:
-    """`done` of `total` tokens are in the cache, `cached` of them came from the prefix cache."""
+    """`done` of `total` tokens are computed; `cached` of the prompt's came from the prefix cache.
+    `total` is reached before or with the first new token."""
 
     id: int
     done: int
@@ -115,6 +116,23 @@ class Host(Protocol):
         ...
 
 
+MESSAGE_CHARACTERS_MAX: Final = 300
+OUT_OF_MEMORY: Final = ("out of memory", "bad_alloc", "[malloc", "unable to allocate")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """MLX says it in words: its exceptions are all `RuntimeError`."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY)
+
+
+def failed(id: int, error: BaseException) -> End:
+    """The end of a request that an exception was traced to."""
+    code: FailureCode = "out_of_memory" if is_out_of_memory(error) else "generation_error"
+    text = f"{type(error).__name__}: {str(error)[:MESSAGE_CHARACTERS_MAX]}"
+    return End(id, "failed", code, text)
+
+
 class Engine(Protocol):
     name: str
 
@@ -126,9 +144,8 @@ class Engine(Protocol):
         """Raises `LoadFailed`."""
         ...
 
-    def insert(self, request: Admission) -> int:
-        """Takes a request in; returns how many prompt tokens come from the prefix cache.
-        Raises `Refused`."""
+    def insert(self, request: Admission) -> None:
+        """Takes a request in. Raises `Refused`; any other exception fails this request alone."""
         ...
 
     def remove(self, id: int) -> None:
@@ -136,7 +153,8 @@ class Engine(Protocol):
         ...
 
     def step(self) -> StepOutput:
-        """One decode step for every live row and one prefill chunk at most."""
+        """One decode step for every live row, and a bounded amount of prefill. What it raises
+        cannot be traced to one request and ends the process."""
         ...
 
     def delay_seconds(self) -> float | None:

@@ -95,7 +95,7 @@ class FakeEngine:
         )
         return Loaded(limits, FakeTextModel(self._faults.prepare_ms))
 
-    def insert(self, request: Admission) -> int:
+    def insert(self, request: Admission) -> None:
         self._faults.on_prompt(request.prompt)
         first = len(request.emitted)
         self._waiting.append(
@@ -109,7 +109,6 @@ class FakeEngine:
                 prefill_total=len(request.prompt) + first,
             )
         )
-        return 0
 
     def remove(self, id: int) -> None:
         self._waiting = [sequence for sequence in self._waiting if sequence.id != id]

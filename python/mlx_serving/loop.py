@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from .engine import Engine, Loaded, PrefillProgress, StepOutput
+from .engine import Engine, Loaded, PrefillProgress, StepOutput, failed
 from .messages import Admission, Load, LoadFailed, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
@@ -44,7 +44,6 @@ class Reports(Protocol):
     def prefilled(self, progress: PrefillProgress) -> None: ...
     def loaded(self, loaded: Loaded) -> None: ...
     def load_failed(self, failure: LoadFailed) -> None: ...
-    def inserted(self, id: int, cached: int) -> None: ...
     def refused(self, id: int, refusal: Refused) -> None: ...
     def removed(self, id: int) -> None: ...
     def stepped(self, output: StepOutput) -> None: ...
@@ -114,16 +113,22 @@ class EngineLoop:
         if isinstance(command, Credit):
             self._credits += command.steps
         elif isinstance(command, Admission):
-            try:
-                self._reports.inserted(command.id, self._engine.insert(command))
-            except Refused as refusal:
-                self._reports.refused(command.id, refusal)
+            self._insert(command)
         elif isinstance(command, Remove):
             self._engine.remove(command.id)
             if command.answer:
                 self._reports.removed(command.id)
         else:
             raise TypeError("a model is loaded already")
+
+    def _insert(self, request: Admission) -> None:
+        try:
+            self._engine.insert(request)
+        except Refused as refusal:
+            self._reports.refused(request.id, refusal)
+        except Exception as error:
+            self._engine.remove(request.id)
+            self._reports.stepped(StepOutput(ends=[failed(request.id, error)]))
 
     def _report_load(self) -> None:
         working = self._engine.delay_seconds() is not None

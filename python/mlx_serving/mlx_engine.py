@@ -69,6 +69,8 @@ class MlxEngine:
         host.loading(0, LOAD_PARTS, "libraries")
         _import_libraries()
         on_gpu = _choose_device(options.device)
+        if on_gpu:
+            _wire_memory()
         host.loading(1, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         host.loading(2, LOAD_PARTS, "weights")
@@ -109,8 +111,8 @@ class MlxEngine:
         host.loading(LOAD_PARTS, LOAD_PARTS, "done")
         return Loaded(limits, text)
 
-    def insert(self, request: Admission) -> int:
-        return self._steps.insert(request)
+    def insert(self, request: Admission) -> None:
+        self._steps.insert(request)
 
     def remove(self, id: int) -> None:
         self._steps.remove(id)
@@ -172,6 +174,13 @@ def _device_bytes(on_gpu: bool) -> int:
             if isinstance(size := info.get(name), int):
                 return size
     return memory.machine_bytes()
+
+
+def _wire_memory() -> None:
+    """Lets the GPU keep the weights resident, where the system has such a limit."""
+    from mlx_lm.utils import maybe_set_recommended_wired_limit
+
+    maybe_set_recommended_wired_limit()
 
 
 # --- mlx-lm ---

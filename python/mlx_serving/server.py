@@ -18,7 +18,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 
-from .engine import Loaded, PrefillProgress, StepOutput
+from .engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
 from .link import Link
 from .loop import Command, Credit, Remove
 from .messages import (
@@ -97,9 +97,6 @@ class Server:
         self.post(self._link.send, "loadFailed", body)
         self.post(self._exit, EXIT_FAULT)
 
-    def inserted(self, id: int, cached: int) -> None:
-        self.post(self._on_inserted, id, cached)
-
     def refused(self, id: int, refusal: Refused) -> None:
         self.post(self._on_refused, id, refusal)
 
@@ -115,7 +112,8 @@ class Server:
     def crashed(self, error: BaseException) -> None:
         """A thread cannot go on: the process says why and ends."""
         log_crash(error)
-        self.post(self._fault, "internal", describe(error), EXIT_FAULT)
+        code = "out_of_memory" if is_out_of_memory(error) else "internal"
+        self.post(self._fault, code, describe(error), EXIT_FAULT)
 
     # --- link thread ---
 
@@ -262,10 +260,6 @@ class Server:
         if slots.drop(id):
             self._settle(id)
             self._link.send("aborted", {"id": id})
-
-    def _on_inserted(self, id: int, cached: int) -> None:
-        slots, _ = self._ready()
-        slots.cached(id, cached)
 
     def _on_prefilled(self, progress: PrefillProgress) -> None:
         slots, _ = self._ready()

@@ -106,16 +106,12 @@ class Slots:
         """Whether it was there."""
         return self._slots.pop(id, None) is not None
 
-    def cached(self, id: int, tokens: int) -> None:
-        slot = self._slots.get(id)
-        if slot is not None:
-            slot.cached_tokens = min(tokens, slot.prompt_tokens)
-
     def prefilled(self, progress: PrefillProgress) -> bool:
         """Whether anybody still wants to know."""
         slot = self._slots.get(progress.id)
         if slot is None:
             return False
+        slot.cached_tokens = min(progress.cached, slot.prompt_tokens)
         if slot.prefill_at is None:
             slot.prefill_at = time.monotonic()
         return True

@@ -17,7 +17,15 @@ from typing import Any, Final, Protocol
 import mlx.core as mx
 
 from .batch import Batch, Cache, Fed, Row
-from .engine import End, Host, LoadFigures, PrefillProgress, StepOutput
+from .engine import (
+    End,
+    Host,
+    LoadFigures,
+    PrefillProgress,
+    StepOutput,
+    failed,
+    is_out_of_memory,
+)
 from .engine import Row as OutputRow
 from .messages import Admission, Capabilities, Refused
 from .pace import BORDER_TOKENS, Pace, allowance_ms
@@ -26,8 +34,6 @@ from .sampling import RowSampling
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 CLEAR_CACHE_STEPS: Final = 256
-OUT_OF_MEMORY: Final = ("out of memory", "bad_alloc", "[malloc", "unable to allocate")
-MESSAGE_CHARACTERS_MAX: Final = 300
 
 
 class Caches(Protocol):
@@ -73,8 +79,8 @@ class Steps:
 
     # --- admission ---
 
-    def insert(self, request: Admission) -> int:
-        """Cached prompt tokens. Raises `Refused`."""
+    def insert(self, request: Admission) -> None:
+        """Raises `Refused`."""
         limits = self._limits
         tokens = min(len(request.prompt) + request.max_tokens, limits.context_max)
         needed = limits.kv_bytes_fixed + limits.kv_bytes_per_token * tokens
@@ -83,10 +89,8 @@ class Steps:
             raise Refused("memory_budget_exceeded", "max_tokens", message)
         if self._places_left() == 0:
             self._waiting.append(request)
-            return 0
-        row = self._new_row(request)
-        self._prefilling.append(row)
-        return min(row.cached, len(request.prompt))
+        else:
+            self._prefilling.append(self._new_row(request))
 
     def _places_left(self) -> int:
         taken = len(self._batch.rows) + len(self._prefilling) + len(self._prefilled)
@@ -108,7 +112,8 @@ class Steps:
             forced=emitted if replays else [],
             cache=cache,
             done=cached,
-            cached=cached,
+            reused=cached,
+            cached=min(cached, len(request.prompt)),
             first=first,
             index=-1 if replays else first - 1,
             end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
@@ -146,10 +151,16 @@ class Steps:
         if self._batch.rows:
             self._decode(output)
         while self._waiting and self._places_left():
-            self._prefilling.append(self._new_row(self._waiting.popleft()))
+            self._start(self._waiting.popleft(), output)
         if self._prefilling:
             self._prefill(output)
         return output
+
+    def _start(self, request: Admission, output: StepOutput) -> None:
+        try:
+            self._prefilling.append(self._new_row(request))
+        except Exception as error:
+            output.ends.append(failed(request.id, error))
 
     def _decode(self, output: StepOutput) -> None:
         self._announce(len(self._batch.rows), 1, self._pace.step_seconds)
@@ -212,13 +223,11 @@ class Steps:
 
     def _failed(self, row: Row, error: Exception) -> End:
         """The row is to blame, unless memory ran out while others used it too."""
-        text = f"{type(error).__name__}: {str(error)[:MESSAGE_CHARACTERS_MAX]}"
-        if not is_out_of_memory(error):
-            return End(row.id, "failed", "generation_error", text)
-        mx.clear_cache()
-        if self._batch.rows or self._prefilling or self._prefilled:
+        shared = self._batch.rows or self._prefilling or self._prefilled
+        if is_out_of_memory(error) and shared:
             raise error
-        return End(row.id, "failed", "out_of_memory", text)
+        mx.clear_cache()
+        return failed(row.id, error)
 
     def _prefill_chunk(self, row: Row, seconds: float) -> None:
         left = len(row.prefill) - row.done
@@ -254,7 +263,7 @@ class Steps:
             keep = row.done % BORDER_TOKENS == 0 and len(row.prefill) - row.done < BORDER_TOKENS
         else:
             keep = at_end
-        if keep and row.done > row.cached:
+        if keep and row.done > row.reused:
             self._keep(row.prefill[: row.done], deepcopy(row.cache))
 
     def _keep_answer(self, row: Row) -> None:
@@ -277,8 +286,3 @@ class Steps:
             kv_bytes=kv,
             memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY)

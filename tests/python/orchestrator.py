@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-import shapes
 from mlx_serving.link import HEADER, MAGIC, VERSION
 from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, pack_tokens, unpack_tokens
+
+import shapes
 
 PYTHON_ROOT = Path(__file__).resolve().parents[2] / "python"
 NAMES = {number: name for name, number in FROM_WORKER_TYPES.items()}

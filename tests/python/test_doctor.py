@@ -23,9 +23,7 @@ def test_reports_versions_backend_and_blas() -> None:
 
 def test_prints_one_json_object() -> None:
     command = [sys.executable, "-m", "mlx_serving.doctor"]
-    done = subprocess.run(
-        command, cwd=PACKAGE, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["python"].startswith("3.")
 
 

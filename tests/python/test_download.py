@@ -72,8 +72,6 @@ def test_says_in_one_line_why_it_failed(
     assert said.count("\n") == 1
 
 
-def test_refuses_what_is_no_id(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_refuses_what_is_no_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert download("../outside", str(tmp_path)) == 2
     assert "../outside" in capsys.readouterr().out

@@ -1,0 +1,115 @@
+"""Frames as bytes: what is accepted, and that everything else breaks the link."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlx_serving.link import HEADER, MAGIC, PAYLOAD_BYTES_MAX, VERSION, FrameDecoder, Link
+from mlx_serving.link import encode_frame as encode
+from mlx_serving.messages import FROM_WORKER_TYPES, Violation
+
+EPOCH = 5
+
+
+def decoded(data: bytes) -> list[tuple[int, object]]:
+    return list(FrameDecoder(EPOCH).feed(data))
+
+
+def header(
+    magic: int = MAGIC, version: int = VERSION, epoch: int = EPOCH, length: int = 1, crc: int = 0
+) -> bytes:
+    return HEADER.pack(magic, version, 6, epoch, length, crc)
+
+
+def test_header_layout() -> None:
+    frame = encode(6, 0x01020304, {"n": 1})
+    assert frame[:8] == bytes.fromhex("584d 01 06 04030201")
+    assert len(frame) == 16 + int.from_bytes(frame[8:12], "little")
+
+
+bodies = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2**32 - 1) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), bodies), max_size=5), st.integers(1, 64))
+def test_frames_survive_any_cut(frames: list[tuple[int, object]], size: int) -> None:
+    data = b"".join(encode(kind, EPOCH, body) for kind, body in frames)
+    decoder = FrameDecoder(EPOCH)
+    out = [frame for i in range(0, len(data), size) for frame in decoder.feed(data[i : i + size])]
+    assert out == frames
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (header(magic=0x4D59), "bad_magic"),
+        (header(version=2), "bad_version"),
+        (header(epoch=6), "wrong_epoch"),
+        (header(length=PAYLOAD_BYTES_MAX + 1), "too_long"),
+        (header(length=1, crc=1) + b"\xc0", "bad_checksum"),
+        (encode(6, EPOCH, {})[:-1] + b"\xc1", "bad_checksum"),
+        (b"this is no frame", "bad_magic"),
+    ],
+)
+def test_violations(data: bytes, code: str) -> None:
+    with pytest.raises(Violation) as caught:
+        decoded(data)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x81\xa1", b"\xd4\x00\x00", b"\xc0\xc0"])
+def test_payloads_that_are_no_msgpack(payload: bytes) -> None:
+    import zlib
+
+    frame = HEADER.pack(MAGIC, VERSION, 6, EPOCH, len(payload), zlib.crc32(payload)) + payload
+    with pytest.raises(Violation) as caught:
+        decoded(frame)
+    assert caught.value.code == "bad_payload"
+
+
+def test_the_oversize_length_is_seen_before_its_payload() -> None:
+    decoder = FrameDecoder(EPOCH)
+    with pytest.raises(Violation):
+        list(decoder.feed(header(length=0xFFFF_FFFF)))
+
+
+def test_too_long_a_payload_is_not_sent() -> None:
+    with pytest.raises(ValueError, match="exceeds"):
+        encode(36, EPOCH, b"\0" * (PAYLOAD_BYTES_MAX + 1))
+
+
+def test_sends_what_the_socket_takes_and_keeps_the_rest() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = Link(ours, EPOCH)
+        for n in range(20_000):
+            link.send("pong", {"n": n})
+        link.flush()
+        assert link.unsent_bytes > 0
+        decoder = FrameDecoder(EPOCH)
+        seen: list[object] = []
+        while len(seen) < 20_000:
+            seen += [body for _, body in decoder.feed(theirs.recv(1 << 16))]
+            link.flush()
+        assert seen == [{"n": n} for n in range(20_000)]
+
+
+def test_the_end_of_the_link() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        link = Link(ours, EPOCH)
+        assert list(link.receive()) == []
+        theirs.sendall(encode(6, EPOCH, {"n": 1}))
+        assert list(link.receive()) == [(6, {"n": 1})]
+        theirs.close()
+        with pytest.raises(EOFError):
+            list(link.receive())
+        link.send("pong", {"n": 1})
+        with pytest.raises(EOFError):
+            link.flush()
+    assert FROM_WORKER_TYPES["pong"] == 39
