@@ -11,6 +11,8 @@ const nodeTool = (name, ...args) => [
 ];
 const pythonTool = (name, ...args) => [join(environmentFolder(), "bin", name), ...args];
 
+const ruffTargets = ["--config", "python/pyproject.toml", "python", "tests/python"];
+
 const checks = [
   {
     title: "TypeScript and scripts: style",
@@ -21,10 +23,10 @@ const checks = [
     title: "TypeScript: types of the tests",
     command: nodeTool("tsc", "-p", "tests/tsconfig.json"),
   },
-  { title: "Python: lint", command: pythonTool("ruff", "check", "python", "tests/python") },
+  { title: "Python: lint", command: pythonTool("ruff", "check", ...ruffTargets) },
   {
     title: "Python: style",
-    command: pythonTool("ruff", "format", "--check", "python", "tests/python"),
+    command: pythonTool("ruff", "format", "--check", ...ruffTargets),
   },
   { title: "Python: types", command: pythonTool("mypy"), cwd: pythonProject },
 ];
