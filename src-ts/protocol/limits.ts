@@ -95,3 +95,7 @@ export const keepAliveTimeoutMs = 75_000;
 export const connectionsMax = 12_288;
 /** Between two SSE comments while nothing else is sent. */
 export const sseKeepAliveMs = 10_000;
+/** A stream of which nothing has left for so many of these intervals, though something waits, is dropped. */
+export const sseStalledTicksMax = 6;
+/** Idle connections are probed by TCP after it. */
+export const tcpKeepAliveMs = 30_000;

@@ -1,6 +1,7 @@
 /** What any failure looks like to a client: a ServingError with its headers, and nothing else. */
 import type { FastifyError } from "fastify";
 import { isServingError, ServingError } from "../errors.js";
+import type { ServerLogger } from "./options.js";
 
 const retryAfterDefaultS = 1;
 
@@ -47,6 +48,11 @@ export function toServingError(error: unknown, report: (fault: unknown) => void)
     status: 500,
     cause: error,
   });
+}
+
+/** A fault in the middle of a stream. */
+export function reported(fault: unknown, logger: ServerLogger): ServingError {
+  return toServingError(fault, (err) => logger.error({ err }, "stream failed"));
 }
 
 export function notFound(message: string, code: string, param: string | null = null): ServingError {

@@ -11,6 +11,7 @@ import fastify, {
   type HTTPMethods,
 } from "fastify";
 import { ServingError } from "../errors.js";
+import { tcpKeepAliveMs } from "../protocol/limits.js";
 import type { Identity, Keys } from "./auth.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
 import type { HostPolicy } from "./hosts.js";
@@ -65,6 +66,9 @@ export function createApp(parts: HttpParts): FastifyInstance {
     http: {
       headersTimeout: limits.headersTimeoutMs,
       maxHeaderSize: limits.headerBytesMax,
+      // Finds out about clients that have gone without a word.
+      keepAlive: true,
+      keepAliveInitialDelay: tcpKeepAliveMs,
       connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
     },
   });

@@ -16,6 +16,7 @@ export interface ServerLimits {
   keepAliveTimeoutMs: number;
   connectionsMax: number;
   sseKeepAliveMs: number;
+  sseStalledTicksMax: number;
   frameBytesMax: number;
   fragmentsMax: number;
   bufferedChunksMax: number;
@@ -43,6 +44,7 @@ export const defaultLimits: Readonly<ServerLimits> = {
   keepAliveTimeoutMs: bounds.keepAliveTimeoutMs,
   connectionsMax: bounds.connectionsMax,
   sseKeepAliveMs: bounds.sseKeepAliveMs,
+  sseStalledTicksMax: bounds.sseStalledTicksMax,
   frameBytesMax: bounds.frameBytesMax,
   fragmentsMax: bounds.fragmentsMax,
   bufferedChunksMax: bounds.bufferedChunksMax,

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
-import type { Response } from "../engine/api.js";
+import type { Response, Submission } from "../engine/api.js";
 import { isServingError, ServingError } from "../errors.js";
 import {
   closeCodes,
@@ -15,6 +15,7 @@ import {
   ResponseResume,
 } from "../protocol/events.js";
 import type { Identity } from "./auth.js";
+import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
 import { parseJson } from "./json.js";
@@ -24,7 +25,7 @@ import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
 import type { Caller } from "./submissions.js";
 import { validate } from "./validate.js";
-import { type Reading, type Sink, Writer } from "./writer.js";
+import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
 
 /** What a session is told about its socket. */
 export interface SessionStart {
@@ -45,7 +46,7 @@ interface Correlation {
 
 const normalPriority = "normal";
 
-export class Session implements Sink {
+export class Session implements Sink, WriterOwner {
   /** Pings of ours that are unanswered. */
   missedPings = 0;
   /** Pings of the client since ours. */
@@ -98,7 +99,8 @@ export class Session implements Sink {
   }
 
   private create(message: ResponseCreate): void {
-    this.enqueue(message.stream_id, { run: (done) => this.submit(message, done) });
+    const arrivedAt = performance.now();
+    this.enqueue(message.stream_id, { run: (done) => this.submit(message, arrivedAt, done) });
   }
 
   private cancel({ response_id }: ResponseCancel): void {
@@ -129,14 +131,17 @@ export class Session implements Sink {
 
   // Responses
 
-  private submit(message: ResponseCreate, done: () => void): void {
+  private submit(message: ResponseCreate, arrivedAt: number, done: () => void): void {
     const { engine, config } = this.context;
     const preparing = new AbortController();
     this.preparing ??= new Set();
     this.preparing.add(preparing);
-    const submission = responseSubmission(message, this.callerOf(message), config.resumeGraceMs);
-    engine
-      .submit(submission, preparing.signal)
+    const caller = this.callerOf(message, performance.now() - arrivedAt);
+    const submission = responseSubmission(message, caller, config.resumeGraceMs);
+    const submitted = isExpired(submission)
+      ? Promise.reject(errorOf({ kind: "expired" }))
+      : engine.submit(submission, preparing.signal);
+    submitted
       .then((response) => this.accepted(response, message.stream_id, done))
       .catch((error: unknown) => {
         this.sendError(error, correlationOf(message));
@@ -159,7 +164,7 @@ export class Session implements Sink {
       return;
     }
     const events = new ResponseEvents(response, "json", lane);
-    this.writer ??= new Writer(this, this.context.config.limits, () => this.tooSlow());
+    this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
       render: (entry, number, out) => {
@@ -173,10 +178,12 @@ export class Session implements Sink {
     }
   }
 
-  private callerOf(message: ResponseCreate): Caller {
+  /** A deadline counts from the message's arrival, not from its turn in the lane. */
+  private callerOf(message: ResponseCreate, waitedMs: number): Caller {
+    const deadlineMs = message["mlx_serving:deadline_ms"];
     return {
       ...this.start.identity,
-      deadlineMs: message["mlx_serving:deadline_ms"] ?? undefined,
+      deadlineMs: deadlineMs == null ? undefined : deadlineMs - Math.floor(waitedMs),
       priority: message["mlx_serving:priority"] ?? normalPriority,
       idempotencyKey: message["mlx_serving:idempotency_key"] ?? undefined,
     };
@@ -220,11 +227,16 @@ export class Session implements Sink {
     this.sendText(JSON.stringify(event));
   }
 
-  private tooSlow(): void {
+  onTooSlow(): void {
     const error = tooSlow();
     const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
     this.write([JSON.stringify(event)]);
     this.close(closeCodes.overload, error.code);
+  }
+
+  onFault(error: unknown): void {
+    this.context.logger.error({ err: error, requestId: this.start.requestId }, "socket failed");
+    this.close(closeCodes.fault, "internal fault");
   }
 
   private countBad(): void {
@@ -267,6 +279,10 @@ export class Session implements Sink {
     this.writer?.close();
     this.writer = undefined;
   }
+}
+
+function isExpired({ deadlineMs }: Submission): boolean {
+  return deadlineMs !== undefined && deadlineMs <= 0;
 }
 
 function bad(code: string, message: string, param?: string): ServingError {

@@ -21,6 +21,9 @@ export class EventStream implements Sink {
   private isOpen = false;
   private isEnded = false;
   private wroteSinceTick = false;
+  private sentSinceTick = false;
+  /** Ticks in which nothing of what waits has left. */
+  private stalledTicks = 0;
   private onGone: (() => void) | undefined;
 
   /** Takes the reply out of the framework's hands. */
@@ -49,7 +52,10 @@ export class EventStream implements Sink {
     if (this.isEnded) return;
     this.open();
     this.wroteSinceTick = true;
-    this.raw.write(texts.join(""), onSent);
+    this.raw.write(texts.join(""), () => {
+      this.sentSinceTick = true;
+      onSent();
+    });
   }
 
   end(lastText = ""): void {
@@ -93,8 +99,14 @@ export class EventStream implements Sink {
   }
 
   private tick(): void {
-    const isFull = this.raw.writableLength >= this.limits.writeBufferBytesMax;
-    if (!this.wroteSinceTick && !isFull) {
+    const isStalled = this.raw.writableLength > 0 && !this.sentSinceTick;
+    this.stalledTicks = isStalled ? this.stalledTicks + 1 : 0;
+    this.sentSinceTick = false;
+    if (this.stalledTicks >= this.limits.sseStalledTicksMax) {
+      this.raw.destroy();
+      return;
+    }
+    if (!this.wroteSinceTick && this.raw.writableLength === 0) {
       this.open();
       this.raw.write(comment);
     }

@@ -113,8 +113,7 @@ export class WebSockets {
     try {
       one.receive(data, isBinary);
     } catch (error) {
-      this.context.logger.error({ err: error, requestId: one.start.requestId }, "socket failed");
-      one.close(closeCodes.fault, "internal fault");
+      one.onFault(error);
     }
   }
 

@@ -22,6 +22,14 @@ export interface Reading {
   onEnd(): void;
 }
 
+/** Ends the connection; what it does then is its own business. */
+export interface WriterOwner {
+  /** Past the lag cap: tell the client and close. */
+  onTooSlow(): void;
+  /** Rendering, or what follows an end, has thrown: a fault of ours, and this connection's alone. */
+  onFault(error: unknown): void;
+}
+
 export interface WriterLimits {
   writeBufferBytesMax: number;
   lagEntriesMax: number;
@@ -44,7 +52,10 @@ export class Writer {
   private scheduled = false;
   private blocked = false;
   private closed = false;
-  private readonly flushSoon = () => this.flush();
+  private readonly flushSoon = () => {
+    this.scheduled = false;
+    this.flush();
+  };
   /** Whatever has been sent may have made room. */
   readonly sent = (): void => {
     if (!this.blocked || this.sink.bufferedBytes >= this.limits.writeBufferBytesMax) return;
@@ -55,8 +66,7 @@ export class Writer {
   constructor(
     private readonly sink: Sink,
     private readonly limits: WriterLimits,
-    /** Past the lag cap; the owner tells the client and closes. */
-    private readonly onTooSlow: () => void,
+    private readonly owner: WriterOwner,
   ) {}
 
   /** Readings that have not ended. */
@@ -91,12 +101,16 @@ export class Writer {
   }
 
   private flush(): void {
-    this.scheduled = false;
     if (this.closed) return;
-    if (this.blocked) {
-      if (this.lag() > this.limits.lagEntriesMax) this.onTooSlow();
-      return;
+    try {
+      if (!this.blocked) this.pull();
+      else if (this.lag() > this.limits.lagEntriesMax) this.owner.onTooSlow();
+    } catch (error) {
+      this.owner.onFault(error);
     }
+  }
+
+  private pull(): void {
     const out: string[] = [];
     const ended: Reading[] = [];
     const room = this.limits.writeBufferBytesMax - this.sink.bufferedBytes;

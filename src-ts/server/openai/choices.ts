@@ -6,7 +6,7 @@ import type { FastifyReply } from "fastify";
 import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
 import { errorOf, finishReasonOf } from "../endings.js";
-import { tooSlow, withParam } from "../errors.js";
+import { reported, tooSlow, withParam } from "../errors.js";
 import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
 import { completionUsage } from "../render/usage.js";
@@ -31,7 +31,7 @@ export interface ChoicesRequest {
 
 /** Answers; resolves with the body, or with `reply` where it has streamed. */
 export async function answerChoices(
-  { engine, config }: ServerContext,
+  { engine, config, logger }: ServerContext,
   reply: FastifyReply,
   request: ChoicesRequest,
 ): Promise<unknown> {
@@ -44,10 +44,9 @@ export async function answerChoices(
     await untilAllEnded(cursors, gone);
     return request.wholeOf(responses);
   }
-  new ChoiceStream(new EventStream(reply, config.limits), request, responses).start(
-    cursors,
-    config.limits,
-  );
+  const report = (fault: unknown) => reported(fault, logger);
+  const stream = new EventStream(reply, config.limits);
+  new ChoiceStream(stream, request, responses, report).start(cursors, config.limits);
   return reply;
 }
 
@@ -98,6 +97,7 @@ class ChoiceStream {
     private readonly stream: EventStream,
     private readonly request: ChoicesRequest,
     private readonly responses: readonly Response[],
+    private readonly report: (fault: unknown) => ServingError,
   ) {
     const [first] = responses;
     this.head = {
@@ -112,7 +112,10 @@ class ChoiceStream {
     cursors: readonly Cursor[],
     limits: { writeBufferBytesMax: number; lagEntriesMax: number },
   ): void {
-    const writer = new Writer(this.stream, limits, () => this.fail(tooSlow()));
+    const writer = new Writer(this.stream, limits, {
+      onTooSlow: () => this.fail(tooSlow()),
+      onFault: (error) => this.fail(this.report(error)),
+    });
     this.writer = writer;
     cursors.forEach((cursor, index) => {
       const chunks = this.request.chunksOf(this.head, index);

@@ -10,7 +10,7 @@ import {
   type ResponseObject,
   ResponseQuery,
 } from "../../protocol/responses.js";
-import { responseNotFound, tooSlow } from "../errors.js";
+import { reported, responseNotFound, tooSlow } from "../errors.js";
 import type { ServerContext } from "../options.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { isResponseEcho, type ResponseEcho, responseObject } from "../render/response-object.js";
@@ -171,7 +171,7 @@ function errorEvent(error: ServingError): string {
 
 /** Throws `invalid_cursor` before anything is sent. */
 function streamResponse(
-  { config }: ServerContext,
+  { config, logger }: ServerContext,
   response: Response,
   after: number,
   reply: FastifyReply,
@@ -179,9 +179,13 @@ function streamResponse(
   const cursor = response.read(after);
   const stream = new EventStream(reply, config.limits);
   const events = new ResponseEvents(response, "sse");
-  const writer = new Writer(stream, config.limits, () => {
+  const fail = (error: ServingError) => {
     writer.close();
-    stream.fail(tooSlow(), errorEvent);
+    stream.fail(error, errorEvent);
+  };
+  const writer = new Writer(stream, config.limits, {
+    onTooSlow: () => fail(tooSlow()),
+    onFault: (error) => fail(reported(error, logger)),
   });
   writer.add({
     cursor,

@@ -82,7 +82,7 @@ export class ResponseEvents {
     const place = { item_id: this.itemId, output_index: 0, content_index: 0 };
     switch (entry.kind) {
       case "created":
-        return { type: "response.created", response: earlyObject(response, "queued") };
+        return { type: "response.created", response: earlyObject(response, "in_progress") };
       case "queued":
         return { type: "response.queued", response: earlyObject(response, "queued") };
       case "inProgress":

@@ -93,10 +93,9 @@ export function responseObject(response: Response): ResponseObject {
   const output = hasItem(response) ? [outputMessage(response)] : [];
   const { ending } = response;
   if (ending !== undefined) return endedObject(response, output);
-  const isRunning = response.entries
-    .slice(0, earlyEntries)
-    .some(({ kind }) => kind === "inProgress");
-  return assemble(response, { status: isRunning ? "in_progress" : "queued", output });
+  const kinds = response.entries.slice(0, earlyEntries).map(({ kind }) => kind);
+  const isQueued = kinds.includes("queued") && !kinds.includes("inProgress");
+  return assemble(response, { status: isQueued ? "queued" : "in_progress", output });
 }
 
 function endedObject(response: Response, output: OutputMessage[]): ResponseObject {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ChatChunk, ChatCompletion, ErrorResponse } from "../../../src-ts/protocol/index.js";
 import { hello, helloParts, hold, say } from "../support/scripted-engine.js";
-import { eventually, parseSse, startServer } from "../support/test-server.js";
+import { eventually, parseSse, rawConnection, startServer } from "../support/test-server.js";
 
 const messages = [{ role: "user", content: "hi" }];
 
@@ -285,6 +285,23 @@ describe("a stream", () => {
     await eventually(() => run!.log.ending?.kind === "cancelled");
     await gone;
   });
+});
+
+it("a stream of which nothing leaves any more is dropped", async () => {
+  const { engine, port } = await startServer({
+    limits: { sseKeepAliveMs: 30, sseStalledTicksMax: 3 },
+  });
+  engine.script = (run) => {
+    hold(run);
+    for (let i = 0; i < 200; i++) run.emit("x".repeat(100_000));
+  };
+  const { socket } = await rawConnection(port);
+  socket.pause();
+  const body = JSON.stringify({ messages, stream: true });
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  await eventually(() => engine.runs[0]?.log.ending?.kind === "cancelled");
 });
 
 describe("refusals of the engine", () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, rawConnection, startServer } from "../support/test-server.js";
+import { openSocket } from "../support/test-socket.js";
 
 async function errorOf(answer: Response) {
   return ErrorResponse.parse(await answer.json()).error;
@@ -380,6 +381,15 @@ describe("what isn't HTTP, or doesn't come to its end", () => {
     );
     expect(await ended).toContain("408");
   });
+});
+
+it("listens on a name that has several addresses, for sockets too", async () => {
+  const { server, port } = await startServer({ host: "localhost" });
+  expect(server.address!.url).toBe(`http://localhost:${port}`);
+  for (const host of ["localhost", "127.0.0.1"]) {
+    expect((await fetch(`http://${host}:${port}/health`)).status).toBe(200);
+    await openSocket(`http://${host}:${port}`);
+  }
 });
 
 describe("its end", () => {

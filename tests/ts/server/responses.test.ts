@@ -104,6 +104,24 @@ describe("a stream", () => {
   });
 });
 
+it("a fault of ours in the middle of a stream is its last event, and is logged", async () => {
+  const { post, engine, logs } = await startServer();
+  engine.script = hold;
+  const answer = await post("/v1/responses", { input: "hi", stream: true });
+  Object.defineProperty(engine.runs[0]!.log, "text", {
+    get: () => {
+      throw new Error("secret detail");
+    },
+  });
+  engine.runs[0]!.end({ kind: "stop" });
+  const { events } = parseSse(await answer.text());
+  const last = events.at(-1)!;
+  expect(last.event).toBe("error");
+  expect(JSON.parse(last.data)).toMatchObject({ status: 500, error: { code: "internal_error" } });
+  expect(last.data).not.toContain("secret");
+  expect(logs.some((line) => line.includes("stream failed"))).toBe(true);
+});
+
 describe("one answer", () => {
   it("repeats what was asked", async () => {
     const { post } = await startServer();

@@ -392,6 +392,27 @@ describe("lanes", () => {
     ]);
   });
 
+  it("count a deadline from the message's arrival", async () => {
+    const { url, engine } = await startServer();
+    engine.script = hold;
+    const socket = await openSocket(url);
+    socket.create();
+    await socket.type("response.in_progress");
+    socket.create({ "mlx_serving:deadline_ms": 1, event_id: "late" });
+    socket.create({ "mlx_serving:deadline_ms": 60_000 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    engine.runs[0]!.end({ kind: "stop" });
+    expect(await socket.type("error")).toMatchObject({
+      status: 504,
+      error: { code: "deadline_exceeded" },
+      event_id: "late",
+    });
+    await eventually(() => engine.submissions.length === 2);
+    const { deadlineMs } = engine.submissions[1]!;
+    expect(deadlineMs).toBeGreaterThan(0);
+    expect(deadlineMs).toBeLessThanOrEqual(60_000 - 20);
+  });
+
   it("go on after a refused message", async () => {
     const { url, engine } = await startServer();
     engine.refusal = new ServingError("no", { code: "queue_full", status: 429 });
@@ -624,6 +645,29 @@ describe("draining", () => {
     await server.drain(20);
     expect((await socket.ended()).response.error.code).toBe("server_shutdown");
     expect(await socket.closed).toMatchObject({ code: 1012 });
+  });
+});
+
+describe("a fault of ours", () => {
+  it("closes this socket with 1011, is logged, and costs nobody else anything", async () => {
+    const { url, engine, logs } = await startServer();
+    engine.script = hold;
+    const other = await openSocket(url);
+    other.create();
+    await other.type("response.in_progress");
+    const socket = await openSocket(url);
+    socket.create();
+    await socket.type("response.in_progress");
+    Object.defineProperty(engine.runs[1]!.log, "text", {
+      get: () => {
+        throw new Error("broken log");
+      },
+    });
+    engine.runs[1]!.end({ kind: "stop" });
+    expect(await socket.closed).toMatchObject({ code: 1011 });
+    expect(logs.some((line) => line.includes("socket failed"))).toBe(true);
+    engine.runs[0]!.end({ kind: "stop" });
+    await other.ended();
   });
 });
 
