@@ -52,6 +52,7 @@ export interface RespondOptions {
 export interface ResumeOptions {
   /** Replay what comes after this number, then follow. Default −1: from the start. */
   startingAfter?: number | undefined;
+  /** Cancels the response on the server, as that of `respond` does. */
   signal?: AbortSignal | undefined;
   lane?: string | undefined;
 }
@@ -114,8 +115,8 @@ export class Client {
   }
 
   /**
-   * Asks for a response. Never throws: a refusal, a closed client, a lost connection reject the
-   * stream's iteration and `final()`.
+   * Asks for a response. A refusal, a closed client, a lost connection don't throw here: they reject
+   * the stream's iteration and `final()`.
    *
    * @example
    * const stream = client.respond({ input: "Why is the sky blue?" });
@@ -212,8 +213,8 @@ export class Client {
     if (this.#gone !== undefined) channel.fail(this.#gone);
     else if (signal?.aborted) channel.fail(new AbortedError(signal.reason));
     else {
-      this.#lanes.add(streamId, channel);
       this.#send({ ...message, stream_id: streamId, event_id: eventId });
+      this.#lanes.add(streamId, channel);
       if (signal !== undefined) abortWith(signal, channel);
     }
     return new ResponseStream(channel);

@@ -1,4 +1,7 @@
 /** Every client that we promise, on the fake engine: its text depends on the prompt alone. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, connect } from "../../src-ts/client/index.js";
 import {
@@ -101,6 +104,35 @@ describe("openai for Python", () => {
       responses: answer,
       connect: answer,
     });
+  });
+});
+
+describe("with keys", () => {
+  const key = "key-of-the-test";
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "mlx-serving-keys-"));
+    await writeFile(join(folder, "keys.txt"), `# one key\n${key}\n`);
+  });
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it("answers to those who have one, and refuses the others before the socket is open", async () => {
+    const keyFlags = ["--api-key-file", join(folder, "keys.txt")];
+    await using guarded = await startServer({ flags: ["--engine", "fake", ...keyFlags] });
+    for (const apiKey of [undefined, "wrong"]) {
+      await expect(connect(guarded.url, { apiKey })).rejects.toMatchObject({
+        name: "ConnectError",
+        status: 401,
+      });
+    }
+    await using known = await connect(guarded.url, { apiKey: key });
+    const body = { input: question.prompt, max_output_tokens: question.maxTokens };
+    expect((await known.respond(body).final()).text).toBe(answer);
+    const api = openai(guarded.url, key);
+    expect(await streamedChat(api, await modelOf(api), question)).toBe(answer);
+    expect(await responseOverWebSocket(api, await modelOf(api), question)).toBe(answer);
   });
 });
 

@@ -2,8 +2,8 @@
 import OpenAI from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 
-export function openai(url: string): OpenAI {
-  return new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 });
+export function openai(url: string, apiKey = "none"): OpenAI {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 }
 
 export async function modelOf(client: OpenAI): Promise<string> {
