@@ -317,6 +317,21 @@ describe("plan, again and again", () => {
     expect(time).toBeLessThanOrEqual(2 * policy.ageingMs + 50);
   });
 
+  it("starves no costly request, however many new clients arrive with cheap ones", () => {
+    const costly = item("costly", { clientId: "patient", cost: cost({ newTokens: 4_000 }) });
+    let shares: Share[] = [];
+    let turn = 0;
+    for (; turn < 1_000; turn += 1) {
+      const cheap = item(`cheap${turn}`, { clientId: `new${turn}` });
+      const planned = plan(input([costly, cheap], [oneSlot()], { shares }));
+      shares = planned.shares;
+      expect(shares.length, "debts are paid off and forgotten").toBeLessThan(10);
+      if (of(planned.decisions, "dispatch")[0]?.requestId === "costly") break;
+    }
+    // Half of each 100 tokens that a newcomer takes are the patient one's to earn.
+    expect(turn).toBeLessThanOrEqual((2 * 4_060) / 100 + 1);
+  });
+
   it("starves nothing big, however much that is small arrives", () => {
     const big = item("big", { cost: cost({ kvBytes: 100 }), arrivedAt: 0 });
     let runs = [0, 1, 2, 3].map((index) => running(`s${index}`, "normal", { startedAt: index }));
