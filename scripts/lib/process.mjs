@@ -2,8 +2,10 @@
 import { spawn } from "node:child_process";
 import { createWriteStream, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { createInterface } from "node:readline";
 
 const tailLinesMax = 15;
+const outputCharsMax = 1 << 20;
 /** What an interrupted program leaves is made anew, so it gets no longer than that to tidy up. */
 const killAfterMs = 1_000;
 
@@ -76,20 +78,19 @@ function spawnAndWait(command, args, options, log) {
     });
     const tail = [];
     let output = "";
-    const take = (text) => {
-      log?.write(text);
-      for (const line of text.split(/[\r\n]+/)) {
-        if (line.trim() === "") continue;
-        tail.push(line);
-        if (tail.length > tailLinesMax) tail.shift();
-        options.onLine?.(line.trim());
-      }
+    const takeLine = (line) => {
+      if (line.trim() === "") return;
+      tail.push(line);
+      if (tail.length > tailLinesMax) tail.shift();
+      options.onLine?.(line.trim());
     };
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      if (output.length < 1 << 20) output += text;
-      take(text);
+    child.stdout.on("data", (chunk) => {
+      if (output.length < outputCharsMax) output += chunk;
     });
-    child.stderr.setEncoding("utf8").on("data", take);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk) => log?.write(chunk));
+      createInterface({ input: stream }).on("line", takeLine);
+    }
     const stop = () => endGroup(child);
     options.signal?.addEventListener("abort", stop, { once: true });
     const fail = (reason, cause) =>

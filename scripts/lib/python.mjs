@@ -288,7 +288,10 @@ async function sync(uv, python, folder, choice, options) {
     run(uv, args, {
       ...options,
       env,
-      onLine: options.detail,
+      // What was installed, one line a package, is for the log alone.
+      onLine: (line) => {
+        if (!line.startsWith("+ ")) options.detail?.(line);
+      },
       failure:
         "The Python packages could not be installed; check the network and the space on the disk, then run the command again.",
     }),

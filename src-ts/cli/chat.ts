@@ -113,7 +113,7 @@ async function startServer(config: ServeConfig): Promise<FoundServer> {
       {
         logger,
         signal: interrupt.signal,
-        onProgress: (text) => display.progress(text),
+        onProgress: (text) => display.progress(text, logger),
         onEngine: (engine) => display.follow(engine, logger),
       },
     );

@@ -19,7 +19,7 @@ export async function runServer(config: ServeConfig): Promise<void> {
     const server = await serveConfig(config, {
       signal: stop.signal,
       logger,
-      onProgress: (text) => display.progress(text),
+      onProgress: (text) => display.progress(text, logger),
       onNote: (text) => logger.warn(text),
       onEngine: (engine) => display.follow(engine, logger),
       onDrainRequested: () => stop.request("POST /admin/drain"),

@@ -8,7 +8,7 @@ export interface StartupDisplay {
   /** Writes log text above the bar. */
   print(text: string): void;
   /** What is being fetched or made before the engine can start. */
-  progress(text: string): void;
+  progress(text: string, logger: ServerLogger): void;
   /** Shows the loading of the models, until `end`. */
   follow(engine: Engine, logger: ServerLogger): void;
   end(): void;
@@ -88,10 +88,10 @@ class PlainDisplay implements StartupDisplay {
     this.stream.write(text);
   }
 
-  progress(text: string): void {
+  progress(text: string, logger: ServerLogger): void {
     if (text === this.said) return;
     this.said = text;
-    this.stream.write(`${text}\n`);
+    logger.info(text);
   }
 
   follow(engine: Engine, logger: ServerLogger): void {
