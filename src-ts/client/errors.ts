@@ -13,9 +13,14 @@ export interface ClientErrorOptions {
   cause?: unknown;
 }
 
+/** In the global registry: two copies of this library know each other's errors by it. */
+const brand = Symbol.for("mlx-serving.ClientError");
+
 /** Base of all errors of this library. */
 export class ClientError extends Error {
   override name = "ClientError";
+  /** @internal */
+  readonly [brand] = true;
   readonly code: string;
   readonly status: number | undefined;
   readonly param: string | null;
@@ -30,7 +35,7 @@ export class ClientError extends Error {
 
 /** True for every error of this library, also when two copies of it are loaded. */
 export function isClientError(value: unknown): value is ClientError {
-  return value instanceof Error && "code" in value && "param" in value && "status" in value;
+  return typeof value === "object" && value !== null && brand in value;
 }
 
 /**
@@ -51,7 +56,7 @@ export interface CloseInfo {
 
 /**
  * The connection is gone: code `connection_lost`. Responses go on at the server for its resume
- * grace: `client.resume(error.responseId, { startingAfter: stream.cursor })` on a new connection.
+ * grace: `client.resume(stream.responseId, { startingAfter: stream.cursor })` on a new connection.
  */
 export class ConnectionLostError extends ClientError {
   override name = "ConnectionLostError";

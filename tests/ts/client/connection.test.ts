@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { responsesUrl } from "../../../src-ts/client/connection.js";
-import { connect, isClientError } from "../../../src-ts/client/index.js";
+import { ClientClosedError, connect, isClientError } from "../../../src-ts/client/index.js";
 import { type FakeServer, startFakeServer } from "./support/fake-server.js";
 
 describe("responsesUrl", () => {
@@ -24,6 +24,15 @@ describe("responsesUrl", () => {
 
   it.each(["nonsense", "ftp://h"])("refuses %s", (given) => {
     expect(() => responsesUrl(given, {})).toThrow(expect.objectContaining({ code: "invalid_url" }));
+  });
+});
+
+describe("isClientError", () => {
+  it("knows its own errors, and no others that look alike", () => {
+    expect(isClientError(new ClientClosedError())).toBe(true);
+    const alike = Object.assign(new Error("x"), { code: "c", status: 400, param: null });
+    expect(isClientError(alike)).toBe(false);
+    expect(isClientError(undefined)).toBe(false);
   });
 });
 
