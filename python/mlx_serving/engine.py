@@ -17,6 +17,7 @@ from .messages import (
     Finish,
     LoadOptions,
     ModelSource,
+    SamplingDefaults,
 )
 from .text import Detokenizer
 
@@ -100,6 +101,7 @@ class TextModel(Protocol):
 class Loaded:
     limits: Capabilities
     text: TextModel
+    sampling: SamplingDefaults
 
 
 class Host(Protocol):

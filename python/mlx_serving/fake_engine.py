@@ -38,6 +38,7 @@ from .messages import (
     LoadFailed,
     LoadOptions,
     ModelSource,
+    SamplingDefaults,
 )
 
 FAULTS_VARIABLE: Final = "MLX_SERVING_FAKE_FAULTS"
@@ -93,7 +94,7 @@ class FakeEngine:
             weights_bytes=0,
             kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
         )
-        return Loaded(limits, FakeTextModel(self._faults.prepare_ms))
+        return Loaded(limits, FakeTextModel(self._faults.prepare_ms), SamplingDefaults())
 
     def insert(self, request: Admission) -> None:
         self._faults.on_prompt(request.prompt)

@@ -5,6 +5,7 @@ libraries: it is handed the tokenizer.
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ from .messages import Refused
 from .text import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+BYTE_NAME: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 RENDERED_CHARACTERS_MAX: Final = 16 * 1024 * 1024
 RENDER_SECONDS_MAX: Final = 10.0
 # A normalizer may make a text shorter before it is cut into tokens.
@@ -145,8 +147,8 @@ def byte_level_piece(name: str, alphabet: dict[str, int]) -> bytes:
 
 
 def sentence_piece(name: str) -> bytes:
-    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-        return bytes((int(name[3:5], 16),))
+    if BYTE_NAME.fullmatch(name):
+        return bytes.fromhex(name[3:5])
     return name.replace("\u2581", " ").encode()
 
 

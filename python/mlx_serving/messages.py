@@ -189,6 +189,26 @@ ToWorker = Load | Prepare | Admit | Abort | Ack | Ping | Drain | Stop
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """How the model's makers want it sampled, for requests that don't say; greedy if they don't."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def to_wire(self) -> dict[str, float]:
+        return {
+            "temperature": self.temperature,
+            "topP": self.top_p,
+            "topK": self.top_k,
+            "minP": self.min_p,
+            "repetitionPenalty": self.repetition_penalty,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together."""
 
@@ -244,6 +264,7 @@ class Loading(TypedDict):
 
 class Ready(TypedDict):
     limits: dict[str, float]
+    sampling: dict[str, float]
     endTokens: list[int]
     vocabulary: int
 

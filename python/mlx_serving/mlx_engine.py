@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import memory
 from .engine import Host, Loaded, LoadFigures, StepOutput
+from .generation import sampling_defaults
 from .hf_text import (
     HfTextModel,
     byte_level_alphabet,
@@ -109,7 +110,7 @@ class MlxEngine:
             compiles=on_gpu,
         )
         host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-        return Loaded(limits, text)
+        return Loaded(limits, text, sampling_defaults(folder))
 
     def insert(self, request: Admission) -> None:
         self._steps.insert(request)

@@ -195,6 +195,7 @@ class Server:
             "ready",
             {
                 "limits": loaded.limits.to_wire(),
+                "sampling": loaded.sampling.to_wire(),
                 "endTokens": sorted(loaded.text.end_tokens),
                 "vocabulary": loaded.text.vocabulary,
             },

@@ -2,7 +2,7 @@
  * What the engine offers to whoever serves it (HTTP, WebSocket, a program). Types only; `engine.ts`
  * implements them. Times are milliseconds; `…At` is wall-clock milliseconds unless it says otherwise.
  */
-import type { PrepareInput, Sampling, TokenLogprob } from "../worker/messages.js";
+import type { PrepareInput, Sampling, SamplingDefaults, TokenLogprob } from "../worker/messages.js";
 
 export type Priority = "interactive" | "normal" | "batch";
 
@@ -46,12 +46,18 @@ export type Notice = { kind: "migrated"; attempt: number; reason: string };
 /** What happens to a running response when its last reader has gone. */
 export type Abandonment = { kind: "cancel" } | { kind: "grace"; ms: number } | { kind: "keep" };
 
-/** A request as the engine takes it: parsed, validated, with every default resolved. */
+/** Sampling parameters, those with a default of the model's own optional. */
+export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults> & {
+  [K in keyof SamplingDefaults]?: SamplingDefaults[K] | undefined;
+};
+
+/** A request as the engine takes it: parsed and validated. */
 export interface Submission {
   /** Undefined: the default model. */
   model?: string | undefined;
   input: PrepareInput;
-  sampling: Sampling;
+  /** What it leaves out is taken from the model's own defaults. */
+  sampling: SamplingRequest;
   /** Tokens to generate at most; undefined: what the context leaves, at most 4,096. */
   maxTokens?: number | undefined;
   /** Whose response this is: nobody else can see it. */
@@ -81,6 +87,8 @@ export interface Response {
   readonly store: boolean;
   readonly echo: unknown;
   readonly maxTokens: number;
+  /** With every default resolved. */
+  readonly sampling: Sampling;
   /** Prompt token ids: rendered once, never again. */
   readonly promptTokens: Uint32Array;
   /** Emitted token ids. A token exists once it is here. */

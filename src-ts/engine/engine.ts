@@ -20,6 +20,7 @@ import type { Ports } from "./ports.js";
 import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
 import type { LiveRequest } from "./request.js";
+import { neutralSampling, withDefaults } from "./sampling.js";
 import { Supervisor, type SupervisorHost } from "./supervisor.js";
 import { modelInfo, workerInfo } from "./views.js";
 
@@ -244,6 +245,7 @@ export class WorkerEngine implements Engine {
       promptTokens: new Uint32Array(),
       blockHashes: [],
       maxTokens: 0,
+      sampling: withDefaults(submission.sampling, neutralSampling),
       cost: { promptTokens: 0, newTokens: 0, kvBytes: 0 },
       log: undefined,
       slot: undefined,

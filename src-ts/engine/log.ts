@@ -4,7 +4,7 @@
  * no machine and no worker.
  */
 import { ServingError } from "../errors.js";
-import type { TokenLogprob } from "../worker/messages.js";
+import type { Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Ending, LogEntry, Notice, Response, ResponseUsage } from "./api.js";
 import { LogCursor } from "./cursor.js";
 import type { Turn } from "./turn.js";
@@ -18,6 +18,7 @@ export interface LogHeader {
   store: boolean;
   echo: unknown;
   maxTokens: number;
+  sampling: Sampling;
   promptTokens: Uint32Array;
 }
 
@@ -41,6 +42,7 @@ export class ResponseLog implements Response {
   readonly store: boolean;
   readonly echo: unknown;
   readonly maxTokens: number;
+  readonly sampling: Sampling;
   readonly promptTokens: Uint32Array;
   readonly tokens: number[] = [];
   readonly entries: LogEntry[] = [];
@@ -62,6 +64,7 @@ export class ResponseLog implements Response {
     this.store = header.store;
     this.echo = header.echo;
     this.maxTokens = header.maxTokens;
+    this.sampling = header.sampling;
     this.promptTokens = header.promptTokens;
     this.append({ kind: "created" });
   }

@@ -16,6 +16,7 @@ import { Preparer } from "./preparer.js";
 import { endingOf, noWorker, overBudget, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
 import type { LiveRequest, Slot } from "./request.js";
+import { withDefaults } from "./sampling.js";
 import { Slots } from "./slots.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
 import { Turn } from "./turn.js";
@@ -238,6 +239,7 @@ export class Loop {
       store: submission.store,
       echo: submission.echo,
       maxTokens: request.maxTokens,
+      sampling: request.sampling,
       promptTokens: request.promptTokens,
     };
     const { registry, observers } = this.host;
@@ -382,6 +384,7 @@ export class Loop {
     const newTokens = Math.min(request.submission.maxTokens ?? maxTokensDefault, left);
     const kvBytes = limits.kvBytesFixed + limits.kvBytesPerToken * (promptTokens + newTokens);
     request.maxTokens = newTokens;
+    request.sampling = withDefaults(request.submission.sampling, worker.sampling);
     request.cost = { promptTokens, newTokens, kvBytes };
     if (kvBytes > limits.kvBudgetBytes) {
       const message = overBudget(kvBytes, limits.kvBudgetBytes);
@@ -438,6 +441,6 @@ function admission(slot: Slot): Admission {
     prompt: packTokens(request.promptTokens),
     emitted: packTokens(request.log?.tokens ?? []),
     maxTokens: request.maxTokens,
-    sampling: request.submission.sampling,
+    sampling: request.sampling,
   };
 }

@@ -2,7 +2,7 @@
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import type { Lease, State } from "../machines/Request.js";
-import type { TokenLogprob } from "../worker/messages.js";
+import type { Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
@@ -43,6 +43,7 @@ export interface LiveRequest {
   promptTokens: Uint32Array;
   blockHashes: readonly string[];
   maxTokens: number;
+  sampling: Sampling;
   cost: Cost;
   log: ResponseLog | undefined;
   slot: Slot | undefined;

@@ -3,7 +3,13 @@
  * machine's effects; what concerns requests goes to the host. Knows no request.
  */
 import * as Worker from "../machines/Worker.js";
-import type { FromWorker, LoadOptions, ModelSource, ToWorker } from "../worker/messages.js";
+import type {
+  FromWorker,
+  LoadOptions,
+  ModelSource,
+  SamplingDefaults,
+  ToWorker,
+} from "../worker/messages.js";
 import type { WorkerEvents, WorkerProcess } from "../worker/port.js";
 import type { Ports, Timer } from "./ports.js";
 
@@ -43,6 +49,7 @@ export class Supervisor {
   /** Of the current incarnation; undefined until it has said so. */
   hello: Extract<FromWorker, { type: "hello" }> | undefined;
   limits: Limits | undefined;
+  sampling: SamplingDefaults | undefined;
   loading: { done: number; total: number; what: string } | undefined;
   telemetry: Record<string, unknown> | undefined;
   /** The last thing that went wrong, in words. */
@@ -245,6 +252,7 @@ export class Supervisor {
         this.host.loading(this);
         return this.post({ kind: "loadProgress", epoch, done: message.done, total: message.total });
       case "ready":
+        this.sampling = message.sampling;
         return this.loaded(message.limits, epoch, at);
       case "loadFailed":
         this.reason = { code: message.code, message: message.message };

@@ -118,6 +118,16 @@ export const Capabilities = z.object({
   kvBudgetBytes: finite,
 });
 
+/** How the model's makers want it sampled, for requests that don't say. */
+export const SamplingDefaults = Sampling.pick({
+  temperature: true,
+  topP: true,
+  topK: true,
+  minP: true,
+  repetitionPenalty: true,
+});
+export type SamplingDefaults = z.infer<typeof SamplingDefaults>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "context_length_exceeded",
@@ -148,6 +158,7 @@ export const fromWorker = {
   loading: z.object({ done: finite, total: finite, what: z.string() }),
   ready: z.object({
     limits: Capabilities,
+    sampling: SamplingDefaults,
     /** Token ids that end a text. */
     endTokens: z.array(u32),
     vocabulary: u32,

@@ -62,6 +62,11 @@ limits = record(
 )
 
 
+sampling_defaults = record(
+    temperature=number, topP=number, topK=u32, minP=number, repetitionPenalty=number
+)
+
+
 def step_row(value: Any) -> bool:
     return (
         type(value) is list
@@ -77,7 +82,9 @@ SHAPES: dict[str, Shape] = {
         protocol=u32, pid=u32, engine=one_of("mlx", "fake"), versions=map_of(text), backend=text
     ),
     "loading": record(done=number, total=number, what=text),
-    "ready": record(limits=limits, endTokens=list_of(u32), vocabulary=u32),
+    "ready": record(
+        limits=limits, sampling=sampling_defaults, endTokens=list_of(u32), vocabulary=u32
+    ),
     "loadFailed": record(code=text, message=text),
     "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),
     "busy": record(reason=text, allowanceMs=number),

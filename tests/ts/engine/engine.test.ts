@@ -76,6 +76,19 @@ describe("one request", () => {
   });
 });
 
+describe("sampling", () => {
+  it("takes the model's defaults for what the request leaves out", async () => {
+    const sim = await new Sim().start();
+    const { sampling } = submission();
+    const response = await begin(sim, {
+      sampling: { ...sampling, temperature: undefined, topK: undefined, topP: 1 },
+    });
+    const [admitted] = [...sim.worker.running.values()];
+    expect(admitted!.admission.sampling).toMatchObject({ temperature: 0.6, topK: 5, topP: 1 });
+    expect(response.sampling).toEqual(admitted!.admission.sampling);
+  });
+});
+
 describe("what is turned away before it is accepted", () => {
   it.each([
     ["an unknown model", { model: "x" }, 404, "model_not_found", "model"],

@@ -165,6 +165,7 @@ export class SimWorker implements WorkerProcess {
         return this.say({
           type: "ready",
           limits: this.options.limits,
+          sampling: { temperature: 0.6, topP: 0.9, topK: 5, minP: 0, repetitionPenalty: 1.1 },
           endTokens: [2],
           vocabulary: 9,
         });
