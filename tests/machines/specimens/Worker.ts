@@ -34,7 +34,10 @@ export const states: Specimens<State> = {
     specimen({ kind: "starting", memory, pid }, "pid known"),
     specimen({ kind: "starting", memory: doomed, pid }, "pid known, last chance"),
   ],
-  loading: [specimen({ kind: "loading", memory, pid, done: 1, total: 2 })],
+  loading: [
+    specimen({ kind: "loading", memory, pid, done: 1, total: 2 }, "more chances"),
+    specimen({ kind: "loading", memory: doomed, pid, done: 1, total: 2 }, "last chance"),
+  ],
   ready: [
     specimen({ kind: "ready", memory, duty: idle }, "idle"),
     specimen({ kind: "ready", memory, duty: fresh }, "idle, nothing done yet"),
@@ -46,6 +49,11 @@ export const states: Specimens<State> = {
   suspect: [
     specimen({ kind: "suspect", memory, duty: quiet, since }, "quiet for suspectMs"),
     specimen({ kind: "suspect", memory, duty: stalled, since }, "quiet for stallMs"),
+    specimen(
+      { kind: "suspect", memory, duty: { ...quiet, progressed: false }, since },
+      "nothing done yet",
+    ),
+    specimen({ kind: "suspect", memory: doomed, duty: quiet, since }, "last chance"),
   ],
   draining: [
     specimen({ kind: "draining", memory, duty: working, intent: "stop" }, "to stop"),
@@ -53,6 +61,19 @@ export const states: Specimens<State> = {
     specimen(
       { kind: "draining", memory, duty: stalled, intent: "restart" },
       "to restart, quiet for stallMs",
+    ),
+    specimen(
+      {
+        kind: "draining",
+        memory,
+        duty: { ...working, progressed: false },
+        intent: "restart",
+      },
+      "to restart, nothing done yet",
+    ),
+    specimen(
+      { kind: "draining", memory: doomed, duty: working, intent: "restart" },
+      "to restart, last chance",
     ),
   ],
   stopping: [
@@ -75,6 +96,17 @@ export const states: Specimens<State> = {
     specimen(
       { kind: "stopping", memory, pid, intent: "restart", fault: "loadFailed", progressed: false },
       "to restart, after a fault without progress",
+    ),
+    specimen(
+      {
+        kind: "stopping",
+        memory: doomed,
+        pid,
+        intent: "restart",
+        fault: "stalled",
+        progressed: true,
+      },
+      "to restart, after a fault, last chance",
     ),
   ],
   backoff: [specimen({ kind: "backoff", memory, attempt: 1, until: at + 100 })],

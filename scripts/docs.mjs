@@ -1,0 +1,14 @@
+// `npm run docs`: writes the generated pages of docs/. The pages are made where they are tested, so
+// that a stale one fails `npm test`; this only runs that test with leave to write.
+import { spawnSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+mkdirSync(`${root}/docs/machines`, { recursive: true });
+const { status } = spawnSync(
+  process.execPath,
+  ["node_modules/vitest/vitest.mjs", "run", "tests/machines/documentation.test.ts"],
+  { cwd: root, stdio: "inherit", env: { ...process.env, MLX_SERVING_WRITE_DOCS: "1" } },
+);
+process.exit(status ?? 1);
