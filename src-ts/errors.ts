@@ -56,7 +56,8 @@ export class ServingError extends Error {
   }
 
   get type(): ErrorType {
-    return typesByStatus[this.status] ?? "server_error";
+    const byRange = this.status < 500 ? "invalid_request_error" : "server_error";
+    return typesByStatus[this.status] ?? byRange;
   }
 
   /** What clients see. */
