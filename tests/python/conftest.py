@@ -1,6 +1,18 @@
-"""Settings of hypothesis: no deadline, since machines are busy, and nothing kept on disk."""
+"""Settings of hypothesis, and what several files need."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
+import embedded_model
+
+# No deadline, since machines are busy, and nothing kept on disk.
 settings.register_profile("plain", deadline=None, database=None)
 settings.load_profile("plain")
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the embedded model."""
+    return embedded_model.folder(tmp_path_factory.mktemp("models"))

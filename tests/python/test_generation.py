@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from mlx_serving.generation import sampling_defaults
 from mlx_serving.messages import LoadFailed, SamplingDefaults
 

@@ -1,0 +1,131 @@
+"""Templates and pieces with a stand-in for a tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jinja2.exceptions import TemplateError
+from mlx_serving import hf_text
+from mlx_serving.hf_text import (
+    HfTextModel,
+    byte_level_alphabet,
+    byte_level_piece,
+    sentence_piece,
+    within_seconds,
+)
+from mlx_serving.messages import Refused
+
+USER = [{"role": "user", "content": "x"}]
+
+
+class Tokenizer:
+    """What `HfTextModel` uses of mlx-lm's wrapper."""
+
+    has_chat_template = True
+    chat_template = "{{ messages }}"
+
+    def __init__(self, template: Any = None) -> None:
+        self._template = template
+
+    def __len__(self) -> int:
+        return 4
+
+    def get_vocab(self) -> dict[str, int]:
+        return {"a": 0, "bcd": 1}
+
+    def apply_chat_template(self, messages: Any, **options: Any) -> str:
+        return str(self._template(messages, **options))
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [3] * add_special_tokens + [0] * len(text)
+
+    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        assert skip_special_tokens
+        return "".join("abcd"[token] for token in tokens)
+
+
+def made(template: Any = None) -> HfTextModel:
+    return HfTextModel(Tokenizer(template), None, False, frozenset({3}))
+
+
+def refusal(model: HfTextModel) -> str:
+    with pytest.raises(Refused) as caught:
+        model.render(USER, {})
+    assert (caught.value.code, caught.value.field) == ("invalid_prompt", "messages")
+    return str(caught.value)
+
+
+def test_a_template_that_raises() -> None:
+    def template(messages: Any, **_: Any) -> str:
+        raise TemplateError("roles must alternate")
+
+    assert "roles must alternate" in refusal(made(template))
+
+
+def test_a_template_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf_text, "RENDER_SECONDS_MAX", 0.05)
+
+    def template(messages: Any, **_: Any) -> str:
+        while True:
+            pass
+
+    assert "longer than" in refusal(made(template))
+
+
+def test_a_template_that_writes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf_text, "RENDERED_CHARACTERS_MAX", 10)
+    assert "exceeds 10" in refusal(made(lambda messages, **_: "x" * 11))
+
+
+def test_no_template() -> None:
+    model = made()
+    model._tokenizer.has_chat_template = False
+    assert "no chat template" in refusal(model)
+
+
+def test_the_variables_of_a_template_arrive() -> None:
+    seen: dict[str, Any] = {}
+
+    def template(messages: Any, **options: Any) -> str:
+        seen.update(options)
+        return "x"
+
+    made(template).render(USER, {"tools": [], "enable_thinking": False})
+    assert seen == {
+        "tokenize": False,
+        "add_generation_prompt": True,
+        "tools": [],
+        "enable_thinking": False,
+    }
+
+
+def test_plain_texts_get_the_models_special_tokens() -> None:
+    assert made().tokenize("ab", rendered=False) == [3, 0, 0]
+    assert made().tokenize("ab", rendered=True) == [0, 0]
+
+
+def test_tokens_without_pieces_are_decoded_together() -> None:
+    detokenizer = made().detokenizer()
+    assert [detokenizer.push(token) for token in (0, 1, 2)] == ["a", "b", "c"]
+    assert made().token_bytes(1) == b"b"
+
+
+def test_what_is_in_time_is_returned() -> None:
+    assert within_seconds(lambda: "done", 60) == "done"
+    with pytest.raises(KeyError):
+        within_seconds(lambda: str({}["x"]), 60)
+
+
+def test_byte_level_names() -> None:
+    alphabet = byte_level_alphabet()
+    assert sorted(alphabet.values()) == list(range(256))
+    assert byte_level_piece("ĠParis", alphabet) == b" Paris"
+    assert byte_level_piece("Ã©", alphabet) == "é".encode()
+    assert byte_level_piece("日", alphabet) == "日".encode()
+
+
+def test_sentence_pieces() -> None:
+    assert sentence_piece("▁Paris") == b" Paris"
+    assert sentence_piece("<0xE2>") == b"\xe2"
+    assert sentence_piece("<0xyz>") == b"<0xyz>"

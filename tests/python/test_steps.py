@@ -1,0 +1,269 @@
+"""The step loop on a tiny model: what is computed is what whole forward passes compute, whatever
+shares the batch, wherever it is cut, whatever the prefix cache holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from mlx_serving.messages import Refused
+from mlx_serving.pace import BORDER_TOKENS
+
+from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
+
+SAMPLED: dict[str, Any] = {"temperature": 1.0, "seed": 11, "top_p": 0.9, "top_k": 30, "min_p": 0.01}
+PENALIZED: dict[str, Any] = {
+    **SAMPLED,
+    "repetition_penalty": 1.3,
+    "presence_penalty": 0.5,
+    "frequency_penalty": 0.4,
+    "logit_bias": ((5, 2.0), (6, -100.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def toy() -> Any:
+    return model()
+
+
+def test_greedy_text_is_that_of_whole_forward_passes(toy: Any) -> None:
+    for length in (1, 2, 30, 200):
+        ids = prompt(length, length)
+        assert Driver(toy).run(request(1, ids))[1] == greedy(toy, ids, 12)
+
+
+def test_neighbours_change_nothing(toy: Any) -> None:
+    requests = [
+        request(i, prompt(i, 1 + 13 * i), 6 + i, **(PENALIZED if i % 2 else {})) for i in range(8)
+    ]
+    alone = {one.id: Driver(toy).run(one)[one.id] for one in requests}
+    assert Driver(toy).run(*requests) == alone
+    assert Driver(toy, max_batch=3, chunk_tokens=16).run(*requests) == alone
+    late = Driver(toy)
+    for one in requests:
+        late.insert(one)
+        late.step()
+        late.step()
+    late.run()
+    assert late.tokens == alone
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize(
+    "sampled", [{}, SAMPLED, PENALIZED], ids=["greedy", "sampled", "penalized"]
+)
+def test_a_resume_goes_on_exactly_at_every_token(
+    toy: Any, deterministic: bool, sampled: dict[str, Any]
+) -> None:
+    ids = prompt(5, 150)
+    whole = Driver(toy, deterministic=deterministic).run(request(0, ids, 12, **sampled))[0]
+    for k in range(1, len(whole)):
+        driver = Driver(toy, deterministic=deterministic)
+        rest = driver.run(request(k, ids, 12, emitted=whole[:k], **sampled))[k]
+        assert rest == whole[k:]
+        assert driver.prefills[k][-1].done == driver.prefills[k][-1].total == len(ids) + k
+
+
+def test_the_seed_matters_and_the_place_does_not(toy: Any) -> None:
+    ids = prompt(1, 20)
+    texts = [
+        tuple(Driver(toy).run(request(1, ids, 12, temperature=1.5, seed=seed))[1])
+        for seed in (1, 2, 3, 1)
+    ]
+    assert texts[0] == texts[3] and len(set(texts)) == 3
+    mx.random.seed(99)
+    assert tuple(Driver(toy).run(request(1, ids, 12, temperature=1.5, seed=1))[1]) == texts[0]
+
+
+def test_progress_of_a_prefill(toy: Any) -> None:
+    driver = Driver(toy, chunk_tokens=16)
+    driver.run(request(1, prompt(1, 100)))
+    done = [progress.done for progress in driver.prefills[1]]
+    assert done == [16, 32, 48, 64, 80, 96, 99, 100]
+    assert {progress.total for progress in driver.prefills[1]} == {100}
+
+
+def test_fixed_borders_in_the_deterministic_profile(toy: Any) -> None:
+    driver = Driver(toy, deterministic=True, chunk_tokens=1000)
+    driver.run(request(1, prompt(1, 300)))
+    assert [progress.done for progress in driver.prefills[1]] == [128, 256, 299, 300]
+
+
+# --- ends ---
+
+
+def test_ends(toy: Any) -> None:
+    ids = prompt(2, 10)
+    text = greedy(toy, ids, 12)
+    driver = Driver(toy)
+    driver.run(request(1, ids, 3), request(2, prompt(3, CONTEXT - 4), 50))
+    assert driver.ends[1].finish == "length" and driver.tokens[1] == text[:3]
+    assert driver.ends[2].finish == "length" and len(driver.tokens[2]) == 4
+    biased = Driver(toy)
+    biased.run(request(1, ids, 12, logit_bias=((END, 1000.0),)))
+    assert biased.tokens[1] == [END] and biased.ends[1].finish == "stop"
+
+
+def test_logprobs_are_the_models_own(toy: Any) -> None:
+    ids = prompt(4, 20)
+    driver = Driver(toy)
+    driver.run(request(1, ids, 5, logprobs=3, **PENALIZED), request(2, ids, 5))
+    text = driver.tokens[1]
+    for i, logprobs in enumerate(driver.logprobs[1]):
+        logits = toy(mx.array([ids + text[:i]]))[0, -1]
+        expected = logits - mx.logsumexp(logits)
+        assert logprobs is not None
+        assert logprobs.logprob == pytest.approx(float(expected[text[i]].item()), abs=1e-3)
+        best = mx.argsort(-expected)[:3].tolist()
+        assert [token for token, _ in logprobs.top] == best
+    assert driver.logprobs[2] == [None] * 5
+
+
+# --- aborts ---
+
+
+def test_removal_in_every_state(toy: Any) -> None:
+    driver = Driver(toy, max_batch=2, deterministic=True)
+    ids = prompt(6, 400)
+    driver.insert(request(1, ids, 50))
+    driver.insert(request(2, prompt(7, 5), 20))
+    driver.insert(request(3, prompt(8, 5), 20))
+    driver.steps.remove(1)
+    driver.step()
+    driver.step()
+    driver.steps.remove(3)
+    driver.step()
+    driver.steps.remove(99)
+    driver.run()
+    assert driver.tokens[1] == [] and 1 not in driver.ends and 3 not in driver.ends
+    assert driver.tokens[2] == greedy(toy, prompt(7, 5), 20)
+    assert driver.steps.load_figures().kv_bytes == 0
+    assert driver.steps.delay_seconds() is None
+
+
+def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
+    driver = Driver(toy)
+    for i in range(4):
+        driver.insert(request(i, prompt(i, 3 + 20 * i), 15))
+    for _ in range(5):
+        driver.step()
+    driver.steps.remove(3)
+    driver.steps.remove(0)
+    driver.run()
+    for i in (1, 2):
+        assert driver.tokens[i] == greedy(toy, prompt(i, 3 + 20 * i), 15)
+
+
+# --- prefix cache ---
+
+
+def test_a_repeated_prompt_is_cached_but_for_its_last_token(toy: Any) -> None:
+    ids = prompt(9, 100)
+    driver = Driver(toy, prefix_bytes=1 << 24)
+    first = driver.run(request(1, ids))[1]
+    assert driver.cached(1) == 0
+    assert driver.run(request(2, ids))[2] == first and driver.cached(2) == 99
+    turn = ids + first + prompt(3, 10)
+    assert driver.run(request(3, turn))[3] == greedy(toy, turn, 12)
+    assert driver.cached(3) >= 100 + len(first) - 1
+    other = ids[:40] + prompt(4, 20)
+    assert driver.run(request(4, other))[4] == greedy(toy, other, 12)
+    assert driver.cached(4) >= 40
+
+
+def test_hits_end_on_borders_in_the_deterministic_profile(toy: Any) -> None:
+    ids = prompt(9, 300)
+    driver = Driver(toy, prefix_bytes=1 << 24, deterministic=True)
+    first = driver.run(request(1, ids))[1]
+    assert driver.run(request(2, ids))[2] == first
+    assert driver.cached(2) == 2 * BORDER_TOKENS
+    assert [progress.done for progress in driver.prefills[2]] == [299, 300]
+    short = ids[:200]
+    assert driver.run(request(3, short))[3] == greedy(toy, short, 12)
+    assert driver.cached(3) == BORDER_TOKENS
+
+
+def test_a_resumed_prompt_counts_its_own_tokens_as_cached_only(toy: Any) -> None:
+    ids = prompt(9, 50)
+    driver = Driver(toy, prefix_bytes=1 << 24)
+    text = driver.run(request(1, ids))[1]
+    rest = driver.run(request(2, ids, 12, emitted=text[:6]))[2]
+    assert rest == text[6:] and driver.cached(2) == 50
+
+
+def test_the_byte_limit_holds(toy: Any) -> None:
+    driver = Driver(toy, prefix_bytes=300_000)
+    for i in range(6):
+        driver.run(request(i, prompt(i, 300)))
+        assert driver.steps.load_figures().prefix_cache_bytes <= 300_000
+    assert driver.steps.load_figures().prefix_cache_bytes > 0
+
+
+@pytest.mark.parametrize("prefix_bytes", [0, 1 << 24])
+def test_a_model_with_a_sliding_window(prefix_bytes: int) -> None:
+    toy = model(layer_types=["sliding_attention", "full_attention"], sliding_window=32)
+    driver = Driver(toy, prefix_bytes=prefix_bytes, chunk_tokens=24)
+    ids = prompt(5, 100)
+    first = driver.run(request(1, ids), request(2, ids[:20]))
+    assert first[1] == greedy(toy, ids, 12) and first[2] == greedy(toy, ids[:20], 12)
+    again = driver.run(request(3, ids), request(4, [*ids, *first[1], 7, 8]))
+    assert again[3] == first[1]
+    assert again[4] == greedy(toy, [*ids, *first[1], 7, 8], 12)
+
+
+# --- failures ---
+
+
+class Failing:
+    """The toy, but a prompt with a certain token raises."""
+
+    def __init__(self, toy: Any, token: int, message: str) -> None:
+        self._toy, self._token, self._message = toy, token, message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._toy, name)
+
+    def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
+        if inputs.shape[1] > 1 and self._token in inputs.tolist()[0]:
+            raise RuntimeError(self._message)
+        return self._toy(inputs, cache=cache)
+
+
+def test_a_failed_prefill_costs_its_request_alone(toy: Any) -> None:
+    driver = Driver(Failing(toy, VOCABULARY - 1, "a broken kernel"))
+    ids = prompt(1, 20)
+    driver.run(request(1, ids), request(2, [3, VOCABULARY - 1, 4]), request(3, ids))
+    assert driver.ends[2].finish == "failed" and driver.ends[2].code == "generation_error"
+    assert "a broken kernel" in driver.ends[2].message
+    assert driver.tokens[1] == driver.tokens[3] == greedy(toy, ids, 12)
+
+
+def test_out_of_memory(toy: Any) -> None:
+    failing = Failing(toy, VOCABULARY - 1, "[malloc_or_wait] Unable to allocate 1 bytes.")
+    alone = Driver(failing)
+    alone.run(request(1, [3, VOCABULARY - 1, 4]))
+    assert alone.ends[1].code == "out_of_memory"
+    together = Driver(failing)
+    together.insert(request(1, prompt(1, 20)))
+    together.step()
+    together.insert(request(2, [3, VOCABULARY - 1, 4]))
+    with pytest.raises(RuntimeError, match="allocate"):
+        together.run()
+
+
+def test_what_can_never_fit_is_refused(toy: Any) -> None:
+    driver = Driver(toy, kv_budget=100 * 40)
+    with pytest.raises(Refused) as caught:
+        driver.insert(request(1, prompt(1, 30), 12))
+    assert caught.value.code == "memory_budget_exceeded"
+    driver.run(request(2, prompt(1, 28), 12))
+    assert driver.ends[2].finish == "length"
+
+
+def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:
+    driver = Driver(toy, compiles=True)
+    driver.run(request(1, prompt(1, 20)))
+    assert driver.host.busies == ["compilation", "compilation"]
+    driver.run(request(2, prompt(2, 20)))
+    assert len(driver.host.busies) == 2
