@@ -101,12 +101,14 @@ function makeBar(format: string): SingleBar | undefined {
   return new SingleBar({ format, stream: process.stderr, clearOnComplete: true, hideCursor: true });
 }
 
-/** A bar a round; nothing at all where nobody looks. */
+/** A bar a round, of requests or of time; nothing at all where nobody looks. */
 class Progress implements BenchObserver {
-  readonly #bar = makeBar("{title} {bar} {value}/{total} requests, {duration} s");
+  readonly #bar = makeBar("{title} {bar} {requests} requests, {duration} s");
   readonly #options: BenchOptions;
   #done = 0;
-  #total = 0;
+  #startedAt = 0;
+  /** Undefined: the round is over after so many requests. */
+  #durationMs: number | undefined;
 
   constructor(options: BenchOptions) {
     this.#options = options;
@@ -116,17 +118,21 @@ class Progress implements BenchObserver {
     const { url, vs, streams, warmup = streams } = this.#options;
     const { until } = loadOptions(this.#options);
     const title = `${target === 0 ? url : vs} ${round === 0 ? "warm-up" : `round ${round} of ${rounds}`}`;
+    const requests = round === 0 ? warmup : "requests" in until ? until.requests : undefined;
+    this.#durationMs = round > 0 && "durationMs" in until ? until.durationMs : undefined;
     this.#done = 0;
-    this.#total = round === 0 ? warmup : "requests" in until ? until.requests : 0;
+    this.#startedAt = performance.now();
     this.#bar?.stop();
-    this.#bar?.start(this.#total, 0, { title });
+    this.#bar?.start(requests ?? this.#durationMs ?? 0, 0, { title, requests: 0 });
   }
 
   onRequest(): void {
     this.#done += 1;
-    // How many requests a duration holds is not known: the bar grows with what has been.
-    if (this.#done > this.#total) this.#bar?.setTotal(this.#done);
-    this.#bar?.update(this.#done);
+    const value =
+      this.#durationMs === undefined
+        ? this.#done
+        : Math.min(performance.now() - this.#startedAt, this.#durationMs);
+    this.#bar?.update(value, { requests: this.#done });
   }
 
   stop(): void {
