@@ -1,8 +1,8 @@
 /** From a validated body to what the engine takes: every default resolved, every name translated. */
 import { createHash, randomInt } from "node:crypto";
-import type { Engine, Response, Submission } from "../engine/api.js";
+import type { Engine, Response, SamplingRequest, Submission } from "../engine/api.js";
 import { ServingError } from "../errors.js";
-import type { PrepareInput, Sampling } from "../worker/messages.js";
+import type { PrepareInput } from "../worker/messages.js";
 import type { Identity } from "./auth.js";
 import type { Envelope } from "./request-headers.js";
 
@@ -23,21 +23,18 @@ export interface SamplingFields {
   stop?: string | readonly string[] | null | undefined;
 }
 
-export const defaultTemperature = 1;
-export const defaultTopP = 1;
-
 const seeds = 2 ** 32;
 
 /** `logprobs`: −1 none, 0 the sampled token's, n the n likeliest too. */
-export function samplingOf(body: SamplingFields, logprobs: number): Sampling {
+export function samplingOf(body: SamplingFields, logprobs: number): SamplingRequest {
   // With no probability mass left the likeliest token remains; to a worker 0 would mean "off".
   const onlyLikeliest = body.top_p === 0;
   return {
-    temperature: body.temperature ?? defaultTemperature,
-    topP: onlyLikeliest ? 1 : (body.top_p ?? defaultTopP),
-    topK: onlyLikeliest ? 1 : Math.max(0, body.top_k ?? 0),
-    minP: body.min_p ?? 0,
-    repetitionPenalty: body.repetition_penalty ?? 1,
+    temperature: body.temperature ?? undefined,
+    topP: onlyLikeliest ? 1 : (body.top_p ?? undefined),
+    topK: onlyLikeliest ? 1 : topKOf(body.top_k),
+    minP: body.min_p ?? undefined,
+    repetitionPenalty: body.repetition_penalty ?? undefined,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
     logitBias: Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias]),
@@ -47,12 +44,17 @@ export function samplingOf(body: SamplingFields, logprobs: number): Sampling {
   };
 }
 
+/** vLLM's −1 means "off", as 0 does. */
+function topKOf(topK: number | null | undefined): number | undefined {
+  return topK == null ? undefined : Math.max(0, topK);
+}
+
 function modulo(seed: number): number {
   return Number(BigInt.asUintN(32, BigInt(seed)));
 }
 
 /** Another choice of the same request draws differently, and the same again for the same seed. */
-export function withSeedOffset(sampling: Sampling, offset: number): Sampling {
+export function withSeedOffset(sampling: SamplingRequest, offset: number): SamplingRequest {
   return { ...sampling, seed: (sampling.seed + offset) % seeds };
 }
 

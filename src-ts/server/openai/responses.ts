@@ -15,15 +15,7 @@ import type { ServerContext } from "../options.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { isResponseEcho, type ResponseEcho, responseObject } from "../render/response-object.js";
 import { EventStream } from "../sse.js";
-import {
-  type Caller,
-  callerFields,
-  chatInput,
-  defaultTemperature,
-  defaultTopP,
-  idempotencyOf,
-  samplingOf,
-} from "../submissions.js";
+import { type Caller, callerFields, chatInput, idempotencyOf, samplingOf } from "../submissions.js";
 import { validate } from "../validate.js";
 import { Writer } from "../writer.js";
 import { conflict } from "./chat.js";
@@ -67,10 +59,8 @@ function echoOf(body: CreateResponseBody): ResponseEcho {
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     prompt_cache_key: body.prompt_cache_key ?? null,
     safety_identifier: body.safety_identifier ?? null,
-    temperature: body.temperature ?? defaultTemperature,
     tool_choice: body.tool_choice ?? "auto",
     top_logprobs: body.top_logprobs ?? 0,
-    top_p: body.top_p ?? defaultTopP,
     user: body.user ?? null,
   };
 }

@@ -20,10 +20,8 @@ export interface ResponseEcho {
   parallel_tool_calls: boolean;
   prompt_cache_key: string | null;
   safety_identifier: string | null;
-  temperature: number;
   tool_choice: "auto" | "none";
   top_logprobs: number;
-  top_p: number;
   user: string | null;
 }
 
@@ -136,6 +134,8 @@ function assemble(response: Response, { status, output }: State): ResponseObject
     reasoning: { effort: null, summary: null },
     service_tier: "default",
     store: response.store,
+    temperature: response.sampling.temperature,
+    top_p: response.sampling.topP,
     text: { format: { type: "text" }, verbosity: "medium" },
     tools: [],
     truncation: "disabled",

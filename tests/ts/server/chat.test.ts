@@ -59,7 +59,7 @@ describe("one answer", () => {
 });
 
 describe("what the engine gets", () => {
-  it("has every default resolved", async () => {
+  it("leaves what the model has defaults for to the model", async () => {
     const { post, engine } = await startServer();
     await post("/v1/chat/completions", { messages });
     expect(engine.submissions[0]).toMatchObject({
@@ -69,11 +69,11 @@ describe("what the engine gets", () => {
       store: false,
       abandonment: { kind: "cancel" },
       sampling: {
-        temperature: 1,
-        topP: 1,
-        topK: 0,
-        minP: 0,
-        repetitionPenalty: 1,
+        temperature: undefined,
+        topP: undefined,
+        topK: undefined,
+        minP: undefined,
+        repetitionPenalty: undefined,
         presencePenalty: 0,
         frequencyPenalty: 0,
         logitBias: [],

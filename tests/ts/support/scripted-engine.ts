@@ -15,6 +15,7 @@ import type {
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
 import { ResponseLog } from "../../../src-ts/engine/log.js";
 import { Registry } from "../../../src-ts/engine/registry.js";
+import { neutralSampling, withDefaults } from "../../../src-ts/engine/sampling.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
@@ -129,6 +130,7 @@ export class ScriptedEngine implements Engine {
         store: submission.store,
         echo: submission.echo,
         maxTokens: submission.maxTokens ?? 4096,
+        sampling: withDefaults(submission.sampling, { ...neutralSampling, temperature: 0.5 }),
         promptTokens: new Uint32Array(promptTokens),
       },
       {
