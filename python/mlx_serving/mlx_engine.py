@@ -67,13 +67,13 @@ class MlxEngine:
         return versions, _expected_backend()
 
     def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
-        host.loading(0, LOAD_PARTS, "libraries")
+        host.loading(0, LOAD_PARTS, "files")
+        folder = resolve(model, host.loading)
+        host.loading(1, LOAD_PARTS, "libraries")
         _import_libraries()
         on_gpu = _choose_device(options.device)
         if on_gpu:
             _wire_memory()
-        host.loading(1, LOAD_PARTS, "files")
-        folder = resolve(model, host.loading)
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
         weights = load_weights(folder, budget, on_gpu)

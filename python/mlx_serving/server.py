@@ -7,6 +7,7 @@ seen at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -118,6 +119,7 @@ class Server:
     # --- link thread ---
 
     def _run(self) -> None:
+        """Never returns: a worker without its link is no worker."""
         try:
             self._serve()
         except EOFError:
@@ -127,6 +129,8 @@ class Server:
         except BaseException as error:
             log_crash(error)
             self._fault("internal", describe(error), EXIT_FAULT)
+        finally:
+            os._exit(EXIT_FAULT)
 
     def _serve(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -312,14 +316,13 @@ class Server:
 
     def _fault(self, code: str, message: str, exit_code: int) -> None:
         message = message[:FAULT_CHARACTERS_MAX]
-        print(f"worker: {code}: {message}", file=sys.stderr)
+        log(f"{code}: {message}")
         self._link.send("fault", {"code": code, "message": message})
         self._exit(exit_code)
 
     def _exit(self, code: int) -> None:
         # No clean-up of interpreter or MLX: the other threads may be anywhere.
         self._link.flush_blocking(LAST_WORDS_SECONDS)
-        sys.stderr.flush()
         os._exit(code)
 
 
@@ -330,4 +333,10 @@ def describe(error: BaseException) -> str:
 def log_crash(error: BaseException) -> None:
     """Where it happened, without the error's text: that may hold a prompt."""
     lines = traceback.format_list(traceback.extract_tb(error.__traceback__))
-    print(f"worker: {type(error).__name__}\n{''.join(lines)}", file=sys.stderr, flush=True)
+    log(f"{type(error).__name__}\n{''.join(lines)}")
+
+
+def log(text: str) -> None:
+    # Whoever reads the log may be gone already; that is no reason to stay.
+    with contextlib.suppress(OSError, ValueError):
+        print(f"worker: {text}", file=sys.stderr, flush=True)
