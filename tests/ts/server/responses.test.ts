@@ -147,6 +147,15 @@ describe("one answer", () => {
     });
   });
 
+  it("says how it was sampled where the request didn't", async () => {
+    const { post } = await startServer();
+    const answer = await post("/v1/responses", { input: "hi", top_p: 0.25 });
+    expect(ResponseObject.parse(await answer.json())).toMatchObject({
+      temperature: 0.5,
+      top_p: 0.25,
+    });
+  });
+
   it("is made from instructions and messages", async () => {
     const { post, engine } = await startServer();
     await post("/v1/responses", {
