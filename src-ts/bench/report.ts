@@ -70,6 +70,7 @@ function targetLines(target: TargetReport): string[] {
   lines.push(...distributionLine("end to end", summary.endToEndMs));
   if (addedLatency !== null) {
     lines.push(...distributionLine("added per token", addedLatency.addedMs));
+    lines.push(...distributionLine("behind schedule", addedLatency.behindScheduleMs));
     if (addedLatency.streamsLeftOut > 0) {
       const text = `${addedLatency.streamsLeftOut} streams are not the fake engine's`;
       lines.push(pc.yellow(line("left out", text)));

@@ -15,9 +15,11 @@ from the server's usage. Failed requests are counted by kind and left out of the
 
   inter-token      between two events with text of one stream
   per token        (last event - first event) / (tokens - 1), of each stream
-  added per token  with --added-latency RATE: how much later than its due time a token came. Token i
-                   of a stream is due i / RATE after its first one; the smallest delay of a stream
-                   counts as 0. For the fake engine with --fake-tokens-per-second RATE.
+  behind schedule  with --added-latency RATE, for the fake engine with --fake-tokens-per-second RATE:
+                   how much later than its due time a token came. Token i of a stream is due i / RATE
+                   after the first; the least late token of a stream counts as on time.
+  added per token  the same above the least late of this and all later tokens of its stream: without
+                   the time that the engine itself lost, which it does not make up for.
 
 Examples
   mlx-serving bench --url http://127.0.0.1:8088 --streams 16 --requests 200

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { addedLatency, addedMs, fakePieces } from "../../../src-ts/bench/added-latency.js";
+import {
+  addedLatency,
+  addedMs,
+  behindScheduleMs,
+  fakePieces,
+} from "../../../src-ts/bench/added-latency.js";
 import { compare } from "../../../src-ts/bench/comparison.js";
 import { distribution, percentile, summarize } from "../../../src-ts/bench/statistics.js";
 import type { RequestRecord } from "../../../src-ts/bench/target.js";
@@ -90,34 +95,34 @@ describe("added latency", () => {
   const events = (...times: number[]) => times.map((at) => ({ at, pieces: [1] }));
 
   it("is nothing on schedule, and the delay behind it otherwise", () => {
-    expect(addedMs(events(50, 60, 70, 80), 100)).toEqual([0, 0, 0, 0]);
-    expect(addedMs(events(50, 65, 70, 95), 100)).toEqual([0, 5, 0, 15]);
+    for (const figure of [addedMs, behindScheduleMs]) {
+      expect(figure(events(50, 60, 70, 80), 100)).toEqual([0, 0, 0, 0]);
+      expect(figure(events(50, 65, 70, 80), 100)).toEqual([0, 5, 0, 0]);
+      expect(figure([], 100)).toEqual([]);
+    }
   });
 
-  it("is measured from the earliest token of a stream, if the first was late", () => {
+  it("is measured from the least late token of a stream, if the first was late", () => {
     expect(addedMs(events(57, 60, 70), 100)).toEqual([7, 0, 0]);
-    expect(addedMs([], 100)).toEqual([]);
+    expect(behindScheduleMs(events(57, 60, 70), 100)).toEqual([7, 0, 0]);
+  });
+
+  it("leaves out what the engine lost, which all later tokens share", () => {
+    expect(behindScheduleMs(events(50, 60, 100, 115, 120), 100)).toEqual([0, 0, 30, 35, 30]);
+    expect(addedMs(events(50, 60, 100, 115, 120), 100)).toEqual([0, 0, 0, 5, 0]);
   });
 
   it("counts the tokens of an event: joined ones came late, a long character came at its last", () => {
-    expect(
-      addedMs(
-        [
-          { at: 50, pieces: [1] },
-          { at: 70, pieces: [1, 1] },
-        ],
-        100,
-      ),
-    ).toEqual([0, 10, 0]);
-    expect(
-      addedMs(
-        [
-          { at: 50, pieces: [1] },
-          { at: 90, pieces: [4] },
-        ],
-        100,
-      ),
-    ).toEqual([0, 0]);
+    const joined = [
+      { at: 50, pieces: [1] },
+      { at: 70, pieces: [1, 1] },
+    ];
+    expect(addedMs(joined, 100)).toEqual([0, 10, 0]);
+    const long = [
+      { at: 50, pieces: [1] },
+      { at: 90, pieces: [4] },
+    ];
+    expect(addedMs(long, 100)).toEqual([0, 0]);
   });
 
   it("leaves out streams that are no whole text of the fake engine", () => {
@@ -128,7 +133,8 @@ describe("added latency", () => {
     ];
     expect(addedLatency(records, 100)).toMatchObject({
       streamsLeftOut: 1,
-      addedMs: { count: 3, max: 5 },
+      addedMs: { count: 3, max: 0 },
+      behindScheduleMs: { count: 3, max: 5 },
     });
   });
 });
