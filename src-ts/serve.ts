@@ -3,10 +3,8 @@
  * the parts and ends them in order; each part knows nothing of the others.
  */
 import { readApiKeys, resolveConfig } from "./config.js";
-import type { Engine, EngineOptions } from "./engine/api.js";
-import { createEngine, systemPorts } from "./engine/index.js";
-import { ensureModels, resolveModels } from "./environment/models.js";
-import { type EnvironmentOptions, ensurePython } from "./environment/python.js";
+import { type EngineHooks, engineFor } from "./create-engine.js";
+import type { Engine } from "./engine/api.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import {
   createServer,
@@ -14,11 +12,8 @@ import {
   type ServerOptions,
   type ServingServer,
 } from "./server/index.js";
-import type { ModelSource } from "./worker/messages.js";
 
-export interface ServeHooks extends EnvironmentOptions {
-  /** Default: nothing is logged. */
-  logger?: ServerLogger | undefined;
+export interface ServeHooks extends EngineHooks {
   /** The engine exists and begins to load; nothing listens yet. */
   onEngine?: ((engine: Engine) => void) | undefined;
   /** `POST /admin/drain` was called: whoever owns the process ends it. Default: the server drains alone. */
@@ -64,16 +59,7 @@ export async function serveConfig(
 ): Promise<RunningServer> {
   const { signal, logger = silent } = hooks;
   const apiKeys = config.apiKeyFile === undefined ? [] : readApiKeys(config.apiKeyFile);
-  const models = resolveModels(config.model, config.engine, hooks.env);
-  const python = await ensurePython(hooks);
-  await ensureModels(models, hooks);
-  signal?.throwIfAborted();
-  const ports = systemPorts({
-    command: () => python,
-    onOutput: (worker, line) => logger.info({ worker }, line),
-  });
-  const engine = createEngine(engineOptions(config, models), ports);
-  engine.observe({ log: (level, message, fields) => logger[level](fields, message) });
+  const engine = await engineFor(config, { ...hooks, logger });
   hooks.onEngine?.(engine);
   let server: ServingServer | undefined;
   try {
@@ -86,22 +72,6 @@ export async function serveConfig(
     await engine.close();
     throw error;
   }
-}
-
-function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
-  return {
-    models,
-    workersPerModel: config.workers,
-    engine: config.engine,
-    maxBatch: config.maxBatch,
-    queueMax: config.maxQueue,
-    contextMax: config.maxContext ?? 0,
-    memoryBudgetBytes: config.memoryBudget ?? 0,
-    device: config.device,
-    fakeTokensPerSecond: config.fakeTokensPerSecond,
-    retentionBytesMax: config.retentionBytes,
-    retentionMs: config.retentionAge,
-  };
 }
 
 function serverOptions(

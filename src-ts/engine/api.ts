@@ -78,6 +78,14 @@ export interface Submission {
   idPrefix: string;
 }
 
+/**
+ * What `submit` takes: only `input` is needed. Left out, `owner` is "local", `clientId` the owner,
+ * `priority` normal, `store` false, `abandonment` keep, the seed random, and no penalty, bias, stop
+ * string or log probability is asked for.
+ */
+export type SubmissionInput = Pick<Submission, "input"> &
+  Partial<Omit<Submission, "input" | "sampling">> & { sampling?: Partial<SamplingRequest> };
+
 /** A response: its header, its log, and how to follow it. */
 export interface Response {
   readonly id: string;
@@ -215,7 +223,7 @@ export interface Engine {
    * ServingError: 400 (prompt), 404 model_not_found, 409 idempotency_conflict, 429 queue_full,
    * 503 draining or no worker. `signal` gives up while preparing and cancels afterwards.
    */
-  submit(submission: Submission, signal?: AbortSignal): Promise<Response>;
+  submit(submission: SubmissionInput, signal?: AbortSignal): Promise<Response>;
   /** Undefined too when it belongs to somebody else. */
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */

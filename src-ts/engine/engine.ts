@@ -12,15 +12,16 @@ import type {
   Readiness,
   Response,
   Submission,
+  SubmissionInput,
   WorkerInfo,
 } from "./api.js";
+import { completeSubmission, neutralSampling, withDefaults } from "./defaults.js";
 import type { ResponseLog } from "./log.js";
 import { Loop } from "./loop.js";
 import type { Ports } from "./ports.js";
 import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
 import type { LiveRequest } from "./request.js";
-import { neutralSampling, withDefaults } from "./sampling.js";
 import { Supervisor, type SupervisorHost } from "./supervisor.js";
 import { modelInfo, workerInfo } from "./views.js";
 
@@ -72,7 +73,8 @@ export class WorkerEngine implements Engine {
     for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
   }
 
-  submit(submission: Submission, signal?: AbortSignal): Promise<Response> {
+  submit(input: SubmissionInput, signal?: AbortSignal): Promise<Response> {
+    const submission = completeSubmission(input, this.ports.random);
     return this.registry.once(submission, (idempotencyId) =>
       this.admit(submission, idempotencyId, signal),
     );

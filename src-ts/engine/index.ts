@@ -1,4 +1,4 @@
-/** `mlx-serving/engine`: the orchestrator and its workers, without sockets. */
+/** The orchestrator and its workers, composed from ports; `create-engine.ts` brings the real ones. */
 import { type WorkerProcessOptions, workerProcesses } from "../worker/process.js";
 import type { Engine, EngineOptions } from "./api.js";
 import { systemClock, systemIds } from "./clock.js";
@@ -21,7 +21,7 @@ export function systemPorts(options: WorkerProcessOptions): Ports {
 }
 
 /** Starts an engine and its workers. It loads in the background: `whenReady` tells when it is done. */
-export function createEngine(options: EngineOptions, ports: Ports): Engine {
+export function startEngine(options: EngineOptions, ports: Ports): Engine {
   const engine = new WorkerEngine(options, ports);
   engine.start();
   return engine;

@@ -13,9 +13,9 @@ import type {
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
+import { neutralSampling, withDefaults } from "../../../src-ts/engine/defaults.js";
 import { ResponseLog } from "../../../src-ts/engine/log.js";
 import { Registry } from "../../../src-ts/engine/registry.js";
-import { neutralSampling, withDefaults } from "../../../src-ts/engine/sampling.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";

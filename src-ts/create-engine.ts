@@ -1,0 +1,82 @@
+/** `mlx-serving/engine`: the orchestrator and its workers, without sockets. */
+import { resolveConfig } from "./config.js";
+import type { Engine, EngineOptions } from "./engine/api.js";
+import { startEngine, systemPorts } from "./engine/index.js";
+import { ensureModels, resolveModels } from "./environment/models.js";
+import { type EnvironmentOptions, ensurePython } from "./environment/python.js";
+import type { ServeConfig, ServeInput } from "./options.js";
+import type { ServerLogger } from "./server/index.js";
+import type { ModelSource } from "./worker/messages.js";
+
+export * from "./engine/index.js";
+
+export interface EngineHooks extends EnvironmentOptions {
+  /** Default: nothing is logged. */
+  logger?: ServerLogger | undefined;
+}
+
+/** Those options of `mlx-serving serve` that are about models and workers, in camel case. */
+export type EngineSettings = Pick<
+  ServeInput,
+  | "model"
+  | "workers"
+  | "engine"
+  | "maxBatch"
+  | "maxQueue"
+  | "maxContext"
+  | "memoryBudget"
+  | "device"
+  | "fakeTokensPerSecond"
+  | "retentionBytes"
+  | "retentionAge"
+>;
+
+/**
+ * Starts an engine. Resolves when its Python environment and its models are there; workers load in the
+ * background, and `whenReady` tells when the default model can take work. Rejects with ConfigError
+ * (options) or SetupError (environment, download).
+ *
+ * @example
+ * await using engine = await createEngine({ engine: "fake" });
+ * const response = await engine.submit({ input: { kind: "text", text: "Once" }, maxTokens: 20 });
+ * for await (const entry of response.read(-1))
+ *   if (entry.kind === "textDelta") process.stdout.write(entry.text);
+ */
+export async function createEngine(
+  options: EngineSettings = {},
+  hooks: EngineHooks = {},
+): Promise<Engine> {
+  return engineFor(resolveConfig({ flags: options, file: null }), hooks);
+}
+
+/** The same with all options resolved. */
+export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promise<Engine> {
+  const { logger, signal } = hooks;
+  const models = resolveModels(config.model, config.engine, hooks.env);
+  const python = await ensurePython(hooks);
+  await ensureModels(models, hooks);
+  signal?.throwIfAborted();
+  const ports = systemPorts({
+    command: () => python,
+    onOutput: (worker, line) => logger?.info({ worker }, line),
+  });
+  const engine = startEngine(engineOptions(config, models), ports);
+  engine.observe({ log: (level, message, fields) => logger?.[level](fields, message) });
+  return engine;
+}
+
+function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
+  return {
+    models,
+    workersPerModel: config.workers,
+    engine: config.engine,
+    maxBatch: config.maxBatch,
+    queueMax: config.maxQueue,
+    contextMax: config.maxContext ?? 0,
+    memoryBudgetBytes: config.memoryBudget ?? 0,
+    device: config.device,
+    fakeTokensPerSecond: config.fakeTokensPerSecond,
+    retentionBytesMax: config.retentionBytes,
+    retentionMs: config.retentionAge,
+  };
+}

@@ -1,0 +1,49 @@
+/** What a submission that leaves something out means. */
+import type { Sampling, SamplingDefaults } from "../worker/messages.js";
+import type { SamplingRequest, Submission, SubmissionInput } from "./api.js";
+
+/** Changes nothing: the likeliest token of all. */
+export const neutralSampling: SamplingDefaults = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+};
+
+export function withDefaults(
+  request: SamplingRequest,
+  defaults: SamplingDefaults = neutralSampling,
+): Sampling {
+  return {
+    ...request,
+    temperature: request.temperature ?? defaults.temperature,
+    topP: request.topP ?? defaults.topP,
+    topK: request.topK ?? defaults.topK,
+    minP: request.minP ?? defaults.minP,
+    repetitionPenalty: request.repetitionPenalty ?? defaults.repetitionPenalty,
+  };
+}
+
+/** `random`: 0 ≤ x < 1, for the seed. */
+export function completeSubmission(input: SubmissionInput, random: () => number): Submission {
+  const owner = input.owner ?? "local";
+  return {
+    ...input,
+    sampling: {
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      logitBias: [],
+      seed: Math.floor(random() * 2 ** 32),
+      stop: [],
+      logprobs: -1,
+      ...input.sampling,
+    },
+    owner,
+    clientId: input.clientId ?? owner,
+    priority: input.priority ?? "normal",
+    store: input.store ?? false,
+    abandonment: input.abandonment ?? { kind: "keep" },
+    idPrefix: input.idPrefix ?? "resp",
+  };
+}
