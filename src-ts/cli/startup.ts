@@ -17,6 +17,8 @@ export interface StartupDisplay {
 const clearLine = "\r\x1b[2K";
 /** Loading is logged in steps of this share. */
 const loggedShare = 0.25;
+/** A progress that changes only in its figures is logged so often. */
+const progressEveryMs = 5_000;
 
 export function createStartupDisplay(stream: NodeJS.WriteStream = process.stderr): StartupDisplay {
   return stream.isTTY ? new TerminalDisplay(stream) : new PlainDisplay(stream);
@@ -80,6 +82,7 @@ class TerminalDisplay implements StartupDisplay {
 
 class PlainDisplay implements StartupDisplay {
   private said = "";
+  private saidAt = 0;
   private unfollow: (() => void) | undefined;
 
   constructor(private readonly stream: NodeJS.WriteStream) {}
@@ -89,8 +92,11 @@ class PlainDisplay implements StartupDisplay {
   }
 
   progress(text: string, logger: ServerLogger): void {
-    if (text === this.said) return;
-    this.said = text;
+    const kind = text.replace(/\d+/g, "#");
+    const now = performance.now();
+    if (kind === this.said && now - this.saidAt < progressEveryMs) return;
+    this.said = kind;
+    this.saidAt = now;
     logger.info(text);
   }
 

@@ -34,6 +34,7 @@ case "$1" in -c) echo "$0"; echo 3.13.1 ;; *) exit 1 ;; esac`,
   uv: `
 case "$1" in
   --version) echo "uv 0.13.9" ;;
+  cache) echo "$CLONE_BIN" ;;
   sync)
     mkdir -p "$UV_PROJECT_ENVIRONMENT/bin"
     cp "$CLONE_BIN/converter" "$UV_PROJECT_ENVIRONMENT/bin/python" ;;
@@ -130,7 +131,7 @@ esac`;
     if (!existsSync(this.log)) return [];
     const calls = readFileSync(this.log, "utf8").trim().split("\n");
     rmSync(this.log);
-    return calls.filter((call) => !/^(python|slow|uv --version|npm --version)/.test(call));
+    return calls.filter((call) => !/^(python|slow|uv --version|uv cache)/.test(call));
   }
 
   /** Process id of the slow program, once it runs. */

@@ -1,0 +1,127 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ConfigError } from "../../../src-ts/config.js";
+import { listModels } from "../../../src-ts/environment/doctor.js";
+import {
+  checkModelFolder,
+  folderBytes,
+  isHubId,
+  registeredModels,
+  registerModel,
+  resolveModels,
+  unregisterModel,
+} from "../../../src-ts/environment/models.js";
+
+let folder: string;
+let env: NodeJS.ProcessEnv;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mlx-serving-models-"));
+  env = { MLX_SERVING_CACHE: join(folder, "cache") };
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const complete = ["config.json", "model-00001-of-2.safetensors", "tokenizer.json"];
+
+function makeModel(name: string, files: readonly string[] = complete): string {
+  const path = join(folder, name);
+  mkdirSync(path, { recursive: true });
+  for (const file of files) writeFileSync(join(path, file), "{}");
+  return path;
+}
+
+describe("what --model names", () => {
+  it("is the embedded model, in the cache", () => {
+    expect(resolveModels(["smollm2-135m-instruct"], "mlx", env)).toEqual([
+      {
+        id: "smollm2-135m-instruct",
+        kind: "embedded",
+        path: join(folder, "cache", "models", "smollm2-135m-instruct"),
+      },
+    ]);
+  });
+
+  it("is a folder, served under its name", () => {
+    const path = makeModel("mine");
+    expect(resolveModels([path], "mlx", env)).toEqual([{ id: "mine", kind: "folder", path }]);
+  });
+
+  it("is a registered model, also one that looks like a hub id", () => {
+    const path = makeModel("mine");
+    registerModel({ id: "owner/name", kind: "folder", path }, env);
+    expect(resolveModels(["owner/name"], "mlx", env)).toEqual([
+      { id: "owner/name", kind: "folder", path },
+    ]);
+  });
+
+  it("is a hub id", () => {
+    expect(resolveModels(["owner/name"], "mlx", env)).toEqual([
+      { id: "owner/name", kind: "hub", path: "owner/name" },
+    ]);
+  });
+
+  it("is any id for the fake engine", () => {
+    expect(resolveModels(["any thing"], "fake", env)).toEqual([
+      { id: "any thing", kind: "fake", path: "" },
+    ]);
+  });
+
+  it("is refused when it is none of these, twice the same, or gone", () => {
+    expect(() => resolveModels(["nothing"], "mlx", env)).toThrow(ConfigError);
+    expect(() => resolveModels(["a", "a"], "fake", env)).toThrow("Two models are called a");
+    registerModel({ id: "gone", kind: "folder", path: join(folder, "gone") }, env);
+    expect(() => resolveModels(["gone"], "mlx", env)).toThrow("does not exist");
+  });
+});
+
+it("tells hub ids from paths", () => {
+  for (const id of ["owner/name", "a/b-c_d.e", "0/1"]) expect(isHubId(id)).toBe(true);
+  for (const id of ["name", "./name", "../name", "a/b/c", "a/", "/a", "a/..", ".a/b"])
+    expect(isHubId(id)).toBe(false);
+});
+
+describe("a model folder", () => {
+  it.each(["tokenizer.json", "tokenizer.model", "vocab.json", "o200k.tiktoken"])(
+    "may have its tokenizer in %s",
+    (tokenizer) => {
+      const files = ["config.json", "model.safetensors", tokenizer];
+      expect(() => checkModelFolder(makeModel("mine", files))).not.toThrow();
+    },
+  );
+
+  it.each(complete)("is refused without %s", (absent) => {
+    const files = complete.filter((name) => name !== absent);
+    expect(() => checkModelFolder(makeModel("mine", files))).toThrow(/has no /);
+  });
+
+  it("is no file", () => {
+    const path = join(makeModel("mine"), "config.json");
+    expect(() => checkModelFolder(path)).toThrow("does not exist");
+  });
+
+  it("takes the bytes of all its files", () => {
+    const path = makeModel("mine");
+    makeModel("mine/deep", ["x"]);
+    expect(folderBytes(path)).toBe(2 * (complete.length + 1));
+  });
+});
+
+describe("the list of models", () => {
+  it("keeps one model an id, in order, and forgets", () => {
+    const [a, b] = [makeModel("a"), makeModel("b")];
+    registerModel({ id: "one", kind: "folder", path: a }, env);
+    registerModel({ id: "two", kind: "folder", path: b }, env);
+    registerModel({ id: "one", kind: "hub", path: b }, env);
+    expect(registeredModels(env).map(({ id, kind }) => [id, kind])).toEqual([
+      ["two", "folder"],
+      ["one", "hub"],
+    ]);
+    expect(unregisterModel("two", env)).toBe(true);
+    expect(unregisterModel("two", env)).toBe(false);
+    expect(listModels(env)).toEqual([
+      expect.objectContaining({ id: "smollm2-135m-instruct", ready: false, bytes: 0 }),
+      { id: "one", kind: "hub", path: b, ready: true, bytes: 2 * complete.length },
+    ]);
+  });
+});
