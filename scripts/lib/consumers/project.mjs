@@ -1,0 +1,94 @@
+/** A consumer project in a folder of its own: made from tests/consumer, with the packed package in it. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../paths.mjs";
+
+export const consumersRoot = join(packageRoot, "tests", "consumer");
+
+/** npm tells its scripts about the project that they belong to; a program in another one must not hear of it. */
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^npm_(package|lifecycle|command|config_local_prefix)|^INIT_CWD$/.test(name),
+  ),
+);
+
+/**
+ * Runs a program to its end.
+ * @param {string} folder
+ * @param {string[]} command
+ * @returns {{ status: number | null, output: string }} Colours are taken out of the output.
+ */
+export function run(folder, [program, ...args]) {
+  const options = { cwd: folder, env, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 };
+  const { status, stdout, stderr, error } = spawnSync(program, args, options);
+  if (error) throw error;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colours are made of
+  return { status, output: `${stdout}${stderr}`.replace(/\u001b\[[0-9;]*[A-Za-z]/g, "") };
+}
+
+/** Runs a program that must succeed. */
+export function succeed(folder, command) {
+  const { status, output } = run(folder, command);
+  if (status !== 0) throw new Error(`${command.join(" ")} failed (${status}):\n${output}`);
+  return output;
+}
+
+/** Runs a program that must fail and say all of this; white space counts as one blank. */
+export function failSaying(folder, command, phrases) {
+  const { status, output } = run(folder, command);
+  if (status === 0)
+    throw new Error(`${command.join(" ")} succeeded, but should not have:\n${output}`);
+  const said = output.replace(/[\s│]+/g, " ");
+  const missing = phrases.filter((phrase) => !said.includes(phrase));
+  if (missing.length > 0)
+    throw new Error(`${command.join(" ")} failed without saying ${missing.join(", ")}:\n${output}`);
+}
+
+/**
+ * Makes a consumer project and installs the package into it.
+ * @param {{ name: string, folder: string, tarball: string, shared?: string }} project `shared`: a
+ * folder of tests/consumer whose files become its sources.
+ */
+export function makeProject({ name, folder, tarball, shared }) {
+  cpSync(join(consumersRoot, name), folder, { recursive: true });
+  if (shared !== undefined)
+    cpSync(join(consumersRoot, shared), join(folder, "src"), { recursive: true });
+  const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
+  succeed(folder, ["npm", "install", ...quiet, tarball]);
+}
+
+/** A digest of every compiled file of the installed package. */
+export function distDigest(folder) {
+  const dist = join(folder, "node_modules", "mlx-serving", "dist");
+  const hash = createHash("sha256");
+  const files = readdirSync(dist, { recursive: true, withFileTypes: true });
+  const paths = files.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
+  for (const path of paths.sort()) hash.update(path).update(readFileSync(path));
+  return hash.digest("hex");
+}
+
+/** What a forbidden program says that it expects: the lines `// expect: …` at its top. */
+export function expectations(file) {
+  const phrases = [...readFileSync(file, "utf8").matchAll(/^\/\/ expect: (.+)$/gm)];
+  if (phrases.length === 0) throw new Error(`${file} expects nothing`);
+  return phrases.map(([, phrase]) => phrase);
+}
+
+/** Programs that must not compile. */
+export const forbiddenOf = (name) => {
+  const folder = join(consumersRoot, name, "forbidden");
+  return readdirSync(folder).map((file) => ({ file, path: join(folder, file) }));
+};
+
+/** ReScript: puts a forbidden program beside the others, expects its error, takes it away again. */
+export function refuseReScript(folder, { file, path }) {
+  const place = join(folder, "src", file);
+  cpSync(path, place);
+  try {
+    failSaying(folder, ["npx", "rescript", "build"], expectations(path));
+  } finally {
+    rmSync(place);
+  }
+}
