@@ -12,8 +12,7 @@ import { run, succeed } from "./project.mjs";
 export function pack(folder) {
   succeed(packageRoot, ["npm", "run", "build"]);
   const options = ["--ignore-scripts", "--json", "--pack-destination", folder];
-  const output = succeed(packageRoot, ["npm", "pack", ...options]);
-  const [{ filename, files }] = JSON.parse(output.slice(output.indexOf("[\n")));
+  const [{ filename, files }] = JSON.parse(succeed(packageRoot, ["npm", "pack", ...options]));
   return { tarball: join(folder, filename), files: files.map(({ path }) => path) };
 }
 

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { packageRoot } from "../paths.mjs";
 
 export const consumersRoot = join(packageRoot, "tests", "consumer");
@@ -18,21 +19,21 @@ const env = Object.fromEntries(
  * Runs a program to its end.
  * @param {string} folder
  * @param {string[]} command
- * @returns {{ status: number | null, output: string }} Colours are taken out of the output.
+ * @returns {{ status: number | null, stdout: string, output: string }} `output`: both streams, without
+ * colours.
  */
 export function run(folder, [program, ...args]) {
   const options = { cwd: folder, env, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 };
   const { status, stdout, stderr, error } = spawnSync(program, args, options);
   if (error) throw error;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colours are made of
-  return { status, output: `${stdout}${stderr}`.replace(/\u001b\[[0-9;]*[A-Za-z]/g, "") };
+  return { status, stdout, output: stripVTControlCharacters(`${stdout}${stderr}`) };
 }
 
-/** Runs a program that must succeed. */
+/** Runs a program that must succeed; returns what it printed. */
 export function succeed(folder, command) {
-  const { status, output } = run(folder, command);
+  const { status, stdout, output } = run(folder, command);
   if (status !== 0) throw new Error(`${command.join(" ")} failed (${status}):\n${output}`);
-  return output;
+  return stdout;
 }
 
 /** Runs a program that must fail and say all of this; white space counts as one blank. */
