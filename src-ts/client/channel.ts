@@ -97,7 +97,11 @@ export class Channel {
     }
     if (this.ended) return;
     const expected = this.#received + 1;
-    if (event.sequence_number < expected) return;
+    if (event.sequence_number < expected) {
+      // Resumed after its end: the server repeats the terminal event.
+      if (isTerminal(event)) this.#finish({ kind: "done", response: event.response });
+      return;
+    }
     if (event.sequence_number > expected) {
       this.fail(new SequenceGapError(expected, event.sequence_number));
       return;

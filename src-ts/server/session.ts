@@ -111,7 +111,9 @@ export class Session implements Sink, WriterOwner {
   private resume({ response_id, starting_after, stream_id }: ResponseResume): void {
     const { owner } = this.start.identity;
     const response = ownResponse(this.context.engine, response_id, owner);
-    const cursor = response.read(starting_after);
+    // After the end the terminal event is sent again: on a socket nothing else says that it is over.
+    const isOver = response.ending !== undefined && starting_after === response.entries.length - 1;
+    const cursor = response.read(isOver ? starting_after - 1 : starting_after);
     const job: Job = {
       run: (done) => this.follow(cursor, stream_id, done),
       drop: () => cursor.close(),
@@ -158,11 +160,6 @@ export class Session implements Sink, WriterOwner {
 
   private follow(cursor: Reading["cursor"], lane: string | undefined, done: () => void): void {
     const { response } = cursor;
-    if (cursor.lag === 0 && response.ending !== undefined) {
-      cursor.close();
-      done();
-      return;
-    }
     const events = new ResponseEvents(response, "json", lane);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({

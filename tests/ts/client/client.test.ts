@@ -130,6 +130,15 @@ describe("resume", () => {
     expect(await textOf(stream)).toBe("fivesix");
   });
 
+  it("after the end gets the terminal event again, and ends", async () => {
+    await open();
+    const stream = client.resume("resp_1", { startingAfter: 1, lane: "b" });
+    await socket.message("mlx_serving:response.resume");
+    new Script(socket, "resp_1", "b").delta("late", 0).completed();
+    const { response } = await stream.final();
+    expect(response.id).toBe("resp_1");
+  });
+
   it("starts from the beginning by default", async () => {
     await open();
     client.resume("resp_1");
