@@ -29,7 +29,7 @@ const needed = [
   "python/mlx_serving/__main__.py",
 ];
 const unwanted =
-  /(^|\/)(__pycache__|\.venv|node_modules|tests|\.[a-z]+_cache)(\/|$)|\.(pyc|tgz|log)$/;
+  /^tests\/|(^|\/)(__pycache__|\.venv|node_modules|build|\.[a-z]+_cache)\/|\.(pyc|tgz|log)$/;
 
 /** @param {string[]} files */
 export function checkContents(files) {

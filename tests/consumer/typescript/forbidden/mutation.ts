@@ -1,0 +1,7 @@
+// expect: TS2540
+// A state is replaced, never changed.
+import type { Tally } from "mlx-serving/machines/Request";
+
+export function forgive(tally: Tally): void {
+  tally.strikes = 0;
+}

@@ -1,0 +1,31 @@
+// The package's other entries: their types are what a program needs, their errors what it can tell apart.
+import assert from "node:assert/strict";
+import { ConfigError, type RunningServer, type ServeOptions, serve } from "mlx-serving";
+import { connect, isClientError, type ResponseStream } from "mlx-serving/client";
+import { createEngine, type Engine } from "mlx-serving/engine";
+
+/** Compiles, and needs a server to run: how an answer is read. */
+export async function answer(url: string, signal: AbortSignal): Promise<string> {
+  await using client = await connect(url);
+  const stream: ResponseStream = client.respond({ input: "Why is the sky blue?" }, { signal });
+  for await (const event of stream)
+    if (event.type === "response.output_text.delta") process.stdout.write(event.delta);
+  const { text, usage } = await stream.final();
+  return `${text} (${usage?.output_tokens ?? 0} tokens)`;
+}
+
+/** Compiles, and needs Python to run: the server and the engine inside a program. */
+export async function embedded(options: ServeOptions): Promise<string> {
+  await using server: RunningServer = await serve(options);
+  return server.url;
+}
+export const engineOf = (server: RunningServer): Engine => server.engine;
+
+await assert.rejects(connect("ws://127.0.0.1:1"), (error) => {
+  assert(isClientError(error));
+  assert.equal(error.code, "connection_refused");
+  return true;
+});
+await assert.rejects(serve({ port: -1 }), ConfigError);
+await assert.rejects(async () => createEngine({ maxBatch: 0 }), ConfigError);
+process.stdout.write("entries: alive and well\n");
