@@ -8,6 +8,7 @@ import ctypes
 import re
 import threading
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 from .messages import Refused
@@ -52,6 +53,9 @@ class HfTextModel:
         """`tokenizer`: mlx-lm's wrapper. `pieces`: bytes of every token where tokens have bytes
         of their own, else None. `vocabulary` may be raised: logits can be longer."""
         self._tokenizer = tokenizer
+        # The prepare thread encodes while the link thread decodes: the library's tokenizer does
+        # not take both at once.
+        self._decoder = deepcopy(tokenizer) if pieces is None else tokenizer
         self._table = None if pieces is None else PieceTable(pieces, trim_first_space)
         self.vocabulary = len(tokenizer)
         self.end_tokens = end_tokens
@@ -106,7 +110,7 @@ class HfTextModel:
         return self._decode([token]).encode()
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return str(self._decoder.decode(list(tokens), skip_special_tokens=True))
 
 
 def _refused(message: str) -> Refused:

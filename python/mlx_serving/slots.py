@@ -16,6 +16,9 @@ from .prepare import check_prompt
 from .text import SlotText
 
 MILLISECONDS: Final = 1000.0
+# Every token's text is compared with every stop string.
+STOPS_MAX: Final = 64
+STOP_CHARACTERS_MAX: Final = 4096
 
 
 @dataclass(slots=True)
@@ -75,14 +78,7 @@ class Slots:
     def admit(self, request: Admission) -> Ended | None:
         """Opens a slot, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
-        check_prompt(request.prompt, "prompt", self._model, self._context_max)
-        for name, tokens in (
-            ("emitted", request.emitted),
-            ("logit_bias", [token for token, _ in request.sampling.logit_bias]),
-        ):
-            if tokens and max(tokens) >= self._model.vocabulary:
-                limit = f"{name}: token ids must be below {self._model.vocabulary}"
-                raise Refused("invalid_prompt", name, limit)
+        self._check(request)
         text = SlotText(self._model.detokenizer(), request.sampling.stop)
         for token in request.emitted:
             text.push(token)
@@ -94,6 +90,18 @@ class Slots:
             return slot.ended(finish)
         self._slots[request.id] = slot
         return None
+
+    def _check(self, request: Admission) -> None:
+        check_prompt(request.prompt, "prompt", self._model, self._context_max)
+        biased = [token for token, _ in request.sampling.logit_bias]
+        for name, tokens in (("emitted", request.emitted), ("logit_bias", biased)):
+            if tokens and max(tokens) >= self._model.vocabulary:
+                limit = f"{name}: token ids must be below {self._model.vocabulary}"
+                raise Refused("invalid_prompt", name, limit)
+        stops = request.sampling.stop
+        if len(stops) > STOPS_MAX or any(len(stop) > STOP_CHARACTERS_MAX for stop in stops):
+            limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
+            raise Refused("invalid_prompt", "stop", limit)
 
     def _finished(self, request: Admission, text: SlotText) -> Finish | None:
         emitted = request.emitted

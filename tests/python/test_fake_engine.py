@@ -221,6 +221,8 @@ def test_refusals_name_the_field(body: dict[str, object], code: str, field: str)
         (admission(1, [VOCABULARY]), "prompt"),
         (admission(1, emitted=[VOCABULARY]), "emitted"),
         (admission(1, logitBias=[[VOCABULARY, 1]]), "logit_bias"),
+        (admission(1, stop=["x"] * 65), "stop"),
+        (admission(1, stop=["x" * 4097]), "stop"),
     ],
 )
 def test_refused_admissions(request_: dict[str, object], field: str) -> None:

@@ -1,0 +1,148 @@
+"""The engine thread with a scripted engine and no threads: order, credit, failures, telemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from mlx_serving.engine import End, Loaded, LoadFigures, StepOutput
+from mlx_serving.loop import Command, Credit, EngineLoop, Remove
+from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
+from mlx_serving.parse import parse
+
+from orchestrator import FAKE_MODEL, load_options
+
+
+class Scripted:
+    """An engine whose requests make one token a step, for ever."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.on_insert: Callable[[Admission], None] = lambda request: None
+
+    def describe(self) -> tuple[dict[str, str], str]:
+        return {}, "none"
+
+    def load(self, *_: Any) -> Loaded:
+        raise LoadFailed("model_not_found", "there is none")
+
+    def insert(self, request: Admission) -> None:
+        self.ids.append(request.id)
+        self.on_insert(request)
+
+    def remove(self, id: int) -> None:
+        self.ids = [other for other in self.ids if other != id]
+
+    def step(self) -> StepOutput:
+        return StepOutput(rows=[(id, 0, 1, None) for id in self.ids])
+
+    def delay_seconds(self) -> float | None:
+        return 0.0 if self.ids else None
+
+    def load_figures(self) -> LoadFigures:
+        return LoadFigures(len(self.ids), 0, 1, 2, 3)
+
+
+class Log:
+    """`Reports` as a list."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.said.append((name, arguments))
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.said]
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.engine, self.log, self.now = Scripted(), Log(), 0.0
+        self.commands: SimpleQueue[Command] = SimpleQueue()
+        self.loop = EngineLoop(self.engine, self.commands, self.log, lambda: self.now)
+        self.loop._credits = 2
+
+    def turn(self, *commands: Command) -> list[str]:
+        for command in commands:
+            self.commands.put(command)
+        self.log.said.clear()
+        self.loop.turn()
+        return [name for name in self.log.names() if name != "telemetry"]
+
+
+def admission(id: int) -> Admission:
+    return Admission(id, [1], [], 5, Sampling())
+
+
+def test_a_turn_takes_all_commands_and_steps_once() -> None:
+    rig = Rig()
+    assert rig.turn(admission(1), admission(2), Remove(1, answer=True)) == ["removed", "stepped"]
+    assert rig.engine.ids == [2]
+    assert rig.turn(Remove(2, answer=False)) == []
+
+
+def test_without_credit_commands_are_taken_and_nothing_steps() -> None:
+    rig = Rig()
+    assert rig.turn(admission(1)) == ["stepped"]
+    assert rig.turn() == ["stepped"]
+    assert rig.turn(admission(2)) == []
+    assert rig.turn(Remove(2, answer=True)) == ["removed"]
+    assert rig.turn(Credit(1)) == ["stepped"]
+    assert rig.turn(Remove(1, answer=True)) == ["removed"]
+
+
+def test_a_refusal() -> None:
+    rig = Rig()
+
+    def refuse(request: Admission) -> None:
+        rig.engine.remove(request.id)
+        raise Refused("memory_budget_exceeded", "max_tokens", "too much")
+
+    rig.engine.on_insert = refuse
+    assert rig.turn(admission(1)) == ["refused"]
+
+
+def test_an_exception_in_an_insert_fails_its_request_alone() -> None:
+    rig = Rig()
+    rig.turn(admission(1))
+
+    def fail(request: Admission) -> None:
+        raise ZeroDivisionError("no")
+
+    rig.engine.on_insert = fail
+    assert rig.turn(admission(2)) == ["stepped", "stepped"]
+    output = rig.log.said[0][1][0]
+    assert output.ends == [End(2, "failed", "generation_error", "ZeroDivisionError: no")]
+    assert rig.engine.ids == [1]
+
+
+def test_telemetry_once_a_second_and_once_idle() -> None:
+    rig = Rig()
+
+    def told(*commands: Command) -> list[int]:
+        rig.turn(*commands)
+        return [body[0]["running"] for name, body in rig.log.said if name == "telemetry"]
+
+    assert told(admission(1)) == [1]
+    rig.now = 0.9
+    assert told(Credit(9)) == []
+    rig.now = 1.1
+    assert told() == [1]
+    assert told(Remove(1, answer=False)) == [0]
+
+
+def test_the_first_command_is_the_load() -> None:
+    rig = Rig()
+    rig.commands.put(admission(1))
+    with pytest.raises(TypeError):
+        rig.loop.run()
+    load = parse(1, {"model": FAKE_MODEL, "options": load_options()})
+    assert isinstance(load, Load)
+    rig.commands.put(load)
+    rig.loop.run()
+    assert rig.log.names() == ["load_failed"]
