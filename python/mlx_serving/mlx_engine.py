@@ -82,7 +82,7 @@ class MlxEngine:
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
         with ThreadPoolExecutor(1) as background:
             loading_text = background.submit(load_text, folder, weights.config)
-            pace, cost, vocabulary = _warm_up(weights.model, options, on_gpu)
+            pace, cost, vocabulary = _warm_up(weights.model, options)
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
@@ -286,10 +286,10 @@ def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
     return HfTextModel(wrapper, pieces, trim, end_tokens)
 
 
-def _warm_up(model: Any, options: LoadOptions, compiles: bool) -> tuple[Pace, memory.KvCost, int]:
-    """A short prefill and a decode step. Where the first run compiles, a second is measured."""
-    if compiles:
-        _short_run(model)
+def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int]:
+    """A short prefill and a decode step, twice: the first compiles and touches the weights, the
+    second is measured."""
+    _short_run(model)
     start = time.monotonic()
     cache, vocabulary = _short_run(model)
     seconds = time.monotonic() - start

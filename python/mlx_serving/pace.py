@@ -16,7 +16,7 @@ BORDER_TOKENS: Final = 128
 SMOOTHING: Final = 0.5
 # What is expected to take longer is announced, with room for a machine that has become slower.
 ANNOUNCE_SECONDS: Final = 2.0
-ALLOWANCE_FACTOR: Final = 4.0
+ALLOWANCE_FACTOR: Final = 3.0
 
 
 @dataclass(slots=True)
