@@ -94,7 +94,7 @@ const queue = fc
 const shares: fc.Arbitrary<Share[]> = fc.uniqueArray(
   fc.record({
     clientId: fc.constantFrom("a", "b", "c", "gone"),
-    credit: fc.integer({ min: -900, max: 100 }),
+    credit: fc.integer({ min: -900, max: 500 }),
   }),
   { selector: ({ clientId }) => clientId },
 );
