@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx_serving
 import pytest
 from mlx_lm import tokenizer_utils, utils
 from mlx_lm.models import cache as caches
@@ -29,6 +32,13 @@ def toy() -> Any:
 def test_pinned_versions() -> None:
     assert importlib.metadata.version("mlx-lm") == "0.32.2"
     assert importlib.metadata.version("mlx") == "0.32.4"
+
+
+def test_one_file_imports_it() -> None:
+    imports = re.compile(r"(import|from|import_module\(\")\s*mlx_lm")
+    package = Path(mlx_serving.__file__).parent
+    importing = [path.name for path in package.glob("**/*.py") if imports.search(path.read_text())]
+    assert importing == ["mlx_engine.py"]
 
 
 def test_names_and_parameters() -> None:
