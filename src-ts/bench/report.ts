@@ -3,7 +3,7 @@ import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import pc from "picocolors";
+import { outColors as pc } from "../colors.js";
 import type { LoadReport, TargetReport } from "./bench.js";
 import type { Ratio } from "./comparison.js";
 import type { IdleResult } from "./idle.js";

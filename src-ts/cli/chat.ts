@@ -1,7 +1,7 @@
 /** `mlx-serving chat`: a conversation in the terminal, with a running server or one started for it. */
 import { Command } from "commander";
-import pc from "picocolors";
 import { type Client, connect } from "../client/index.js";
+import { errColors, outColors } from "../colors.js";
 import { readApiKeys, resolveConfig } from "../config.js";
 import type { ServeConfig } from "../options.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
@@ -81,7 +81,7 @@ async function findServer({ url, model }: ChatFlags): Promise<FoundServer> {
   const config = resolveConfig({ environment: process.env });
   const usual = `http://127.0.0.1:${config.port}`;
   if (await answers(usual)) return { url: usual, close: none };
-  process.stderr.write(pc.dim(`No server at ${usual}; starting one.\n`));
+  process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
   return startServer(model === undefined ? config : { ...config, model: [model] });
 }
 
@@ -128,7 +128,7 @@ async function converse(client: Client, options: AnswerOptions): Promise<void> {
   const conversation = new Conversation(client, options);
   const history: string[] = [];
   for (;;) {
-    const line = await askLine(pc.green("> "), history);
+    const line = await askLine(outColors.green("> "), history);
     if (line === undefined) return;
     if (line.trim() !== "") await conversation.ask(line, process.stdout);
   }

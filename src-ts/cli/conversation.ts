@@ -1,6 +1,6 @@
 /** The turns of one conversation, and the printing of answers as they come. */
-import pc from "picocolors";
 import { AbortedError, type Client, type CreateResponseBody } from "../client/index.js";
+import { errColors } from "../colors.js";
 
 export interface AnswerOptions {
   model: string | undefined;
@@ -63,6 +63,6 @@ export class Conversation {
   private finish(said: string, out: NodeJS.WriteStream, cutBy: string | undefined): void {
     if (said !== "") this.messages.push({ role: "assistant", content: said });
     if (!said.endsWith("\n")) out.write("\n");
-    if (cutBy !== undefined) process.stderr.write(pc.dim(`(${cutBy})\n`));
+    if (cutBy !== undefined) process.stderr.write(errColors.dim(`(${cutBy})\n`));
   }
 }

@@ -1,6 +1,6 @@
 /** `mlx-serving doctor`: what this machine has, for people and as JSON. */
 import { Command } from "commander";
-import pc from "picocolors";
+import { outColors } from "../colors.js";
 import { type DoctorReport, examine } from "../environment/doctor.js";
 import { formatBytes, formatTable } from "./format.js";
 
@@ -31,6 +31,7 @@ function render(report: DoctorReport): string {
       `${id}  ${ready ? formatBytes(bytes) : "not fetched yet"}  ${path}`,
     ]),
   ];
-  const problem = python.problem === null ? "" : `\n${pc.yellow("Python:")} ${python.problem}\n`;
+  const problem =
+    python.problem === null ? "" : `\n${outColors.yellow("Python:")} ${python.problem}\n`;
   return `${formatTable(rows)}\n${problem}`;
 }

@@ -1,8 +1,8 @@
 /** How the command line fails: one sentence on stderr, and an exit code that says whose fault it was. */
 import { CommanderError } from "commander";
-import pc from "picocolors";
 import { SetupError } from "../../scripts/lib/process.mjs";
 import { isClientError } from "../client/errors.js";
+import { errColors } from "../colors.js";
 import { ConfigError } from "../config.js";
 import { isServingError } from "../errors.js";
 
@@ -33,7 +33,7 @@ export function reportFailure(error: unknown, stream: NodeJS.WriteStream = proce
   if (error instanceof CommanderError)
     return error.exitCode === 0 ? exitCodes.clean : exitCodes.usage;
   const { message, exitCode } = describeFailure(error);
-  stream.write(`${pc.red("mlx-serving:")} ${message}\n`);
+  stream.write(`${errColors.red("mlx-serving:")} ${message}\n`);
   return exitCode;
 }
 

@@ -1,6 +1,6 @@
 /** What the user types or pipes in. */
 import { createInterface } from "node:readline";
-import pc from "picocolors";
+import { outColors } from "../colors.js";
 
 /** A second Ctrl-C at the empty prompt within this time leaves. */
 const leaveWithinMs = 2_000;
@@ -23,7 +23,7 @@ export function askLine(prompt: string, history: string[]): Promise<string | und
       const wasEmpty = terminal.line === "";
       if (wasEmpty && performance.now() - interruptedAt < leaveWithinMs) return terminal.close();
       interruptedAt = wasEmpty ? performance.now() : Number.NEGATIVE_INFINITY;
-      process.stdout.write(wasEmpty ? pc.dim("\n(Ctrl-C again to leave)\n") : "\n");
+      process.stdout.write(wasEmpty ? outColors.dim("\n(Ctrl-C again to leave)\n") : "\n");
       terminal.write(null, { ctrl: true, name: "e" });
       terminal.write(null, { ctrl: true, name: "u" });
       terminal.prompt();

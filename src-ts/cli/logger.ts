@@ -1,15 +1,15 @@
 /** The log on stderr: JSON lines for machines, short lines on a terminal. */
 import { Writable } from "node:stream";
-import pc from "picocolors";
 import pino, { type DestinationStream, type Logger } from "pino";
+import { errColors } from "../colors.js";
 
 const levelNames: Record<number, string> = {
-  10: pc.dim("trace"),
-  20: pc.dim("debug"),
-  30: pc.green("info"),
-  40: pc.yellow("warn"),
-  50: pc.red("error"),
-  60: pc.red("fatal"),
+  10: errColors.dim("trace"),
+  20: errColors.dim("debug"),
+  30: errColors.green("info"),
+  40: errColors.yellow("warn"),
+  50: errColors.red("error"),
+  60: errColors.red("fatal"),
 };
 const ownFields = new Set(["level", "time", "msg", "pid", "hostname"]);
 
@@ -54,8 +54,8 @@ export function prettyLine(line: string): string {
     .filter(([name]) => !ownFields.has(name))
     .map(
       ([name, value]) =>
-        pc.dim(`${name}=`) + (typeof value === "string" ? value : JSON.stringify(value)),
+        errColors.dim(`${name}=`) + (typeof value === "string" ? value : JSON.stringify(value)),
     );
   const level = levelNames[Number(record.level)] ?? String(record.level);
-  return `${pc.dim(time)} ${level}  ${[String(record.msg ?? ""), ...fields].join("  ")}\n`;
+  return `${errColors.dim(time)} ${level}  ${[String(record.msg ?? ""), ...fields].join("  ")}\n`;
 }

@@ -1,6 +1,6 @@
 /** Shows how a server comes up: a progress bar on a terminal, log lines elsewhere. Always on stderr. */
 import { SingleBar } from "cli-progress";
-import pc from "picocolors";
+import { errColors } from "../colors.js";
 import type { Engine } from "../engine/api.js";
 import type { ServerLogger } from "../server/options.js";
 
@@ -37,7 +37,7 @@ class TerminalDisplay implements StartupDisplay {
   }
 
   progress(text: string): void {
-    this.line = pc.dim(text.slice(0, (this.stream.columns || 80) - 1));
+    this.line = errColors.dim(text.slice(0, (this.stream.columns || 80) - 1));
     this.stream.write(clearLine + this.line);
   }
 
@@ -68,7 +68,7 @@ class TerminalDisplay implements StartupDisplay {
   private createBar(): SingleBar {
     const bar = new SingleBar({
       stream: this.stream,
-      format: `${pc.dim("loading")} {model} ${pc.green("{bar}")} {percentage}%  {what}`,
+      format: `${errColors.dim("loading")} {model} ${errColors.green("{bar}")} {percentage}%  {what}`,
       barCompleteChar: "━",
       barIncompleteChar: " ",
       barsize: 30,

@@ -1,15 +1,16 @@
 /** Commander's own errors in our form: one sentence, exit code 2. */
 import type { Command } from "commander";
-import pc from "picocolors";
+import { errColors, outColors } from "../colors.js";
 
 /** Applies to a command and all below it. */
 export function explainUsage(command: Command): void {
   command
     .exitOverride()
     .showSuggestionAfterError(true)
-    .configureHelp({ styleTitle: pc.bold })
+    .configureHelp({ styleTitle: outColors.bold })
     .configureOutput({
-      outputError: (text, write) => write(`${pc.red("mlx-serving:")} ${sentence(text, command)}\n`),
+      outputError: (text, write) =>
+        write(`${errColors.red("mlx-serving:")} ${sentence(text, command)}\n`),
     });
   for (const below of command.commands) explainUsage(below);
 }
