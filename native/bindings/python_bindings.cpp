@@ -18,15 +18,15 @@ struct PyCommandBuffer {
   Py_ssize_t views = 0;
 };
 
-// An integer that doesn't fit, a negative one too, is a ValueError like any other absurd size.
-std::size_t to_size(const char* name, const py::object& value) {
+// An integer that doesn't even fit, a negative one too, is a ValueError like any other absurd size.
+std::size_t to_size(const char* name, const py::object& value, std::size_t max) {
   const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
   if (!index) throw py::error_already_set();
   int overflow = 0;
   const long long size = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0 || size < 0) {
-    throw py::value_error(std::string(name) +
-                          " is out of range: " + py::str(index).cast<std::string>());
+    throw py::value_error(std::string(name) + " must be from 1 to " + std::to_string(max) +
+                          ", not " + py::str(index).cast<std::string>());
   }
   return static_cast<std::size_t>(size);
 }
@@ -130,8 +130,9 @@ void bind_pool(py::module_& module) {
   py::class_<Pool>(module, "CommandBufferPool")
       .def(py::init([](const py::object& pool_size, const std::string& backend,
                        const py::object& buffer_bytes) {
-             return std::make_unique<Pool>(to_size("pool_size", pool_size), to_backend(backend),
-                                           to_size("buffer_bytes", buffer_bytes));
+             return std::make_unique<Pool>(
+                 to_size("pool_size", pool_size, kr::kPoolSizeMax), to_backend(backend),
+                 to_size("buffer_bytes", buffer_bytes, kr::kBufferBytesMax));
            }),
            py::arg("pool_size") = kr::kPoolSizeDefault, py::kw_only(), py::arg("backend") = "auto",
            py::arg("buffer_bytes") = kr::kBufferBytesDefault)

@@ -3,6 +3,7 @@
 // The Python twin (mlx_serving/native/twins.py) has the same buckets.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 

@@ -1,0 +1,110 @@
+"""Finds and loads krserve_native, or says in one line why it can't be used. Never raises.
+
+MLX_SERVING_NATIVE: `auto` (the default) takes it where it is, `off` or `0` doesn't, `on` or `1`
+makes its absence an error (`native.require()`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from hashlib import sha256
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import ModuleType
+from typing import Final, Literal
+
+NAME: Final = "krserve_native"
+VERSION: Final = "1.0.0"
+VARIABLE: Final = "MLX_SERVING_NATIVE"
+BUILD: Final = "npm run build:native"
+
+Mode = Literal["auto", "on", "off"]
+MODES: Final[dict[str, Mode]] = {
+    "": "auto",
+    "auto": "auto",
+    "on": "on",
+    "1": "on",
+    "off": "off",
+    "0": "off",
+}
+API: Final = (
+    "CommandBuffer",
+    "CommandBufferPool",
+    "CommandBufferPoolStats",
+    "Metrics",
+    "MetricsCollector",
+    "PoolError",
+    "PoolExhausted",
+)
+
+
+def asked_mode() -> Mode | None:
+    """What the environment asks for; None if that is no mode."""
+    return MODES.get(os.environ.get(VARIABLE, "").strip().lower())
+
+
+def load(mode: Mode | None) -> tuple[ModuleType, None] | tuple[None, str]:
+    """The module, or the reason why there is none."""
+    if mode is None:
+        asked = os.environ.get(VARIABLE, "")
+        return None, f"{VARIABLE} must be auto, on, off, 1 or 0, not {asked!r}"
+    if mode == "off":
+        return None, f"turned off by {VARIABLE}"
+    try:
+        reason = _why_not_loadable()
+        return (None, reason) if reason else _import()
+    # Whatever a broken file does while it is read or imported, we go on without it.
+    except Exception as error:
+        return None, f"{NAME} can't be loaded: {_one_line(error)}"
+
+
+def _import() -> tuple[ModuleType, None] | tuple[None, str]:
+    module = importlib.import_module(NAME)
+    version = getattr(module, "__version__", None)
+    if version != VERSION:
+        return None, f"{NAME} is version {version}, {VERSION} is needed ({BUILD})"
+    missing = [name for name in API if not hasattr(module, name)]
+    if missing:
+        return None, f"{NAME} lacks {', '.join(missing)} ({BUILD})"
+    return module, None
+
+
+def _why_not_loadable() -> str | None:
+    spec = importlib.util.find_spec(NAME)
+    if spec is None or spec.origin is None:
+        other = _file_of_another_python()
+        if other is not None:
+            return f"{NAME} was built for another Python ({other.name}; {BUILD})"
+        return f"{NAME} is not built ({BUILD})"
+    library = Path(spec.origin)
+    if not library.name.endswith(tuple(EXTENSION_SUFFIXES)):
+        return None
+    return _damage(library)
+
+
+def _damage(library: Path) -> str | None:
+    # The dynamic linker maps a file that was cut short all the same, and we would die of SIGBUS.
+    manifest = library.with_name(f"{NAME}.sha256")
+    try:
+        wanted = manifest.read_text().split()
+    except FileNotFoundError:
+        return f"{library.name} has no {manifest.name} beside it: its installation is incomplete"
+    if wanted != [sha256(library.read_bytes()).hexdigest(), library.name]:
+        return f"{library.name} is damaged: its checksum differs ({BUILD})"
+    return None
+
+
+def _file_of_another_python() -> Path | None:
+    for folder in sys.path:
+        for path in Path(folder or ".").glob(f"{NAME}.*"):
+            if path.suffix in (".so", ".pyd"):
+                return path
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
