@@ -42,6 +42,11 @@ describe("frames", () => {
     );
   });
 
+  it("leave out what is undefined", () => {
+    const frame = encodeRaw(fromWorkerTypes.aborted, epoch, { ...aborted, code: undefined });
+    expect(frame).toEqual(encodeRaw(fromWorkerTypes.aborted, epoch, aborted));
+  });
+
   it("of another epoch are dropped and counted", () => {
     const messages: FromWorker[] = [];
     const decoder = new FrameDecoder(epoch + 1, (message) => messages.push(message));
