@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from mlx_serving.native import loader
 
 PYTHON = Path(__file__).resolve().parents[2] / "python"
 LIBRARY = f"krserve_native{EXTENSION_SUFFIXES[0]}"
@@ -181,3 +182,12 @@ def test_wrapper_brings_nothing_heavy(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert not {"mlx", "mlx.core", "mlx_lm", "numpy", "transformers"} & set(done.stdout.split())
+
+
+def test_says_why_it_could_not_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(loader, "NAME", "krserve_native_of_nobody")
+    assert loader.load("auto")[1] == "krserve_native_of_nobody is not built (npm run build:native)"
+    (tmp_path / "krserve_native_of_nobody.failed").write_text("there is no C++ compiler\n")
+    reason = loader.load("auto")[1]
+    assert reason == "krserve_native_of_nobody could not be built: there is no C++ compiler"

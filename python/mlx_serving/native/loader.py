@@ -78,11 +78,20 @@ def _why_not_loadable() -> str | None:
         other = _file_of_another_python()
         if other is not None:
             return f"{NAME} was built for another Python ({other.name}; {BUILD})"
-        return f"{NAME} is not built ({BUILD})"
+        return _why_not_built()
     library = Path(spec.origin)
     if not library.name.endswith(tuple(EXTENSION_SUFFIXES)):
         return None
     return _damage(library)
+
+
+def _why_not_built() -> str:
+    # scripts/lib/native.mjs leaves there what an attempt ended with.
+    try:
+        failure = Path(sys.prefix, f"{NAME}.failed").read_text().strip()
+    except FileNotFoundError:
+        return f"{NAME} is not built ({BUILD})"
+    return f"{NAME} could not be built: {failure.splitlines()[0] if failure else BUILD}"
 
 
 def _damage(library: Path) -> str | None:
