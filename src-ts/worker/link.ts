@@ -31,8 +31,9 @@ export class LinkViolation extends Error {
 const crc32: (data: Uint8Array) => number =
   (zlib as { crc32?: (data: Uint8Array) => number }).crc32 ?? crc32Table.buf;
 
-// An undefined field is a field that isn't there.
-const packer = new Packr({ useRecords: false, variableMapSize: true, skipValues: [undefined] });
+// `skipValues` is documented but not typed: an undefined field is a field that isn't there.
+const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
+const packer = new Packr(packOptions);
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
 /** One frame, ready to be written. */
