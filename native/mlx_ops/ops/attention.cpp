@@ -1,0 +1,122 @@
+#include "attention.h"
+
+#include <algorithm>
+
+#include "../core/memory.h"
+#include "../core/pool.h"
+
+namespace kr::ops {
+namespace {
+
+// Heads of these many elements are whole vectors for every instruction set.
+constexpr int kHeadMultiple = 16;
+
+bool has_dense_rows(const mx::array& a) { return a.shape(-1) == 1 || a.strides().back() == 1; }
+
+/// The array, or a dense copy if its last axis is not contiguous. The copy is made at once, on the
+/// stream's thread before the operation's own work.
+mx::array with_dense_rows(const mx::array& a) {
+  if (has_dense_rows(a)) return a;
+  mx::array copy(a.shape(), a.dtype(), nullptr, {});
+  copy.set_data(mx::allocator::malloc(copy.nbytes()));
+  auto& encoder = mx::cpu::get_command_encoder(cpu_stream());
+  encoder.add_temporary(copy);
+  const Rows rows = rows_of(a);
+  encoder.dispatch([rows, out = copy.data<char>()] {
+    const auto bytes = int64_t(bytes_of(rows.kind));
+    for (int64_t row = 0, n = rows.count(); row < n; row++)
+      for (int i = 0; i < rows.cols; i++)
+        std::copy_n(rows.address(row) + i * rows.col_stride * bytes, bytes,
+                    out + (row * rows.cols + i) * bytes);
+  });
+  return copy;
+}
+
+void set_strides(int64_t* to, const mx::array& a) {
+  for (int i = 0; i < 3; i++) to[i] = a.strides()[i];
+}
+
+}  // namespace
+
+std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k) {
+  if (const auto* name = std::get_if<std::string>(&mask))
+    require(*name == "causal", "the mask must be an array, \"causal\" or None");
+  const auto* array = std::get_if<mx::array>(&mask);
+  if (!array) return std::nullopt;
+  require(array->dtype() == mx::bool_ || is_float(array->dtype()),
+          "the mask must be of bool or of a float type");
+  const mx::Shape shape = {q.shape(0), q.shape(1), q.shape(2), k.shape(2)};
+  mx::array whole = mx::broadcast_to(*array, shape, mx::Device::cpu);
+  if (whole.dtype() == mx::bool_) return whole;
+  return mx::astype(whole, mx::float32, mx::Device::cpu);
+}
+
+bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v) {
+  return q.ndim() == 4 && k.ndim() == 4 && v.ndim() == 4 && is_float(q.dtype()) &&
+         is_float(k.dtype()) && k.dtype() == v.dtype() && q.shape(0) == k.shape(0) &&
+         k.shape(0) == v.shape(0) && k.shape(1) == v.shape(1) && k.shape(2) == v.shape(2) &&
+         k.shape(1) > 0 && q.shape(1) % k.shape(1) == 0 && q.shape(3) == k.shape(3) &&
+         q.shape(3) > 0 && q.shape(3) % kHeadMultiple == 0 && v.shape(3) > 0 &&
+         v.shape(3) % kHeadMultiple == 0;
+}
+
+Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
+                       const Mask& mask, const mx::array* mask_array) {
+  Attention a{};
+  a.batch = q.shape(0);
+  a.heads = q.shape(1);
+  a.queries = q.shape(2);
+  a.head_dim = q.shape(3);
+  a.kv_heads = k.shape(1);
+  a.keys = k.shape(2);
+  a.value_dim = v.shape(3);
+  a.scale = scale;
+  const mx::array dense_q = with_dense_rows(q), dense_k = with_dense_rows(k),
+                  dense_v = with_dense_rows(v);
+  a.q = dense_q.data<char>();
+  a.k = dense_k.data<char>();
+  a.v = dense_v.data<char>();
+  a.q_kind = kind_of(q);
+  a.kv_kind = kind_of(k);
+  set_strides(a.q_strides, dense_q);
+  set_strides(a.k_strides, dense_k);
+  set_strides(a.v_strides, dense_v);
+  if (std::holds_alternative<std::string>(mask) && a.queries > 1) a.mask_kind = MaskKind::causal;
+  if (mask_array) {
+    a.mask_kind = mask_array->dtype() == mx::bool_ ? MaskKind::boolean : MaskKind::additive;
+    a.mask = mask_array->data<char>();
+    for (int i = 0; i < 4; i++)
+      a.mask_strides[i] = mask_array->strides()[i] * int64_t(mask_array->itemsize());
+  }
+  return a;
+}
+
+mx::array attention(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
+                    const Mask& mask) {
+  require(can_attend(q, k, v), "attention of these shapes or types is not covered");
+  Arrays inputs = {q, k, v};
+  if (auto array = mask_input(mask, q, k)) inputs.push_back(*array);
+  mx::Shape shape = q.shape();
+  shape.back() = v.shape(3);
+  return operation(
+      "KrAttention", std::move(shape), q.dtype(), std::move(inputs),
+      [scale, mask](const Arrays& in, Arrays& out) {
+        Attention a =
+            attention_of(in[0], in[1], in[2], scale, mask, in.size() > 3 ? &in[3] : nullptr);
+        a.out_strides[0] = int64_t(a.heads) * a.queries * a.value_dim;
+        a.out_strides[1] = int64_t(a.queries) * a.value_dim;
+        a.out_strides[2] = a.value_dim;
+        return [a, y = out_rows_of(out[0])] {
+          Workspace workspace;
+          Attention run = a;
+          const int64_t rows = int64_t(a.batch) * a.heads * a.queries;
+          const bool in_place = y.kind == FloatKind::f32;
+          run.out = y.place(0, in_place ? nullptr : workspace.take<float>(rows * a.value_dim));
+          attend(run);
+          if (!in_place)
+            for (int64_t row = 0; row < rows; row++) y.put(row, run.out + row * a.value_dim);
+        };
+      });
+}
+
+}  // namespace kr::ops

@@ -1,0 +1,33 @@
+// Attention over the KV cache as an operation.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "../compute/attention.h"
+#include "operation.h"
+
+namespace kr::ops {
+
+/// None; "causal"; or an array that broadcasts to [batch, heads, queries, keys], bool (true: seen)
+/// or of a float type (added to the scores).
+using Mask = std::variant<std::monostate, std::string, mx::array>;
+
+/// The mask as an input of an operation, if it is an array.
+std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k);
+
+/// Whether attention of these shapes and types is covered; else use MLX's own.
+bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v);
+
+/// The computation for q [batch, heads, queries, head_dim], k [batch, kv_heads, keys, head_dim] and
+/// v [batch, kv_heads, keys, value_dim], whose memory is ready. `out` and its strides are left to
+/// the caller.
+Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
+                       const Mask& mask, const mx::array* mask_array);
+
+/// softmax(scale * q . k^T + mask) . v, as mx.fast.scaled_dot_product_attention; the result has q's
+/// shape (with value_dim) and type.
+mx::array attention(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
+                    const Mask& mask);
+
+}  // namespace kr::ops

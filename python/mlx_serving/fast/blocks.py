@@ -1,0 +1,126 @@
+"""Transformer blocks of the Llama family, computed by two operations around the KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models import llama, qwen2, qwen3
+from mlx_lm.models.rope_utils import Llama3RoPE, SuScaledRoPE, YarnRoPE
+
+from .layers import FastQuantizedLinear
+from .operations import floats, native, turns_of_base, turns_of_freqs
+
+# Classes whose __call__ computes what ops/block.h says. Shapes alone don't tell: others scale the
+# residual, use another activation or norm in other places.
+LLAMA_LIKE: Final[tuple[type, ...]] = (
+    llama.TransformerBlock,
+    qwen2.TransformerBlock,
+    qwen3.TransformerBlock,
+)
+HEAD_MULTIPLE: Final = 16
+
+
+class FastBlock:
+    """Comes first among the bases of a class made for the block's own one."""
+
+    native_block: Any
+
+    def __call__(
+        self, x: mx.array, mask: str | mx.array | None = None, cache: Any = None
+    ) -> mx.array:
+        if hasattr(cache, "bits") or x.ndim != 3:  # keys and values are quantized
+            return cast(mx.array, super().__call__(x, mask, cache))  # type: ignore[misc]
+        block = self.native_block
+        q, k, v = block.enter(x, 0 if cache is None else cache.offset)
+        if cache is not None:
+            k, v = cache.update_and_fetch(k, v)
+        return cast(mx.array, block.leave(x, q, k, v, mask))
+
+
+def is_llama_like(block: nn.Module) -> bool:
+    """Whether `native_block_of` can take it; its projections are swapped already."""
+    if type(block) not in LLAMA_LIKE:
+        return False
+    attention, mlp = block.self_attn, block.mlp
+    projections = [
+        getattr(attention, name) for name in ("q_proj", "k_proj", "v_proj", "o_proj")
+    ] + [getattr(mlp, name) for name in ("gate_proj", "up_proj", "down_proj")]
+    norms = [block.input_layernorm, block.post_attention_layernorm, *_head_norms(attention)]
+    return (
+        all(isinstance(projection, FastQuantizedLinear) for projection in projections)
+        and all(type(norm) is nn.RMSNorm for norm in norms)
+        and type(attention.rope) in ROTARIES
+        and _head_dim(attention) % HEAD_MULTIPLE == 0
+    )
+
+
+def native_block_of(block: Any) -> Any:
+    """The constants of a block, for `krserve_mlx_ops`."""
+    attention, mlp = block.self_attn, block.mlp
+    head_norms = _head_norms(attention)
+    return native.block(
+        heads=attention.n_heads,
+        kv_heads=attention.n_kv_heads,
+        head_dim=_head_dim(attention),
+        scale=attention.scale,
+        rotary=ROTARIES[type(attention.rope)](attention.rope),
+        input_norm=_norm(block.input_layernorm),
+        output_norm=_norm(block.post_attention_layernorm),
+        q_norm=_norm(head_norms[0] if head_norms else None),
+        k_norm=_norm(head_norms[1] if head_norms else None),
+        qkv=_projection(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=_projection(attention.o_proj),
+        gate_up=_projection(mlp.gate_proj, mlp.up_proj),
+        down=_projection(mlp.down_proj),
+    )
+
+
+def _head_dim(attention: Any) -> int:
+    rows, _ = attention.q_proj.matrix.shape
+    return cast(int, rows // attention.n_heads)
+
+
+def _head_norms(attention: Any) -> list[nn.Module]:
+    return [attention.q_norm, attention.k_norm] if "q_norm" in attention else []
+
+
+def _norm(norm: Any) -> Any:
+    return native.Norm([], 0.0) if norm is None else native.Norm(floats(norm.weight), norm.eps)
+
+
+def _projection(*layers: Any) -> Any:
+    matrices = [layer.matrix for layer in layers]
+    if not any("bias" in layer for layer in layers):
+        return native.Projection(matrices)
+    bias: list[float] = []
+    for layer in layers:
+        rows, _ = layer.matrix.shape
+        bias += floats(layer.bias) if "bias" in layer else [0.0] * rows
+    return native.Projection(matrices, bias)
+
+
+def _plain(rope: Any) -> Any:
+    return native.rotary(turns_of_base(rope.dims, rope.base, rope.scale), rope.traditional)
+
+
+def _llama3(rope: Any) -> Any:
+    return native.rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional)
+
+
+def _yarn(rope: Any) -> Any:
+    return native.rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional, rope.mscale)
+
+
+def _su_scaled(rope: Any) -> Any:
+    return native.rotary(turns_of_freqs(rope._freqs, 1.0), False, rope._scale)
+
+
+ROTARIES: Final[dict[type, Callable[[Any], Any]]] = {
+    nn.RoPE: _plain,
+    Llama3RoPE: _llama3,
+    YarnRoPE: _yarn,
+    SuScaledRoPE: _su_scaled,
+}
