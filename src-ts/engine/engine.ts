@@ -24,10 +24,13 @@ import { Registry } from "./registry.js";
 import type { LiveRequest } from "./request.js";
 import { Supervisor, type SupervisorHost } from "./supervisor.js";
 import { modelInfo, workerInfo } from "./views.js";
+import { workerEvents } from "./worker-events.js";
 
 const prefillChunkTokens = 512;
 const prefixCacheBytes = 512 * 1024 * 1024;
 const unackedStepsMax = 16;
+/** How long workers get to give their slots back when a drain has run out of time. */
+const shutdownGraceMs = 5_000;
 
 export class WorkerEngine implements Engine {
   draining = false;
@@ -64,7 +67,16 @@ export class WorkerEngine implements Engine {
       workers: this.supervisors,
       observers: this.observers,
     });
-    const host = this.supervisorHost();
+    const host = workerEvents({
+      loop: this.loop,
+      observers: this.observers,
+      onAvailable: (modelId) => {
+        if (modelId === this.defaultModel.id) this.noteReady();
+      },
+      onUnloadable: (modelId, error) => {
+        if (modelId === this.defaultModel.id) this.failReady(error);
+      },
+    });
     for (const model of options.models) this.supervise(model, host, workerPolicy);
   }
 
@@ -286,69 +298,6 @@ export class WorkerEngine implements Engine {
     };
   }
 
-  private supervisorHost(): SupervisorHost {
-    return {
-      available: (worker) => {
-        this.loop.workerAvailable(worker);
-        if (worker.model.id === this.defaultModel.id) this.noteReady();
-      },
-      unavailable: (worker) => {
-        if (worker.state.kind === "draining") this.loop.workerDrains(worker);
-      },
-      lost: (worker, fault, epoch) => this.lost(worker, fault, epoch),
-      message: (worker, message) => this.loop.message(worker, message),
-      changed: (worker, from, to) => {
-        const { id, epoch, model } = worker;
-        for (const observer of this.observers)
-          observer.workerState?.({
-            workerId: id,
-            model: model.id,
-            from: from.kind,
-            to: to.kind,
-            epoch,
-          });
-      },
-      report: (worker, fault, fatal) => this.report(worker, fault, fatal),
-      rejected: (_worker, kind, state, event) => {
-        for (const observer of this.observers)
-          observer.rejection?.({ machine: "Worker", kind, state, event });
-      },
-      log: (level, message, fields) => {
-        for (const observer of this.observers) observer.log?.(level, message, { ...fields });
-      },
-      loading: (worker) => {
-        const { id, model, loading } = worker;
-        for (const observer of this.observers)
-          if (loading !== undefined)
-            observer.loading?.({ workerId: id, model: model.id, ...loading });
-      },
-      loadFailed: (worker) => {
-        if (worker.model.id === this.defaultModel.id) this.failReady(loadError(worker));
-      },
-    };
-  }
-
-  private lost(worker: Supervisor, fault: Worker.Fault, epoch: number): void {
-    const { id } = worker;
-    const leases = this.loop.workerLost(worker, lossOf(fault, worker));
-    for (const observer of this.observers)
-      observer.workerLost?.({ workerId: id, epoch, fault, leases });
-  }
-
-  private report(worker: Supervisor, fault: Worker.Fault, fatal: boolean): void {
-    for (const observer of this.observers)
-      observer.log?.(fatal ? "error" : "warn", fatal ? "worker is broken" : "worker was lost", {
-        worker: worker.id,
-        fault,
-        reason: worker.reason?.message,
-      });
-    if (!fatal) return;
-    const workers = this.loop.workersOf(worker.model.id);
-    if (workers.some((other) => other !== worker && other.state.kind !== "broken")) return;
-    this.loop.modelBroken(worker.model.id, worker.reason?.message ?? fault);
-    if (worker.model.id === this.defaultModel.id) this.failReady(loadError(worker));
-  }
-
   private noteReady(): void {
     const waiters = this.readyWaiters;
     this.readyWaiters = [];
@@ -377,27 +326,5 @@ export class WorkerEngine implements Engine {
         resolve();
       });
     });
-  }
-}
-
-/** How long workers get to give their slots back when a drain has run out of time. */
-const shutdownGraceMs = 5_000;
-
-function loadError(worker: Supervisor): ServingError {
-  const { code, message } = worker.reason ?? { code: "worker_broken", message: "it won't start" };
-  return new ServingError(`model ${worker.model.id}: ${message}`, { code, status: 503 });
-}
-
-function lossOf(fault: Worker.Fault, worker: Supervisor): Request.Loss {
-  if (worker.reason?.code === "out_of_memory") return "outOfMemory";
-  switch (fault) {
-    case "linkClosed":
-    case "linkViolated":
-    case "stalled":
-    case "stopped":
-    case "outOfMemory":
-      return fault;
-    default:
-      return "exited";
   }
 }

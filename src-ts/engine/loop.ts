@@ -5,8 +5,6 @@
  */
 import * as Request from "../machines/Request.js";
 import type { Decision } from "../machines/Scheduler.js";
-import { packTokens } from "../worker/link.js";
-import type { Admission } from "../worker/messages.js";
 import type { EngineObserver } from "./api.js";
 import { withDefaults } from "./defaults.js";
 import { Inbound } from "./inbound.js";
@@ -14,15 +12,13 @@ import { ResponseLog } from "./log.js";
 import { Placement, type PlacementOptions } from "./placement.js";
 import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
-import { endingOf, noWorker, overBudget, refusalOf } from "./refusals.js";
+import { endingOf, noWorker, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
-import type { LiveRequest, Slot } from "./request.js";
+import { admit, type LiveRequest, newSlot, timings } from "./request.js";
+import { overBudget, sizeOf } from "./sizing.js";
 import { Slots } from "./slots.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
 import { Turn } from "./turn.js";
-
-/** Tokens that a request may generate when it doesn't say. */
-export const maxTokensDefault = 4_096;
 
 export interface LoopHost {
   registry: Registry;
@@ -267,18 +263,7 @@ export class Loop {
     { lease, alone }: Extract<Request.Effect, { kind: "start" }>,
   ): void {
     const now = this.ports.clock.now();
-    const slot: Slot = {
-      id: this.slots.nextId(),
-      request,
-      workerId: lease.workerId,
-      lease,
-      submitted: false,
-      abortSent: false,
-      tokens: [],
-      text: "",
-      logprobs: [],
-      startedAt: now,
-    };
+    const slot = newSlot(this.slots.nextId(), request, lease, now);
     request.slot = slot;
     request.startedAt ??= now;
     this.slots.add(slot);
@@ -293,7 +278,7 @@ export class Loop {
   private submit(worker: Supervisor, requestIds: readonly string[]): void {
     const requests = requestIds.flatMap((id) => {
       const slot = this.live.get(id)?.slot;
-      return slot === undefined ? [] : [admission(slot)];
+      return slot === undefined ? [] : [admit(slot)];
     });
     if (requests.length > 0) worker.send({ type: "admit", requests });
   }
@@ -371,25 +356,15 @@ export class Loop {
   // Preparation.
 
   private prepared(request: LiveRequest, worker: Supervisor): void {
-    const limits = worker.limits;
-    if (limits === undefined) return;
+    const { limits, sampling } = worker;
+    // Reloaded meanwhile: what it prepared for is gone.
+    if (limits === undefined) return this.preparer.start(request);
     const promptTokens = request.promptTokens.length;
-    if (promptTokens === 0)
-      return this.unpreparable(request, "invalid_prompt", "the prompt has no tokens", "input");
-    const left = limits.contextMax - promptTokens;
-    if (left < 1) {
-      const message = `the prompt has ${promptTokens} tokens; the context holds ${limits.contextMax}, one of them for the answer`;
-      return this.unpreparable(request, "context_length_exceeded", message, "input");
-    }
-    const newTokens = Math.min(request.submission.maxTokens ?? maxTokensDefault, left);
-    const kvBytes = limits.kvBytesFixed + limits.kvBytesPerToken * (promptTokens + newTokens);
-    request.maxTokens = newTokens;
-    request.sampling = withDefaults(request.submission.sampling, worker.sampling);
-    request.cost = { promptTokens, newTokens, kvBytes };
-    if (kvBytes > limits.kvBudgetBytes) {
-      const message = overBudget(kvBytes, limits.kvBudgetBytes);
-      return this.unpreparable(request, "memory_budget_exceeded", message, undefined);
-    }
+    const size = sizeOf(promptTokens, request.submission.maxTokens, limits);
+    if (!size.fits) return this.unpreparable(request, size.code, size.message, size.field);
+    request.maxTokens = size.maxTokens;
+    request.cost = size.cost;
+    request.sampling = withDefaults(request.submission.sampling, sampling);
     this.post(request, { kind: "prepared", promptTokens });
   }
 
@@ -420,27 +395,9 @@ export class Loop {
   }
 
   private observeEnd(request: LiveRequest, log: ResponseLog): void {
-    const now = this.ports.clock.now();
-    const { arrivedAt, startedAt, firstTokenAt } = request;
-    const info = {
-      ending: log.ending ?? { kind: "cancelled" as const },
-      usage: log.usage,
-      e2eMs: now - arrivedAt,
-      queueMs: (startedAt ?? now) - arrivedAt,
-      ttftMs: firstTokenAt === undefined ? undefined : firstTokenAt - arrivedAt,
-    };
+    const { ending, usage } = log;
+    if (ending === undefined) return;
+    const info = { ending, usage, ...timings(request, this.ports.clock.now()) };
     for (const observer of this.host.observers) observer.ended?.(log, info);
   }
-}
-
-function admission(slot: Slot): Admission {
-  slot.submitted = true;
-  const { request } = slot;
-  return {
-    id: slot.id,
-    prompt: packTokens(request.promptTokens),
-    emitted: packTokens(request.log?.tokens ?? []),
-    maxTokens: request.maxTokens,
-    sampling: request.sampling,
-  };
 }

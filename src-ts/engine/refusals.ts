@@ -85,8 +85,3 @@ export function noWorker(reason: string): ServingError {
     retryAfterS: 30,
   });
 }
-
-export function overBudget(neededBytes: number, limitBytes: number): string {
-  const mib = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  return `the request needs ${mib(neededBytes)} of KV cache; a worker has ${mib(limitBytes)} (--memory-budget)`;
-}

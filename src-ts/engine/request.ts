@@ -1,8 +1,10 @@
 /** What the loop knows of one request beside its machine's state. Plain data. */
+
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import type { Lease, State } from "../machines/Request.js";
-import type { Sampling, TokenLogprob } from "../worker/messages.js";
+import { packTokens } from "../worker/link.js";
+import type { Admission, Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
@@ -59,4 +61,41 @@ export interface LiveRequest {
   failure: string | undefined;
   /** Which field of the input is to blame for it. */
   failedField: string | undefined;
+}
+
+export function newSlot(id: number, request: LiveRequest, lease: Lease, now: number): Slot {
+  return {
+    id,
+    request,
+    workerId: lease.workerId,
+    lease,
+    submitted: false,
+    abortSent: false,
+    tokens: [],
+    text: "",
+    logprobs: [],
+    startedAt: now,
+  };
+}
+
+/** From now on the worker knows it. */
+export function admit(slot: Slot): Admission {
+  slot.submitted = true;
+  const { request } = slot;
+  return {
+    id: slot.id,
+    prompt: packTokens(request.promptTokens),
+    emitted: packTokens(request.log?.tokens ?? []),
+    maxTokens: request.maxTokens,
+    sampling: request.sampling,
+  };
+}
+
+/** Of a request that ends at `now`. */
+export function timings({ arrivedAt, startedAt, firstTokenAt }: LiveRequest, now: number) {
+  return {
+    e2eMs: now - arrivedAt,
+    queueMs: (startedAt ?? now) - arrivedAt,
+    ttftMs: firstTokenAt === undefined ? undefined : firstTokenAt - arrivedAt,
+  };
 }

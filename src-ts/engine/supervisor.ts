@@ -42,7 +42,8 @@ export interface SupervisorOptions {
   policy: Worker.Policy;
 }
 
-type Limits = Extract<FromWorker, { type: "ready" }>["limits"];
+/** What the loaded model and its memory allow. */
+export type Limits = Extract<FromWorker, { type: "ready" }>["limits"];
 
 export class Supervisor {
   state: Worker.State;
