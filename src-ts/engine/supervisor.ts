@@ -261,9 +261,11 @@ export class Supervisor {
         return this.post({ kind: "loadFailed", epoch });
       case "busy":
         return this.post({ kind: "busy", epoch, allowanceMs: message.allowanceMs, at });
-      case "telemetry":
-        this.telemetry = { ...message };
+      case "telemetry": {
+        const { type: _type, ...figures } = message;
+        this.telemetry = figures;
         return;
+      }
       case "pong":
         return;
       case "fault":
