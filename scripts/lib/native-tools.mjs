@@ -68,10 +68,11 @@ export async function ensureCmake(python, options) {
   const env = options.env ?? process.env;
   const driver = ["ninja", "make"].some((name) => findOnPath(name, env) !== undefined);
   if (driver && (await isUsableCmake(options))) return { cmake: "cmake", configureArgs: [] };
-  const bin = join(await ensurePinned("cmake", python, options), "bin");
+  const folder = await ensurePinned("cmake", python, options);
   return {
-    cmake: join(bin, "cmake"),
-    configureArgs: ["-G", "Ninja", `-DCMAKE_MAKE_PROGRAM=${join(bin, "ninja")}`],
+    // Not bin/cmake, a script that wants its package on Python's path.
+    cmake: join(folder, "cmake", "data", "bin", "cmake"),
+    configureArgs: ["-G", "Ninja", `-DCMAKE_MAKE_PROGRAM=${join(folder, "bin", "ninja")}`],
   };
 }
 
