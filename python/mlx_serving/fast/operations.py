@@ -88,7 +88,7 @@ def attention_with_cache(
     values: Any,
     cache: Any,
     scale: float,
-    mask: str | mx.array | None,
+    mask: Any,
     sinks: mx.array | None = None,
 ) -> mx.array:
     """mlx_lm.models.base.scaled_dot_product_attention"""
@@ -117,8 +117,10 @@ class Rotaries:
         key = (dims, traditional, base, scale, None if freqs is None else id(freqs))
         found = self._tables.get(key)
         if found is None:
-            turns = turns_of_freqs(freqs, scale) if freqs is not None else turns_of_base(
-                dims, base or 0.0, scale
+            turns = (
+                turns_of_freqs(freqs, scale)
+                if freqs is not None
+                else turns_of_base(dims, base or 0.0, scale)
             )
             # The array is kept so that its id stays its own.
             found = native.rotary(turns, traditional), freqs
