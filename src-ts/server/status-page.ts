@@ -55,7 +55,7 @@ function readiness(engine: Engine): string {
 function models(all: readonly ModelInfo[]): string {
   const rows = all.map((model) => [
     `${escaped(model.id)}${model.isDefault ? " (default)" : ""}`,
-    model.ready ? "ready" : "loading",
+    model.ready ? "ready" : "not ready",
     model.contextMax === undefined ? "–" : model.contextMax.toLocaleString("en"),
   ]);
   return `<h2>Models</h2>${table(["Model", "State", "Context, tokens"], rows)}`;
@@ -76,7 +76,7 @@ function workers(all: readonly WorkerInfo[]): string {
 }
 
 function stateOf({ state, loading, reason }: WorkerInfo): string {
-  if (loading !== undefined && loading.total > 0) {
+  if (state === "loading" && loading !== undefined && loading.total > 0) {
     const percent = Math.floor((loading.done / loading.total) * 100);
     return `${state}: ${loading.what} ${percent} %`;
   }
