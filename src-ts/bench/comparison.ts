@@ -1,5 +1,5 @@
 /** Two targets side by side: ratios of their rounds, since single figures of a noisy machine say little. */
-import { type Distribution, percentile, type Summary } from "./statistics.js";
+import type { Distribution, Summary } from "./statistics.js";
 
 /** Of the first target to the second; of rates more is better, of times less. */
 export interface Ratio {
@@ -33,9 +33,12 @@ const figures: [
   ["end to end p99", "less", time("endToEndMs", "p99")],
 ];
 
-/** Lower median: a figure that was measured, not a mean of two. */
+/** Of an even number, the mean of the middle two. */
 function median(ascending: readonly number[]): number {
-  return percentile(ascending, 0.5);
+  const middle = ascending.length / 2;
+  const low = ascending[Math.ceil(middle) - 1] ?? Number.NaN;
+  const high = ascending[Math.floor(middle)] ?? Number.NaN;
+  return (low + high) / 2;
 }
 
 /** Ratios round by round; both lists hold one summary a round. Figures without any round are left out. */

@@ -85,9 +85,10 @@ function spreadOf(rounds: readonly Summary[]): string {
   return ` (rounds: ${number(Math.min(...rates))} to ${number(Math.max(...rates))})`;
 }
 
+// Only a figure that is better in every round is called better.
 function ratioLine({ name, better, min, median, max }: Ratio): string {
   const cells = [min, median, max].map((value) => value.toFixed(3).padStart(10)).join("");
-  const wins = better === "more" ? median > 1 : median < 1;
+  const wins = better === "more" ? min > 1 : max < 1;
   return line(name, `${cells}   ${better} is better${wins ? pc.green(" ✓") : ""}`);
 }
 

@@ -191,12 +191,11 @@ export class WorkerEngine implements Engine {
   ): Promise<ResponseLog> {
     const refusal = this.refusal(submission);
     if (refusal !== undefined) {
-      for (const observer of this.observers)
-        observer.refused?.({
-          code: refusal.code,
-          status: refusal.status,
-          model: submission.model,
-        });
+      const { code, status } = refusal;
+      // What clients invent must not become a label of a metric.
+      const known = this.options.models.some(({ id }) => id === submission.model);
+      const model = known ? submission.model : undefined;
+      for (const observer of this.observers) observer.refused?.({ code, status, model });
       return Promise.reject(refusal);
     }
     return new Promise((accept, refuse) => {

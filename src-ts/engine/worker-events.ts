@@ -34,6 +34,10 @@ export function workerEvents(sinks: WorkerEventSinks): SupervisorHost {
     changed: ({ id, epoch, model }, from, to) => {
       const info = { workerId: id, model: model.id, from: from.kind, to: to.kind, epoch };
       for (const observer of observers) observer.workerState?.(info);
+      // The first start has its own display; from then on people want to know how it goes on.
+      const level = epoch > 1 || from.kind === "ready" ? "info" : "debug";
+      for (const observer of observers)
+        observer.log?.(level, `worker is ${to.kind}`, { worker: id, epoch });
     },
     report: (worker, fault, fatal) => report(sinks, worker, fault, fatal),
     rejected: (_worker, kind, state, event) => {

@@ -105,7 +105,9 @@ class PythonWorker implements WorkerProcess {
       const late = new Promise<void>((resolve) => setTimeout(resolve, linkFlushMs).unref());
       void Promise.race([flushed, late]).then(() => {
         link.destroy();
-        this.reportExit(code ?? 0, signal ?? "", this.lastLines.join("\n"));
+        // Who was killed did not say why: its last lines are about something else.
+        const output = signal === null ? this.lastLines.join("\n") : "";
+        this.reportExit(code ?? 0, signal ?? "", output);
       });
     });
   }

@@ -112,6 +112,14 @@ describe("what is turned away before it is accepted", () => {
     await expect(refused).rejects.toMatchObject({ status, code, param });
   });
 
+  it("without a name that a client made up among what observers hear", async () => {
+    const sim = await new Sim().start();
+    const heard: unknown[] = [];
+    sim.engine.observe({ refused: (info) => heard.push(info) });
+    await expect(sim.engine.submit(submission({ model: "invented" }))).rejects.toThrow();
+    expect(heard).toEqual([{ code: "model_not_found", status: 404, model: undefined }]);
+  });
+
   it("an empty prompt", async () => {
     const sim = await new Sim().start();
     const empty = submission({ input: { kind: "text", text: "" } });
