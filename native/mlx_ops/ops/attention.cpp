@@ -38,9 +38,13 @@ void set_strides(int64_t* to, const mx::array& a) {
 
 }  // namespace
 
+bool is_causal(const Mask& mask) {
+  const auto* name = std::get_if<std::string>(&mask);
+  require(!name || *name == "causal", "the mask must be an array, \"causal\" or None");
+  return name;
+}
+
 std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k) {
-  if (const auto* name = std::get_if<std::string>(&mask))
-    require(*name == "causal", "the mask must be an array, \"causal\" or None");
   const auto* array = std::get_if<mx::array>(&mask);
   if (!array) return std::nullopt;
   require(array->dtype() == mx::bool_ || is_float(array->dtype()),
@@ -61,7 +65,7 @@ bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v) {
 }
 
 Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
-                       const Mask& mask, const mx::array* mask_array) {
+                       bool causal, const mx::array* mask) {
   Attention a{};
   a.batch = q.shape(0);
   a.heads = q.shape(1);
@@ -81,12 +85,11 @@ Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& 
   set_strides(a.q_strides, dense_q);
   set_strides(a.k_strides, dense_k);
   set_strides(a.v_strides, dense_v);
-  if (std::holds_alternative<std::string>(mask) && a.queries > 1) a.mask_kind = MaskKind::causal;
-  if (mask_array) {
-    a.mask_kind = mask_array->dtype() == mx::bool_ ? MaskKind::boolean : MaskKind::additive;
-    a.mask = mask_array->data<char>();
-    for (int i = 0; i < 4; i++)
-      a.mask_strides[i] = mask_array->strides()[i] * int64_t(mask_array->itemsize());
+  if (causal) a.mask_kind = MaskKind::causal;
+  if (mask) {
+    a.mask_kind = mask->dtype() == mx::bool_ ? MaskKind::boolean : MaskKind::additive;
+    a.mask = mask->data<char>();
+    for (int i = 0; i < 4; i++) a.mask_strides[i] = mask->strides()[i] * int64_t(mask->itemsize());
   }
   return a;
 }
@@ -100,9 +103,9 @@ mx::array attention(const mx::array& q, const mx::array& k, const mx::array& v, 
   shape.back() = v.shape(3);
   return operation(
       "KrAttention", std::move(shape), q.dtype(), std::move(inputs),
-      [scale, mask](const Arrays& in, Arrays& out) {
+      [scale, causal = is_causal(mask)](const Arrays& in, Arrays& out) {
         Attention a =
-            attention_of(in[0], in[1], in[2], scale, mask, in.size() > 3 ? &in[3] : nullptr);
+            attention_of(in[0], in[1], in[2], scale, causal, in.size() > 3 ? &in[3] : nullptr);
         a.out_strides[0] = int64_t(a.heads) * a.queries * a.value_dim;
         a.out_strides[1] = int64_t(a.queries) * a.value_dim;
         a.out_strides[2] = a.value_dim;

@@ -15,6 +15,8 @@ using Mask = std::variant<std::monostate, std::string, mx::array>;
 
 /// The mask as an input of an operation, if it is an array.
 std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k);
+/// Throws std::invalid_argument if the mask has a name that is no mask's.
+bool is_causal(const Mask& mask);
 
 /// Whether attention of these shapes and types is covered; else use MLX's own.
 bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v);
@@ -23,7 +25,7 @@ bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v);
 /// v [batch, kv_heads, keys, value_dim], whose memory is ready. `out` and its strides are left to
 /// the caller.
 Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
-                       const Mask& mask, const mx::array* mask_array);
+                       bool causal, const mx::array* mask);
 
 /// softmax(scale * q . k^T + mask) . v, as mx.fast.scaled_dot_product_attention; the result has q's
 /// shape (with value_dim) and type.

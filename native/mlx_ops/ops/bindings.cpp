@@ -1,7 +1,6 @@
 // The Python module `krserve_mlx_ops`. What the functions mean is said in the headers.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -12,6 +11,7 @@
 #include "block.h"
 #include "matrix.h"
 #include "rowwise.h"
+#include "sampling.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -19,44 +19,81 @@ using namespace nb::literals;
 namespace kr::ops {
 namespace {
 
+/// What Python holds. A shared_ptr that nanobind makes of a Python object holds that object, and
+/// dropping it takes Python's lock: on MLX's own threads that could block them, or kill the process
+/// at its end.
+template <class T>
+struct Handle {
+  std::shared_ptr<const T> value;
+};
+
 void bind_matrices(nb::module_& m) {
-  nb::class_<Matrix>(m, "Matrix")
-      .def_prop_ro("shape",
-                   [](const Matrix& w) { return std::make_pair(w.view.rows, w.view.cols); })
-      .def_prop_ro("bits", [](const Matrix& w) { return w.view.bits; })
-      .def_prop_ro("group_size", [](const Matrix& w) { return w.view.group; })
-      .def_prop_ro("nbytes", [](const Matrix& w) { return w.view.bytes(); });
+  using Matrices = Handle<Matrix>;
+  nb::class_<Matrices>(m, "Matrix")
+      .def_prop_ro(
+          "shape",
+          [](const Matrices& w) { return std::make_pair(w.value->view.rows, w.value->view.cols); })
+      .def_prop_ro("bits", [](const Matrices& w) { return w.value->view.bits; })
+      .def_prop_ro("group_size", [](const Matrices& w) { return w.value->view.group; })
+      .def_prop_ro("nbytes", [](const Matrices& w) { return w.value->view.bytes(); });
   nb::class_<MatrixStore>(m, "MatrixStore")
       .def(nb::init<size_t>(), "nbytes"_a)
-      .def("pack", &MatrixStore::pack, "weight"_a, "scales"_a, "biases"_a, "group_size"_a, "bits"_a)
+      .def(
+          "pack",
+          [](MatrixStore& store, const mx::array& weight, const mx::array& scales,
+             const mx::array& biases, int group_size,
+             int bits) { return Matrices{store.pack(weight, scales, biases, group_size, bits)}; },
+          "weight"_a, "scales"_a, "biases"_a, "group_size"_a, "bits"_a)
       .def_prop_ro("used", &MatrixStore::used);
   m.def("packed_bytes", &packed_bytes, "weight"_a, "scales"_a, "biases"_a, "group_size"_a,
         "bits"_a);
-  m.def("linear", &linear, "x"_a, "matrix"_a, "bias"_a = nb::none());
-  m.def("embedding", &embedding, "ids"_a, "matrix"_a);
-}
-
-std::shared_ptr<const Rotary> make_rotary(std::vector<double> turns, bool traditional,
-                                          float magnitude) {
-  return std::make_shared<const Rotary>(
-      Rotary{2 * int(turns.size()), traditional, magnitude, std::move(turns)});
+  m.def(
+      "linear",
+      [](const mx::array& x, const Matrices& w, const std::optional<mx::array>& bias) {
+        return linear(x, w.value, bias);
+      },
+      "x"_a, "matrix"_a, "bias"_a = nb::none());
+  m.def(
+      "embedding", [](const mx::array& ids, const Matrices& w) { return embedding(ids, w.value); },
+      "ids"_a, "matrix"_a);
 }
 
 void bind_rowwise(nb::module_& m) {
+  using Rotaries = Handle<Rotary>;
   m.def("rms_norm", &rms_norm, "x"_a, "weight"_a.none(), "eps"_a);
   m.def("swiglu", &swiglu, "gate"_a, "up"_a);
-  nb::class_<Rotary>(m, "Rotary")
-      .def_ro("dims", &Rotary::dims)
+  nb::class_<Rotaries>(m, "Rotary")
+      .def(
+          "__init__",
+          [](Rotaries* r, std::vector<double> turns, bool traditional, float magnitude) {
+            const int dims = 2 * int(turns.size());
+            new (r) Rotaries{std::make_shared<const Rotary>(
+                Rotary{dims, traditional, magnitude, std::move(turns)})};
+          },
+          "turns"_a, "traditional"_a = false, "magnitude"_a = 1.0f)
+      .def_prop_ro("dims", [](const Rotaries& r) { return r.value->dims; })
       .def(
           "__call__",
-          [](std::shared_ptr<const Rotary> r, const mx::array& x, const Offset& offset) {
-            return rotate(x, r, offset);
+          [](const Rotaries& r, const mx::array& x, const Offset& offset) {
+            return rotate(x, r.value, offset);
           },
           "x"_a, "offset"_a = int64_t{0});
-  m.def("rotary", &make_rotary, "turns"_a, "traditional"_a = false, "magnitude"_a = 1.0f);
+}
+
+void bind_attention(nb::module_& m) {
+  m.def("can_attend", &can_attend, "q"_a, "k"_a, "v"_a);
+  m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
+}
+
+Projection projection_of(const std::vector<Handle<Matrix>>& matrices, std::vector<float> bias) {
+  Projection p;
+  for (const auto& w : matrices) p.matrices.push_back(w.value);
+  p.bias = std::move(bias);
+  return p;
 }
 
 void bind_blocks(nb::module_& m) {
+  using Blocks = Handle<Block>;
   nb::class_<Norm>(m, "Norm").def(
       "__init__",
       [](Norm* n, std::vector<float> weight, float eps) { new (n) Norm{std::move(weight), eps}; },
@@ -64,34 +101,67 @@ void bind_blocks(nb::module_& m) {
   nb::class_<Projection>(m, "Projection")
       .def(
           "__init__",
-          [](Projection* p, std::vector<MatrixPtr> matrices, std::vector<float> bias) {
-            new (p) Projection{std::move(matrices), std::move(bias)};
+          [](Projection* p, const std::vector<Handle<Matrix>>& matrices, std::vector<float> bias) {
+            new (p) Projection(projection_of(matrices, std::move(bias)));
           },
           "matrices"_a, "bias"_a = std::vector<float>());
-  nb::class_<Block>(m, "Block")
+  nb::class_<Blocks>(m, "Block")
+      .def(
+          "__init__",
+          [](Blocks* b, int heads, int kv_heads, int head_dim, float scale,
+             const Handle<Rotary>* rotary, Norm input_norm, Norm output_norm, Norm q_norm,
+             Norm k_norm, Projection qkv, Projection out, Projection gate_up, Projection down) {
+            Block block{heads,
+                        kv_heads,
+                        head_dim,
+                        scale,
+                        rotary ? rotary->value : nullptr,
+                        std::move(input_norm),
+                        std::move(output_norm),
+                        std::move(q_norm),
+                        std::move(k_norm),
+                        std::move(qkv),
+                        std::move(out),
+                        std::move(gate_up),
+                        std::move(down)};
+            block.check();
+            new (b) Blocks{std::make_shared<const Block>(std::move(block))};
+          },
+          nb::kw_only(), "heads"_a, "kv_heads"_a, "head_dim"_a, "scale"_a, "rotary"_a.none(),
+          "input_norm"_a, "output_norm"_a, "q_norm"_a, "k_norm"_a, "qkv"_a, "out"_a, "gate_up"_a,
+          "down"_a)
       .def(
           "enter",
-          [](const BlockPtr& b, const mx::array& x, const Offset& offset) {
-            Arrays out = enter_block(b, x, offset);
+          [](const Blocks& b, const mx::array& x, const Offset& offset) {
+            Arrays out = enter_block(b.value, x, offset);
             return std::make_tuple(out[0], out[1], out[2]);
           },
           "x"_a, "offset"_a)
-      .def("leave", &leave_block, "x"_a, "q"_a, "k"_a, "v"_a, "mask"_a.none());
-  m.def(
-      "block",
-      [](int heads, int kv_heads, int head_dim, float scale, std::shared_ptr<const Rotary> rotary,
-         Norm input_norm, Norm output_norm, Norm q_norm, Norm k_norm, Projection qkv,
-         Projection out, Projection gate_up, Projection down) {
-        auto block = std::make_shared<const Block>(
-            Block{heads, kv_heads, head_dim, scale, std::move(rotary), std::move(input_norm),
-                  std::move(output_norm), std::move(q_norm), std::move(k_norm), std::move(qkv),
-                  std::move(out), std::move(gate_up), std::move(down)});
-        block->check();
-        return block;
+      .def(
+          "leave",
+          [](const Blocks& b, const mx::array& x, const mx::array& q, const mx::array& k,
+             const mx::array& v,
+             const Mask& mask) { return leave_block(b.value, x, q, k, v, mask); },
+          "x"_a, "q"_a, "k"_a, "v"_a, "mask"_a.none());
+}
+
+void bind_sampling(nb::module_& m) {
+  nb::class_<Draw>(m, "Draw").def(
+      "__init__",
+      [](Draw* d, float temperature, int top_k, float top_p, float min_p, float uniform) {
+        new (d) Draw{temperature, top_k, top_p, min_p, uniform};
       },
-      nb::kw_only(), "heads"_a, "kv_heads"_a, "head_dim"_a, "scale"_a, "rotary"_a.none(),
-      "input_norm"_a, "output_norm"_a, "q_norm"_a, "k_norm"_a, "qkv"_a, "out"_a, "gate_up"_a,
-      "down"_a);
+      "temperature"_a = 1.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
+      "uniform"_a = 0.0f);
+  m.def("sample", &sample, "logits"_a, "draws"_a);
+  m.def("log_softmax", &log_softmax, "logits"_a);
+  m.def(
+      "top_logprobs",
+      [](const mx::array& logits, const mx::array& tokens, int top) {
+        Arrays out = top_logprobs(logits, tokens, top);
+        return std::make_tuple(out[0], out[1], out[2]);
+      },
+      "logits"_a, "tokens"_a, "top"_a);
 }
 
 }  // namespace
@@ -107,7 +177,7 @@ NB_MODULE(krserve_mlx_ops, m) {
   m.def("threads", [] { return Pool::shared().size(); });
   bind_matrices(m);
   bind_rowwise(m);
+  bind_attention(m);
   bind_blocks(m);
-  m.def("can_attend", &can_attend, "q"_a, "k"_a, "v"_a);
-  m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
+  bind_sampling(m);
 }

@@ -200,22 +200,22 @@ Arrays enter_block(const BlockPtr& block, const mx::array& x, const Offset& offs
   if (auto offsets = offsets_input(offset, batch)) inputs.push_back(*offsets);
   const auto shape = [&](int heads) { return mx::Shape{batch, heads, length, block->head_dim}; };
   const mx::Dtype dtype = block->dtype_for(x);
-  return operation("KrEnterBlock",
-                   {shape(block->heads), shape(block->kv_heads), shape(block->kv_heads)},
-                   {mx::float32, dtype, dtype}, std::move(inputs),
-                   [block, offset, batch, length](const Arrays& in, Arrays& out) {
-                     const auto heads_of = [&](int i) {
-                       return HeadsOut{out_rows_of(out[i]), out[i].shape(1), length};
-                     };
-                     return Enter{block,
-                                  rows_of(in[0]),
-                                  batch,
-                                  length,
-                                  positions_of(offset, in.size() > 1 ? &in[1] : nullptr),
-                                  heads_of(0),
-                                  heads_of(1),
-                                  heads_of(2)};
-                   });
+  return operation(
+      "KrEnterBlock", {shape(block->heads), shape(block->kv_heads), shape(block->kv_heads)},
+      {mx::float32, dtype, dtype}, std::move(inputs),
+      [block, offset = offset_number(offset), batch, length](const Arrays& in, Arrays& out) {
+        const auto heads_of = [&](int i) {
+          return HeadsOut{out_rows_of(out[i]), out[i].shape(1), length};
+        };
+        return Enter{block,
+                     rows_of(in[0]),
+                     batch,
+                     length,
+                     positions_of(offset, in.size() > 1 ? &in[1] : nullptr),
+                     heads_of(0),
+                     heads_of(1),
+                     heads_of(2)};
+      });
 }
 
 mx::array leave_block(const BlockPtr& block, const mx::array& x, const mx::array& q,
@@ -230,9 +230,9 @@ mx::array leave_block(const BlockPtr& block, const mx::array& x, const mx::array
   Arrays inputs = {x, q, k, v};
   if (auto array = mask_input(mask, q, k)) inputs.push_back(*array);
   return operation("KrLeaveBlock", x.shape(), block->dtype_for(x), std::move(inputs),
-                   [block, mask](const Arrays& in, Arrays& out) {
+                   [block, causal = is_causal(mask)](const Arrays& in, Arrays& out) {
                      return Leave{block, rows_of(in[0]),
-                                  attention_of(in[1], in[2], in[3], block->scale, mask,
+                                  attention_of(in[1], in[2], in[3], block->scale, causal,
                                                in.size() > 4 ? &in[4] : nullptr),
                                   out_rows_of(out[0])};
                    });

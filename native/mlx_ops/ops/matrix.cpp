@@ -67,18 +67,18 @@ MatrixStore::MatrixStore(size_t bytes)
               mx::uint8) {
   prefer_large_pages(memory_.data<uint8_t>(), memory_.nbytes());
   const auto address = reinterpret_cast<uintptr_t>(memory_.data<uint8_t>());
-  used_ = aligned(address, kMatrixAlignment) - address;
+  first_ = next_ = aligned(address, kMatrixAlignment) - address;
 }
 
 MatrixPtr MatrixStore::pack(const mx::array& weight, const mx::array& scales,
                             const mx::array& biases, int group_size, int bits) {
   const Affine affine = affine_of(weight, scales, biases, group_size, bits);
   PackedView view = packed_view(affine.view);
-  require(view.bytes() <= memory_.nbytes() - used_, "the store is too small for this matrix");
-  uint8_t* const place = memory_.data<uint8_t>() + used_;
+  require(view.bytes() <= memory_.nbytes() - next_, "the store is too small for this matrix");
+  uint8_t* const place = memory_.data<uint8_t>() + next_;
   kr::ops::pack(affine.view, view, place);
   view.data = place;
-  used_ += aligned(view.bytes(), kMatrixAlignment);
+  next_ += aligned(view.bytes(), kMatrixAlignment);
   return std::make_shared<const Matrix>(Matrix{memory_, view, scales.dtype()});
 }
 

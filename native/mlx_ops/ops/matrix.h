@@ -29,11 +29,12 @@ class MatrixStore {
   MatrixPtr pack(const mx::array& weight, const mx::array& scales, const mx::array& biases,
                  int group_size, int bits);
 
-  size_t used() const { return used_; }
+  /// Bytes that the matrices take.
+  size_t used() const { return next_ - first_; }
 
  private:
   mx::array memory_;
-  size_t used_ = 0;
+  size_t first_ = 0, next_ = 0;  // where matrices begin, and where the next one goes
 };
 
 /// Bytes that a matrix takes in a store. Evaluates scales and biases.

@@ -62,8 +62,13 @@ std::optional<mx::array> offsets_input(const Offset& offset, int batch) {
   return mx::astype(*array, mx::int32, mx::Device::cpu);
 }
 
-Positions positions_of(const Offset& offset, const mx::array* input) {
-  if (!input) return {nullptr, 0, std::get<int64_t>(offset)};
+int64_t offset_number(const Offset& offset) {
+  const auto* number = std::get_if<int64_t>(&offset);
+  return number ? *number : 0;
+}
+
+Positions positions_of(int64_t offset, const mx::array* input) {
+  if (!input) return {nullptr, 0, offset};
   return {input->data<int32_t>(), input->size() > 1 ? input->strides()[0] : 0, 0};
 }
 
@@ -75,7 +80,7 @@ mx::array rotate(const mx::array& x, std::shared_ptr<const Rotary> rotary, const
   if (auto offsets = offsets_input(offset, x.shape(0))) inputs.push_back(*offsets);
   return operation(
       "KrRotate", x.shape(), x.dtype(), std::move(inputs),
-      [rotary, offset](const Arrays& in, Arrays& out) {
+      [rotary, offset = offset_number(offset)](const Arrays& in, Arrays& out) {
         const Positions positions = positions_of(offset, in.size() > 1 ? &in[1] : nullptr);
         const int batch = in[0].shape(0), heads = in[0].shape(1), length = in[0].shape(2);
         return [=, x = rows_of(in[0]), y = out_rows_of(out[0])] {

@@ -20,7 +20,9 @@ using Offset = std::variant<int64_t, mx::array>;
 
 /// Offsets as an input of an operation, if they are an array: of int32.
 std::optional<mx::array> offsets_input(const Offset& offset, int batch);
-Positions positions_of(const Offset& offset, const mx::array* input);
+/// What an operation remembers of the offset beside that input.
+int64_t offset_number(const Offset& offset);
+Positions positions_of(int64_t offset, const mx::array* input);
 
 /// Rotates x [batch, heads, length, head_dim]; the token l of row b is at offset[b] + l.
 mx::array rotate(const mx::array& x, std::shared_ptr<const Rotary> rotary, const Offset& offset);

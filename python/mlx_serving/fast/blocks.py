@@ -9,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models import llama, qwen2, qwen3
 from mlx_lm.models.rope_utils import Llama3RoPE, SuScaledRoPE, YarnRoPE
+from mlx_lm.models.smollm3 import NoPE
 
 from .layers import FastQuantizedLinear
 from .operations import floats, native, turns_of_base, turns_of_freqs
@@ -61,7 +62,7 @@ def native_block_of(block: Any) -> Any:
     """The constants of a block, for `krserve_mlx_ops`."""
     attention, mlp = block.self_attn, block.mlp
     head_norms = _head_norms(attention)
-    return native.block(
+    return native.Block(
         heads=attention.n_heads,
         kv_heads=attention.n_kv_heads,
         head_dim=_head_dim(attention),
@@ -103,19 +104,19 @@ def _projection(*layers: Any) -> Any:
 
 
 def _plain(rope: Any) -> Any:
-    return native.rotary(turns_of_base(rope.dims, rope.base, rope.scale), rope.traditional)
+    return native.Rotary(turns_of_base(rope.dims, rope.base, rope.scale), rope.traditional)
 
 
 def _llama3(rope: Any) -> Any:
-    return native.rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional)
+    return native.Rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional)
 
 
 def _yarn(rope: Any) -> Any:
-    return native.rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional, rope.mscale)
+    return native.Rotary(turns_of_freqs(rope._freqs, 1.0), rope.traditional, rope.mscale)
 
 
 def _su_scaled(rope: Any) -> Any:
-    return native.rotary(turns_of_freqs(rope._freqs, 1.0), False, rope._scale)
+    return native.Rotary(turns_of_freqs(rope._freqs, 1.0), False, rope._scale)
 
 
 ROTARIES: Final[dict[type, Callable[[Any], Any]]] = {
@@ -123,4 +124,5 @@ ROTARIES: Final[dict[type, Callable[[Any], Any]]] = {
     Llama3RoPE: _llama3,
     YarnRoPE: _yarn,
     SuScaledRoPE: _su_scaled,
+    NoPE: lambda rope: None,
 }

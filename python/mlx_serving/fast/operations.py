@@ -123,7 +123,7 @@ class Rotaries:
                 else turns_of_base(dims, base or 0.0, scale)
             )
             # The array is kept so that its id stays its own.
-            found = native.rotary(turns, traditional), freqs
+            found = native.Rotary(turns, traditional), freqs
             self._tables[key] = found
             if len(self._tables) > ROTARIES_MAX:
                 self._tables.popitem(last=False)

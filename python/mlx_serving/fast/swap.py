@@ -32,7 +32,7 @@ def swap(model: nn.Module) -> Report:
         block.native_block = native_block_of(block)
     for module in modules:
         cls = type(module)
-        if is_rebindable(cls):
+        if is_rebindable(cls) and not isinstance(module, FastBlock):
             module.__class__ = rebound(cls)
     for block in blocks:
         cls = type(block)

@@ -1,0 +1,167 @@
+"""Types of krserve_mlx_ops: fast CPU operations for MLX, lazy like MLX's own.
+
+Arrays of float32, float16 and bfloat16 are taken, of any strides; sums are in float32. An argument
+that doesn't fit is a ValueError when the operation is made. Results for a row depend on that row
+alone: they are the same, bit for bit, in any batch.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import mlx.core as mx
+
+__version__: Final[str]
+mlx_version: Final[str]
+"""The release of MLX that the module is built for; with another one it must not be used."""
+
+def isa() -> str:
+    """The instruction set in use: "avx512", "avx2", "neon" or "scalar". KRSERVE_ISA overrides the
+    best one; RuntimeError if it names one that is not there."""
+
+def supported_isas() -> list[str]:
+    """Those that this processor has, best first."""
+
+def use_isa(name: str) -> None:
+    """Changes the instruction set; for tests, while nothing is being computed. ValueError if it is
+    not there."""
+
+def threads() -> int:
+    """Threads that share the work, MLX's own included. KRSERVE_THREADS sets their number."""
+
+class Matrix:
+    """A quantized matrix, packed for the kernels."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def bits(self) -> int:
+        """Of a packed code: 4 or 8."""
+    @property
+    def group_size(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+class MatrixStore:
+    """Memory for packed matrices, one after the other; they keep it alive."""
+
+    def __init__(self, nbytes: int) -> None: ...
+    def pack(
+        self, weight: mx.array, scales: mx.array, biases: mx.array, group_size: int, bits: int
+    ) -> Matrix:
+        """Packs what `mx.quantize(mode="affine")` gives, of 2, 3, 4, 5, 6 or 8 bits. ValueError if
+        it doesn't fit into what is left of the store."""
+    @property
+    def used(self) -> int:
+        """Bytes."""
+
+def packed_bytes(
+    weight: mx.array, scales: mx.array, biases: mx.array, group_size: int, bits: int
+) -> int:
+    """Bytes that a matrix takes in a store."""
+
+def linear(x: mx.array, matrix: Matrix, bias: mx.array | None = None) -> mx.array:
+    """x [..., cols] . matrix [rows, cols]^T + bias [rows]. The activations are rounded to 16 bits
+    in groups of 32; the result differs from the exact one by about 2e-5 |x| |w| at most."""
+
+def embedding(ids: mx.array, matrix: Matrix) -> mx.array:
+    """Rows of the matrix, [..., cols]. Negative ids count from the end; others beyond it give
+    zeros."""
+
+def rms_norm(x: mx.array, weight: mx.array | None, eps: float) -> mx.array: ...
+def swiglu(gate: mx.array, up: mx.array) -> mx.array:
+    """gate / (1 + exp(-gate)) * up"""
+
+class Rotary:
+    """Rotary embedding. `turns`: full turns per position, one a pair of elements; `magnitude`: a
+    factor on what is rotated."""
+
+    def __init__(
+        self, turns: Sequence[float], traditional: bool = False, magnitude: float = 1.0
+    ) -> None: ...
+    @property
+    def dims(self) -> int: ...
+    def __call__(self, x: mx.array, offset: int | mx.array = 0) -> mx.array:
+        """x [batch, heads, length, head_dim]. `offset`: position of the first token, one for all
+        or one per row of the batch."""
+
+def can_attend(q: mx.array, k: mx.array, v: mx.array) -> bool:
+    """Whether `attention` covers these shapes and types: heads of a multiple of 16 elements."""
+
+def attention(
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    scale: float,
+    mask: Literal["causal"] | mx.array | None = None,
+) -> mx.array:
+    """softmax(scale q k^T + mask) v for q [batch, heads, queries, head_dim], k [batch, kv_heads,
+    keys, head_dim], v [batch, kv_heads, keys, value_dim]. A mask broadcasts to [batch, heads,
+    queries, keys]; bool (true: seen), or float, added. A query that sees no key gives zeros."""
+
+class Norm:
+    def __init__(self, weight: Sequence[float], eps: float) -> None: ...
+
+class Projection:
+    """Matrices side by side, and a bias for all of their rows (or none)."""
+
+    def __init__(self, matrices: Sequence[Matrix], bias: Sequence[float] = ...) -> None: ...
+
+class Block:
+    """A transformer block of the Llama family. A norm without weights is left out."""
+
+    def __init__(
+        self,
+        *,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        scale: float,
+        rotary: Rotary | None,
+        input_norm: Norm,
+        output_norm: Norm,
+        q_norm: Norm,
+        k_norm: Norm,
+        qkv: Projection,
+        out: Projection,
+        gate_up: Projection,
+        down: Projection,
+    ) -> None:
+        """ValueError if the parts don't fit together."""
+    def enter(
+        self, x: mx.array, offset: int | mx.array
+    ) -> tuple[mx.array, mx.array, mx.array]:
+        """q, k and v, each [batch, heads, length, head_dim], for x [batch, length, hidden]."""
+    def leave(
+        self,
+        x: mx.array,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        mask: Literal["causal"] | mx.array | None,
+    ) -> mx.array:
+        """The block's result; k and v are what the KV cache made of `enter`'s."""
+
+class Draw:
+    """How one row is drawn. Temperature 0: the likeliest token. `uniform`: 0 <= uniform < 1."""
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        uniform: float = 0.0,
+    ) -> None: ...
+
+def sample(logits: mx.array, draws: Sequence[Draw]) -> mx.array:
+    """Tokens [rows] of uint32 for logits [rows, vocabulary]: where the cumulative probability first
+    exceeds `uniform`, after temperature, top_k, top_p and min_p, in this order."""
+
+def log_softmax(logits: mx.array) -> mx.array:
+    """Over the last axis, in float32."""
+
+def top_logprobs(
+    logits: mx.array, tokens: mx.array, top: int
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Log-probabilities of tokens [rows], and the `top` largest: tokens and values [rows, top],
+    largest first."""
