@@ -1,4 +1,4 @@
-"""What the tests of krserve_mlx_ops share: references in float64, and random arrays of all kinds."""
+"""What the tests of krserve_mlx_ops share: references in float64, and random arrays."""
 
 from __future__ import annotations
 

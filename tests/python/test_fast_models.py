@@ -135,7 +135,9 @@ def tokens(seed: int, *shape: int) -> mx.array:
 
 
 def assert_close(ours: mx.array, theirs: mx.array, tolerance: float = TOLERANCE) -> None:
-    assert np.abs(exact(ours) - exact(theirs)).max() <= tolerance * (1 + np.abs(exact(theirs)).max())
+    assert np.abs(exact(ours) - exact(theirs)).max() <= tolerance * (
+        1 + np.abs(exact(theirs)).max()
+    )
 
 
 def run(model: Any) -> list[mx.array]:
@@ -241,7 +243,9 @@ def test_layers_that_are_not_covered_stay() -> None:
     mx.random.seed(1)
     model = llama.Model(llama.ModelArgs(model_type="llama", **SMALL))
     nn.quantize(model, mode="mxfp4", class_predicate=lambda path, m: "up_proj" in path)
-    nn.quantize(model, group_size=32, bits=4, class_predicate=lambda path, m: isinstance(m, nn.Linear))
+    nn.quantize(
+        model, group_size=32, bits=4, class_predicate=lambda path, m: isinstance(m, nn.Linear)
+    )
     mx.eval(model.parameters())
     stock = deepcopy(model)
     report = accelerate(model)

@@ -7,7 +7,18 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from fast_cases import DTYPES, ISAS, LAYOUTS, ROUNDING, bits_of, exact, native, normal, strided, using
+from fast_cases import (
+    DTYPES,
+    ISAS,
+    LAYOUTS,
+    ROUNDING,
+    bits_of,
+    exact,
+    native,
+    normal,
+    strided,
+    using,
+)
 
 TOLERANCE = 1e-6
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 100, 576)
@@ -121,7 +132,9 @@ def rotated(
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("traditional", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("dims", "head"), [(64, 64), (128, 128), (2, 16), (6, 6), (20, 48), (34, 40)])
+@pytest.mark.parametrize(
+    ("dims", "head"), [(64, 64), (128, 128), (2, 16), (6, 6), (20, 48), (34, 40)]
+)
 def test_rotation(isa: str, traditional: bool, dtype: mx.Dtype, dims: int, head: int) -> None:
     with using(isa):
         x = normal(1, 2, 3, 5, head, dtype=dtype)

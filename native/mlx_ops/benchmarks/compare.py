@@ -61,9 +61,7 @@ def measure_llama(arguments: argparse.Namespace) -> dict[str, float]:
     command += ["-p", str(arguments.prefill), "-n", "32"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     runs = json.loads(done.stdout)
-    return {
-        "prefill" if run["n_prompt"] else "1 rows": max(run["samples_ts"]) for run in runs
-    }
+    return {"prefill" if run["n_prompt"] else "1 rows": max(run["samples_ts"]) for run in runs}
 
 
 def collect(results: Results, variant: str, measured: dict[str, float]) -> None:

@@ -34,7 +34,7 @@ class Status(TypedDict):
 
 
 def load() -> Status:
-    """Loads the shim. Call it before anything imports `mlx.core`; a later call finds it too late."""
+    """Loads the shim. To be called before anything imports `mlx.core`; later is too late."""
     return _load()
 
 
