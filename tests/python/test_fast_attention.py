@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import pytest
+
 from fast_cases import DTYPES, ISAS, ROUNDING, bits_of, exact, native, normal, strided, using
 
 TOLERANCE = 3e-6

@@ -7,6 +7,7 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
+
 from fast_cases import (
     DTYPES,
     ISAS,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fast_cases import ISAS, native
 
 PYTHON = Path(__file__).resolve().parents[2] / "python"

@@ -3,6 +3,11 @@ weights, in every way that the server runs them."""
 
 from __future__ import annotations
 
+# First: it skips this file where the module is not built.
+# isort: off
+from fast_cases import DTYPES, ISAS, bits_of, exact, using
+# isort: on
+
 import importlib
 from copy import deepcopy
 from typing import Any
@@ -11,13 +16,13 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-import toy
-from fast_cases import DTYPES, ISAS, bits_of, exact, using
 from mlx_lm.models import llama
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_serving.fast import accelerate
 from mlx_serving.fast.blocks import FastBlock
 from mlx_serving.fast.layers import FastQuantizedEmbedding, FastQuantizedLinear
+
+import toy
 
 # Of a logit, of the size of some 1 to 10 here: the products' tolerance through a few layers.
 TOLERANCE = 2e-3

@@ -8,9 +8,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
-from fast_cases import DTYPES, ISAS, LAYOUTS, exact, native, normal, strided, using
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fast_cases import DTYPES, ISAS, LAYOUTS, exact, native, normal, strided, using
 
 
 def allowed(
