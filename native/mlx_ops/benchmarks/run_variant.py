@@ -38,7 +38,7 @@ def main() -> None:
         report(f"{rows} rows", best(arguments.seconds, batch.decode))
 
 
-def load(variant: str, folder: Path) -> Any:
+def load(variant: str, folder: Path, keep_quantized: bool = False) -> Any:
     if variant != "stock":
         from mlx_serving.fast import blas
 
@@ -47,7 +47,7 @@ def load(variant: str, folder: Path) -> Any:
     from mlx_lm.utils import load_model
 
     model, _ = load_model(folder)
-    if variant == "blas":
+    if variant == "blas" and not keep_quantized:
         dequantize(model)
     if variant == "fast":
         from mlx_serving.fast import accelerate
