@@ -141,6 +141,22 @@ class Block:
     ) -> mx.array:
         """The block's result; k and v are what the KV cache made of `enter`'s."""
 
+    def step(
+        self,
+        x: mx.array,
+        keys: mx.array,
+        values: mx.array,
+        start: int,
+        offset: int | mx.array,
+        mask: Literal["causal"] | mx.array | None,
+    ) -> tuple[mx.array, mx.array, mx.array, int | mx.array]:
+        """The whole block on a cache [batch, kv_heads, capacity, head_dim] that holds `start`
+        tokens: the result, the keys and values with those of x, and the offset behind x. Keys and
+        values take over the memory of the old ones, if nothing else uses that, else they are
+        copies."""
+    def dtype_for(self, x: mx.array) -> mx.Dtype:
+        """Of the results, of k and of v."""
+
 class Draw:
     """How one row is drawn. Temperature 0: the likeliest token. `uniform`: 0 <= uniform < 1."""
 

@@ -3,30 +3,37 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "../core/isa.h"
 
 namespace kr::ops {
 
+/// Axes of an array that `Rows` describes, the last one not counted.
+inline constexpr int kRowAxesMax = 7;
+
 /// The rows of an array: all its axes but the last count them, in row-major order.
 struct Rows {
   const char* data = nullptr;
   FloatKind kind = FloatKind::f32;
-  std::vector<int64_t> lengths, strides;  // of all axes but the last; strides in elements
+  int axes = 0;
+  int64_t lengths[kRowAxesMax], strides[kRowAxesMax];  // strides in elements
   int cols = 0;
   int64_t col_stride = 1;
 
   int64_t count() const {
     int64_t n = 1;
-    for (int64_t length : lengths) n *= length;
+    for (int axis = 0; axis < axes; axis++) n *= lengths[axis];
     return n;
   }
 
   const char* address(int64_t row) const {
     int64_t offset = 0;
-    for (size_t axis = lengths.size(); axis-- > 0; row /= lengths[axis])
-      offset += row % lengths[axis] * strides[axis];
+    if (axes == 1) {
+      offset = row * strides[0];
+    } else {
+      for (int axis = axes; axis-- > 0; row /= lengths[axis])
+        offset += row % lengths[axis] * strides[axis];
+    }
     return data + offset * int64_t(bytes_of(kind));
   }
 
@@ -43,6 +50,16 @@ struct Rows {
     return scratch;
   }
 };
+
+/// `count` rows of float32, one behind the other.
+inline Rows dense_rows(const float* data, int64_t count, int cols) {
+  Rows rows;
+  rows.data = reinterpret_cast<const char*>(data);
+  rows.axes = 1;
+  rows.lengths[0] = count;
+  rows.strides[0] = rows.cols = cols;
+  return rows;
+}
 
 /// Where a result goes: dense rows of one float type.
 struct OutRows {

@@ -4,6 +4,7 @@
 
 #include "../core/memory.h"
 #include "../core/pool.h"
+#include "in_place.h"
 
 namespace kr::ops {
 namespace {
@@ -21,14 +22,7 @@ mx::array with_dense_rows(const mx::array& a) {
   copy.set_data(mx::allocator::malloc(copy.nbytes()));
   auto& encoder = mx::cpu::get_command_encoder(cpu_stream());
   encoder.add_temporary(copy);
-  const Rows rows = rows_of(a);
-  encoder.dispatch([rows, out = copy.data<char>()] {
-    const auto bytes = int64_t(bytes_of(rows.kind));
-    for (int64_t row = 0, n = rows.count(); row < n; row++)
-      for (int i = 0; i < rows.cols; i++)
-        std::copy_n(rows.address(row) + i * rows.col_stride * bytes, bytes,
-                    out + (row * rows.cols + i) * bytes);
-  });
+  encoder.dispatch([rows = rows_of(a), out = copy.data<char>()] { copy_into(rows, out); });
   return copy;
 }
 
@@ -44,15 +38,19 @@ bool is_causal(const Mask& mask) {
   return name;
 }
 
-std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k) {
+std::optional<mx::array> mask_input(const Mask& mask, const mx::Shape& shape) {
   const auto* array = std::get_if<mx::array>(&mask);
   if (!array) return std::nullopt;
   require(array->dtype() == mx::bool_ || is_float(array->dtype()),
           "the mask must be of bool or of a float type");
-  const mx::Shape shape = {q.shape(0), q.shape(1), q.shape(2), k.shape(2)};
-  mx::array whole = mx::broadcast_to(*array, shape, mx::Device::cpu);
-  if (whole.dtype() == mx::bool_) return whole;
-  return mx::astype(whole, mx::float32, mx::Device::cpu);
+  require(array->ndim() <= shape.size(), "the mask has too many axes");
+  const size_t missing = shape.size() - array->ndim();
+  for (size_t axis = missing; axis < shape.size(); axis++) {
+    const int length = array->shape(int(axis - missing));
+    require(length == 1 || length == shape[axis], "the mask doesn't broadcast to the scores");
+  }
+  if (array->dtype() == mx::bool_) return *array;
+  return mx::astype(*array, mx::float32, mx::Device::cpu);
 }
 
 bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v) {
@@ -64,33 +62,42 @@ bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v) {
          v.shape(3) % kHeadMultiple == 0;
 }
 
+void set_keys(Attention& a, const mx::array& k, const mx::array& v, bool causal,
+              const mx::array* mask) {
+  a.kv_heads = k.shape(1);
+  a.keys = k.shape(2);
+  a.head_dim = k.shape(3);
+  a.value_dim = v.shape(3);
+  const mx::array dense_k = with_dense_rows(k), dense_v = with_dense_rows(v);
+  a.k = dense_k.data<char>();
+  a.v = dense_v.data<char>();
+  a.kv_kind = kind_of(k);
+  set_strides(a.k_strides, dense_k);
+  set_strides(a.v_strides, dense_v);
+  if (causal) a.mask_kind = MaskKind::causal;
+  if (!mask) return;
+  a.mask_kind = mask->dtype() == mx::bool_ ? MaskKind::boolean : MaskKind::additive;
+  a.mask = mask->data<char>();
+  const size_t missing = 4 - mask->ndim();
+  for (size_t axis = missing; axis < 4; axis++) {
+    const bool repeated = mask->shape(int(axis - missing)) == 1;
+    a.mask_strides[axis] =
+        repeated ? 0 : mask->strides()[axis - missing] * int64_t(mask->itemsize());
+  }
+}
+
 Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
                        bool causal, const mx::array* mask) {
   Attention a{};
   a.batch = q.shape(0);
   a.heads = q.shape(1);
   a.queries = q.shape(2);
-  a.head_dim = q.shape(3);
-  a.kv_heads = k.shape(1);
-  a.keys = k.shape(2);
-  a.value_dim = v.shape(3);
   a.scale = scale;
-  const mx::array dense_q = with_dense_rows(q), dense_k = with_dense_rows(k),
-                  dense_v = with_dense_rows(v);
+  const mx::array dense_q = with_dense_rows(q);
   a.q = dense_q.data<char>();
-  a.k = dense_k.data<char>();
-  a.v = dense_v.data<char>();
   a.q_kind = kind_of(q);
-  a.kv_kind = kind_of(k);
   set_strides(a.q_strides, dense_q);
-  set_strides(a.k_strides, dense_k);
-  set_strides(a.v_strides, dense_v);
-  if (causal) a.mask_kind = MaskKind::causal;
-  if (mask) {
-    a.mask_kind = mask->dtype() == mx::bool_ ? MaskKind::boolean : MaskKind::additive;
-    a.mask = mask->data<char>();
-    for (int i = 0; i < 4; i++) a.mask_strides[i] = mask->strides()[i] * int64_t(mask->itemsize());
-  }
+  set_keys(a, k, v, causal, mask);
   return a;
 }
 
@@ -98,7 +105,8 @@ mx::array attention(const mx::array& q, const mx::array& k, const mx::array& v, 
                     const Mask& mask) {
   require(can_attend(q, k, v), "attention of these shapes or types is not covered");
   Arrays inputs = {q, k, v};
-  if (auto array = mask_input(mask, q, k)) inputs.push_back(*array);
+  if (auto array = mask_input(mask, {q.shape(0), q.shape(1), q.shape(2), k.shape(2)}))
+    inputs.push_back(*array);
   mx::Shape shape = q.shape();
   shape.back() = v.shape(3);
   return operation(

@@ -13,17 +13,22 @@ namespace kr::ops {
 /// or of a float type (added to the scores).
 using Mask = std::variant<std::monostate, std::string, mx::array>;
 
-/// The mask as an input of an operation, if it is an array.
-std::optional<mx::array> mask_input(const Mask& mask, const mx::array& q, const mx::array& k);
+/// The mask as an input of an operation, if it is an array. Throws std::invalid_argument unless it
+/// broadcasts to `shape`, [batch, heads, queries, keys].
+std::optional<mx::array> mask_input(const Mask& mask, const mx::Shape& shape);
 /// Throws std::invalid_argument if the mask has a name that is no mask's.
 bool is_causal(const Mask& mask);
 
 /// Whether attention of these shapes and types is covered; else use MLX's own.
 bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v);
 
-/// The computation for q [batch, heads, queries, head_dim], k [batch, kv_heads, keys, head_dim] and
-/// v [batch, kv_heads, keys, value_dim], whose memory is ready. `out` and its strides are left to
-/// the caller.
+/// Completes a computation with k [batch, kv_heads, keys, head_dim] and v [batch, kv_heads, keys,
+/// value_dim], whose memory is ready.
+void set_keys(Attention& a, const mx::array& k, const mx::array& v, bool causal,
+              const mx::array* mask);
+
+/// The computation for q [batch, heads, queries, head_dim] and such k and v; where the result goes
+/// is left to the caller.
 Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
                        bool causal, const mx::array* mask);
 

@@ -85,11 +85,31 @@ void bind_attention(nb::module_& m) {
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
 }
 
-Projection projection_of(const std::vector<Handle<Matrix>>& matrices, std::vector<float> bias) {
-  Projection p;
-  for (const auto& w : matrices) p.matrices.push_back(w.value);
-  p.bias = std::move(bias);
-  return p;
+/// A projection as Python gives it: matrices that are kept, and a bias.
+struct Parts {
+  std::vector<Handle<Matrix>> matrices;
+  std::vector<float> bias;
+
+  Projection projection(std::vector<MatrixPtr>& kept) const {
+    Projection p;
+    p.bias = bias;
+    for (const auto& w : matrices) {
+      p.matrices.push_back(w.value->view);
+      kept.push_back(w.value);
+    }
+    return p;
+  }
+};
+
+BlockPtr make_block(BlockConstants constants, const Parts& qkv, const Parts& out,
+                    const Parts& gate_up, const Parts& down) {
+  std::vector<MatrixPtr> matrices;
+  constants.qkv = qkv.projection(matrices);
+  constants.out = out.projection(matrices);
+  constants.gate_up = gate_up.projection(matrices);
+  constants.down = down.projection(matrices);
+  if (const char* problem = constants.problem()) throw std::invalid_argument(problem);
+  return std::make_shared<const Block>(Block{std::move(constants), std::move(matrices)});
 }
 
 void bind_blocks(nb::module_& m) {
@@ -98,38 +118,32 @@ void bind_blocks(nb::module_& m) {
       "__init__",
       [](Norm* n, std::vector<float> weight, float eps) { new (n) Norm{std::move(weight), eps}; },
       "weight"_a, "eps"_a);
-  nb::class_<Projection>(m, "Projection")
+  nb::class_<Parts>(m, "Projection")
       .def(
           "__init__",
-          [](Projection* p, const std::vector<Handle<Matrix>>& matrices, std::vector<float> bias) {
-            new (p) Projection(projection_of(matrices, std::move(bias)));
+          [](Parts* p, std::vector<Handle<Matrix>> matrices, std::vector<float> bias) {
+            new (p) Parts{std::move(matrices), std::move(bias)};
           },
           "matrices"_a, "bias"_a = std::vector<float>());
   nb::class_<Blocks>(m, "Block")
       .def(
           "__init__",
           [](Blocks* b, int heads, int kv_heads, int head_dim, float scale,
-             const Handle<Rotary>* rotary, Norm input_norm, Norm output_norm, Norm q_norm,
-             Norm k_norm, Projection qkv, Projection out, Projection gate_up, Projection down) {
-            Block block{heads,
-                        kv_heads,
-                        head_dim,
-                        scale,
-                        rotary ? rotary->value : nullptr,
-                        std::move(input_norm),
-                        std::move(output_norm),
-                        std::move(q_norm),
-                        std::move(k_norm),
-                        std::move(qkv),
-                        std::move(out),
-                        std::move(gate_up),
-                        std::move(down)};
-            block.check();
-            new (b) Blocks{std::make_shared<const Block>(std::move(block))};
+             const Handle<Rotary>* rotary, const Norm& input_norm, const Norm& output_norm,
+             const Norm& q_norm, const Norm& k_norm, const Parts& qkv, const Parts& out,
+             const Parts& gate_up, const Parts& down) {
+            BlockConstants constants{
+                heads,      kv_heads,    head_dim, scale,  rotary ? rotary->value : nullptr,
+                input_norm, output_norm, q_norm,   k_norm, {},
+                {},         {},          {}};
+            new (b) Blocks{make_block(std::move(constants), qkv, out, gate_up, down)};
           },
           nb::kw_only(), "heads"_a, "kv_heads"_a, "head_dim"_a, "scale"_a, "rotary"_a.none(),
           "input_norm"_a, "output_norm"_a, "q_norm"_a, "k_norm"_a, "qkv"_a, "out"_a, "gate_up"_a,
           "down"_a)
+      .def(
+          "dtype_for", [](const Blocks& b, const mx::array& x) { return b.value->dtype_for(x); },
+          "x"_a)
       .def(
           "enter",
           [](const Blocks& b, const mx::array& x, const Offset& offset) {
@@ -142,7 +156,17 @@ void bind_blocks(nb::module_& m) {
           [](const Blocks& b, const mx::array& x, const mx::array& q, const mx::array& k,
              const mx::array& v,
              const Mask& mask) { return leave_block(b.value, x, q, k, v, mask); },
-          "x"_a, "q"_a, "k"_a, "v"_a, "mask"_a.none());
+          "x"_a, "q"_a, "k"_a, "v"_a, "mask"_a.none())
+      .def(
+          "step",
+          [](const Blocks& b, const mx::array& x, const mx::array& keys, const mx::array& values,
+             int start, const Offset& offset, const Mask& mask) {
+            Arrays out = step_block(b.value, x, keys, values, start, offset, mask);
+            Offset next =
+                out.size() > 3 ? Offset(out[3]) : Offset(offset_number(offset) + x.shape(1));
+            return std::make_tuple(out[0], out[1], out[2], std::move(next));
+          },
+          "x"_a, "keys"_a, "values"_a, "start"_a, "offset"_a, "mask"_a.none());
 }
 
 void bind_sampling(nb::module_& m) {

@@ -2,240 +2,156 @@
 
 #include <algorithm>
 
+#include "in_place.h"
+
 namespace kr::ops {
 namespace {
 
-void check_projection(const Projection& p, int rows, int cols, const char* message) {
-  require(!p.matrices.empty(), message);
-  for (const MatrixPtr& w : p.matrices) require(w && w->view.cols == cols, message);
-  require(p.rows() == rows, message);
-  require(p.bias.empty() || int(p.bias.size()) == rows, message);
+void require_hidden(const Block& block, const mx::array& x) {
+  require_float(x, "x must be of a float type");
+  require(x.ndim() == 3 && x.shape(2) == block.constants.hidden(),
+          "x must be [batch, length, hidden]");
 }
 
-void check_norm(const Norm& norm, int size, const char* message) {
-  require(int(norm.weight.size()) == size, message);
+/// The heads of an array [batch, heads, tokens, head_dim], from one token on.
+HeadsOut heads_out(mx::array& a, int64_t first = 0) {
+  HeadsOut out;
+  out.kind = kind_of(a);
+  for (int i = 0; i < 3; i++) out.strides[i] = a.strides()[i];
+  out.data = a.data<char>() + first * out.strides[2] * int64_t(bytes_of(out.kind));
+  return out;
 }
 
-/// y[row] = x[row] . w + bias, for `rows` rows of all of the projection's columns.
-void project(const Projection& p, const QuantizedRows& x, int rows, float* y) {
-  const int64_t stride = p.rows();
-  std::vector<ProductPart> parts;
-  float* at = y;
-  for (const MatrixPtr& w : p.matrices) {
-    parts.push_back({w->view, at, stride});
-    at += w->view.rows;
-  }
-  multiply(parts, x, rows);
-  if (!p.bias.empty())
-    for_rows(rows, stride, [&](int row) {
-      kernels().add(y + row * stride, p.bias.data(), y + row * stride, int(stride));
-    });
+/// The part of a cache that is in use, as an input of attention.
+mx::array first_tokens(const mx::array& cache, int count) {
+  mx::array part({cache.shape(0), cache.shape(1), count, cache.shape(3)}, cache.dtype(), nullptr,
+                 {});
+  part.copy_shared_buffer(cache, cache.strides(), {false, false, false}, cache.data_size());
+  return part;
 }
 
-/// Dense rows of float32.
-Rows dense_rows(const float* data, int64_t rows, int cols) {
-  Rows view;
-  view.data = reinterpret_cast<const char*>(data);
-  view.lengths = {rows};
-  view.strides = {cols};
-  view.cols = cols;
-  return view;
-}
-
-/// Where one of q, k or v goes: [batch, heads, length, head_dim].
-struct HeadsOut {
-  OutRows rows;
-  int heads, length;
-
-  int64_t row(int token, int head) const {
-    return (int64_t(token / length) * heads + head) * length + token % length;
-  }
-};
-
-struct Enter {
+struct Step {
   BlockPtr block;
   Rows x;
   int batch, length;
   Positions positions;
-  HeadsOut q, k, v;
-
-  void operator()() const {
-    const int tokens = batch * length;
-    for (int first = 0; first < tokens; first += kRowBlock) {
-      const int rows = std::min(kRowBlock, tokens - first);
-      Workspace workspace;
-      const QuantizedRows codes = quantize_rows(
-          workspace, x, first, rows, block->input_norm.weight.data(), block->input_norm.eps);
-      float* y = workspace.take<float>(size_t(rows) * block->qkv.rows());
-      project(block->qkv, codes, rows, y);
-      for_rows(rows, 2 * block->qkv.rows(),
-               [&](int row) { put_token(first + row, y + int64_t(row) * block->qkv.rows()); });
-    }
-  }
-
-  void put_token(int token, float* heads) const {
-    Workspace workspace;
-    float *cosines = nullptr, *sines = nullptr;
-    if (block->rotary) {
-      cosines = workspace.take<float>(block->rotary->dims / 2);
-      sines = workspace.take<float>(block->rotary->dims / 2);
-      block->rotary->angles(double(positions.start(token / length) + token % length), cosines,
-                            sines);
-    }
-    put_heads(token, heads, q, block->q_norm, cosines, sines);
-    heads += q.heads * block->head_dim;
-    put_heads(token, heads, k, block->k_norm, cosines, sines);
-    heads += k.heads * block->head_dim;
-    put_heads(token, heads, v, {}, nullptr, nullptr);
-  }
-
-  /// Norm and rotation happen where the heads are; then they are written out.
-  void put_heads(int token, float* heads, const HeadsOut& out, const Norm& norm,
-                 const float* cosines, const float* sines) const {
-    const int size = block->head_dim;
-    for (int h = 0; h < out.heads; h++, heads += size) {
-      if (norm) kernels().rms_norm(heads, norm.weight.data(), heads, size, norm.eps);
-      if (cosines) block->rotary->rotate(heads, cosines, sines, heads, size);
-      const int64_t row = out.row(token, h);
-      kernels().from_float(heads, out.rows.kind,
-                           out.rows.data + row * size * int64_t(bytes_of(out.rows.kind)), size);
-    }
-  }
-};
-
-struct Leave {
-  BlockPtr block;
-  Rows x;
-  Attention attention;
+  HeadsOut k, v;
+  Attention attention;  // its queries are computed here
   OutRows out;
+  int32_t* next = nullptr;  // the positions behind x, or null
 
   void operator()() const {
     Workspace workspace;
-    const int tokens = attention.batch * attention.queries;
-    const int width = block->heads * block->head_dim;
-    float* seen = workspace.take<float>(size_t(tokens) * width);
+    if (next)
+      for (int b = 0; b < batch; b++) next[b] = int32_t(positions.start(b) + length);
+    const BlockConstants& c = block->constants;
+    const int width = c.heads * c.head_dim;
+    HeadsOut q;
+    q.data = workspace.take<char>(size_t(batch) * length * width * sizeof(float));
+    q.strides[0] = int64_t(length) * width;
+    q.strides[1] = c.head_dim;
+    q.strides[2] = width;
+    kr::ops::enter_block(c, x, batch, length, positions, q, k, v);
     Attention run = attention;
-    run.out = seen;
-    run.out_strides[0] = int64_t(attention.queries) * width;
-    run.out_strides[1] = block->head_dim;
-    run.out_strides[2] = width;
-    attend(run);
-    const Rows heads = dense_rows(seen, tokens, width);
-    for (int first = 0; first < tokens; first += kRowBlock)
-      finish(heads, first, std::min(kRowBlock, tokens - first));
-  }
-
-  /// All that comes after attention, for some of the rows.
-  void finish(const Rows& heads, int first, int rows) const {
-    Workspace workspace;
-    const int hidden = block->hidden();
-    float* h = workspace.take<float>(size_t(rows) * hidden);
-    project(block->out, quantize_rows(workspace, heads, first, rows), rows, h);
-    for_rows(rows, hidden, [&](int row) {
-      Workspace mine;
-      const float* residual = x.get(first + row, mine.take<float>(hidden));
-      kernels().add(residual, h + int64_t(row) * hidden, h + int64_t(row) * hidden, hidden);
-    });
-    float* y = workspace.take<float>(size_t(rows) * hidden);
-    project(block->down, gated(workspace, h, rows), rows, y);
-    for_rows(rows, hidden, [&](int row) {
-      float* sum = h + int64_t(row) * hidden;
-      float* place = out.place(first + row, sum);
-      kernels().add(sum, y + int64_t(row) * hidden, place, hidden);
-      out.put(first + row, place);
-    });
-  }
-
-  /// silu(gate) * up of the normalized rows, quantized for the next product.
-  QuantizedRows gated(Workspace& workspace, const float* h, int rows) const {
-    const int inner = block->inner();
-    const QuantizedRows result = workspace.take_rows(rows, inner);
-    const QuantizedRows codes =
-        quantize_rows(workspace, dense_rows(h, rows, block->hidden()), 0, rows,
-                      block->output_norm.weight.data(), block->output_norm.eps);
-    float* both = workspace.take<float>(size_t(rows) * 2 * inner);
-    project(block->gate_up, codes, rows, both);
-    for_rows(rows, 8 * int64_t(inner), [&](int row) {
-      float* gate = both + int64_t(row) * 2 * inner;
-      kernels().swiglu(gate, gate + inner, gate, inner);
-      kernels().quantize_row(gate, inner, result, row);
-    });
-    return result;
+    run.q = q.data;
+    run.q_kind = FloatKind::f32;
+    std::copy_n(q.strides, 3, run.q_strides);
+    kr::ops::leave_block(c, x, run, out);
   }
 };
 
 }  // namespace
 
-int Projection::rows() const {
-  int total = 0;
-  for (const MatrixPtr& w : matrices) total += w->view.rows;
-  return total;
-}
-
-void Block::check() const {
-  require(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "heads must be shared evenly");
-  require(head_dim > 0 && head_dim % 16 == 0, "head_dim must be a multiple of 16");
-  require(!qkv.matrices.empty() && qkv.matrices.front(), "qkv must have matrices");
-  check_projection(qkv, (heads + 2 * kv_heads) * head_dim, hidden(), "qkv doesn't fit the heads");
-  check_projection(out, hidden(), heads * head_dim, "out doesn't fit");
-  require(gate_up.rows() % 2 == 0, "gate and up must be of one size");
-  check_projection(gate_up, gate_up.rows(), hidden(), "gate_up doesn't fit");
-  check_projection(down, hidden(), inner(), "down doesn't fit");
-  check_norm(input_norm, hidden(), "input_norm doesn't fit");
-  check_norm(output_norm, hidden(), "output_norm doesn't fit");
-  if (q_norm) check_norm(q_norm, head_dim, "q_norm doesn't fit");
-  if (k_norm) check_norm(k_norm, head_dim, "k_norm doesn't fit");
-  require(!rotary || rotary->dims <= head_dim, "heads are shorter than what is rotated");
-}
-
 mx::Dtype Block::dtype_for(const mx::array& x) const {
-  return mx::promote_types(x.dtype(), qkv.matrices.front()->dtype);
+  return mx::promote_types(x.dtype(), matrices.front()->dtype);
 }
 
 Arrays enter_block(const BlockPtr& block, const mx::array& x, const Offset& offset) {
-  require_float(x, "x must be of a float type");
-  require(x.ndim() == 3 && x.shape(2) == block->hidden(), "x must be [batch, length, hidden]");
+  require_hidden(*block, x);
+  const BlockConstants& c = block->constants;
   const int batch = x.shape(0), length = x.shape(1);
   Arrays inputs = {x};
   if (auto offsets = offsets_input(offset, batch)) inputs.push_back(*offsets);
-  const auto shape = [&](int heads) { return mx::Shape{batch, heads, length, block->head_dim}; };
+  const auto shape = [&](int heads) { return mx::Shape{batch, heads, length, c.head_dim}; };
   const mx::Dtype dtype = block->dtype_for(x);
   return operation(
-      "KrEnterBlock", {shape(block->heads), shape(block->kv_heads), shape(block->kv_heads)},
+      "KrEnterBlock", {shape(c.heads), shape(c.kv_heads), shape(c.kv_heads)},
       {mx::float32, dtype, dtype}, std::move(inputs),
       [block, offset = offset_number(offset), batch, length](const Arrays& in, Arrays& out) {
-        const auto heads_of = [&](int i) {
-          return HeadsOut{out_rows_of(out[i]), out[i].shape(1), length};
+        return [block, batch, length, x = rows_of(in[0]),
+                positions = positions_of(offset, in.size() > 1 ? &in[1] : nullptr),
+                q = heads_out(out[0]), k = heads_out(out[1]), v = heads_out(out[2])] {
+          kr::ops::enter_block(block->constants, x, batch, length, positions, q, k, v);
         };
-        return Enter{block,
-                     rows_of(in[0]),
-                     batch,
-                     length,
-                     positions_of(offset, in.size() > 1 ? &in[1] : nullptr),
-                     heads_of(0),
-                     heads_of(1),
-                     heads_of(2)};
       });
 }
 
 mx::array leave_block(const BlockPtr& block, const mx::array& x, const mx::array& q,
                       const mx::array& k, const mx::array& v, const Mask& mask) {
-  require_float(x, "x must be of a float type");
-  require(x.ndim() == 3 && x.shape(2) == block->hidden(), "x must be [batch, length, hidden]");
+  require_hidden(*block, x);
+  const BlockConstants& c = block->constants;
   require(can_attend(q, k, v), "attention of these shapes or types is not covered");
-  require(q.shape(0) == x.shape(0) && q.shape(1) == block->heads && q.shape(2) == x.shape(1) &&
-              k.shape(1) == block->kv_heads && q.shape(3) == block->head_dim &&
-              v.shape(3) == block->head_dim,
+  require(q.shape(0) == x.shape(0) && q.shape(1) == c.heads && q.shape(2) == x.shape(1) &&
+              k.shape(1) == c.kv_heads && q.shape(3) == c.head_dim && v.shape(3) == c.head_dim,
           "q, k and v must be of this block");
   Arrays inputs = {x, q, k, v};
-  if (auto array = mask_input(mask, q, k)) inputs.push_back(*array);
+  if (auto array = mask_input(mask, {q.shape(0), c.heads, q.shape(2), k.shape(2)}))
+    inputs.push_back(*array);
   return operation("KrLeaveBlock", x.shape(), block->dtype_for(x), std::move(inputs),
                    [block, causal = is_causal(mask)](const Arrays& in, Arrays& out) {
-                     return Leave{block, rows_of(in[0]),
-                                  attention_of(in[1], in[2], in[3], block->scale, causal,
-                                               in.size() > 4 ? &in[4] : nullptr),
-                                  out_rows_of(out[0])};
+                     return [block, x = rows_of(in[0]), y = out_rows_of(out[0]),
+                             a = attention_of(in[1], in[2], in[3], block->constants.scale, causal,
+                                              in.size() > 4 ? &in[4] : nullptr)] {
+                       kr::ops::leave_block(block->constants, x, a, y);
+                     };
                    });
+}
+
+Arrays step_block(const BlockPtr& block, const mx::array& x, const mx::array& keys,
+                  const mx::array& values, int start, const Offset& offset, const Mask& mask) {
+  require_hidden(*block, x);
+  const BlockConstants& c = block->constants;
+  const int batch = x.shape(0), length = x.shape(1);
+  const mx::Dtype dtype = block->dtype_for(x);
+  for (const mx::array& cache : {keys, values})
+    require(cache.ndim() == 4 && cache.dtype() == dtype && cache.shape(0) == batch &&
+                cache.shape(1) == c.kv_heads && cache.shape(3) == c.head_dim && start >= 0 &&
+                cache.shape(2) - length >= start,
+            "keys and values must be of this block, and have room for x");
+  Arrays inputs = {x, keys, values};
+  const auto mask_array = mask_input(mask, {batch, c.heads, length, start + length});
+  if (mask_array) inputs.push_back(*mask_array);
+  const auto offsets = offsets_input(offset, batch);
+  if (offsets) inputs.push_back(*offsets);
+  std::vector<mx::Shape> shapes = {x.shape(), keys.shape(), values.shape()};
+  std::vector<mx::Dtype> dtypes = {dtype, dtype, dtype};
+  if (offsets) {
+    shapes.push_back({batch});
+    dtypes.push_back(mx::int32);
+  }
+  return in_place_operation(
+      "KrStepBlock", std::move(shapes), std::move(dtypes), std::move(inputs), {{1, 1}, {2, 2}},
+      [=, offset = offset_number(offset), causal = is_causal(mask), masked = bool(mask_array),
+       moving = bool(offsets)](const Arrays& in, Arrays& out) {
+        const mx::array k = first_tokens(out[1], start + length),
+                        v = first_tokens(out[2], start + length);
+        Attention a{};
+        a.batch = batch;
+        a.heads = block->constants.heads;
+        a.queries = length;
+        a.scale = block->constants.scale;
+        set_keys(a, k, v, causal, masked ? &in[3] : nullptr);
+        return Step{block,
+                    rows_of(in[0]),
+                    batch,
+                    length,
+                    positions_of(offset, moving ? &in.back() : nullptr),
+                    heads_out(out[1], start),
+                    heads_out(out[2], start),
+                    a,
+                    out_rows_of(out[0]),
+                    moving ? out[3].data<int32_t>() : nullptr};
+      });
 }
 
 }  // namespace kr::ops

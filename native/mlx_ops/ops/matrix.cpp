@@ -135,7 +135,7 @@ mx::array linear(const mx::array& x, MatrixPtr w, const std::optional<mx::array>
   mx::Shape shape = x.shape();
   shape.back() = w->view.rows;
   mx::Dtype dtype = mx::promote_types(x.dtype(), w->dtype);
-  Arrays inputs = {x};
+  Arrays inputs = {with_rows(x)};
   if (bias) {
     inputs.push_back(*bias);
     dtype = mx::promote_types(dtype, bias->dtype());

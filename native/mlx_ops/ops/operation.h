@@ -75,6 +75,12 @@ inline FloatKind kind_of(const mx::array& a) {
                                     : FloatKind::bf16;
 }
 
+/// An array that an operation takes rows of: with fewer axes where it has too many.
+inline mx::array with_rows(const mx::array& a) {
+  if (int(a.ndim()) <= kRowAxesMax + 1) return a;
+  return mx::flatten(a, 0, -2, mx::Device::cpu);
+}
+
 /// For an array of at least one axis and a float type.
 inline Rows rows_of(const mx::array& a) {
   Rows rows;
@@ -83,12 +89,16 @@ inline Rows rows_of(const mx::array& a) {
   rows.cols = a.shape(-1);
   rows.col_stride = a.strides().back();
   if (a.flags().row_contiguous) {
-    rows.lengths = {rows.cols ? int64_t(a.size()) / rows.cols : 0};
-    rows.strides = {rows.cols};
+    rows.axes = 1;
+    rows.lengths[0] = rows.cols ? int64_t(a.size()) / rows.cols : 0;
+    rows.strides[0] = rows.cols;
     return rows;
   }
-  rows.lengths.assign(a.shape().begin(), a.shape().end() - 1);
-  rows.strides.assign(a.strides().begin(), a.strides().end() - 1);
+  rows.axes = int(a.ndim()) - 1;
+  for (int axis = 0; axis < rows.axes; axis++) {
+    rows.lengths[axis] = a.shape(axis);
+    rows.strides[axis] = a.strides()[axis];
+  }
   return rows;
 }
 

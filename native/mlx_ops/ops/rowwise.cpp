@@ -8,7 +8,7 @@ mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, f
   require_float(x, "x must be of a float type");
   require(x.ndim() > 0, "x must have an axis");
   mx::Dtype dtype = x.dtype();
-  Arrays inputs = {x};
+  Arrays inputs = {with_rows(x)};
   if (weight) {
     require_float(*weight, "weight must be of a float type");
     require(weight->ndim() == 1 && weight->shape(0) == x.shape(-1),
@@ -40,7 +40,7 @@ mx::array swiglu(const mx::array& gate, const mx::array& up) {
   require_float(up, "up must be of a float type");
   require(gate.ndim() > 0 && gate.shape() == up.shape(), "gate and up must have one shape");
   return operation("KrSwiglu", gate.shape(), mx::promote_types(gate.dtype(), up.dtype()),
-                   {gate, up}, [](const Arrays& in, Arrays& out) {
+                   {with_rows(gate), with_rows(up)}, [](const Arrays& in, Arrays& out) {
                      return [g = rows_of(in[0]), u = rows_of(in[1]), y = out_rows_of(out[0])] {
                        for_rows(int(g.count()), 8 * g.cols, [&](int row) {
                          Workspace workspace;

@@ -35,17 +35,18 @@ mx::array sample(const mx::array& logits, std::vector<Draw> draws) {
 mx::array log_softmax(const mx::array& logits) {
   require_float(logits, "logits must be of a float type");
   require(logits.ndim() > 0, "logits must have an axis");
-  return operation(
-      "KrLogSoftmax", logits.shape(), mx::float32, {logits}, [](const Arrays& in, Arrays& out) {
-        return [x = rows_of(in[0]), y = out[0].data<float>()] {
-          for_rows(int(x.count()), kLogitCost * x.cols, [&](int row) {
-            Workspace workspace;
-            const float* values = x.get(row, workspace.take<float>(x.cols));
-            const auto offset = float(log_sum_exp(values, x.cols));
-            kernels().shift_scale(values, offset, 1, y + int64_t(row) * x.cols, x.cols);
-          });
-        };
-      });
+  return operation("KrLogSoftmax", logits.shape(), mx::float32, {with_rows(logits)},
+                   [](const Arrays& in, Arrays& out) {
+                     return [x = rows_of(in[0]), y = out[0].data<float>()] {
+                       for_rows(int(x.count()), kLogitCost * x.cols, [&](int row) {
+                         Workspace workspace;
+                         const float* values = x.get(row, workspace.take<float>(x.cols));
+                         const auto offset = float(log_sum_exp(values, x.cols));
+                         kernels().shift_scale(values, offset, 1, y + int64_t(row) * x.cols,
+                                               x.cols);
+                       });
+                     };
+                   });
 }
 
 Arrays top_logprobs(const mx::array& logits, const mx::array& tokens, int top) {

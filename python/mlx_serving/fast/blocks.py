@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models import llama, qwen2, qwen3
+from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.models.rope_utils import Llama3RoPE, SuScaledRoPE, YarnRoPE
 from mlx_lm.models.smollm3 import NoPE
 
@@ -35,10 +36,41 @@ class FastBlock:
         if hasattr(cache, "bits") or x.ndim != 3:  # keys and values are quantized
             return cast(mx.array, super().__call__(x, mask, cache))  # type: ignore[misc]
         block = self.native_block
+        if type(cache) in PLAIN_CACHES and _has_room(cache, block.dtype_for(x), x.shape[1]):
+            return _step(block, x, mask, cache)
         q, k, v = block.enter(x, 0 if cache is None else cache.offset)
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
         return cast(mx.array, block.leave(x, q, k, v, mask))
+
+
+# Caches whose update_and_fetch writes behind what is there, or makes room in the same arrays.
+PLAIN_CACHES: Final[tuple[type, ...]] = (KVCache, BatchKVCache)
+
+
+def _start(cache: Any) -> int:
+    """Where in the arrays the next token goes."""
+    return cast(int, cache.offset if isinstance(cache, KVCache) else cache._idx)
+
+
+def _has_room(cache: Any, dtype: mx.Dtype, tokens: int) -> bool:
+    keys = cache.keys
+    return (
+        keys is not None
+        and keys.dtype == dtype
+        and cache.values.dtype == dtype
+        and _start(cache) + tokens <= keys.shape[2]
+    )
+
+
+def _step(block: Any, x: mx.array, mask: str | mx.array | None, cache: Any) -> mx.array:
+    """The block and the cache's update_and_fetch in one operation."""
+    h, cache.keys, cache.values, cache.offset = block.step(
+        x, cache.keys, cache.values, _start(cache), cache.offset, mask
+    )
+    if isinstance(cache, BatchKVCache):
+        cache._idx += x.shape[1]
+    return cast(mx.array, h)
 
 
 def is_llama_like(block: nn.Module) -> bool:
