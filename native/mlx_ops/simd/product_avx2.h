@@ -34,65 +34,86 @@ inline __m256i two_codes(const uint8_t* p) {
   return _mm256_set1_epi32(codes);
 }
 
-/// Adds the products of four columns, widened to `even` and `odd`.
-inline __m256i add_dot(__m256i sum, __m256i even, __m256i odd, const uint8_t* codes) {
-  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even, two_codes(codes)));
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(odd, two_codes(codes + 4)));
+/// Adds the products of two columns of each lane.
+inline __m256i add_products(__m256i sums, __m256i w, __m256i codes) {
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(w, codes));
 }
 
-/// The integer products of 8 rows of weights with 32 codes of each of `count` rows.
-template <int bits, int count>
-inline void dots(const uint8_t* p, const uint8_t* const* codes, __m256i* sums) {
+/// The weights of four columns, widened to 16 bits: 0 and 2, 1 and 3.
+struct Widened {
+  __m256i even, odd;
+};
+
+/// The low or the high nibbles, or whole bytes, of 8 rows of weights.
+template <int bits, bool high>
+inline Widened widen(const uint8_t* p) {
   const __m256i mask = _mm256_set1_epi16(bits == 8 ? 255 : 15);
-  for (int m = 0; m < count; m++) sums[m] = _mm256_setzero_si256();
-  for (int v = 0; v < bits; v++) {
-    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 64 * v));
-    const __m256i even = _mm256_and_si256(w, mask);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(w, 8), mask);
-    for (int m = 0; m < count; m++) sums[m] = add_dot(sums[m], even, odd, codes[m] + 8 * v);
-    if constexpr (bits == 4) {
-      const __m256i high_even = _mm256_and_si256(_mm256_srli_epi16(w, 4), mask);
-      const __m256i high_odd = _mm256_srli_epi16(w, 12);
-      for (int m = 0; m < count; m++)
-        sums[m] = add_dot(sums[m], high_even, high_odd, codes[m] + 8 * (v + 4));
-    }
+  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  if constexpr (high)
+    return {_mm256_and_si256(_mm256_srli_epi16(w, 4), mask), _mm256_srli_epi16(w, 12)};
+  return {_mm256_and_si256(w, mask), _mm256_and_si256(_mm256_srli_epi16(w, 8), mask)};
+}
+
+/// Adds the products of four columns of both halves of a panel. `p`: their weights; `place`: of the
+/// columns among the 32.
+template <int bits, bool high, int count>
+inline void add_columns(const uint8_t* p, const uint8_t* const* codes, int place,
+                        __m256i (*sums)[2]) {
+  const Widened first = widen<bits, high>(p), second = widen<bits, high>(p + 32);
+  for (int m = 0; m < count; m++) {
+    const __m256i even = two_codes(codes[m] + 8 * place);
+    sums[m][0] = add_products(sums[m][0], first.even, even);
+    sums[m][1] = add_products(sums[m][1], second.even, even);
+    const __m256i odd = two_codes(codes[m] + 8 * place + 4);
+    sums[m][0] = add_products(sums[m][0], first.odd, odd);
+    sums[m][1] = add_products(sums[m][1], second.odd, odd);
   }
 }
 
-/// Half a panel, 8 rows of weights, with `count` rows of activations.
+/// The integer products of 16 rows of weights with 32 codes of each of `count` rows.
+template <int bits, int count>
+inline void dots(const uint8_t* p, const uint8_t* const* codes, __m256i (*sums)[2]) {
+  for (int m = 0; m < count; m++) sums[m][0] = sums[m][1] = _mm256_setzero_si256();
+  for (int v = 0; v < bits; v++) {
+    add_columns<bits, false, count>(p + 64 * v, codes, v, sums);
+    if constexpr (bits == 4) add_columns<bits, true, count>(p + 64 * v, codes, v + 4, sums);
+  }
+}
+
+/// One panel of weights with `count` rows of activations.
 template <int bits, FloatKind kind, int count>
-void half_product(const PackedView& w, const uint8_t* p, int half, const QuantizedRows& x, int row,
-                  float* y, int64_t stride, int width) {
-  __m256 sums[count];
-  for (int m = 0; m < count; m++) sums[m] = _mm256_setzero_ps();
+void panel_product(const PackedView& w, const uint8_t* p, const QuantizedRows& x, int row, float* y,
+                   int64_t stride, int width) {
+  __m256 sums[count][2];
+  for (int m = 0; m < count; m++) sums[m][0] = sums[m][1] = _mm256_setzero_ps();
   const int blocks = w.group / kActivationGroup;
+  constexpr size_t half = 8 * bytes_of(kind);
   for (int g = 0; g < x.groups;) {
-    const size_t head = 8 * half * bytes_of(kind);
-    const __m256 scale = load_head<kind>(p + head);
-    const __m256 bias = load_head<kind>(p + w.head_bytes() / 2 + head);
+    const uint8_t* const biases = p + w.head_bytes() / 2;
+    const __m256 scale[2] = {load_head<kind>(p), load_head<kind>(p + half)};
+    const __m256 bias[2] = {load_head<kind>(biases), load_head<kind>(biases + half)};
     p += w.head_bytes();
     for (int block = 0; block < blocks; block++, g++, p += w.block_bytes()) {
       const uint8_t* codes[count];
       for (int m = 0; m < count; m++)
         codes[m] = x.codes + (size_t(row + m) * x.groups + g) * kCodeBytes;
-      __m256i d[count];
-      dots<bits, count>(p + 32 * half, codes, d);
+      __m256i d[count][2];
+      dots<bits, count>(p, codes, d);
       for (int m = 0; m < count; m++) {
         const size_t at = size_t(row + m) * x.groups + g;
-        const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[at]));
-        sums[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[m]), factor, sums[m]);
-        sums[m] = _mm256_fmadd_ps(bias, _mm256_set1_ps(x.sums[at]), sums[m]);
+        const __m256 x_scale = _mm256_set1_ps(x.scales[at]), x_sum = _mm256_set1_ps(x.sums[at]);
+        for (int h = 0; h < 2; h++) {
+          const __m256 factor = _mm256_mul_ps(scale[h], x_scale);
+          sums[m][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[m][h]), factor, sums[m][h]);
+          sums[m][h] = _mm256_fmadd_ps(bias[h], x_sum, sums[m][h]);
+        }
       }
     }
   }
-  for (int m = 0; m < count; m++) store_first(y + (row + m) * stride, Vec{sums[m]}, width);
-}
-
-template <int bits, FloatKind kind, int count>
-void panel_product(const PackedView& w, const uint8_t* p, const QuantizedRows& x, int row, float* y,
-                   int64_t stride, int width) {
-  half_product<bits, kind, count>(w, p, 0, x, row, y, stride, width);
-  if (width > 8) half_product<bits, kind, count>(w, p, 1, x, row, y + 8, stride, width - 8);
+  for (int m = 0; m < count; m++) {
+    store_first(y + (row + m) * stride, Vec{sums[m][0]}, width);
+    if (width > 8) store_first(y + (row + m) * stride + 8, Vec{sums[m][1]}, width - 8);
+  }
 }
 
 constexpr int kProductRows = 4;

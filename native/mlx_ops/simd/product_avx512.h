@@ -42,20 +42,34 @@ inline void load_codes(const uint8_t* p, __m512i* w) {
   }
 }
 
-inline __m512i four_bytes(const uint8_t* p) {
+/// sums + products of four unsigned bytes a lane with the same four signed bytes at p.
+inline __m512i add_products(__m512i sums, __m512i w, const uint8_t* p) {
+#if defined(__GNUC__) && !defined(__clang__)
+  // GCC would load and spread the bytes by an instruction of its own, half of all there are here;
+  // and it would put the products of one row behind those of another, which then wait less well.
+  asm volatile("vpdpbusd %2%{1to16%}, %1, %0"
+               : "+v"(sums)
+               : "v"(w), "m"(*reinterpret_cast<const int32_t*>(p)));
+  return sums;
+#else
   int32_t bytes;
   __builtin_memcpy(&bytes, p, 4);
-  return _mm512_set1_epi32(bytes);
+  return _mm512_dpbusd_epi32(sums, w, _mm512_set1_epi32(bytes));
+#endif
 }
 
-/// The integer products of 16 rows of weights with 32 codes.
-inline __m512i dot(const __m512i* w, const uint8_t* codes) {
-  __m512i high = _mm512_setzero_si512(), low = _mm512_setzero_si512();
-  for (int v = 0; v < 8; v++) {
-    high = _mm512_dpbusd_epi32(high, w[v], four_bytes(codes + 4 * v));
-    low = _mm512_dpbusd_epi32(low, w[v], four_bytes(codes + 32 + 4 * v));
-  }
-  return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+/// The integer products of 16 rows of weights with 32 codes of each of `count` rows, which lie
+/// `step` bytes apart. Several sums grow side by side, since each step of one waits for the last.
+template <int count>
+inline void dot(const __m512i* w, const uint8_t* codes, size_t step, __m512i* sums) {
+  __m512i high[count], low[count];
+  for (int m = 0; m < count; m++) high[m] = low[m] = _mm512_setzero_si512();
+  for (int v = 0; v < 8; v++)
+    for (int m = 0; m < count; m++) {
+      high[m] = add_products(high[m], w[v], codes + m * step + 4 * v);
+      low[m] = add_products(low[m], w[v], codes + m * step + 32 + 4 * v);
+    }
+  for (int m = 0; m < count; m++) sums[m] = _mm512_add_epi32(_mm512_slli_epi32(high[m], 8), low[m]);
 }
 
 /// One panel of weights with `count` rows of activations.
@@ -71,12 +85,17 @@ void panel_product(const PackedView& w, const uint8_t* p, const QuantizedRows& x
     for (int block = 0; block < blocks; block++, g++, p += w.block_bytes()) {
       __m512i codes[8];
       load_codes<bits>(p, codes);
-      for (int m = 0; m < count; m++) {
+      constexpr int together = count % 4 ? (count % 2 ? 1 : 2) : 4;
+      for (int m = 0; m < count; m += together) {
         const size_t at = size_t(row + m) * x.groups + g;
-        const __m512 d = _mm512_cvtepi32_ps(dot(codes, x.codes + at * kCodeBytes));
-        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at]));
-        sums[m] = _mm512_fmadd_ps(d, factor, sums[m]);
-        sums[m] = _mm512_fmadd_ps(bias, _mm512_set1_ps(x.sums[at]), sums[m]);
+        __m512i d[together];
+        dot<together>(codes, x.codes + at * kCodeBytes, x.groups * size_t(kCodeBytes), d);
+        for (int i = 0; i < together; i++) {
+          const size_t mine = at + size_t(i) * x.groups;
+          const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[mine]));
+          sums[m + i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[i]), factor, sums[m + i]);
+          sums[m + i] = _mm512_fmadd_ps(bias, _mm512_set1_ps(x.sums[mine]), sums[m + i]);
+        }
       }
     }
   }
