@@ -234,6 +234,42 @@ def test_a_token_is_the_same_alone_and_in_a_batch(name: str) -> None:
         assert bits_of(logits[i]) == bits_of(whole[0, 39 - 7 * i : 40 - 7 * i])
 
 
+def test_memory_that_others_use_is_not_written_to() -> None:
+    fast, _ = pair("llama")
+    cache = make_prompt_cache(fast)
+    fast(tokens(1, 1, 9), cache=cache)
+    kept = deepcopy(cache)
+    aliases = [(layer.keys, layer.values) for layer in cache]
+    views = [layer.keys[..., 2:7, :] for layer in cache]
+    mx.eval(aliases, views)
+    before = [bits_of(array) for array in (*sum(aliases, ()), *views)]
+    first = [fast(tokens(2 + i, 1, 1), cache=cache) for i in range(3)]
+    mx.eval(first)
+    assert [bits_of(array) for array in (*sum(aliases, ()), *views)] == before
+    # The same again from the copy, which nothing has touched.
+    again = [fast(tokens(2 + i, 1, 1), cache=kept) for i in range(3)]
+    assert [bits_of(array) for array in again] == [bits_of(array) for array in first]
+
+
+def test_steps_that_are_queued_before_others_are_done() -> None:
+    fast, _ = pair("llama")
+    results = []
+    for wait in (True, False):
+        cache = make_prompt_cache(fast)
+        fast(tokens(1, 1, 9), cache=cache)
+        row = [layers[0].merge(list(layers)) for layers in zip(cache, strict=True)]
+        token, logits = mx.array([[3]]), []
+        for _ in range(40):
+            step = fast(token, cache=row)
+            token = mx.argmax(step, axis=-1)
+            mx.async_eval(token)
+            logits.append(step)
+            if wait:
+                mx.eval(token)
+        results.append([bits_of(array) for array in logits])
+    assert results[0] == results[1]
+
+
 def test_a_quantized_cache_takes_the_way_of_mlx() -> None:
     results = []
     for model in pair("wide heads"):

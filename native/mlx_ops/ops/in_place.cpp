@@ -57,6 +57,11 @@ bool take_over(const mx::array& in, mx::array& out) {
   return false;
 }
 
+void drop_inputs_but(const Arrays& inputs, Arrays& outputs) {
+  for (mx::array& out : outputs)
+    if (&out.inputs() != &inputs && !out.is_tracer()) out.inputs().clear();
+}
+
 void took_over(const void* memory) { under_way().add(memory, 1); }
 void left(const void* memory) { under_way().add(memory, -1); }
 

@@ -17,6 +17,10 @@ struct Takeover {
 /// copy: returns whether. The last axis of `out` is contiguous.
 bool take_over(const mx::array& in, mx::array& out);
 
+/// Every output of an operation refers to its inputs. That is over for all but `inputs` itself, which
+/// is one output's, unless a transformation still needs the graph.
+void drop_inputs_but(const Arrays& inputs, Arrays& outputs);
+
 /// Say that an operation that took over a memory is queued, and that its work is done.
 void took_over(const void* memory);
 void left(const void* memory);
@@ -42,6 +46,7 @@ class InPlaceOperation : public mx::Primitive {
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     auto& encoder = mx::cpu::get_command_encoder(stream());
+    drop_inputs_but(inputs, outputs);
     std::vector<bool> taken(outputs.size());
     std::vector<const void*> memories;
     for (const Takeover& t : takeovers_) {
