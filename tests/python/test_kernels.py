@@ -484,7 +484,7 @@ def joined(holder: Holder) -> layers.Siblings:
 def test_layers_with_another_input_are_computed_apart(fake_product: list[int]) -> None:
     """A module may have the names, and yet give each layer an input of its own."""
     holder = twins()
-    first, second = random(2, 128, dtype=mx.bfloat16), random(2, 128, dtype=mx.bfloat16, seed=1)
+    first, second = random(3, 128, dtype=mx.bfloat16), random(3, 128, dtype=mx.bfloat16, seed=1)
     expected = holder.layer(first), holder.second(second)
     siblings = joined(holder)
     for _ in range(5):
@@ -497,14 +497,14 @@ def test_layers_with_another_input_are_computed_apart(fake_product: list[int]) -
 def test_siblings_keep_no_input_when_all_are_served(fake_product: list[int]) -> None:
     holder = twins()
     siblings = joined(holder)
-    x = random(2, 128, dtype=mx.bfloat16)
+    x = random(3, 128, dtype=mx.bfloat16)
     holder.layer(x), holder.second(x)
     assert siblings._input is None
     assert fake_product == [2]
 
 
-@pytest.mark.parametrize("rows", [0, layers.DENSE_ROWS_MIN])
-def test_many_rows_and_none_at_all_are_mlxs(rows: int, fake_product: list[int]) -> None:
+@pytest.mark.parametrize("rows", [0, 1, layers.FEW_ROWS_MIN - 1, layers.DENSE_ROWS_MIN])
+def test_too_many_rows_and_too_few_are_mlxs(rows: int, fake_product: list[int]) -> None:
     holder = twins()
     x = random(rows, 128, dtype=mx.bfloat16)
     layer = holder.layer

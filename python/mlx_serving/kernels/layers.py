@@ -11,6 +11,8 @@ import mlx.nn as nn
 from . import products
 from .products import MATRICES_MAX, Matrix, Product, Shape
 
+# Below, MLX's own: its kernel takes the GPU longer, but the host, on which such a step waits, less.
+FEW_ROWS_MIN: Final = 3
 # From here on the matrix is dequantized as a whole and multiplied by MLX's dense product.
 DENSE_ROWS_MIN: Final = 192
 
@@ -49,7 +51,8 @@ def product_of(layers: Sequence[Any]) -> Product:
 
 def is_few(x: mx.array, product: Product) -> bool:
     """Whether the kernel is the one for these rows."""
-    return x.dtype == product.dtype and 0 < x.size < DENSE_ROWS_MIN * product.width
+    few = FEW_ROWS_MIN * product.width <= x.size < DENSE_ROWS_MIN * product.width
+    return few and x.dtype == product.dtype
 
 
 def multiply_many(x: mx.array, layer: Any) -> mx.array:
