@@ -9,11 +9,15 @@ what it computes for them is what it will compute.
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Final, Protocol
 
 from .engine import Host, PrefillProgress, StepOutput
-from .messages import Admission, Sampling
+from .messages import Admission, Refused, Sampling
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 ROWS: Final = (64, 32, 16, 8, 1)
@@ -43,6 +47,14 @@ SAMPLINGS: Final = (
 )
 
 
+def keep_compiled() -> None:
+    """Has MLX keep what it compiles where it outlasts a restart of the machine. To be called before
+    MLX computes. Kernels that aren't MLX's own are compiled by each process."""
+    cache = Path(os.environ.get("MLX_SERVING_CACHE") or "~/.cache/mlx-serving").expanduser()
+    folder = cache / "compiled" / importlib.metadata.version("mlx")
+    os.environ.setdefault("MLX_PTX_CACHE_DIR", str(folder))
+
+
 class Served(Protocol):
     """`Steps`, with a pace and a prefix cache of its own: these runs say nothing about speed."""
 
@@ -70,12 +82,14 @@ class Quiet:
 def run(
     steps: Served, max_batch: int, context_max: int, host: Host, told: Callable[[float], None]
 ) -> None:
-    """Serves all runs. `told` gets the share that is done. What fails here fails the load."""
+    """Serves all runs. `told` gets the share that is done. Raises `RuntimeError` if one fails."""
     runs = list(requests(max_batch, context_max))
     for done, batch in enumerate(runs):
         told(done / len(runs))
         for request in batch:
-            steps.insert(request)
+            # One that has no room here has none later either.
+            with suppress(Refused):
+                steps.insert(request)
         while steps.delay_seconds() is not None:
             host.busy("compilation", COMPILE_ALLOWANCE_MS)
             output = steps.step()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from mlx_serving import warm_up
 from mlx_serving.engine import End, PrefillProgress, StepOutput
-from mlx_serving.messages import Admission
+from mlx_serving.messages import Admission, Refused
 
 
 class FakeSteps:
@@ -84,7 +86,7 @@ def test_run_tells_what_is_done_and_announces_each_step() -> None:
     assert set(host.allowances) == {warm_up.COMPILE_ALLOWANCE_MS}
 
 
-def test_a_failure_fails_the_load() -> None:
+def test_a_failure_is_told() -> None:
     with pytest.raises(RuntimeError, match="no memory"):
         warm_up.run(FakeSteps(fails=True), 2, 4096, FakeHost(), lambda _: None)
 
@@ -97,3 +99,27 @@ def test_the_quiet_host_passes_on_only_that_work_is_under_way() -> None:
     quiet.busy("compilation", 5.0)
     assert host.allowances == [5.0]
     assert host.others == 0
+
+
+def test_what_has_no_room_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = FakeSteps()
+    insert = steps.insert
+
+    def picky(request: Admission) -> None:
+        if len(request.prompt) > 100:
+            raise Refused("memory_budget_exceeded", "max_tokens", "no room")
+        insert(request)
+
+    monkeypatch.setattr(steps, "insert", picky)
+    warm_up.run(steps, 2, 4096, FakeHost(), lambda _: None)
+    assert max(len(request.prompt) for request in steps.served) <= 100
+
+
+def test_what_is_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_SERVING_CACHE", "/cache")
+    monkeypatch.setenv("MLX_PTX_CACHE_DIR", "/elsewhere")
+    warm_up.keep_compiled()
+    assert os.environ["MLX_PTX_CACHE_DIR"] == "/elsewhere"
+    monkeypatch.delenv("MLX_PTX_CACHE_DIR")
+    warm_up.keep_compiled()
+    assert os.environ["MLX_PTX_CACHE_DIR"].startswith("/cache/compiled/")
