@@ -15,7 +15,7 @@ import mlx.core as mx
 
 from .engine import RowLogprobs
 from .messages import Admission
-from .sampling import LazyLogprobs, RowSampling, arrays, draw
+from .sampling import LazyLogprobs, RowSampling, Sampler, arrays, draw
 
 Cache = list[Any]
 """mlx-lm's cache objects of a model, one a layer."""
@@ -68,8 +68,9 @@ class Fed:
 
 
 class Batch:
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, sampler: Sampler) -> None:
         self._model = model
+        self._sampler = sampler
         self.rows: list[Row] = []
         self._cache: Cache = []
         self._tokens = mx.array([], dtype=mx.uint32)
@@ -120,7 +121,7 @@ class Batch:
     def _draw(self, logits: mx.array) -> None:
         positions = [row.index + 1 for row in self.rows]
         samplings = [row.sampling for row in self.rows]
-        self._tokens, drawn = draw(logits, samplings, positions)
+        self._tokens, drawn = draw(logits, samplings, positions, self._sampler)
         for i, (row, position) in enumerate(zip(self.rows, positions, strict=True)):
             row.drawn = drawn[i]
             if position < len(row.forced):

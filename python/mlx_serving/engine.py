@@ -6,7 +6,7 @@ its `TextModel` are called by one thread, the engine thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -17,8 +17,10 @@ from .messages import (
     Finish,
     LoadOptions,
     ModelSource,
+    PartStatus,
     SamplingDefaults,
 )
+from .native.choice import Part
 from .text import Detokenizer
 
 
@@ -99,9 +101,12 @@ class TextModel(Protocol):
 
 @dataclass(slots=True)
 class Loaded:
+    """`native`: the native parts that the engine has to do with."""
+
     limits: Capabilities
     text: TextModel
     sampling: SamplingDefaults
+    native: Mapping[Part, PartStatus]
 
 
 class Host(Protocol):

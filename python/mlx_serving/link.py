@@ -6,6 +6,7 @@ the payload, then `length` bytes of msgpack. Both sides carry the worker's epoch
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import zlib
@@ -15,6 +16,7 @@ from typing import Final, cast
 import msgpack
 
 from .messages import FROM_WORKER_TYPES, FromWorkerBody, Violation
+from .outgoing import Outgoing, PlainOutgoing
 
 LINK_FD: Final = 3
 MAGIC: Final = 0x4D58
@@ -24,13 +26,13 @@ PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 READ_BYTES: Final = 256 * 1024
 
 
-def encode_frame(type_byte: int, epoch: int, body: object) -> bytes:
-    """One frame, ready to be written. Raises `ValueError` when the payload is too long."""
+def encode_frame(type_byte: int, epoch: int, body: object) -> tuple[bytes, bytes]:
+    """Header and payload of a frame. Raises `ValueError` when the payload is too long."""
     payload = cast(bytes, msgpack.packb(body))
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise ValueError(f"a payload of {len(payload)} bytes exceeds {PAYLOAD_BYTES_MAX}")
     crc = zlib.crc32(payload)
-    return HEADER.pack(MAGIC, VERSION, type_byte, epoch, len(payload), crc) + payload
+    return HEADER.pack(MAGIC, VERSION, type_byte, epoch, len(payload), crc), payload
 
 
 class FrameDecoder:
@@ -84,12 +86,12 @@ def _unpack(payload: bytes, crc: int) -> object:
 class Link:
     """The socket, non-blocking. One thread owns it; nothing here is safe for two."""
 
-    def __init__(self, sock: socket.socket, epoch: int) -> None:
+    def __init__(self, sock: socket.socket, epoch: int, out: Outgoing | None = None) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._epoch = epoch
         self._decoder = FrameDecoder(epoch)
-        self._out = bytearray()
+        self._out = PlainOutgoing() if out is None else out
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -100,13 +102,12 @@ class Link:
 
     def send(self, name: str, body: FromWorkerBody) -> None:
         """Queues a frame; `flush` writes it."""
-        self._out += encode_frame(FROM_WORKER_TYPES[name], self._epoch, body)
+        self._out.put(*encode_frame(FROM_WORKER_TYPES[name], self._epoch, body))
 
     def flush(self) -> None:
         """Writes what the socket takes now. Raises `EOFError` when the other side is gone."""
         try:
-            while self._out:
-                del self._out[: self._sock.send(self._out)]
+            self._out.write(self._sock)
         except BlockingIOError:
             return
         except OSError as error:
@@ -115,12 +116,8 @@ class Link:
     def flush_blocking(self, timeout_seconds: float) -> None:
         """For the last words before an exit: waits for the socket, but not forever."""
         self._sock.settimeout(timeout_seconds)
-        try:
-            self._sock.sendall(self._out)
-        except OSError:
-            return
-        finally:
-            self._out.clear()
+        with contextlib.suppress(OSError):
+            self._out.write(self._sock)
 
     def receive(self) -> Iterator[tuple[int, object]]:
         """Frames that have arrived. Raises `EOFError` at the end, `Violation` on a bad frame."""

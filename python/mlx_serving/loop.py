@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
+from .acceleration import module_parts, require
 from .engine import Engine, Loaded, PrefillProgress, StepOutput, failed
 from .messages import Admission, Load, LoadFailed, Refused, Telemetry
 
@@ -74,6 +75,7 @@ class EngineLoop:
             raise TypeError("the first command must be a load")
         self._credits = max(1, load.options.unacked_steps_max)
         try:
+            require(module_parts())
             loaded = self._engine.load(load.model, load.options, self._reports)
         except LoadFailed as failure:
             self._reports.load_failed(failure)

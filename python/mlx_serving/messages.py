@@ -262,11 +262,21 @@ class Loading(TypedDict):
     what: str
 
 
+class PartStatus(TypedDict):
+    """Of a native part. `reason`: why it is off, one line, None when it is on; `applicable`: false
+    where it could be of no use, as one for the CPU is where MLX computes on the GPU."""
+
+    on: bool
+    reason: str | None
+    applicable: bool
+
+
 class Ready(TypedDict):
     limits: dict[str, float]
     sampling: dict[str, float]
     endTokens: list[int]
     vocabulary: int
+    native: dict[str, PartStatus]
 
 
 class LoadFailure(TypedDict):
@@ -344,6 +354,15 @@ class Refusal(TypedDict):
     message: str
 
 
+class NativeFigures(TypedDict):
+    """`metrics`: of the requests of this worker since its start, in ms and requests per second,
+    whoever collects them; `pool`: None when frames are not staged."""
+
+    module: dict[str, Any]
+    metrics: dict[str, float]
+    pool: dict[str, int] | None
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -351,13 +370,13 @@ class Telemetry(TypedDict):
     prefixCacheBytes: float
     kvBytes: float
     memoryBytes: float
-    native: NotRequired[dict[str, Any]]
+    native: NotRequired[NativeFigures]
 
 
 class Fault(TypedDict):
     code: str
     message: str
-    native: NotRequired[dict[str, Any]]
+    native: NotRequired[NativeFigures]
 
 
 FromWorkerBody = (

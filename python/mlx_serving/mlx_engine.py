@@ -12,13 +12,17 @@ import importlib.metadata
 import platform
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from . import memory
+from . import fast, memory, warm_up
+from .acceleration import Parts, mlx_parts, require
 from .engine import Host, Loaded, LoadFigures, StepOutput
+from .fast import blas
 from .generation import sampling_defaults
 from .hf_text import (
     HfTextModel,
@@ -27,6 +31,7 @@ from .hf_text import (
     pieces_of,
     sentence_piece,
 )
+from .log import log
 from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
 from .models import resolve
 from .pace import Pace
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
     from .batch import Cache
+    from .sampling import Sampler
     from .steps import Steps
 
 VERSIONS_OF: Final = ("mlx", "mlx-lm", "transformers")
@@ -70,13 +76,27 @@ class MlxEngine:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         host.loading(1, LOAD_PARTS, "libraries")
+        if options.device == "cpu" or _expected_backend() == "cpu":
+            # Before MLX, which finds its names in it.
+            blas.load()
+        warm_up.keep_compiled()
         _import_libraries()
         on_gpu = _choose_device(options.device)
+        parts = mlx_parts(on_gpu)
+        require(parts)
         if on_gpu:
             _wire_memory()
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
         weights = load_weights(folder, budget, on_gpu)
+        if not on_gpu:
+            report = fast.accelerate(weights.model)
+            weights.size_bytes = bytes_of(weights.model) + report.packed_bytes
+            log(report.describe())
+        elif parts["kernels"]["on"]:
+            from . import kernels
+
+            log(kernels.accelerate(weights.model).describe())
         host.loading(3, LOAD_PARTS, "tokenizer and warm-up")
         host.busy("compilation", COMPILE_ALLOWANCE_MS)
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
@@ -98,19 +118,25 @@ class MlxEngine:
         )
         from .steps import Steps
 
-        self._steps = Steps(
+        new_steps = partial(
+            Steps,
             CacheFactory(weights.model),
             limits=limits,
-            end_tokens=text.end_tokens,
             vocabulary=vocabulary,
             max_batch=max(1, options.max_batch),
+            compiles=on_gpu,
+            sampler=_sampler(parts),
+        )
+        if on_gpu:
+            _compile_all(new_steps, pace, prefix_bytes, limits.context_max, host)
+        self._steps = new_steps(
+            end_tokens=text.end_tokens,
             pace=pace,
             prefixes=PrefixCache(prefix_bytes),
             host=host,
-            compiles=on_gpu,
         )
         host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-        return Loaded(limits, text, sampling_defaults(folder))
+        return Loaded(limits, text, sampling_defaults(folder), parts)
 
     def insert(self, request: Admission) -> None:
         self._steps.insert(request)
@@ -212,6 +238,16 @@ class CacheFactory:
             trim_prompt_cache(cache, tokens)
 
 
+def _sampler(parts: Parts) -> Sampler:
+    from .sampling import StockSampler
+
+    if not parts["sampling"]["on"]:
+        return StockSampler()
+    from .fast.sampling import FastSampler
+
+    return FastSampler()
+
+
 def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
     """Raises `LoadFailed`. The folder must have been checked."""
     size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
@@ -232,7 +268,7 @@ def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
         raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
     if not all(hasattr(layer, "merge") for layer in CacheFactory(model).new()):
         raise LoadFailed("model_unsupported", f"{folder}: its cache cannot be batched")
-    return Weights(model, config, sum(array.nbytes for array in _arrays(model)))
+    return Weights(model, config, bytes_of(model))
 
 
 def _choose_dtype(model: Any, on_gpu: bool, spare_bytes: int) -> None:
@@ -242,6 +278,10 @@ def _choose_dtype(model: Any, on_gpu: bool, spare_bytes: int) -> None:
     halves = [array for array in _arrays(model) if array.dtype in (mx.float16, mx.bfloat16)]
     if not on_gpu and halves and sum(array.nbytes for array in halves) <= spare_bytes:
         model.set_dtype(mx.float32)
+
+
+def bytes_of(model: Any) -> int:
+    return sum(array.nbytes for array in _arrays(model))
 
 
 def _arrays(model: Any) -> list[mx.array]:
@@ -300,6 +340,32 @@ def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int
         step_seconds=seconds / 2,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
+
+
+def _compile_all(
+    new_steps: Callable[..., Steps], pace: Pace, prefix_bytes: int, context_max: int, host: Host
+) -> None:
+    """Serves requests of our own. Their speed says nothing, so they have a pace of their own; and
+    none ends before its time."""
+    import mlx.core as mx
+
+    steps = new_steps(
+        end_tokens=frozenset(),
+        pace=replace(pace),
+        prefixes=PrefixCache(prefix_bytes),
+        host=warm_up.Quiet(host),
+    )
+    try:
+        warm_up.run(
+            steps,
+            steps.max_batch,
+            context_max,
+            host,
+            lambda share: host.loading(LOAD_PARTS - 1 + share, LOAD_PARTS, "kernels"),
+        )
+    except RuntimeError as error:
+        log(f"not all kernels are compiled: {error}")
+    mx.clear_cache()
 
 
 def _short_run(model: Any) -> tuple[Cache, int]:

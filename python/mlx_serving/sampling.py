@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import mlx.core as mx
 
@@ -110,31 +110,62 @@ class LazyLogprobs:
         return RowLogprobs(cast(float, self.sampled.item()), top)
 
 
+class Sampler(Protocol):
+    """Computes what `draw` decides, for logits (rows, vocabulary) of float32, lazily."""
+
+    def tokens(
+        self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+    ) -> mx.array: ...
+
+    def logprobs(
+        self, logits: mx.array, tokens: mx.array, rows: Sequence[RowSampling]
+    ) -> list[LazyLogprobs | None]: ...
+
+
 def draw(
-    logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+    logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int], sampler: Sampler
 ) -> tuple[mx.array, list[LazyLogprobs | None]]:
     """Tokens (rows,) for logits (rows, vocabulary), lazily, and log-probabilities where a row
     wants them."""
     logits = logits.astype(mx.float32)
-    adjusted = _adjusted(logits, rows)
-    hot = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
-    if len(hot) < len(rows):
-        tokens = mx.argmax(adjusted, axis=-1).astype(mx.uint32)
-    if hot:
-        chosen = adjusted if len(hot) == len(rows) else adjusted[mx.array(hot)]
-        numbers = [uniform(rows[i].sampling.seed, positions[i]) for i in hot]
-        drawn = _drawn(chosen, [rows[i].sampling for i in hot], mx.array(numbers)[:, None])
-        if len(hot) == len(rows):
-            tokens = drawn
-        else:
-            tokens[mx.array(hot)] = drawn
-    return tokens, _logprobs(logits, tokens, rows)
+    tokens = sampler.tokens(_adjusted(logits, rows), rows, positions)
+    return tokens, sampler.logprobs(logits, tokens, rows)
 
 
 def _adjusted(logits: mx.array, rows: Sequence[RowSampling]) -> mx.array:
     if not any(row.changes_logits for row in rows):
         return logits
     return mx.concatenate([row.adjust(logits[i : i + 1]) for i, row in enumerate(rows)])
+
+
+class StockSampler:
+    """With operations of MLX."""
+
+    def tokens(
+        self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+    ) -> mx.array:
+        hot = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+        if len(hot) < len(rows):
+            tokens = mx.argmax(logits, axis=-1).astype(mx.uint32)
+        if not hot:
+            return tokens
+        chosen = logits if len(hot) == len(rows) else logits[mx.array(hot)]
+        numbers = [uniform(rows[i].sampling.seed, positions[i]) for i in hot]
+        drawn = _drawn(chosen, [rows[i].sampling for i in hot], mx.array(numbers)[:, None])
+        if len(hot) == len(rows):
+            return drawn
+        tokens[mx.array(hot)] = drawn
+        return tokens
+
+    def logprobs(
+        self, logits: mx.array, tokens: mx.array, rows: Sequence[RowSampling]
+    ) -> list[LazyLogprobs | None]:
+        return [
+            _row_logprobs(logits[i], tokens[i], row.sampling.logprobs)
+            if row.sampling.logprobs >= 0
+            else None
+            for i, row in enumerate(rows)
+        ]
 
 
 def _column(rows: Sequence[Sampling], value: Callable[[Sampling], float]) -> mx.array:
@@ -170,17 +201,6 @@ def _most_likely(logits: mx.array, rows: Sequence[Sampling]) -> mx.array:
         least = mx.take_along_axis(ordered, mx.minimum(dropped, vocabulary - 1), axis=-1)
         logits = mx.where(logits < least, -math.inf, logits)
     return logits
-
-
-def _logprobs(
-    logits: mx.array, tokens: mx.array, rows: Sequence[RowSampling]
-) -> list[LazyLogprobs | None]:
-    return [
-        _row_logprobs(logits[i], tokens[i], row.sampling.logprobs)
-        if row.sampling.logprobs >= 0
-        else None
-        for i, row in enumerate(rows)
-    ]
 
 
 def _row_logprobs(logits: mx.array, token: mx.array, count: int) -> LazyLogprobs:

@@ -7,11 +7,9 @@ seen at once.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import socket
-import sys
 import threading
 import traceback
 from collections import OrderedDict, deque
@@ -19,8 +17,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 
+from .acceleration import Parts, Staff, module_parts
+from .acceleration import describe as describe_parts
 from .engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
 from .link import Link
+from .log import log
 from .loop import Command, Credit, Remove
 from .messages import (
     Abort,
@@ -54,7 +55,8 @@ class Server:
     """Everything the link thread owns. `post` is for the other threads."""
 
     def __init__(self, sock: socket.socket, epoch: int, commands: SimpleQueue[Command]) -> None:
-        self._link = Link(sock, epoch)
+        self._staff = Staff()
+        self._link = Link(sock, epoch, self._staff.outgoing())
         self._commands = commands
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_read, self._wake_write = os.pipe()
@@ -108,7 +110,7 @@ class Server:
         self.post(self._on_stepped, output)
 
     def telemetry(self, body: Telemetry) -> None:
-        self.post(self._link.send, "telemetry", body)
+        self.post(self._on_telemetry, body)
 
     def crashed(self, error: BaseException) -> None:
         """A thread cannot go on: the process says why and ends."""
@@ -187,6 +189,8 @@ class Server:
 
     def _on_loaded(self, loaded: Loaded) -> None:
         context_max = loaded.limits.context_max
+        parts: Parts = {**module_parts(), **loaded.native}
+        log(describe_parts(parts))
         self._slots = Slots(loaded.text, context_max)
         self._preparer = Preparer(
             loaded.text,
@@ -202,6 +206,7 @@ class Server:
                 "sampling": loaded.sampling.to_wire(),
                 "endTokens": sorted(loaded.text.end_tokens),
                 "vocabulary": loaded.text.vocabulary,
+                "native": {name: part for name, part in parts.items()},  # noqa: C416
             },
         )
 
@@ -225,9 +230,11 @@ class Server:
         slots, _ = self._ready()
         for request in message.requests:
             self._check_new(request.id)
+            self._staff.collector.record_request()
             try:
                 ended = slots.admit(request)
             except Refused as refusal:
+                self._staff.collector.record_failure()
                 self._send_refused(request.id, refusal)
                 continue
             if ended is None:
@@ -242,7 +249,10 @@ class Server:
 
     def _on_refused(self, id: int, refusal: Refused) -> None:
         slots, preparer = self._ready()
-        if slots.drop(id) or preparer.settle(id):
+        admitted = slots.drop(id)
+        if admitted:
+            self._staff.collector.record_failure()
+        if admitted or preparer.settle(id):
             self._send_refused(id, refusal)
 
     def _send_refused(self, id: int, refusal: Refused) -> None:
@@ -300,6 +310,10 @@ class Server:
 
     def _send_ended(self, body: Ended) -> None:
         self._settle(body["id"])
+        if body["finish"] == "failed":
+            self._staff.collector.record_failure()
+        else:
+            self._staff.collector.record_completion(body["stats"]["totalMs"])
         self._link.send("ended", body)
 
     def _on_ack(self, ack: Ack) -> None:
@@ -309,6 +323,10 @@ class Server:
             self._commands.put(Credit(ack.step - self._steps_acked))
             self._steps_acked = ack.step
 
+    def _on_telemetry(self, body: Telemetry) -> None:
+        # Here, behind all that ended before: the figures agree with what was sent.
+        self._link.send("telemetry", {**body, "native": self._staff.figures()})
+
     def _settle(self, id: int) -> None:
         self._settled[id] = None
         if len(self._settled) > SETTLED_IDS_MAX:
@@ -317,7 +335,9 @@ class Server:
     def _fault(self, code: str, message: str, exit_code: int) -> None:
         message = message[:FAULT_CHARACTERS_MAX]
         log(f"{code}: {message}")
-        self._link.send("fault", {"code": code, "message": message})
+        self._link.send(
+            "fault", {"code": code, "message": message, "native": self._staff.figures()}
+        )
         self._exit(exit_code)
 
     def _exit(self, code: int) -> None:
@@ -334,9 +354,3 @@ def log_crash(error: BaseException) -> None:
     """Where it happened, without the error's text: that may hold a prompt."""
     lines = traceback.format_list(traceback.extract_tb(error.__traceback__))
     log(f"{type(error).__name__}\n{''.join(lines)}")
-
-
-def log(text: str) -> None:
-    # Whoever reads the log may be gone already; that is no reason to stay.
-    with contextlib.suppress(OSError, ValueError):
-        print(f"worker: {text}", file=sys.stderr, flush=True)

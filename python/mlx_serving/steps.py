@@ -30,7 +30,7 @@ from .engine import Row as OutputRow
 from .messages import Admission, Capabilities, Refused
 from .pace import BORDER_TOKENS, Pace, allowance_ms
 from .prefix import PrefixCache
-from .sampling import RowSampling
+from .sampling import RowSampling, Sampler
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 CLEAR_CACHE_STEPS: Final = 256
@@ -59,6 +59,7 @@ class Steps:
         prefixes: PrefixCache[Cache],
         host: Host,
         compiles: bool,
+        sampler: Sampler,
     ) -> None:
         """`compiles`: each new shape is compiled on its first use, which may take a minute."""
         self._caches = caches
@@ -70,12 +71,16 @@ class Steps:
         self._prefixes = prefixes
         self._host = host
         self._compiles = compiles
-        self._batch = Batch(caches.model)
+        self._batch = Batch(caches.model, sampler)
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []
         self._shapes: set[tuple[int, int]] = set()
         self._steps = 0
+
+    @property
+    def max_batch(self) -> int:
+        return self._max_batch
 
     # --- admission ---
 

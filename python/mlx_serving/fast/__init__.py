@@ -10,6 +10,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, TypedDict
 
+from ..native.choice import is_wanted, why_unwanted
 from .report import Report
 
 __all__ = ["Report", "Status", "accelerate", "status"]
@@ -53,8 +54,11 @@ def accelerate(model: Any) -> Report:
     module, reason = _load()
     if module is None:
         return Report(on=False, reason=reason)
+    products, blocks = is_wanted("products"), is_wanted("blocks")
+    if not (products or blocks):
+        return Report(on=False, reason=why_unwanted("products", "blocks"))
     from .swap import swap
 
-    report = swap(model)
+    report = swap(model, products=products, blocks=blocks)
     report.isa = module.isa()
     return report

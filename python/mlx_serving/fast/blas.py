@@ -14,12 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypedDict
 
-from ..native.loader import VARIABLE, asked_mode
+from ..native.choice import why_unwanted
+from ..native.loader import BUILD, why_not_built
 
 FOLDER: Final = "krserve_blas"
 SHIM: Final = "libkrserve_blas.so"
 MANIFEST: Final = "manifest.sha256"
-BUILD: Final = "npm run build:native"
 # Values of CBLAS_ORDER and CBLAS_TRANSPOSE.
 ROW_MAJOR: Final = 101
 NO_TRANSPOSE: Final = 111
@@ -67,15 +67,15 @@ def _folder() -> Path:
 
 
 def _why_not() -> str | None:
-    mode = asked_mode()
-    if mode is None or mode == "off":
-        return f"turned off by {VARIABLE}" if mode else f"{VARIABLE} has no meaning"
+    unwanted = why_unwanted("blas")
+    if unwanted:
+        return unwanted
     if sys.platform != "linux":
         return f"there is none for {sys.platform}"
     if "mlx.core" in sys.modules:
         return "MLX was loaded first"
     if not (_folder() / SHIM).exists():
-        return f"{SHIM} is not built ({BUILD})"
+        return why_not_built(FOLDER)
     return _damage()
 
 

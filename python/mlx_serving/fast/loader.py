@@ -1,56 +1,41 @@
 """Finds and loads krserve_mlx_ops, or says in one line why it can't be used. Never raises.
 
-MLX_SERVING_NATIVE turns it on and off together with krserve_native (`..native.loader`), and
-KRSERVE_ISA names another instruction set than the best one. Imports MLX.
+`..native.choice` says what turns it on and off, and KRSERVE_ISA names another instruction set than
+the best one. Imports MLX.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from ..native.loader import VARIABLE, asked_mode
+from ..native.choice import Part, why_unwanted
+from ..native.loader import BUILD, damage, one_line, why_not_built
 
 NAME: Final = "krserve_mlx_ops"
 VERSION: Final = "1.0.0"
-BUILD: Final = "python -m mlx_serving.fast.build"
+PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
 
 
 def load() -> tuple[ModuleType, None] | tuple[None, str]:
     """The module, or the reason why there is none."""
-    mode = asked_mode()
-    if mode is None or mode == "off":
-        return None, f"turned off by {VARIABLE}" if mode else f"{VARIABLE} has no meaning"
     try:
-        reason = _why_not_loadable()
+        reason = why_unwanted(*PARTS) or _why_not_loadable()
         return (None, reason) if reason else _import()
     # Whatever a broken file does while it is read or imported, we go on without it.
     except Exception as error:
-        return None, f"{NAME} can't be loaded: {_one_line(error)}"
-
-
-def damage(library: Path, manifest: Path) -> str | None:
-    """Why a shared library must not be loaded: the dynamic linker maps a file that was cut short
-    all the same, and the process would die of SIGBUS."""
-    try:
-        wanted = manifest.read_text().split()
-    except FileNotFoundError:
-        return f"{library.name} has no {manifest.name} beside it: its installation is incomplete"
-    if wanted != [sha256(library.read_bytes()).hexdigest(), library.name]:
-        return f"{library.name} is damaged: its checksum differs ({BUILD})"
-    return None
+        return None, f"{NAME} can't be loaded: {one_line(error)}"
 
 
 def _why_not_loadable() -> str | None:
     spec = importlib.util.find_spec(NAME)
     if spec is None or spec.origin is None:
-        return f"{NAME} is not built ({BUILD})"
+        return why_not_built(NAME)
     library = Path(spec.origin)
     if not library.name.endswith(tuple(EXTENSION_SUFFIXES)):
         return f"{library} is not a module of this Python"
@@ -87,8 +72,3 @@ def _self_test(module: Any) -> str | None:
     if not difference < 1e-3:
         return f"{NAME} computes something else than MLX here ({module.isa()}, {difference:.3g})"
     return None
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

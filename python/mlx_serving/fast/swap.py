@@ -22,11 +22,19 @@ GROUP_SIZES: Final = (32, 64, 128)
 BITS: Final = (2, 3, 4, 5, 6, 8)
 
 
-def swap(model: nn.Module) -> Report:
-    """Replaces classes of the model's modules, in place."""
+def swap(model: nn.Module, *, products: bool, blocks: bool) -> Report:
+    """Replaces classes of the model's modules, in place: of quantized layers (`products`), and of
+    all others (`blocks`)."""
     modules = _distinct_modules(model)
     report = Report()
-    _pack_matrices(modules, report)
+    if products:
+        _pack_matrices(modules, report)
+    if blocks:
+        _speed_up(modules, report)
+    return report
+
+
+def _speed_up(modules: list[Any], report: Report) -> None:
     blocks = [module for module in modules if is_llama_like(module)]
     for block in blocks:
         block.native_block = native_block_of(block)
@@ -38,7 +46,6 @@ def swap(model: nn.Module) -> Report:
         cls = type(block)
         block.__class__ = _fused_class(cls)
     report.blocks = len(blocks)
-    return report
 
 
 def _distinct_modules(model: nn.Module) -> list[Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from . import twins
-from .loader import NAME, asked_mode, load
+from .choice import asked_mode
+from .loader import NAME, load
 
 if TYPE_CHECKING:
     from .twins import (
@@ -47,7 +48,7 @@ class Status(TypedDict):
 
 
 class NativeMissing(Exception):
-    """MLX_SERVING_NATIVE asks for the native module, which can't be used; the message says why."""
+    """MLX_SERVING_NATIVE asks for a native part, which can't be used; the message says why."""
 
 
 _MODE: Final = asked_mode()

@@ -1,7 +1,6 @@
 """Finds and loads krserve_native, or says in one line why it can't be used. Never raises.
 
-MLX_SERVING_NATIVE: `auto` (the default) takes it where it is, `off` or `0` doesn't, `on` or `1`
-makes its absence an error (`native.require()`).
+`damage` and `why_not_built` serve the loaders of `..fast` too.
 """
 
 from __future__ import annotations
@@ -14,22 +13,14 @@ from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
-from typing import Final, Literal
+from typing import Final
+
+from .choice import VARIABLE, Mode
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
-VARIABLE: Final = "MLX_SERVING_NATIVE"
 BUILD: Final = "npm run build:native"
 
-Mode = Literal["auto", "on", "off"]
-MODES: Final[dict[str, Mode]] = {
-    "": "auto",
-    "auto": "auto",
-    "on": "on",
-    "1": "on",
-    "off": "off",
-    "0": "off",
-}
 API: Final = (
     "CommandBuffer",
     "CommandBufferPool",
@@ -39,11 +30,6 @@ API: Final = (
     "PoolError",
     "PoolExhausted",
 )
-
-
-def asked_mode() -> Mode | None:
-    """What the environment asks for; None if that is no mode."""
-    return MODES.get(os.environ.get(VARIABLE, "").strip().lower())
 
 
 def load(mode: Mode | None) -> tuple[ModuleType, None] | tuple[None, str]:
@@ -58,7 +44,7 @@ def load(mode: Mode | None) -> tuple[ModuleType, None] | tuple[None, str]:
         return (None, reason) if reason else _import()
     # Whatever a broken file does while it is read or imported, we go on without it.
     except Exception as error:
-        return None, f"{NAME} can't be loaded: {_one_line(error)}"
+        return None, f"{NAME} can't be loaded: {one_line(error)}"
 
 
 def _import() -> tuple[ModuleType, None] | tuple[None, str]:
@@ -78,25 +64,25 @@ def _why_not_loadable() -> str | None:
         other = _file_of_another_python()
         if other is not None:
             return f"{NAME} was built for another Python ({other.name}; {BUILD})"
-        return _why_not_built()
+        return why_not_built(NAME)
     library = Path(spec.origin)
     if not library.name.endswith(tuple(EXTENSION_SUFFIXES)):
         return None
-    return _damage(library)
+    return damage(library, library.with_name(f"{NAME}.sha256"))
 
 
-def _why_not_built() -> str:
+def why_not_built(name: str) -> str:
     # scripts/lib/native.mjs leaves there what an attempt ended with.
     try:
-        failure = Path(sys.prefix, f"{NAME}.failed").read_text().strip()
+        failure = Path(sys.prefix, f"{name}.failed").read_text().strip()
     except FileNotFoundError:
-        return f"{NAME} is not built ({BUILD})"
-    return f"{NAME} could not be built: {failure.splitlines()[0] if failure else BUILD}"
+        return f"{name} is not built ({BUILD})"
+    return f"{name} could not be built: {failure.splitlines()[0] if failure else BUILD}"
 
 
-def _damage(library: Path) -> str | None:
-    # The dynamic linker maps a file that was cut short all the same, and we would die of SIGBUS.
-    manifest = library.with_name(f"{NAME}.sha256")
+def damage(library: Path, manifest: Path) -> str | None:
+    """Why a shared library must not be loaded: the dynamic linker maps a file that was cut short
+    all the same, and the process would die of SIGBUS."""
     try:
         wanted = manifest.read_text().split()
     except FileNotFoundError:
@@ -114,6 +100,6 @@ def _file_of_another_python() -> Path | None:
     return None
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

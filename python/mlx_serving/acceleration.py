@@ -1,0 +1,121 @@
+"""The native parts as this worker uses them: which are on, and what the link thread needs of them.
+
+What can't be used has its twin or MLX's own in its place; `--native on` makes it an error instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from . import native
+from .messages import LoadFailed, NativeFigures, PartStatus
+from .native import twins
+from .native.choice import PARTS, Part, is_required, is_wanted, why_unwanted
+from .outgoing import STAGE_BYTES, STAGES, Outgoing, PlainOutgoing, StagedOutgoing
+
+MODULE_PARTS: Final[tuple[Part, ...]] = ("pool", "metrics")
+CPU_PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
+
+Parts = dict[Part, PartStatus]
+
+
+class Staff:
+    """What the link thread works with: the collector of request metrics, and the pool, if any."""
+
+    def __init__(self) -> None:
+        module: Any = native if is_wanted("metrics") else twins
+        self.collector = module.MetricsCollector()
+        self._pool: Any = None
+
+    def outgoing(self) -> Outgoing:
+        """Where frames wait for the socket: staged in the pool's buffers, where that is wanted."""
+        if not is_wanted("pool"):
+            return PlainOutgoing()
+        self._pool = native.CommandBufferPool(STAGES, backend="host", buffer_bytes=STAGE_BYTES)
+        return StagedOutgoing(self._pool, native.PoolExhausted)
+
+    def figures(self) -> NativeFigures:
+        metrics = self.collector.get_metrics()
+        return {
+            "module": {**native.status()},
+            "metrics": {
+                "totalRequests": metrics.total_requests,
+                "completedRequests": metrics.completed_requests,
+                "failedRequests": metrics.failed_requests,
+                "averageLatencyMs": metrics.average_latency_ms,
+                "p50LatencyMs": metrics.p50_latency_ms,
+                "p95LatencyMs": metrics.p95_latency_ms,
+                "p99LatencyMs": metrics.p99_latency_ms,
+                "throughputRps": metrics.throughput_rps,
+            },
+            "pool": self._pool_figures(),
+        }
+
+    def _pool_figures(self) -> dict[str, int] | None:
+        if self._pool is None:
+            return None
+        stats = self._pool.get_stats()
+        return {
+            "poolSize": stats.pool_size,
+            "available": stats.available,
+            "totalAcquired": stats.total_acquired,
+            "totalReleased": stats.total_released,
+            "cacheHits": stats.cache_hits,
+            "cacheMisses": stats.cache_misses,
+        }
+
+
+def module_parts() -> Parts:
+    """What every worker has of krserve_native, whatever its engine."""
+    reason = native.status()["reason"]
+    return {part: _status(part, reason) for part in MODULE_PARTS}
+
+
+def mlx_parts(on_gpu: bool) -> Parts:
+    """What speeds up MLX. To be called after MLX is loaded; `on_gpu`: where it computes."""
+    if on_gpu:
+        away = "MLX computes on the GPU here"
+        parts: Parts = {part: _status(part, away, False) for part in ("blas", *CPU_PARTS)}
+        return {**parts, "kernels": _status("kernels", None)}
+    from . import fast
+    from .fast import blas
+
+    reason = fast.status()["reason"]
+    parts = {part: _status(part, reason) for part in CPU_PARTS}
+    parts["blas"] = _status("blas", blas.status()["reason"], sys.platform == "linux")
+    parts["kernels"] = _status("kernels", "MLX computes on the CPU here", False)
+    return parts
+
+
+def _status(part: Part, reason: str | None, applicable: bool = True) -> PartStatus:
+    reason = why_unwanted(part) or reason
+    return {"on": reason is None, "reason": reason, "applicable": applicable}
+
+
+def require(parts: Parts) -> None:
+    """Raises `LoadFailed` if a part is asked for by `on`, and would be of use, and can't be had."""
+    if not is_required():
+        return
+    for name, part in parts.items():
+        if part["applicable"] and not part["on"] and _is_meant(name):
+            raise LoadFailed(
+                "native_missing", f"native part {name} is required but off: {part['reason']}"
+            )
+
+
+def _is_meant(part: Part) -> bool:
+    """Named, or wanted like all; a variable that means nothing is an error of every part."""
+    return is_wanted(part) or why_unwanted(*PARTS) is not None
+
+
+def describe(parts: Parts) -> str:
+    """One line for the log."""
+    on = [name for name, part in parts.items() if part["on"]]
+    off: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        if not part["on"] and part["applicable"]:
+            off.setdefault(str(part["reason"]), []).append(name)
+    texts = [f"on: {', '.join(on)}"] if on else []
+    texts += [f"off: {', '.join(names)} ({reason})" for reason, names in off.items()]
+    return f"native {'; '.join(texts)}"

@@ -1,0 +1,82 @@
+"""Which native parts this process is to use. Decides nothing about what is there.
+
+MLX_SERVING_NATIVE: `auto` (the default) uses what is there of the parts that have been measured to
+be worth it, `on` or `1` uses all parts and makes the absence of one an error, `off` or `0` none.
+MLX_SERVING_NATIVE_PARTS, names separated by commas or `all`, says which parts this is about.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Literal
+
+VARIABLE: Final = "MLX_SERVING_NATIVE"
+PARTS_VARIABLE: Final = "MLX_SERVING_NATIVE_PARTS"
+
+Mode = Literal["auto", "on", "off"]
+MODES: Final[dict[str, Mode]] = {
+    "": "auto",
+    "auto": "auto",
+    "on": "on",
+    "1": "on",
+    "off": "off",
+    "0": "off",
+}
+
+Part = Literal["pool", "metrics", "blas", "products", "blocks", "sampling", "kernels"]
+PARTS: Final[tuple[Part, ...]] = (
+    "pool",  # krserve_native: frames are built in pooled buffers
+    "metrics",  # krserve_native: the collector
+    "blas",  # OpenBLAS under MLX
+    "products",  # krserve_mlx_ops: quantized products and embedding
+    "blocks",  # krserve_mlx_ops: norms, rotary, attention, activation, whole blocks
+    "sampling",  # krserve_mlx_ops: from logits to tokens
+    "kernels",  # GPU kernels
+)
+ALL: Final = "all"
+# The verdicts of `npm run bench:native`; docs/decisions says why.
+DEFAULT_PARTS: Final[frozenset[Part]] = frozenset(
+    ("blas", "products", "blocks", "sampling", "kernels")
+)
+
+
+def asked_mode() -> Mode | None:
+    """What the environment asks for; None if that is no mode."""
+    return MODES.get(os.environ.get(VARIABLE, "").strip().lower())
+
+
+def asked_parts() -> frozenset[Part] | None:
+    """The parts that the environment asks for; None if it names one that is none."""
+    asked = os.environ.get(PARTS_VARIABLE, "").strip().lower()
+    if not asked and asked_mode() != "on":
+        return DEFAULT_PARTS
+    if asked in ("", ALL):
+        return frozenset(PARTS)
+    names = {name.strip() for name in asked.split(",")}
+    found = frozenset(part for part in PARTS if part in names)
+    return found if len(found) == len(names) else None
+
+
+def why_unwanted(*parts: Part) -> str | None:
+    """Why none of these parts is to be used, one line; None if one is."""
+    mode, wanted = asked_mode(), asked_parts()
+    if mode is None:
+        return f"{VARIABLE} must be auto, on, off, 1 or 0, not {os.environ.get(VARIABLE)!r}"
+    if wanted is None:
+        named = os.environ.get(PARTS_VARIABLE)
+        return f"{PARTS_VARIABLE} must name some of {', '.join(PARTS)}, or {ALL}, not {named!r}"
+    if mode == "off":
+        return f"turned off by {VARIABLE}"
+    if wanted.isdisjoint(parts):
+        named = os.environ.get(PARTS_VARIABLE)
+        return f"not in {PARTS_VARIABLE}" if named else "off by default: it gains too little"
+    return None
+
+
+def is_wanted(part: Part) -> bool:
+    return why_unwanted(part) is None
+
+
+def is_required() -> bool:
+    """Whether the absence of a wanted part is an error; so is a variable that means nothing."""
+    return asked_mode() in ("on", None) or asked_parts() is None
