@@ -1,13 +1,14 @@
 /**
- * `npm run build:native`: builds krserve_native into the project's Python environment, making that first
- * if it isn't there. Exit code 1 and one line if it can't be built; everything works without it.
+ * `npm run build:native`: builds the native parts into the project's Python environment, making that
+ * first if it isn't there. Exit code 1 and a line for each that can't be built; everything works without.
  *
  *   npm run build:native
  *   npm run build:native -- --tests     the C++ tests and benchmarks too: ctest --test-dir native/build
  */
+import { rmSync } from "node:fs";
 import { relative } from "node:path";
 import { interruptible } from "./lib/interrupt.mjs";
-import { buildNative } from "./lib/native.mjs";
+import { buildNative, failureLines } from "./lib/native.mjs";
 import { logOf } from "./lib/node.mjs";
 import { ensureEnvironment } from "./lib/python.mjs";
 
@@ -18,15 +19,17 @@ if (args.some((argument) => argument !== "--tests")) {
 }
 
 const logFile = logOf("native");
-const result = await interruptible(async (signal) => {
+rmSync(logFile, { force: true });
+const results = await interruptible(async (signal) => {
   await ensureEnvironment({ signal, logFile });
-  process.stdout.write("Building krserve_native, which takes a minute …\n");
+  process.stdout.write("Building the native parts, which takes a minute …\n");
   return buildNative({ tests: args.includes("--tests"), signal, logFile });
 });
-if (result.built) {
-  process.stdout.write("krserve_native is built.\n");
-} else {
-  process.stderr.write(`krserve_native is not built: ${result.reason}\n`);
+const built = results.filter(({ reason }) => reason === null).map(({ id }) => id);
+if (built.length > 0) process.stdout.write(`Built: ${built.join(", ")}\n`);
+const failures = failureLines(results);
+if (failures.length > 0) {
+  process.stderr.write(`${failures.join("\n")}\n`);
   process.stderr.write(`The whole log: ${relative(process.cwd(), logFile)}\n`);
   process.exitCode = 1;
 }

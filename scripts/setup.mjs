@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { interruptible } from "./lib/interrupt.mjs";
 import { commandLine } from "./lib/node.mjs";
 import { setUp } from "./lib/setup.mjs";
-import { wantsEmbeddedModel } from "./lib/wanted.mjs";
+import { wantsEmbeddedModel, wantsNative } from "./lib/wanted.mjs";
 
 const [mode, ...args] = process.argv.slice(2);
 const runs = mode === "--run";
@@ -18,8 +18,13 @@ if (mode !== undefined && !runs) {
   process.exit(2);
 }
 
+const options = args.slice(1);
 await interruptible((signal) =>
-  setUp({ model: !runs || wantsEmbeddedModel(args.slice(1)), signal }),
+  setUp({
+    model: !runs || wantsEmbeddedModel(options),
+    native: !runs || wantsNative(options),
+    signal,
+  }),
 );
 if (runs) {
   process.argv = [process.execPath, commandLine, ...args];

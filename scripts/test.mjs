@@ -11,20 +11,20 @@ import { dirname } from "node:path";
 import { interruptible } from "./lib/interrupt.mjs";
 import { packageRoot } from "./lib/paths.mjs";
 import { setUp } from "./lib/setup.mjs";
-import { allSuites, countOf } from "./lib/suites.mjs";
+import { allSuites, countOf, suiteIds } from "./lib/suites.mjs";
 
-const suites = allSuites();
 const wanted = process.argv.slice(2);
-const unknown = wanted.filter((id) => !suites.some((suite) => suite.id === id));
+const unknown = wanted.filter((id) => !suiteIds.includes(id));
 if (unknown.length > 0) {
-  const known = suites.map(({ id }) => id).join(", ");
-  process.stderr.write(`There is no suite ${unknown.join(", ")}; there are ${known}.\n`);
+  process.stderr.write(
+    `There is no suite ${unknown.join(", ")}; there are ${suiteIds.join(", ")}.\n`,
+  );
   process.exit(2);
 }
 
-await interruptible((signal) => setUp({ model: true, signal }));
+await interruptible((signal) => setUp({ model: true, native: "with tests", signal }));
 const results = [];
-for (const suite of suites) {
+for (const suite of allSuites()) {
   if (wanted.length > 0 && !wanted.includes(suite.id)) continue;
   process.stdout.write(`\n── ${suite.id} ──\n`);
   results.push({ id: suite.id, ...(await runSuite(suite)) });

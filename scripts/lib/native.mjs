@@ -1,106 +1,124 @@
 /**
- * Builds krserve_native into the private Python environment. Optional: whoever calls this goes on without
- * it, so what fails becomes one line, which is also left in the environment for the worker to report.
+ * Builds the native parts into the private Python environment. Optional: whoever calls this goes on
+ * without them, so what fails becomes one line, which is also left in the environment for the worker to
+ * report.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { acquireLock } from "./lock.mjs";
+import { nativeParts } from "./native-parts.mjs";
 import { checkCompiler, ensureCmake, ensurePinned, findCompiler } from "./native-tools.mjs";
 import { isClone, packageRoot, pythonProject } from "./paths.mjs";
 import { run, SetupError } from "./process.mjs";
 import { environmentFolder, interpreterOf } from "./python.mjs";
 import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "./stamp.mjs";
 
-const source = join(packageRoot, "native");
 const jobsMax = 4;
+const builtKey = "built";
+const builtWithTestsKey = "built with tests";
 
-const stampOf = (env) => join(environmentFolder(env), "krserve_native.json");
+/**
+ * @typedef {import("./native-parts.mjs").NativePart} NativePart
+ * @typedef {import("./python.mjs").ToolOptions & { tests?: boolean, build?: string }} BuildOptions
+ *   `tests`: the C++ tests and benchmarks too, for `ctest --test-dir native/build`; `build`: the folder to
+ *   build in, instead of a `build` beside each source.
+ */
+
+const stampOf = (part, env) => join(environmentFolder(env), `${part.id}.json`);
 /** Read by python/mlx_serving/native/loader.py. */
-const failureOf = (env) => join(environmentFolder(env), "krserve_native.failed");
-
-const inputs = () =>
-  listInputs(packageRoot, [
-    "native/CMakeLists.txt",
-    "native/pins",
-    "native/include",
-    "native/src",
-    "native/bindings",
-  ]);
+const failureOf = (part, env) => join(environmentFolder(env), `${part.id}.failed`);
+const inputsOf = (part) => listInputs(packageRoot, part.inputs);
+const partsFor = (env = process.env) => nativeParts.filter((part) => part.fits(env));
 
 /** What a failure is remembered for: another compiler is a reason to try again. */
 const failureKey = (env) => `failed with ${findCompiler(env) ?? "no compiler"}`;
 
 /**
- * True when there is nothing to do: the module is built from the present sources, or it could not be and
+ * True when there is nothing to do: every part is built from the present sources, or it could not be and
  * nothing that matters has changed since. Quick: starts nothing.
  * @param {NodeJS.ProcessEnv} [env]
+ * @param {{ tests?: boolean }} [options]
  * @returns {boolean}
  */
-export function isNativeSettled(env = process.env) {
-  if (!isClone) return true;
-  const key = existsSync(failureOf(env)) ? failureKey(env) : "built";
-  return isFresh(stampOf(env), packageRoot, inputs(), key);
+export function isNativeSettled(env = process.env, { tests = false } = {}) {
+  return !isClone || partsFor(env).every((part) => isSettled(part, env, tests));
+}
+
+function isSettled(part, env, tests) {
+  const keys = existsSync(failureOf(part, env))
+    ? [failureKey(env)]
+    : [builtWithTestsKey, ...(tests ? [] : [builtKey])];
+  return keys.some((key) => isFresh(stampOf(part, env), packageRoot, inputsOf(part), key));
 }
 
 /**
- * Builds and installs the module. Rejects only with AbortError, after `signal`.
- * @param {import("./python.mjs").ToolOptions & { tests?: boolean, build?: string }} [options]
- *   `tests`: the C++ tests and benchmarks too, for `ctest --test-dir native/build`; `build`: where.
- * @returns {Promise<{ built: true } | { built: false, reason: string }>} `reason`: one line.
+ * Builds and installs the parts that are of use here. Rejects only with AbortError, after `signal`.
+ * @param {BuildOptions} [options]
+ * @returns {Promise<{ id: string, reason: string | null }[]>} For each part why it could not be built, one
+ *   line, or null.
  */
 export async function buildNative(options = {}) {
-  const { env } = options;
+  const results = [];
+  for (const part of partsFor(options.env)) {
+    options.detail?.(part.id);
+    results.push({ id: part.id, reason: await build(part, options) });
+  }
+  return results;
+}
+
+async function build(part, options) {
+  const { env, tests = false } = options;
   try {
-    if (!isClone) throw new SetupError("an installed package brings no sources to build");
     const python = interpreterOf(environmentFolder(env));
     if (!existsSync(python)) throw new SetupError("there is no Python environment yet (npm start)");
-    const stamp = takeStamp(packageRoot, inputs(), "built");
-    removeStamp(stampOf(env));
+    const key = tests ? builtWithTestsKey : builtKey;
+    const stamp = takeStamp(packageRoot, inputsOf(part), key);
+    removeStamp(stampOf(part, env));
     await checkCompiler(options);
-    await compile(python, options);
-    rmSync(failureOf(env), { force: true });
-    writeStamp(stampOf(env), stamp);
-    return { built: true };
+    await compile(part, python, options);
+    rmSync(failureOf(part, env), { force: true });
+    writeStamp(stampOf(part, env), stamp);
+    return null;
   } catch (error) {
     if (options.signal?.aborted) throw error;
     const reason = reasonOf(error);
-    remember(reason, env);
-    return { built: false, reason };
+    remember(part, reason, env);
+    return reason;
   }
 }
 
-async function compile(python, options) {
-  const { tests = false, build = join(source, "build"), ...tools } = options;
+async function compile(part, python, options) {
+  const { tests = false, build: root, ...tools } = options;
+  const source = join(packageRoot, part.source);
+  const folder = root === undefined ? join(source, "build") : join(root, part.id);
   const { cmake, configureArgs } = await ensureCmake(python, tools);
-  const pybind11 = await ensurePinned("pybind11", python, tools);
-  mkdirSync(build, { recursive: true });
-  const release = await acquireLock(join(build, "lock"), tools);
+  const pinned = await ensurePinned(part.pin, python, tools);
+  mkdirSync(folder, { recursive: true });
+  const release = await acquireLock(join(folder, "lock"), tools);
   try {
     // What an earlier run found may be another Python or compiler by now; the objects are kept.
-    rmSync(join(build, "CMakeCache.txt"), { force: true });
+    rmSync(join(folder, "CMakeCache.txt"), { force: true });
     const settings = {
       CMAKE_BUILD_TYPE: "Release",
-      BUILD_TESTS: tests ? "ON" : "OFF",
-      BUILD_BENCHMARKS: tests ? "ON" : "OFF",
       Python_EXECUTABLE: python,
-      pybind11_DIR: join(pybind11, "pybind11", "share", "cmake", "pybind11"),
+      ...part.settings(pinned, tests),
     };
     const defines = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);
-    await run(cmake, ["-S", source, "-B", build, ...configureArgs, ...defines], tools);
+    await run(cmake, ["-S", source, "-B", folder, ...configureArgs, ...defines], tools);
     const jobs = Math.min(availableParallelism(), jobsMax);
-    await run(cmake, ["--build", build, "--parallel", String(jobs)], tools);
-    await run(cmake, ["--install", build], tools);
-    await checkLoads(python, tools);
+    await run(cmake, ["--build", folder, "--parallel", String(jobs)], tools);
+    await run(cmake, ["--install", folder], tools);
+    await checkLoads(part, python, tools);
   } finally {
     release();
   }
 }
 
-async function checkLoads(python, options) {
-  const script = "from mlx_serving.native import loader; print(loader.load('on')[1] or '')";
-  const env = { ...(options.env ?? process.env), PYTHONPATH: pythonProject };
-  const reason = (await run(python, ["-c", script], { ...options, env })).trim();
+async function checkLoads(part, python, options) {
+  const asked = { MLX_SERVING_NATIVE: "on", MLX_SERVING_NATIVE_PARTS: "all" };
+  const env = { ...(options.env ?? process.env), ...asked, PYTHONPATH: pythonProject };
+  const reason = (await run(python, ["-c", part.check], { ...options, env })).trim();
   if (reason !== "") throw new SetupError(reason);
 }
 
@@ -130,10 +148,22 @@ function firstLine(what) {
   return text.trim().split("\n")[0];
 }
 
-/** So that the next set-up doesn't try the same again, and the worker can say why native is off. */
-function remember(reason, env) {
-  const folder = environmentFolder(env);
-  if (!isClone || !existsSync(folder)) return;
-  writeFileSync(failureOf(env), `${reason}\n`);
-  writeStamp(stampOf(env), takeStamp(packageRoot, inputs(), failureKey(env)));
+/** So that the next set-up doesn't try the same again, and the worker can say why the part is off. */
+function remember(part, reason, env) {
+  if (!existsSync(environmentFolder(env))) return;
+  writeFileSync(failureOf(part, env), `${reason}\n`);
+  writeStamp(stampOf(part, env), takeStamp(packageRoot, inputsOf(part), failureKey(env)));
+}
+
+/**
+ * The failures as lines for the user, one for each reason.
+ * @param {{ id: string, reason: string | null }[]} results
+ * @returns {string[]}
+ */
+export function failureLines(results) {
+  const byReason = new Map();
+  for (const { id, reason } of results) {
+    if (reason !== null) byReason.set(reason, [...(byReason.get(reason) ?? []), id]);
+  }
+  return [...byReason].map(([reason, ids]) => `Not built: ${ids.join(", ")}: ${reason}`);
 }

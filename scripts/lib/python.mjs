@@ -183,8 +183,12 @@ export function interpreterOf(folder) {
   return join(folder, "bin", "python");
 }
 
-/** An environment that the user names is theirs: it is used as it is. */
-function isForeign(env) {
+/**
+ * An environment that the user names is theirs: it is used as it is.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {boolean}
+ */
+export function isForeign(env = process.env) {
   return Boolean(env.MLX_SERVING_PYTHON_ENV);
 }
 

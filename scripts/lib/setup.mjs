@@ -3,21 +3,27 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { acquireLock } from "./lock.mjs";
 import { ensureEmbeddedModel, isEmbeddedModelReady } from "./model.mjs";
+import { buildNative, failureLines, isNativeSettled } from "./native.mjs";
 import { logOf, nodeSteps, setupFolder } from "./node.mjs";
 import { checkPlatform } from "./platform.mjs";
 import { createProgress } from "./progress.mjs";
-import { ensureEnvironment, isEnvironmentReady } from "./python.mjs";
+import { ensureEnvironment, isEnvironmentReady, isForeign } from "./python.mjs";
 import { runSteps } from "./steps.mjs";
+
+/**
+ * @typedef {{ model: boolean, native: boolean | "with tests" }} Wanted `model`: whether the embedded model
+ *   will be served; `native`: whether native parts will be used, or their own tests run too.
+ */
 
 /**
  * Does what isn't done yet. Rejects with SetupError, or with AbortError after `signal`; either way
  * nothing half-done is taken for done afterwards.
- * @param {{ model: boolean, signal: AbortSignal }} options `model`: whether the embedded model will be served.
+ * @param {Wanted & { signal: AbortSignal }} options
  * @returns {Promise<void>}
  */
-export async function setUp({ model, signal }) {
+export async function setUp({ signal, ...wanted }) {
   checkPlatform();
-  const stale = plan(model).filter((step) => !step.fresh());
+  const stale = plan(wanted).filter((step) => !step.fresh());
   if (stale.length === 0) return;
   mkdirSync(setupFolder, { recursive: true });
   const progress = createProgress({ total: stale.length });
@@ -28,15 +34,31 @@ export async function setUp({ model, signal }) {
       onWait: (holder) => progress.note(`Waiting for another set-up of this folder (${holder}).`),
     });
     for (const step of stale) rmSync(logOf(step.id), { force: true });
-    await runSteps(plan(model), { signal, progress });
+    await runSteps(plan(wanted), { signal, progress });
   } finally {
     progress.close();
     release();
   }
 }
 
-function plan(model) {
-  return [...nodeSteps(), ...pythonSteps(model)];
+function plan({ model, native }) {
+  const nativeSteps = native ? [nativeStep(native === "with tests")] : [];
+  return [...nodeSteps(), ...pythonSteps(model), ...nativeSteps];
+}
+
+/** Never fails: whatever can't be built, the server works without. */
+function nativeStep(tests) {
+  return {
+    id: "native",
+    title: "native parts",
+    needs: ["python"],
+    // Nothing is put into an environment that is the user's own, unless they ask (npm run build:native).
+    fresh: () => isForeign() || isNativeSettled(process.env, { tests }),
+    run: async (context) => {
+      const results = await buildNative({ ...context, tests, logFile: logOf("native") });
+      for (const line of failureLines(results)) context.note(`${line}. Going on without.`);
+    },
+  };
 }
 
 /** The model's download needs no environment, only its conversion does: the two run side by side. */

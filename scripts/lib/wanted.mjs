@@ -1,6 +1,6 @@
 /**
- * Guesses, before anything is built, whether a command line will serve the embedded model. A wrong guess
- * costs nothing but time: `serve` fetches what it turns out to need.
+ * Guesses, before anything is built, what a command line will need. A wrong guess costs nothing but time:
+ * `serve` fetches a model that it turns out to need, and does without native parts.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { embeddedModelId } from "./model.mjs";
@@ -12,13 +12,35 @@ import { embeddedModelId } from "./model.mjs";
  */
 export function wantsEmbeddedModel(args, env = process.env) {
   if (args.includes("--help") || args.includes("-h")) return false;
-  const file = readConfigFile(valuesOf(args, "config").at(-1) ?? "mlx-serving.config.json");
-  const engine = valuesOf(args, "engine").at(-1) ?? env.MLX_SERVING_ENGINE ?? file.engine;
-  if (engine === "fake") return false;
+  if (settingOf("engine", args, env) === "fake") return false;
+  const file = readConfigFile(configOf(args));
   const flags = valuesOf(args, "model");
   const models =
     flags.length > 0 ? flags : [env.MLX_SERVING_MODEL ?? file.model ?? embeddedModelId].flat();
   return models.some((model) => String(model).split(",").includes(embeddedModelId));
+}
+
+/**
+ * Whether a command line will use native parts.
+ * @param {readonly string[]} args Options of `serve`.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {boolean}
+ */
+export function wantsNative(args, env = process.env) {
+  if (args.includes("--help") || args.includes("-h")) return false;
+  const asked = settingOf("native", args, env) ?? "auto";
+  if (["off", "0"].includes(String(asked))) return false;
+  return asked !== "auto" || settingOf("engine", args, env) !== "fake";
+}
+
+/** Of an option with one value: a flag wins over a variable, a variable over the file. */
+function settingOf(name, args, env) {
+  const variable = env[`MLX_SERVING_${name.toUpperCase()}`];
+  return valuesOf(args, name).at(-1) ?? variable ?? readConfigFile(configOf(args))[name];
+}
+
+function configOf(args) {
+  return valuesOf(args, "config").at(-1) ?? "mlx-serving.config.json";
 }
 
 function valuesOf(args, name) {

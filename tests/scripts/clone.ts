@@ -42,6 +42,10 @@ case "$1" in
     while [ "$1" != --target ]; do shift; done
     mkdir -p "$2/model" && echo weights > "$2/model/m.gguf" ;;
 esac`,
+  "c++": "",
+  make: "",
+  cmake: `
+case "$1" in --version) echo "cmake version 3.25.1" ;; esac`,
   converter: `
 while [ "$1" != --out ]; do [ $# -gt 0 ] || exit 0; shift; done
 mkdir -p "$2" && echo '{}' > "$2/config.json"`,
@@ -74,6 +78,8 @@ export class Clone {
       "python/uv-pin.txt": "uv==0.13.9",
       "python/embedded-model.txt": "model==1",
       "python/mlx_serving/embedded.py": "LAYOUT: Final = 1\n",
+      "native/CMakeLists.txt": "",
+      "native/pins/pybind11.txt": "pybind11==1",
     })) {
       this.write(name, content);
     }
@@ -131,7 +137,9 @@ esac`;
     if (!existsSync(this.log)) return [];
     const calls = readFileSync(this.log, "utf8").trim().split("\n");
     rmSync(this.log);
-    return calls.filter((call) => !/^(python|slow|uv --version|uv cache)/.test(call));
+    return calls.filter(
+      (call) => !/^(python|slow|uv --version|uv cache|cmake --version)/.test(call),
+    );
   }
 
   /** Process id of the slow program, once it runs. */

@@ -11,10 +11,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { buildNative, isNativeSettled, reasonOf } from "../../scripts/lib/native.mjs";
+import { buildNative, failureLines, isNativeSettled, reasonOf } from "../../scripts/lib/native.mjs";
 import { SetupError } from "../../scripts/lib/process.mjs";
 
-const pins = join(import.meta.dirname, "..", "..", "native", "pins", "pybind11.txt");
+const pins = join(import.meta.dirname, "..", "..", "native", "pins");
 
 let root: string;
 let env: NodeJS.ProcessEnv;
@@ -29,8 +29,11 @@ beforeEach(() => {
     MLX_SERVING_PYTHON_ENV: at("environment"),
   };
   program("environment/bin/python", "exit 0");
-  const hash = createHash("sha256").update(readFileSync(pins)).digest("hex").slice(0, 16);
-  mkdirSync(at("cache", "tools", `pybind11-${hash}`), { recursive: true });
+  for (const name of ["pybind11", "openblas", "nanobind"]) {
+    const pin = readFileSync(join(pins, `${name}.txt`));
+    const hash = createHash("sha256").update(pin).digest("hex").slice(0, 16);
+    mkdirSync(at("cache", "tools", `${name}-${hash}`), { recursive: true });
+  }
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -47,12 +50,12 @@ function tools(cmake: string) {
   program("bin/cmake", `case "$1" in --version) echo "cmake version 3.25.1";; ${cmake} esac`);
 }
 
-const build = () => buildNative({ env, build: at("build") });
+const build = (options = {}) => buildNative({ env, build: at("build"), ...options });
 
 async function failure() {
-  const result = await build();
-  if (result.built) throw new Error("it was built");
-  return result.reason;
+  const [{ reason } = { reason: null }] = await build();
+  if (reason === null) throw new Error("it was built");
+  return reason;
 }
 
 describe("building", () => {
@@ -88,10 +91,36 @@ describe("building", () => {
   it("is settled once built, and forgets the failure before", async () => {
     await failure();
     tools("*) exit 0;;");
-    expect(await build()).toEqual({ built: true });
+    expect(await build()).toEqual([{ id: "krserve_native", reason: null }]);
     expect(isNativeSettled(env)).toBe(true);
     expect(existsSync(at("environment", "krserve_native.failed"))).toBe(false);
   });
+
+  it("with the tests is more than without", async () => {
+    tools("*) exit 0;;");
+    await build();
+    expect(isNativeSettled(env, { tests: true })).toBe(false);
+    await build({ tests: true });
+    expect(isNativeSettled(env, { tests: true })).toBe(true);
+    expect(isNativeSettled(env)).toBe(true);
+  });
+
+  it.runIf(process.platform === "linux")(
+    "is of the parts for MLX too where it computes on the CPU, each by itself",
+    async () => {
+      mkdirSync(at("environment/lib/python3.13/site-packages/mlx_cpu-1.dist-info"), {
+        recursive: true,
+      });
+      tools('-S) case "$2" in *mlx_ops) echo "a.cpp:1:1: error: no"; exit 1;; esac;;');
+      expect(await build()).toEqual([
+        { id: "krserve_native", reason: null },
+        { id: "krserve_blas", reason: null },
+        { id: "krserve_mlx_ops", reason: "a.cpp:1:1: error: no" },
+      ]);
+      expect(existsSync(at("environment", "krserve_mlx_ops.failed"))).toBe(true);
+      expect(isNativeSettled(env)).toBe(true);
+    },
+  );
 
   it("ends with the signal", async () => {
     tools("*) while :; do :; done;;");
@@ -126,4 +155,17 @@ describe("the reason", () => {
     expect(reason("some output")).toBe("cmake failed.");
     expect(reasonOf(new Error("first\nsecond"))).toBe("first");
   });
+});
+
+it("failures are lines, one for each reason", () => {
+  const results = [
+    { id: "a", reason: "no compiler" },
+    { id: "b", reason: null },
+    { id: "c", reason: "no compiler" },
+    { id: "d", reason: "no header" },
+  ];
+  expect(failureLines(results)).toEqual([
+    "Not built: a, c: no compiler",
+    "Not built: d: no header",
+  ]);
 });

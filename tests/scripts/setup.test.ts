@@ -24,7 +24,8 @@ describe("a fresh clone", () => {
   it("gets everything once, and nothing the second time", async () => {
     expect(await clone.setUp().finished).toMatchObject({ code: 0, stdout: "" });
     const calls = titles(clone.takeCalls()).sort();
-    expect(calls).toEqual(["converter -m", "npm ci", "uv pip", "uv sync"]);
+    const native = ["cmake --build", "cmake --install", "cmake -S", "converter -c"];
+    expect(calls).toEqual([...native, "converter -m", "npm ci", "uv pip", "uv pip", "uv sync"]);
     expect(clone.has("dist/src-ts/cli/main.js")).toBe(true);
     expect(clone.has("src-res/Machine.res.mjs")).toBe(true);
     expect(existsSync(join(clone.model, "config.json"))).toBe(true);
@@ -52,6 +53,22 @@ describe("a fresh clone", () => {
     expect(existsSync(clone.model)).toBe(true);
   });
 
+  it("gets no native parts where they are turned off", async () => {
+    await clone.setUp(["--run", "serve", "--native", "off"]).finished;
+    expect(titles(clone.takeCalls())).not.toContain("cmake --build");
+    await clone.setUp(["--run", "serve"]).finished;
+    expect(titles(clone.takeCalls())).toContain("cmake --build");
+  });
+
+  it("builds nothing into an environment of the user's own", async () => {
+    await clone.setUp().finished;
+    const env = { MLX_SERVING_PYTHON_ENV: join(clone.folder, "python", ".venv") };
+    clone.write("native/CMakeLists.txt", "changed");
+    clone.takeCalls();
+    await clone.setUp([], env).finished;
+    expect(clone.takeCalls()).toEqual([]);
+  });
+
   it("is set up by one of two that start at once", async () => {
     const both = await Promise.all([clone.setUp().finished, clone.setUp().finished]);
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
@@ -66,6 +83,11 @@ describe("a change", () => {
     ["python/embedded-model.txt", "model==2", ["converter -m", "uv pip"]],
     ["python/mlx_serving/embedded.py", "LAYOUT: Final = 2\n", ["converter -m", "uv pip"]],
     ["python/mlx_serving/other.py", "x = 1\n", []],
+    [
+      "native/CMakeLists.txt",
+      "changed",
+      ["cmake --build", "cmake --install", "cmake -S", "converter -c"],
+    ],
   ])("of %s repeats what depends on it", async (name, content, repeated) => {
     await clone.setUp().finished;
     clone.takeCalls();
@@ -86,7 +108,7 @@ describe("a change", () => {
     clone.takeCalls();
     rmSync(join(clone.folder, "python", ".venv"), { recursive: true });
     await clone.setUp().finished;
-    expect(titles(clone.takeCalls())).toEqual(["uv sync"]);
+    expect(titles(clone.takeCalls())[0]).toBe("uv sync");
   });
 });
 
@@ -95,6 +117,7 @@ describe("an interruption", () => {
     ["npm ci", "SIGINT", 130],
     ["uv sync", "SIGTERM", 143],
     ["uv pip", "SIGINT", 130],
+    ["cmake --build", "SIGINT", 130],
     ["converter -m", "SIGINT", 130],
   ] as const)(
     "of %s by %s leaves nothing running, and the next run goes on",
@@ -127,7 +150,9 @@ describe("a failure", () => {
     const { code, stderr } = await clone.setUp([], { FAIL: "uv pip" }).finished;
     expect(code).toBe(1);
     expect(stderr).toContain("serve another model with --model");
-    const tries = titles(clone.takeCalls()).filter((call) => call === "uv pip");
+    const tries = clone
+      .takeCalls()
+      .filter((call) => call.startsWith("uv pip") && !call.includes("native/pins"));
     expect(tries).toHaveLength(3);
   });
 
@@ -139,6 +164,13 @@ describe("a failure", () => {
       expect(stderr).toContain("The NVIDIA GPU can't be used (uv cannot go on)");
     }
     expect((await clone.setUp([], env).finished).stderr).toBe("");
+  });
+
+  it("of the native parts is one line, and the set-up goes on", async () => {
+    const { code, stderr } = await clone.setUp([], { FAIL: "cmake --build" }).finished;
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^Not built: krserve_native: cmake .*\. Going on without\.$/m);
+    expect((await clone.setUp([], { FAIL: "cmake --build" }).finished).stderr).toBe("");
   });
 
   it("for want of a Python says which is needed, with exit code 2", async () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { wantsEmbeddedModel } from "../../scripts/lib/wanted.mjs";
+import { wantsEmbeddedModel, wantsNative } from "../../scripts/lib/wanted.mjs";
 
 let file: string;
 beforeEach(() => {
@@ -33,4 +33,17 @@ it("looks into the configuration file, and leaves its mistakes to the server", (
   expect(wantsEmbeddedModel(["--config", file], {})).toBe(false);
   writeFileSync(file, "{");
   expect(wantsEmbeddedModel(["--config", file], {})).toBe(true);
+});
+
+it.each([
+  [[], {}, true],
+  [["--native", "off"], {}, false],
+  [["--native=off"], {}, false],
+  [[], { MLX_SERVING_NATIVE: "0" }, false],
+  [["--native", "auto"], { MLX_SERVING_NATIVE: "off" }, true],
+  [["--engine", "fake"], {}, false],
+  [["--engine", "fake", "--native", "on"], {}, true],
+  [["--help"], {}, false],
+])("for %j and %j native parts are wanted: %s", (args, env, wanted) => {
+  expect(wantsNative(args, env)).toBe(wanted);
 });
