@@ -12,6 +12,15 @@ import {
   v1Url,
 } from "./target.js";
 
+/**
+ * The server had closed a kept connection before it saw the request: that is its right, and sending
+ * again is what every client does (https://nodejs.org/api/http.html#requestreusedsocket). A new
+ * connection is not stale, so this comes to an end.
+ */
+function isStale(call: http.ClientRequest, error: NodeJS.ErrnoException): boolean {
+  return call.reusedSocket && error.code === "ECONNRESET";
+}
+
 export class HttpTarget implements Target {
   readonly #url: URL;
   readonly #agent: http.Agent;
@@ -45,13 +54,23 @@ export class HttpTarget implements Target {
         record.failure ??= failure;
         resolve(record);
       };
-      const call = this.#request((answer) => this.#readAnswer(answer, record, settle));
+      let call: http.ClientRequest;
+      let answered = false;
+      const send = () => {
+        call = this.#request((answer) => {
+          answered = true;
+          this.#readAnswer(answer, record, settle);
+        });
+        call.on("error", (error) =>
+          !answered && isStale(call, error) ? send() : settle("connection"),
+        );
+        call.end(body);
+      };
       const timer = setTimeout(() => {
         settle("timeout");
         call.destroy();
       }, this.#options.timeoutMs);
-      call.on("error", () => settle("connection"));
-      call.end(body);
+      send();
     });
   }
 

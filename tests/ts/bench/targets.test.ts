@@ -83,6 +83,24 @@ const usage = {
 const request = { prompt: "Hi", maxTokens: 4 };
 
 describe("chat over HTTP", () => {
+  it("sends again where the server has closed a kept connection, and only there", async () => {
+    const sockets: unknown[] = [];
+    const whole = events(delta("a"), usage, "[DONE]");
+    answer = (response) => {
+      const { socket } = response;
+      if (sockets.includes(socket)) return void socket!.destroy();
+      sockets.push(socket);
+      whole(response);
+    };
+    const target = new HttpTarget(chat, options());
+    expect((await target.run(request)).failure).toBeUndefined();
+    expect((await target.run(request)).failure).toBeUndefined();
+    expect(sockets).toHaveLength(2);
+    answer = (response) => void response.socket!.destroy();
+    expect((await target.run(request)).failure).toBe("connection");
+    await target.close();
+  });
+
   it("asks for usage, adds fields, and notes when text came", async () => {
     answer = events(delta(""), delta("a"), delta("b"), finish, usage, "[DONE]");
     const target = new HttpTarget(
