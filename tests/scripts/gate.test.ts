@@ -1,0 +1,78 @@
+import { describe, expect, it } from "vitest";
+import { environmentFor, loadsOf, pairs, partNames } from "../../scripts/lib/gate/plan.mjs";
+import { formatGain, gainOf, isClear, judge, tableOf } from "../../scripts/lib/gate/verdict.mjs";
+
+const steady = (gain: number) => gainOf({ rounds: [1 + gain, 1 + gain, 1 + gain], better: "more" });
+
+describe("a gain", () => {
+  it("is how much more work is done in the same time", () => {
+    expect(gainOf({ rounds: [1.5, 1.1, 1.2], better: "more" })).toMatchObject({
+      min: expect.closeTo(0.1),
+      median: expect.closeTo(0.2),
+      max: expect.closeTo(0.5),
+    });
+    expect(gainOf({ rounds: [0.5, 0.8], better: "less" })).toMatchObject({
+      min: expect.closeTo(0.25),
+      median: expect.closeTo(0.625),
+      max: expect.closeTo(1),
+    });
+  });
+
+  it("is clear when most rounds agree", () => {
+    expect(isClear(gainOf({ rounds: [1.1, 1.2, 1.1, 0.9], better: "more" }))).toBe(true);
+    expect(isClear(gainOf({ rounds: [1.1, 1.2, 0.8, 0.9], better: "more" }))).toBe(false);
+  });
+
+  it("is a percentage, or a factor where it is large", () => {
+    expect([0.034, -0.01, 1, 11.4].map(formatGain)).toEqual(["+3.4 %", "−1.0 %", "2.0 ×", "12 ×"]);
+  });
+});
+
+describe("the verdict", () => {
+  it.each([
+    [0.04, "off"],
+    [0.06, "reconsider"],
+    [0.1, "hybrid"],
+    [0.3, "native"],
+  ])("of %s is %s", (gain, verdict) => {
+    expect(judge([steady(0), steady(gain + 1e-9)])).toMatchObject({ verdict });
+  });
+
+  it("takes no noise for a gain, nor a loss", () => {
+    const noise = gainOf({ rounds: [1.5, 1.3, 0.7, 0.6], better: "more" });
+    expect(judge([noise, steady(-0.3)])).toEqual({ gain: 0, verdict: "off" });
+  });
+
+  it("stands in a table with every load", () => {
+    const loads = [
+      { title: "one", gain: steady(0.25) },
+      { title: "two", gain: gainOf({ rounds: [0.9, 1.1], better: "more" }) },
+    ];
+    expect(tableOf([{ id: "pool", about: "buffers", loads }]).split("\n")).toEqual([
+      "| part | one | two | verdict |",
+      "| --- | --- | --- | --- |",
+      "| pool: buffers | +25.0 % (+25.0 % to +25.0 %) | +0.0 % (−10.0 % to +10.0 %) ~ | +25.0 %: native |",
+      "",
+    ]);
+  });
+});
+
+describe("the plan", () => {
+  it("compares every part with its absence", () => {
+    for (const part of partNames) {
+      const pair = pairs.find(({ id }) => id === part)!;
+      expect(pair.on).toBe("all");
+      expect(pair.off.split(",").sort()).toEqual(partNames.filter((id) => id !== part).sort());
+    }
+  });
+
+  it("gives every pair the same kinds of load", () => {
+    const kinds = pairs.map((pair) => loadsOf(pair).map(({ id }) => id));
+    for (const kind of kinds) expect(kind).toEqual(kinds[0]);
+  });
+
+  it("sets exactly the parts", () => {
+    expect(environmentFor("none")).toEqual({ MLX_SERVING_NATIVE: "off" });
+    expect(environmentFor("pool,blas")).toMatchObject({ MLX_SERVING_NATIVE_PARTS: "pool,blas" });
+  });
+});
