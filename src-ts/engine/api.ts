@@ -2,7 +2,23 @@
  * What the engine offers to whoever serves it (HTTP, WebSocket, a program). Types only; `engine.ts`
  * implements them. Times are milliseconds; `…At` is wall-clock milliseconds unless it says otherwise.
  */
-import type { PrepareInput, Sampling, SamplingDefaults, TokenLogprob } from "../worker/messages.js";
+import type {
+  NativeMetrics,
+  NativeParts,
+  NativePool,
+  PrepareInput,
+  Sampling,
+  SamplingDefaults,
+  TokenLogprob,
+} from "../worker/messages.js";
+
+export type {
+  NativeMetrics,
+  NativePart,
+  NativePartStatus,
+  NativeParts,
+  NativePool,
+} from "../worker/messages.js";
 
 export type Priority = "interactive" | "normal" | "batch";
 
@@ -149,6 +165,15 @@ export interface ModelInfo {
   ready: boolean;
 }
 
+export interface NativeInfo {
+  /** By name: which are on, and why others are not. */
+  parts: NativeParts;
+  /** Of this worker's requests since its start; null until it has told. */
+  metrics: NativeMetrics | null;
+  /** Null where frames are not built in pooled buffers, too. */
+  pool: NativePool | null;
+}
+
 export interface WorkerInfo {
   id: string;
   model: string;
@@ -173,6 +198,8 @@ export interface WorkerInfo {
   /** Why it is not ready, if it isn't. */
   reason: string | undefined;
   telemetry: Record<string, unknown> | undefined;
+  /** Null until a worker has loaded. */
+  native: NativeInfo | null;
 }
 
 export type Readiness = { ready: true } | { ready: false; reason: string; retryAfterS: number };

@@ -40,6 +40,8 @@ export class WorkerEngine implements Engine {
   private readonly observers = new Set<EngineObserver>();
   private readonly drainCallbacks = new Set<(graceMs: number) => void>();
   private readyWaiters: { resolve(): void; reject(error: Error): void }[] = [];
+  /** Why the default model could not be loaded; undefined once it was. */
+  private loadFailure: Error | undefined;
   private idleWaiters: (() => void)[] = [];
   private readonly startedAt: number;
 
@@ -157,6 +159,7 @@ export class WorkerEngine implements Engine {
 
   whenReady(): Promise<void> {
     if (this.readiness().ready) return Promise.resolve();
+    if (this.loadFailure !== undefined) return Promise.reject(this.loadFailure);
     return new Promise((resolve, reject) => this.readyWaiters.push({ resolve, reject }));
   }
 
@@ -298,12 +301,14 @@ export class WorkerEngine implements Engine {
   }
 
   private noteReady(): void {
+    this.loadFailure = undefined;
     const waiters = this.readyWaiters;
     this.readyWaiters = [];
     for (const { resolve } of waiters) resolve();
   }
 
   private failReady(error: Error): void {
+    this.loadFailure = error;
     const waiters = this.readyWaiters;
     this.readyWaiters = [];
     for (const { reject } of waiters) reject(error);

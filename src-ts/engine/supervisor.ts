@@ -7,6 +7,8 @@ import type {
   FromWorker,
   LoadOptions,
   ModelSource,
+  NativeFigures,
+  NativeParts,
   SamplingDefaults,
   ToWorker,
 } from "../worker/messages.js";
@@ -45,6 +47,8 @@ export interface SupervisorOptions {
 /** What the loaded model and its memory allow. */
 export type Limits = Extract<FromWorker, { type: "ready" }>["limits"];
 
+type Telemetry = Omit<Extract<FromWorker, { type: "telemetry" }>, "type" | "native">;
+
 export class Supervisor {
   state: Worker.State;
   /** Of the current incarnation; undefined until it has said so. */
@@ -52,7 +56,11 @@ export class Supervisor {
   limits: Limits | undefined;
   sampling: SamplingDefaults | undefined;
   loading: { done: number; total: number; what: string } | undefined;
-  telemetry: Record<string, unknown> | undefined;
+  telemetry: Telemetry | undefined;
+  /** Which native parts it uses. */
+  nativeParts: NativeParts | undefined;
+  /** The last that its native module, or the module's twin, has counted. */
+  nativeFigures: NativeFigures | undefined;
   /** The last thing that went wrong, in words. */
   reason: { code: string; message: string } | undefined;
   /** Takes new work. */
@@ -204,6 +212,8 @@ export class Supervisor {
     this.limits = undefined;
     this.loading = undefined;
     this.telemetry = undefined;
+    this.nativeParts = undefined;
+    this.nativeFigures = undefined;
     this.pending = 0;
     const { id: workerId, engine, model } = this.options;
     this.process = this.ports.workers.spawn({ workerId, epoch, engine, model }, this.events(epoch));
@@ -254,6 +264,7 @@ export class Supervisor {
         return this.post({ kind: "loadProgress", epoch, done: message.done, total: message.total });
       case "ready":
         this.sampling = message.sampling;
+        this.nativeParts = message.native;
         return this.loaded(message.limits, epoch, at);
       case "loadFailed":
         this.reason = { code: message.code, message: message.message };
@@ -262,19 +273,26 @@ export class Supervisor {
       case "busy":
         return this.post({ kind: "busy", epoch, allowanceMs: message.allowanceMs, at });
       case "telemetry": {
-        const { type: _type, ...figures } = message;
+        const { type: _type, native, ...figures } = message;
         this.telemetry = figures;
+        this.nativeFigures = native ?? this.nativeFigures;
         return;
       }
       case "pong":
         return;
       case "fault":
-        this.reason = { code: message.code, message: message.message };
-        return this.host.log("error", "worker fault", { worker: this.id, ...this.reason });
+        return this.faulted(message);
       default:
         this.post({ kind: "progressed", epoch, at });
         return this.host.message(this, message);
     }
+  }
+
+  // What clients are told of it has no figures; the log has.
+  private faulted({ code, message, native }: Extract<FromWorker, { type: "fault" }>): void {
+    this.reason = { code, message };
+    this.nativeFigures = native ?? this.nativeFigures;
+    this.host.log("error", "worker fault", { worker: this.id, ...this.reason, native });
   }
 
   private loaded(limits: Limits, epoch: number, at: number): void {

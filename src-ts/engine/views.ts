@@ -1,6 +1,6 @@
 /** What models and workers look like from outside. */
 import type { ModelSource } from "../worker/messages.js";
-import type { ModelInfo, WorkerInfo } from "./api.js";
+import type { ModelInfo, NativeInfo, WorkerInfo } from "./api.js";
 import type { Loop } from "./loop.js";
 import type { Supervisor } from "./supervisor.js";
 
@@ -48,5 +48,11 @@ export function workerInfo(worker: Supervisor, loop: Loop): WorkerInfo {
     loading: loading && { done: loading.done, total: loading.total, what: loading.what },
     reason: reason?.message,
     telemetry,
+    native: nativeInfo(worker),
   };
+}
+
+function nativeInfo({ nativeParts: parts, nativeFigures: figures }: Supervisor): NativeInfo | null {
+  if (parts === undefined) return null;
+  return { parts, metrics: figures?.metrics ?? null, pool: figures?.pool ?? null };
 }

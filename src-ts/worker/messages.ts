@@ -128,6 +128,68 @@ export const SamplingDefaults = Sampling.pick({
 });
 export type SamplingDefaults = z.infer<typeof SamplingDefaults>;
 
+/** What native code can do for a worker, each by itself. The same list is in `native/choice.py`. */
+export const nativeParts = [
+  "pool",
+  "metrics",
+  "blas",
+  "products",
+  "blocks",
+  "sampling",
+  "kernels",
+] as const;
+export type NativePart = (typeof nativeParts)[number];
+
+/** `reason`: why it is off, one line. `applicable`: false where it could be of no use. */
+export const NativePartStatus = z.object({
+  on: z.boolean(),
+  reason: z.string().nullable(),
+  applicable: z.boolean(),
+});
+export type NativePartStatus = z.infer<typeof NativePartStatus>;
+
+/** Of the parts that this engine could use; the fake one has no mathematics. */
+export const NativeParts = z.partialRecord(z.enum(nativeParts), NativePartStatus);
+export type NativeParts = z.infer<typeof NativeParts>;
+
+const count = z.int().min(0);
+
+/** Of a worker's requests since it was started. */
+export const NativeMetrics = z.object({
+  totalRequests: count,
+  completedRequests: count,
+  failedRequests: count,
+  averageLatencyMs: finite,
+  p50LatencyMs: finite,
+  p95LatencyMs: finite,
+  p99LatencyMs: finite,
+  throughputRps: finite,
+});
+export type NativeMetrics = z.infer<typeof NativeMetrics>;
+
+/** Of the buffers in which frames are built. */
+export const NativePool = z.object({
+  poolSize: count,
+  available: count,
+  totalAcquired: count,
+  totalReleased: count,
+  cacheHits: count,
+  cacheMisses: count,
+});
+export type NativePool = z.infer<typeof NativePool>;
+
+/** `module`: krserve_native, or its absence. `metrics` come either way; `pool` is null when there is none. */
+export const NativeFigures = z.object({
+  module: z.object({
+    on: z.boolean(),
+    version: z.string().nullable(),
+    reason: z.string().nullable(),
+  }),
+  metrics: NativeMetrics,
+  pool: NativePool.nullable(),
+});
+export type NativeFigures = z.infer<typeof NativeFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "context_length_exceeded",
@@ -162,6 +224,7 @@ export const fromWorker = {
     /** Token ids that end a text. */
     endTokens: z.array(u32),
     vocabulary: u32,
+    native: NativeParts,
   }),
   /** The model can't be loaded; the worker exits after it. */
   loadFailed: z.object({ code: z.string(), message: z.string() }),
@@ -196,13 +259,13 @@ export const fromWorker = {
     prefixCacheBytes: finite,
     kvBytes: finite,
     memoryBytes: finite,
-    native: z.record(z.string(), z.unknown()).optional(),
+    native: NativeFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({
     code: z.string(),
     message: z.string(),
-    native: z.record(z.string(), z.unknown()).optional(),
+    native: NativeFigures.optional(),
   }),
 } as const;
 

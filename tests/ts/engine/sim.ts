@@ -10,6 +10,7 @@ import type {
   WorkerProcess,
   WorkerSpec,
 } from "../../../src-ts/worker/port.js";
+import { nativeParts } from "../support/native-figures.js";
 
 export class VirtualClock implements Clock {
   private time = 0;
@@ -168,6 +169,7 @@ export class SimWorker implements WorkerProcess {
           sampling: { temperature: 0.6, topP: 0.9, topK: 5, minP: 0, repetitionPenalty: 1.1 },
           endTokens: [2],
           vocabulary: 9,
+          native: nativeParts,
         });
       case "prepare":
         return this.prepare(message);
@@ -187,7 +189,8 @@ export class SimWorker implements WorkerProcess {
   }
 
   private failLoad(): void {
-    this.say({ type: "loadFailed", code: "tokenizer_missing", message: "no tokenizer.json" });
+    const { code, message } = this.options.loadFailure;
+    this.say({ type: "loadFailed", code, message });
     this.die(1);
   }
 
@@ -218,6 +221,8 @@ export interface SimOptions {
   holdPrepares: boolean;
   /** May be changed while the test runs. */
   loadFails: boolean;
+  /** How it does. */
+  loadFailure: { code: string; message: string };
 }
 
 export class Sim implements WorkerPort {
@@ -238,6 +243,7 @@ export class Sim implements WorkerPort {
       },
       holdPrepares: false,
       loadFails: false,
+      loadFailure: { code: "tokenizer_missing", message: "no tokenizer.json" },
       ...sim,
     };
     const ports = {

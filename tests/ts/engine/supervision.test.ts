@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { nativeFigures, nativeParts } from "../support/native-figures.js";
 import { Sim, settle, submission, tokensOf, wordAt } from "./sim.js";
 
 const words = (to: number): string => Array.from({ length: to }, (_, i) => wordAt(i)).join("");
@@ -31,6 +32,98 @@ describe("loading", () => {
     sim.worker.step();
     await settle();
     expect(response.text).toBe(words(1));
+  });
+});
+
+describe("a native part that is required and missing", () => {
+  const missing = {
+    code: "native_missing",
+    message: "native part pool is required but off: krserve_native is not built",
+  };
+
+  it("is told by the first worker that lacks it, to those who ask later too", async () => {
+    const sim = new Sim({}, { loadFails: true, loadFailure: missing });
+    const ready = sim.engine.whenReady();
+    sim.engine.start();
+    await expect(ready).rejects.toMatchObject({ code: "native_missing", status: 503 });
+    expect(sim.spawned).toHaveLength(1);
+    await expect(sim.engine.whenReady()).rejects.toThrow("native part pool is required but off");
+    await sim.engine.close();
+    await sim.clock.advance(120_000);
+    expect(sim.spawned).toHaveLength(1);
+  });
+
+  it("is forgotten once a worker has loaded", async () => {
+    const sim = new Sim({}, { loadFails: true, loadFailure: missing });
+    sim.engine.start();
+    await settle();
+    await expect(sim.engine.whenReady()).rejects.toMatchObject({ code: "native_missing" });
+    sim.options.loadFails = false;
+    await sim.clock.advance(10_000);
+    await expect(sim.engine.whenReady()).resolves.toBeUndefined();
+    expect(sim.engine.workers()[0]).toMatchObject({ state: "ready", reason: undefined });
+  });
+});
+
+describe("native figures", () => {
+  const telemetry = {
+    type: "telemetry",
+    running: 1,
+    waiting: 0,
+    steps: 3,
+    prefixCacheBytes: 0,
+    kvBytes: 10,
+    memoryBytes: 20,
+    native: nativeFigures,
+  } as const;
+  const { metrics, pool } = nativeFigures;
+
+  it("are null until the worker has loaded, then what it says", async () => {
+    const sim = new Sim();
+    const native = () => sim.engine.workers()[0]?.native;
+    expect(native()).toBeNull();
+    await sim.start();
+    expect(native()).toEqual({ parts: nativeParts, metrics: null, pool: null });
+    sim.worker.say(telemetry);
+    expect(native()).toEqual({ parts: nativeParts, metrics, pool });
+    expect(sim.engine.workers()[0]?.telemetry).toEqual({
+      running: 1,
+      waiting: 0,
+      steps: 3,
+      prefixCacheBytes: 0,
+      kvBytes: 10,
+      memoryBytes: 20,
+    });
+    sim.worker.say({ ...telemetry, native: { ...nativeFigures, pool: null } });
+    expect(native()).toEqual({ parts: nativeParts, metrics, pool: null });
+  });
+
+  it("begin anew with a new process", async () => {
+    const sim = await new Sim().start();
+    sim.worker.say(telemetry);
+    sim.engine.restartWorker("w1");
+    await sim.clock.advance(100);
+    const [worker] = sim.engine.workers();
+    expect(worker).toMatchObject({ state: "ready", epoch: 2 });
+    expect(worker?.native).toEqual({ parts: nativeParts, metrics: null, pool: null });
+  });
+
+  it("of a fault are logged and kept, and are in no error", async () => {
+    const sim = await new Sim().start();
+    const log = vi.fn();
+    sim.engine.observe({ log });
+    sim.worker.say({ type: "fault", code: "internal", message: "boom", native: nativeFigures });
+    expect(log).toHaveBeenCalledWith("error", "worker fault", {
+      worker: "w1",
+      code: "internal",
+      message: "boom",
+      native: nativeFigures,
+    });
+    sim.worker.die();
+    await settle();
+    const [worker] = sim.engine.workers();
+    expect(worker).toMatchObject({ state: "backoff", reason: "boom", native: { metrics, pool } });
+    expect(JSON.stringify(sim.engine.readiness())).not.toContain("Requests");
   });
 });
 

@@ -7,6 +7,7 @@ import type {
   Engine,
   EngineObserver,
   ModelInfo,
+  NativeInfo,
   Readiness,
   Response,
   Submission,
@@ -19,6 +20,7 @@ import { Registry } from "../../../src-ts/engine/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
+import { nativeFigures, nativeParts } from "./native-figures.js";
 
 /** A running response, in a test's hands. */
 export interface Run {
@@ -75,6 +77,11 @@ export class ScriptedEngine implements Engine {
     { id: "org/first", created: 1_700_000_000, isDefault: true, contextMax: 4096, ready: true },
     { id: "second", created: 1_700_000_001, isDefault: false, contextMax: undefined, ready: false },
   ];
+  native: NativeInfo | null = {
+    parts: nativeParts,
+    metrics: nativeFigures.metrics,
+    pool: nativeFigures.pool,
+  };
   draining = false;
   readonly submissions: Submission[] = [];
   readonly runs: Run[] = [];
@@ -213,6 +220,7 @@ export class ScriptedEngine implements Engine {
         loading: undefined,
         reason: undefined,
         telemetry: { kvBytes: 250 },
+        native: this.native,
       },
     ];
   }

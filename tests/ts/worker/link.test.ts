@@ -10,6 +10,7 @@ import {
   unpackTokens,
 } from "../../../src-ts/worker/link.js";
 import { type FromWorker, fromWorkerTypes } from "../../../src-ts/worker/messages.js";
+import { nativeFigures, nativeParts } from "../support/native-figures.js";
 
 const epoch = 3;
 const step = { step: 1, rows: [[7, 0, 42, "Grüße 🙂"]] };
@@ -90,6 +91,68 @@ describe("a violation", () => {
     const decoder = new FrameDecoder(epoch, () => undefined);
     expect(() => decoder.push(Buffer.from("garbage"))).toThrow(LinkViolation);
     expect(() => decoder.push(whole)).toThrow(/broken already/);
+  });
+});
+
+describe("native figures", () => {
+  const telemetry = {
+    running: 0,
+    waiting: 0,
+    steps: 3,
+    prefixCacheBytes: 0,
+    kvBytes: 0,
+    memoryBytes: 0,
+    native: nativeFigures,
+  };
+  const fault = { code: "internal", message: "boom", native: { ...nativeFigures, pool: null } };
+  const ready = {
+    limits: {
+      contextMax: 1,
+      kvBytesPerToken: 1,
+      kvBytesFixed: 1,
+      weightsBytes: 1,
+      kvBudgetBytes: 1,
+    },
+    sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
+    endTokens: [],
+    vocabulary: 1,
+    native: nativeParts,
+  };
+  const native = nativeFigures;
+  const frame = (type: keyof typeof fromWorkerTypes, body: unknown) =>
+    encodeRaw(fromWorkerTypes[type], epoch, body);
+
+  it.each([
+    ["telemetry", telemetry],
+    ["telemetry", { ...telemetry, native: undefined }],
+    ["fault", fault],
+    ["ready", ready],
+  ] as const)("come with %s", (type, body) => {
+    const [message] = decode(frame(type, body));
+    expect(message).toEqual({ type, ...body });
+  });
+
+  it.each([
+    ["telemetry", telemetry, { ...native, metrics: null }, /telemetry\.native\.metrics/],
+    ["telemetry", telemetry, { ...native, module: { on: true } }, /native\.module\.version/],
+    [
+      "telemetry",
+      telemetry,
+      { ...native, metrics: { ...native.metrics, p95LatencyMs: Number.NaN } },
+      /native\.metrics\.p95LatencyMs/,
+    ],
+    [
+      "telemetry",
+      telemetry,
+      { ...native, metrics: { ...native.metrics, completedRequests: 1.5 } },
+      /native\.metrics\.completedRequests/,
+    ],
+    ["fault", fault, { ...native, pool: { ...native.pool, available: -1 } }, /pool\.available/],
+    ["ready", ready, undefined, /ready\.native/],
+    ["ready", ready, { magic: nativeParts.pool }, /ready\.native/],
+    ["ready", ready, { pool: { on: true, reason: null } }, /native\.pool\.applicable/],
+  ] as const)("that %s has wrong are a violation", (type, body, wrong, message) => {
+    expect(() => decode(frame(type, { ...body, native: wrong }))).toThrow(message);
   });
 });
 
