@@ -134,11 +134,6 @@ function show(value: unknown): string {
 
 /** What depends on more than one option, or isn't in this version. */
 function checkTogether(config: ServeConfig, label: (name: OptionName) => string): void {
-  if (config.native === "on") {
-    throw new ConfigError(
-      `${label("native")} is on, but this version has no native module; use auto or off.`,
-    );
-  }
   if (config.dataDir !== undefined) {
     throw new ConfigError(
       `${label("dataDir")} is not supported yet; leave it out: responses are kept in memory.`,

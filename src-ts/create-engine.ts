@@ -3,7 +3,7 @@ import { resolveConfig } from "./config.js";
 import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
 import { ensureModels, resolveModels } from "./environment/models.js";
-import { type EnvironmentOptions, ensurePython } from "./environment/python.js";
+import { type EnvironmentOptions, ensurePython, nativeEnvironment } from "./environment/python.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import type { ServerLogger } from "./server/index.js";
 import type { ModelSource } from "./worker/messages.js";
@@ -25,6 +25,8 @@ export type EngineSettings = Pick<
   | "maxQueue"
   | "maxContext"
   | "memoryBudget"
+  | "native"
+  | "nativeParts"
   | "device"
   | "fakeTokensPerSecond"
   | "retentionBytes"
@@ -57,7 +59,7 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
   await ensureModels(models, hooks);
   signal?.throwIfAborted();
   const ports = systemPorts({
-    command: () => python,
+    command: () => ({ ...python, env: nativeEnvironment(config) }),
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
   const engine = startEngine(engineOptions(config, models), ports);

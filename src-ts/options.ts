@@ -3,6 +3,7 @@
  * variable and a key of the configuration file.
  */
 import { z } from "zod";
+import { nativeParts } from "./worker/messages.js";
 
 export const embeddedModelId = "smollm2-135m-instruct";
 
@@ -43,10 +44,12 @@ function choice<const T extends readonly [string, ...string[]]>(values: T) {
   return describe(z.enum(values), `<${values.join("|")}>`, `one of ${values.join(", ")}`);
 }
 
+const split = z.string().transform((text) => text.split(",").map((item) => item.trim()));
+
 function list(what: string, placeholder = "<list>") {
   const items = z.array(z.string().trim().min(1).max(4096)).min(1).max(256);
-  const split = z.union([z.array(z.string()), z.string().transform((text) => text.split(","))]);
-  return describe(split.pipe(items), placeholder, `${what}, separated by commas, at most 256`);
+  const given = z.union([z.array(z.string()), split]);
+  return describe(given.pipe(items), placeholder, `${what}, separated by commas, at most 256`);
 }
 
 const text = (placeholder: string, expected: string) =>
@@ -114,6 +117,20 @@ const native = describe(
   "one of auto, on, off (or 1, 0)",
 );
 
+const partNames = z
+  .array(z.enum([...nativeParts, "all"]))
+  .min(1)
+  .max(64);
+
+/** Each once, or `all` alone. */
+const partList = describe(
+  z
+    .union([partNames, split.pipe(partNames)])
+    .transform((names) => (names.includes("all") ? (["all"] as const) : [...new Set(names)])),
+  "<parts>",
+  `some of ${nativeParts.join(", ")}, separated by commas, or all`,
+);
+
 interface Option<T extends z.ZodType> {
   schema: T;
   default: z.output<T> | undefined;
@@ -166,11 +183,15 @@ export const serveOptions = {
     undefined,
     "bytes for weights and KV cache; default: 70 % of what the machine or GPU has",
   ),
-  native: option(native, "auto", "native acceleration"),
+  native: option(
+    native,
+    "auto",
+    "native parts; auto: those that are there and measured worth it; on: all, and they must be there; off: none",
+  ),
   nativeParts: option(
-    list("names of native parts"),
+    partList,
     undefined,
-    "native parts that --native is about; default: all",
+    `native parts that --native is about: ${nativeParts.join(", ")}, or all; default: all if it is on, else those worth it`,
   ),
   device: option(choice(["auto", "cpu", "gpu"]), "auto", "where the model runs"),
   apiKeyFile: option(

@@ -8,8 +8,9 @@ import { isServingError } from "../errors.js";
 
 export const exitCodes = { clean: 0, runtime: 1, usage: 2 } as const;
 
-/** Codes of a worker for a model that isn't there, or isn't one that can be served. */
-const missingModelCodes = new Set([
+/** Codes of a worker for what was asked for and isn't there, or can't be served. */
+const missingCodes = new Set([
+  "native_missing",
   "model_not_found",
   "model_unsupported",
   "tokenizer_missing",
@@ -43,7 +44,7 @@ function describeFailure(error: unknown): { message: string; exitCode: number } 
   if (error instanceof SetupError) return describeSetup(error);
   if (isClientError(error)) return { message: error.message, exitCode: exitCodes.runtime };
   if (isServingError(error)) {
-    const usage = missingModelCodes.has(error.code);
+    const usage = missingCodes.has(error.code);
     const exitCode = usage ? exitCodes.usage : exitCodes.runtime;
     return { message: withoutTrace(error.message), exitCode };
   }

@@ -15,7 +15,8 @@ export interface PythonCommand {
   python: string;
   /** The folder that holds the package `mlx_serving`. */
   packageDir: string;
-  env?: Record<string, string>;
+  /** Set over what is inherited; undefined takes a variable away. */
+  env?: Record<string, string | undefined>;
 }
 
 export interface WorkerProcessOptions {

@@ -112,7 +112,25 @@ describe("values", () => {
 
   it("of native may be 0 and 1", () => {
     expect(resolveConfig({ folder, flags: { native: "0" } }).native).toBe("off");
-    expect(problem({ flags: { native: "1" } })).toContain("--native is on");
+    expect(resolveConfig({ folder, flags: { native: "1" } }).native).toBe("on");
+    const environment = { MLX_SERVING_NATIVE: "0" };
+    expect(resolveConfig({ folder, environment }).native).toBe("off");
+    writeConfig({ native: 1 });
+    expect(resolveConfig({ folder }).native).toBe("on");
+  });
+
+  it("of native parts are known names, or all", () => {
+    const partsOf = (nativeParts: unknown) =>
+      resolveConfig({ folder, flags: { nativeParts } }).nativeParts;
+    expect(partsOf("blas, pool,blas")).toEqual(["blas", "pool"]);
+    expect(partsOf(["kernels"])).toEqual(["kernels"]);
+    expect(partsOf("all")).toEqual(["all"]);
+    expect(partsOf("pool,all")).toEqual(["all"]);
+    expect(partsOf(undefined)).toBeUndefined();
+    const environment = { MLX_SERVING_NATIVE_PARTS: "sampling,metrics" };
+    expect(resolveConfig({ folder, environment }).nativeParts).toEqual(["sampling", "metrics"]);
+    writeConfig({ nativeParts: ["blocks", "products"] });
+    expect(resolveConfig({ folder }).nativeParts).toEqual(["blocks", "products"]);
   });
 
   it("in the file may be written in kebab case", () => {
@@ -131,6 +149,14 @@ describe("errors", () => {
     [{ engine: "cuda" }, '--engine must be one of mlx, fake, not "cuda".'],
     [{ native: "2" }, '--native must be one of auto, on, off (or 1, 0), not "2".'],
     [
+      { nativeParts: "blas,magic" },
+      '--native-parts must be some of pool, metrics, blas, products, blocks, sampling, kernels, separated by commas, or all, not "blas,magic".',
+    ],
+    [
+      { nativeParts: [] },
+      "--native-parts must be some of pool, metrics, blas, products, blocks, sampling, kernels, separated by commas, or all, not [].",
+    ],
+    [
       { drainTimeout: "30" },
       '--drain-timeout must be a duration with its unit, such as 30s or 500ms, at most 24h, not "30".',
     ],
@@ -147,6 +173,9 @@ describe("errors", () => {
   });
 
   it("of variables name the variable", () => {
+    expect(problem({ environment: { MLX_SERVING_NATIVE_PARTS: "Pool" } })).toMatch(
+      /^MLX_SERVING_NATIVE_PARTS must be some of pool, .*, not "Pool"\.$/,
+    );
     expect(problem({ environment: { MLX_SERVING_MAX_QUEUE: "-1" } })).toBe(
       'MLX_SERVING_MAX_QUEUE must be an integer from 0 to 100,000, not "-1".',
     );
@@ -221,6 +250,8 @@ it("finds variables that mean nothing", () => {
     MLX_SERVING_PROT: "1",
     MLX_SERVING_PORT: "1",
     MLX_SERVING_CACHE: "c",
+    MLX_SERVING_NATIVE: "0",
+    MLX_SERVING_NATIVE_PARTS: "all",
     HOME: "h",
   };
   expect(unknownVariables(environment)).toEqual(["MLX_SERVING_PROT"]);

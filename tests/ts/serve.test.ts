@@ -11,6 +11,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "mlx-serving-library-"));
 });
 afterEach(() => {
+  vi.unstubAllEnvs();
   process.chdir(before);
   rmSync(folder, { recursive: true });
 });
@@ -37,6 +38,19 @@ it("takes options as programs write them, with their defaults", async () => {
     ["a", true],
     ["b/c", false],
   ]);
+});
+
+it("takes native parts as options, whatever the environment says", async () => {
+  vi.stubEnv("MLX_SERVING_NATIVE", "on");
+  vi.stubEnv("MLX_SERVING_NATIVE_PARTS", "magic");
+  await using server = await serve({ ...options, native: "auto", nativeParts: ["metrics"] });
+  const [worker] = server.engine.workers();
+  expect(worker?.native?.parts.pool).toEqual({
+    on: false,
+    reason: "not in MLX_SERVING_NATIVE_PARTS",
+    applicable: true,
+  });
+  expect(worker?.native?.parts.metrics?.reason ?? "").not.toContain("MLX_SERVING_NATIVE");
 });
 
 it("reads no configuration file", async () => {

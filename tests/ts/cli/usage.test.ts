@@ -28,7 +28,11 @@ describe("usage errors", () => {
     [["sevre"], "unknown command 'sevre' (Did you mean serve?)"],
     [["serve", "--host", "0.0.0.0"], "--api-key-file"],
     [["serve", "--host", "0.0.0.0", "--api-key-file", "none"], "API key file none can't be read"],
-    [["serve", "--native", "on"], "no native module"],
+    [["serve", "--native", "yes"], "--native must be one of auto, on, off (or 1, 0)"],
+    [
+      ["serve", "--native-parts", "blas,magic"],
+      "--native-parts must be some of pool, metrics, blas",
+    ],
     [["serve", "--data-dir", "data"], "--data-dir is not supported yet"],
     [["serve", "--config", "none.json"], "none.json does not exist"],
     [["serve", "--model", "absent"], "model absent was not found"],

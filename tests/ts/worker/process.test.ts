@@ -1,26 +1,32 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { nativeEnvironment } from "../../../src-ts/environment/python.js";
 import type { WorkerEvents } from "../../../src-ts/worker/port.js";
-import { workerProcesses } from "../../../src-ts/worker/process.js";
+import { type PythonCommand, workerProcesses } from "../../../src-ts/worker/process.js";
 
 const folder = mkdtempSync(join(tmpdir(), "mlx-serving-process-"));
+afterEach(() => vi.unstubAllEnvs());
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Runs `script` in place of Python, with the worker's arguments behind it. */
-function command(script: string): { python: string; packageDir: string } {
+function command(script: string): PythonCommand {
   const path = join(folder, `${Math.random().toString(36).slice(2)}.mjs`);
   writeFileSync(path, `#!${process.execPath}\n${script}`, { mode: 0o755 });
   return { python: path, packageDir: folder };
 }
 
-function run(script: string | Error, onOutput: (line: string) => void = () => undefined) {
+function run(
+  script: string | Error,
+  onOutput: (line: string) => void = () => undefined,
+  env: PythonCommand["env"] = {},
+) {
   const seen: string[] = [];
   const port = workerProcesses({
     command: () => {
       if (script instanceof Error) throw script;
-      return command(script);
+      return { ...command(script), env };
     },
     onOutput: (_worker, line) => onOutput(line),
   });
@@ -62,6 +68,19 @@ describe("a worker process", () => {
     );
     await exited;
     expect(seen.filter((event) => event === "violated")).toHaveLength(1);
+  });
+
+  it("has our environment, and what it is told before it", async () => {
+    vi.stubEnv("MLX_SERVING_NATIVE", "on");
+    vi.stubEnv("MLX_SERVING_NATIVE_PARTS", "pool");
+    vi.stubEnv("MLX_SERVING_MODEL", "kept");
+    const lines: string[] = [];
+    const script =
+      "const { MLX_SERVING_NATIVE: a, MLX_SERVING_MODEL: b } = process.env;" +
+      "console.log(a, b, 'MLX_SERVING_NATIVE_PARTS' in process.env)";
+    const env = nativeEnvironment({ native: "off", nativeParts: undefined });
+    await run(script, (line) => lines.push(line), env).exited;
+    expect(lines).toEqual(["off kept false"]);
   });
 
   it("dies by our signal", async () => {
