@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Engine, EngineObserver, WorkerInfo } from "../engine/api.js";
 import { ModelHistogram, type Series } from "./histogram.js";
+import { addWorkerMetrics } from "./worker-metrics.js";
 
 const prefix = "mlx_serving:";
 
@@ -88,6 +89,7 @@ export class Metrics {
   constructor(engine: Engine, sockets: { readonly size: number }) {
     collectDefaultMetrics({ register: this.registry });
     this.workerGauges(engine);
+    addWorkerMetrics(this.registry, prefix, () => engine.workers());
     this.socketGauge(sockets);
     this.stop = engine.observe(this.observer());
   }

@@ -67,12 +67,20 @@ function workers(all: readonly WorkerInfo[]): string {
     escaped(worker.model),
     escaped(stateOf(worker)),
     escaped(worker.backend ?? "–"),
+    escaped(nativeOf(worker)),
     String(worker.running),
     String(worker.queued),
     String(worker.restarts),
   ]);
-  const heads = ["Worker", "Model", "State", "Backend", "Running", "Waiting", "Restarts"];
+  const heads = ["Worker", "Model", "State", "Backend", "Native", "Running", "Waiting", "Restarts"];
   return `<h2>Workers</h2>${table(heads, rows)}`;
+}
+
+/** The parts in use; why others are not, is in `/admin/workers`. */
+function nativeOf({ native }: WorkerInfo): string {
+  if (native === null) return "–";
+  const used = Object.entries(native.parts).filter(([, { on }]) => on);
+  return used.length === 0 ? "off" : used.map(([name]) => name).join(", ");
 }
 
 function stateOf({ state, loading, reason }: WorkerInfo): string {

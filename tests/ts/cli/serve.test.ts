@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { environmentFolder, interpreterOf } from "../../../scripts/lib/python.mjs";
 import { Program } from "./program.js";
 
 let cwd: string;
@@ -99,6 +100,85 @@ describe("start", () => {
     expect((await fetch(`${url}/v1/models`)).status).toBe(401);
     const headers = { authorization: "Bearer secret" };
     expect((await fetch(`${url}/v1/models`, { headers })).status).toBe(200);
+  });
+});
+
+describe("native parts", () => {
+  interface Native {
+    parts: Record<string, { on: boolean; reason: string | null; applicable: boolean }>;
+    metrics: { completedRequests: number } | null;
+    pool: object | null;
+  }
+
+  async function nativeOf(url: string): Promise<Native> {
+    const [worker] = (await (await fetch(`${url}/admin/workers`)).json()) as { native: Native }[];
+    return worker!.native;
+  }
+
+  /** An environment without krserve_native, whose Python writes a line to `starts` each time it starts. */
+  function withoutNative(): { env: Record<string, string>; starts: string } {
+    const [folder, starts] = [join(cwd, "environment"), join(cwd, "starts")];
+    const hide = "import runpy, sys; sys.modules['krserve_native'] = None";
+    const run = "runpy.run_module('mlx_serving', run_name='__main__', alter_sys=True)";
+    mkdirSync(join(folder, "bin"), { recursive: true });
+    writeFileSync(
+      join(folder, "bin", "python"),
+      `#!/bin/sh
+echo start >> '${starts}'
+# Behind -u -m mlx_serving come the worker's own arguments.
+shift 3
+exec '${interpreterOf(environmentFolder())}' -u -c "${hide}; ${run}" "$@"
+`,
+      { mode: 0o755 },
+    );
+    return { env: { MLX_SERVING_PYTHON_ENV: folder }, starts };
+  }
+
+  it("that are required and missing end it with 2 and say so, after one try", async () => {
+    const { env, starts } = withoutNative();
+    const program = serve(["--native", "on", "--native-parts", "pool"], env);
+    const { code, stdout, stderr } = await program.finished;
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr.trim().split("\n").at(-1)).toMatch(
+      /^mlx-serving: model \S+: native part pool is required but off: krserve_native /,
+    );
+    expect(readFileSync(starts, "utf8")).toBe("start\n");
+  });
+
+  it("that are missing and not required are named, and it serves", async () => {
+    const { env } = withoutNative();
+    const { parts } = await nativeOf(await serve(["--native-parts", "metrics"], env).ready());
+    expect(parts.metrics).toEqual({
+      on: false,
+      reason: expect.stringContaining("krserve_native"),
+      applicable: true,
+    });
+    expect(parts.pool?.reason).toBe("not in MLX_SERVING_NATIVE_PARTS");
+  });
+
+  it.each([
+    [["--native", "off"], {}],
+    [[], { MLX_SERVING_NATIVE: "0" }],
+    [["--native", "0"], { MLX_SERVING_NATIVE: "1", MLX_SERVING_NATIVE_PARTS: "all" }],
+  ])("are off by %j and %j", async (flags, env) => {
+    const { parts } = await nativeOf(await serve(flags, env).ready());
+    for (const { on, reason } of Object.values(parts))
+      expect({ on, reason }).toEqual({ on: false, reason: "turned off by MLX_SERVING_NATIVE" });
+  });
+
+  it("or not, a worker's requests are counted, for operators and Prometheus", async () => {
+    const url = await serve(["--native", "off"]).ready();
+    const { text } = await startAnswer(url, 5);
+    await text;
+    while ((await nativeOf(url)).metrics?.completedRequests !== 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect((await nativeOf(url)).pool).toBeNull();
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain(
+      'mlx_serving:worker_requests_total{worker="w1",outcome="completed"} 1',
+    );
+    expect(metrics).toContain('mlx_serving:native_part{worker="w1",part="pool"} 0');
+    expect(metrics).toMatch(/worker_request_latency_seconds\{worker="w1",quantile="0.5"\} 0\.\d/);
   });
 });
 

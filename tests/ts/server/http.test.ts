@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
+import { nativeFigures, nativeParts } from "../support/native-figures.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, rawConnection, startServer } from "../support/test-server.js";
 import { openSocket } from "../support/test-socket.js";
@@ -74,6 +75,8 @@ describe("routes", () => {
     const { get, post, engine } = await startServer();
     const [worker] = (await (await get("/admin/workers")).json()) as unknown[];
     expect(worker).toMatchObject({ id: "w1", model: "org/first", state: "ready", pid: 4242 });
+    const { metrics, pool } = nativeFigures;
+    expect(worker).toHaveProperty("native", { parts: nativeParts, metrics, pool });
     expect((await post("/admin/workers/w1/restart", {})).status).toBe(202);
     expect(engine.restarted).toEqual(["w1"]);
     expect((await post("/admin/workers/w9/restart", {})).status).toBe(404);

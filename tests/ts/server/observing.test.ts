@@ -62,6 +62,64 @@ describe("/metrics", () => {
   });
 });
 
+describe("the metrics of workers", () => {
+  const linesOf = async (get: (path: string) => Promise<Response>) =>
+    (await (await get("/metrics")).text())
+      .split("\n")
+      .filter((line) => /worker_request|worker_buffer|native_part/.test(line));
+
+  it("are what they have counted, in seconds, under their names", async () => {
+    const { get } = await startServer();
+    const lines = await linesOf(get);
+    expect(lines.filter((line) => !line.startsWith("# HELP"))).toEqual([
+      "# TYPE mlx_serving:worker_requests_total counter",
+      'mlx_serving:worker_requests_total{worker="w1",outcome="completed"} 4',
+      'mlx_serving:worker_requests_total{worker="w1",outcome="failed"} 1',
+      "# TYPE mlx_serving:worker_request_latency_seconds summary",
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.5"} 0.2005',
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.95"} 0.4',
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.99"} 0.5',
+      'mlx_serving:worker_request_latency_seconds_sum{worker="w1"} 1',
+      'mlx_serving:worker_request_latency_seconds_count{worker="w1"} 4',
+      "# TYPE mlx_serving:worker_buffer_pool_size gauge",
+      'mlx_serving:worker_buffer_pool_size{worker="w1"} 16',
+      "# TYPE mlx_serving:worker_buffer_pool_available gauge",
+      'mlx_serving:worker_buffer_pool_available{worker="w1"} 15',
+      "# TYPE mlx_serving:worker_buffer_pool_acquired_total counter",
+      'mlx_serving:worker_buffer_pool_acquired_total{worker="w1",result="hit"} 6',
+      'mlx_serving:worker_buffer_pool_acquired_total{worker="w1",result="miss"} 3',
+      "# TYPE mlx_serving:native_part gauge",
+      'mlx_serving:native_part{worker="w1",part="pool"} 1',
+      'mlx_serving:native_part{worker="w1",part="metrics"} 0',
+    ]);
+    expect(lines.filter((line) => line.startsWith("# HELP"))).toHaveLength(6);
+  });
+
+  it("are read anew each time, and those of a new process begin at zero", async () => {
+    const { get, engine } = await startServer();
+    await linesOf(get);
+    const before = engine.native!;
+    engine.native = {
+      ...before,
+      metrics: { ...before.metrics!, completedRequests: 1, failedRequests: 0 },
+    };
+    const lines = await linesOf(get);
+    expect(lines).toContain('mlx_serving:worker_requests_total{worker="w1",outcome="completed"} 1');
+    expect(lines).toContain('mlx_serving:worker_requests_total{worker="w1",outcome="failed"} 0');
+  });
+
+  it("are absent while a worker has told nothing, and without a pool", async () => {
+    const { get, engine } = await startServer();
+    const samples = async () => (await linesOf(get)).filter((line) => !line.startsWith("#"));
+    engine.native = { ...engine.native!, pool: null };
+    expect((await samples()).join("\n")).not.toContain("buffer_pool");
+    engine.native = { parts: {}, metrics: null, pool: null };
+    expect(await samples()).toEqual([]);
+    engine.native = null;
+    expect(await samples()).toEqual([]);
+  });
+});
+
 describe("logs", () => {
   it("name routes and ids, and never a prompt", async () => {
     const { post, logs } = await startServer();
@@ -85,6 +143,26 @@ describe("the status page", () => {
     expect(page).toContain("org/first (default)");
     expect(page).toContain("fake &lt;&amp;&gt; backend");
     expect(page).not.toMatch(/<script|<link|<img|src=|@import|url\(/);
+  });
+
+  it("names the native parts that a worker uses", async () => {
+    const { get, engine } = await startServer();
+    const cell = async () => {
+      const page = await (await get("/")).text();
+      const heads = [...page.matchAll(/<th scope="col">(.*?)<\/th>/g)].map(([, text]) => text);
+      const at = heads.indexOf("Native") - heads.indexOf("Worker");
+      const [row] = /<tr><td>w1<\/td>.*?<\/tr>/.exec(page)!;
+      return [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, text]) => text)[at];
+    };
+    expect(await cell()).toBe("pool");
+    const off = { on: false, reason: "<off>", applicable: true };
+    engine.native = { parts: { pool: off }, metrics: null, pool: null };
+    expect(await cell()).toBe("off");
+    const on = { on: true, reason: null, applicable: true };
+    engine.native = { parts: { blas: on, blocks: on, pool: off }, metrics: null, pool: null };
+    expect(await cell()).toBe("blas, blocks");
+    engine.native = null;
+    expect(await cell()).toBe("–");
   });
 
   it("has a style that its policy lets through", async () => {
