@@ -1,7 +1,10 @@
 """`python -m mlx_serving.doctor`: what this Python offers to a worker, as one JSON object.
 
-`{"python", "versions": {name: version}, "backend", "device", "blas", "problem"}`; `problem` says
-why MLX can't be used, or is null. Loads MLX, no model.
+`{"python", "versions": {name: version}, "backend", "device", "blas", "native", "mlx_ops",
+"problem"}`; `problem` says why MLX can't be used, or is null. `blas` is `{on, name, reason}`,
+`native` is krserve_native's status and `mlx_ops` that of krserve_mlx_ops; their `reason` says why
+they are off, and is null when they are on. Loads MLX, no model. MLX_SERVING_NATIVE and
+MLX_SERVING_NATIVE_PARTS decide as they do for a worker.
 """
 
 from __future__ import annotations
@@ -12,9 +15,16 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from . import fast, native
+from .fast import blas
+from .mlx_engine import _expected_backend as expected_backend
+from .native.choice import why_unwanted
 
 DISTRIBUTIONS = ("mlx", "mlx-lm", "transformers", "tokenizers", "msgpack", "numpy")
+ON_GPU: Final = "MLX computes on the GPU here"
+NO_MLX: Final = "MLX can't be used"
 
 
 def main() -> None:
@@ -28,7 +38,10 @@ def examine() -> dict[str, Any]:
         "versions": {name: version for name in DISTRIBUTIONS if (version := version_of(name))},
         "backend": None,
         "device": None,
-        "blas": None,
+        # Before MLX, which finds its names in it.
+        "blas": blas_status(),
+        "native": native.status(),
+        "mlx_ops": without_mlx_ops(NO_MLX),
         "problem": None,
     }
     try:
@@ -40,8 +53,21 @@ def examine() -> dict[str, Any]:
         return found
     found["backend"] = backend_of(mx)
     found["device"] = device_name(mx)
-    found["blas"] = blas_in_use()
+    found["blas"]["name"] = blas_in_use()
+    # After it is told which BLAS is mapped: what is loaded from here on may bring one of its own.
+    found["mlx_ops"] = fast.status()
     return found
+
+
+def blas_status() -> dict[str, Any]:
+    """Puts the optimized BLAS under MLX, if this is where a worker would. `name` comes later."""
+    if expected_backend() != "cpu":
+        return {"on": False, "name": None, "reason": why_unwanted("blas") or ON_GPU}
+    return {**blas.load(), "name": None}
+
+
+def without_mlx_ops(reason: str) -> fast.Status:
+    return {"on": False, "version": None, "isa": None, "threads": None, "reason": reason}
 
 
 def version_of(distribution: str) -> str | None:

@@ -4,27 +4,34 @@ import { outColors } from "../colors.js";
 import { type DoctorReport, examine } from "../environment/doctor.js";
 import { formatBytes, formatTable } from "./format.js";
 
+const help = `
+MLX_SERVING_NATIVE (auto, on, off) and MLX_SERVING_NATIVE_PARTS say which native parts are to be used,
+here as in serve.
+
+Examples:
+  mlx-serving doctor --json | jq .backend
+  MLX_SERVING_NATIVE_PARTS=all mlx-serving doctor`;
+
 export function doctorCommand(): Command {
   return new Command("doctor")
     .description("Says which versions, backend and models this machine has. Changes nothing.")
     .option("--json", "one JSON object")
-    .addHelpText("after", "\nExample:\n  mlx-serving doctor --json | jq .backend")
+    .addHelpText("after", help)
     .action(async ({ json }: { json?: boolean }) => {
       const report = await examine();
       process.stdout.write(json ? `${JSON.stringify(report, undefined, 2)}\n` : render(report));
     });
 }
 
-function render(report: DoctorReport): string {
+/** The report as a table for people. */
+export function render(report: DoctorReport): string {
   const { python, versions, backend, device, blas, native, mlx_ops, models } = report;
-  const part = ({ on, reason }: { on: boolean; reason: string }) =>
-    `${on ? "on" : "off"} (${reason})`;
   const rows = [
     ["python", `${python.version ?? "none"}  ${python.path}`],
-    ["backend", [backend ?? "none", device].filter(Boolean).join("  ")],
-    ["BLAS", blas ?? "unknown"],
+    ["backend", joined([backend ?? "none", device])],
+    ["BLAS", joined([blas.name ?? "unknown", blas.reason])],
     ["native", part(native)],
-    ["mlx_ops", part(mlx_ops)],
+    ["mlx_ops", part(mlx_ops, [mlx_ops.isa, threadsOf(mlx_ops)])],
     ...Object.entries(versions),
     ...models.map(({ id, ready, bytes, path }) => [
       "model",
@@ -35,3 +42,15 @@ function render(report: DoctorReport): string {
     python.problem === null ? "" : `\n${outColors.yellow("Python:")} ${python.problem}\n`;
   return `${formatTable(rows)}\n${problem}`;
 }
+
+type Words = readonly (string | null)[];
+
+function part({ on, version, reason }: DoctorReport["native"], more: Words = []): string {
+  return on ? joined(["on", version, ...more]) : joined(["off", reason]);
+}
+
+function threadsOf({ threads }: DoctorReport["mlx_ops"]): string | null {
+  return threads === null ? null : `${threads} threads`;
+}
+
+const joined = (words: Words) => words.filter(Boolean).join("  ");

@@ -15,12 +15,21 @@ import { describePython, packageRoot, pythonProject } from "./python.js";
 
 const askTimeoutMs = 60_000;
 
+const reason = z.string().nullable();
 const PythonReport = z.object({
   python: z.string(),
   versions: z.record(z.string(), z.string()),
   backend: z.enum(["metal", "cuda", "cpu"]).nullable(),
   device: z.string().nullable(),
-  blas: z.string().nullable(),
+  blas: z.object({ on: z.boolean(), name: z.string().nullable(), reason }),
+  native: z.object({ on: z.boolean(), version: z.string().nullable(), reason }),
+  mlx_ops: z.object({
+    on: z.boolean(),
+    version: z.string().nullable(),
+    isa: z.string().nullable(),
+    threads: z.int().nullable(),
+    reason,
+  }),
   problem: z.string().nullable(),
 });
 type PythonReport = z.infer<typeof PythonReport>;
@@ -40,10 +49,18 @@ export interface DoctorReport {
   backend: "metal" | "cuda" | "cpu" | null;
   /** Name of the processor or GPU. */
   device: string | null;
-  /** Library of the CPU's matrix products. */
-  blas: string | null;
-  native: { on: boolean; version: string | null; reason: string };
-  mlx_ops: { on: boolean; isa: string | null; reason: string };
+  /** Of the CPU's matrix products. `on`: it is the optimized one of ours; `name`: the library in use. */
+  blas: { on: boolean; name: string | null; reason: string | null };
+  /** krserve_native. `reason`: why it is off; null: it is on. */
+  native: { on: boolean; version: string | null; reason: string | null };
+  /** krserve_mlx_ops. `isa`: the instruction set that it uses. */
+  mlx_ops: {
+    on: boolean;
+    version: string | null;
+    isa: string | null;
+    threads: number | null;
+    reason: string | null;
+  };
   /** Models on this machine. `ready`: all files are there; `bytes`: what they take. */
   models: {
     id: string;
@@ -54,8 +71,6 @@ export interface DoctorReport {
   }[];
 }
 
-const notBuilt = "not part of this version";
-
 export async function examine(env: NodeJS.ProcessEnv = process.env): Promise<DoctorReport> {
   const { path, ready, origin } = describePython(env);
   const answer = ready ? await askPython(path, env) : unmade;
@@ -65,17 +80,28 @@ export async function examine(env: NodeJS.ProcessEnv = process.env): Promise<Doc
     backend: answer.backend,
     device: answer.device,
     blas: answer.blas,
-    native: { on: false, version: null, reason: notBuilt },
-    mlx_ops: { on: false, isa: null, reason: notBuilt },
+    native: answer.native,
+    mlx_ops: answer.mlx_ops,
     models: listModels(env),
   };
 }
 
-const nothing = { python: "", versions: {}, backend: null, device: null, blas: null };
-const unmade: PythonReport = {
-  ...nothing,
-  problem: "the environment is not made yet; the first start of a server makes it",
-};
+/** What is known without Python's answer: nothing, and why. */
+function unanswered(problem: string): PythonReport {
+  const off = { on: false, version: null, reason: "Python doesn't answer" };
+  return {
+    python: "",
+    versions: {},
+    backend: null,
+    device: null,
+    blas: { on: false, name: null, reason: off.reason },
+    native: off,
+    mlx_ops: { ...off, isa: null, threads: null },
+    problem,
+  };
+}
+
+const unmade = unanswered("the environment is not made yet; the first start of a server makes it");
 
 async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonReport> {
   try {
@@ -85,7 +111,7 @@ async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonRe
     });
     return PythonReport.parse(JSON.parse(stdout));
   } catch (error) {
-    return { ...nothing, problem: `it doesn't answer: ${(error as Error).message.trim()}` };
+    return unanswered(`it doesn't answer: ${(error as Error).message.trim()}`);
   }
 }
 

@@ -148,6 +148,8 @@ describe("models", () => {
   });
 });
 
+const textOrNull = expect.toSatisfy((value) => value === null || typeof value === "string");
+
 it("doctor prints the report's shape", async () => {
   const { code, stdout } = await run(["doctor", "--json"]);
   expect(code).toBe(0);
@@ -165,9 +167,15 @@ it("doctor prints the report's shape", async () => {
     }),
     backend: expect.stringMatching(/^(metal|cuda|cpu)$/),
     device: expect.any(String),
-    blas: expect.any(String),
-    native: { on: false, version: null, reason: expect.any(String) },
-    mlx_ops: { on: false, isa: null, reason: expect.any(String) },
+    blas: { on: expect.any(Boolean), name: expect.any(String), reason: textOrNull },
+    native: { on: expect.any(Boolean), version: textOrNull, reason: textOrNull },
+    mlx_ops: {
+      on: expect.any(Boolean),
+      version: textOrNull,
+      isa: textOrNull,
+      threads: expect.toSatisfy((value) => value === null || value > 0),
+      reason: textOrNull,
+    },
     models: [expect.objectContaining({ id: "smollm2-135m-instruct" })],
   });
 });
