@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import WebSocket from "ws";
 import { ServingError } from "../../../src-ts/errors.js";
 import { hello, helloParts, hold, say } from "../support/scripted-engine.js";
-import { eventually, rawConnection, startServer } from "../support/test-server.js";
+import { eventually, pass, rawConnection, startServer } from "../support/test-server.js";
 import { isTerminal, openSocket, refusedUpgrade } from "../support/test-socket.js";
 
 describe("before the 101", () => {
@@ -400,15 +400,18 @@ describe("lanes", () => {
     await socket.type("response.in_progress");
     socket.create({ "mlx_serving:deadline_ms": 1, event_id: "late" });
     socket.create({ "mlx_serving:deadline_ms": 60_000 });
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Once this has begun, those before it have arrived.
+    socket.create({ stream_id: "other" });
+    await eventually(() => engine.submissions.length === 2);
+    await pass(20);
     engine.runs[0]!.end({ kind: "stop" });
     expect(await socket.type("error")).toMatchObject({
       status: 504,
       error: { code: "deadline_exceeded" },
       event_id: "late",
     });
-    await eventually(() => engine.submissions.length === 2);
-    const { deadlineMs } = engine.submissions[1]!;
+    await eventually(() => engine.submissions.length === 3);
+    const { deadlineMs } = engine.submissions[2]!;
     expect(deadlineMs).toBeGreaterThan(0);
     expect(deadlineMs).toBeLessThanOrEqual(60_000 - 20);
   });

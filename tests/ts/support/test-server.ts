@@ -98,3 +98,9 @@ export async function rawConnection(port: number): Promise<{
 export async function eventually(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+/** Waits by the clock that the server measures with: a timer of `ms` may fire a little early by it. */
+export async function pass(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  await eventually(() => performance.now() >= until);
+}
