@@ -25,6 +25,8 @@ from .messages import Sampling
 UNIFORM_BITS: Final = 23
 _MASK: Final = (1 << 64) - 1
 NEVER_DROPPED: Final = 2.0
+# Below it quotients overflow float32, and at it only the likeliest token is left.
+TEMPERATURE_MIN: Final = 1e-20
 
 
 def uniform(seed: int, position: int) -> float:
@@ -173,7 +175,7 @@ def _column(rows: Sequence[Sampling], value: Callable[[Sampling], float]) -> mx.
 
 
 def _drawn(logits: mx.array, rows: Sequence[Sampling], numbers: mx.array) -> mx.array:
-    logits = logits / _column(rows, lambda row: row.temperature)
+    logits = logits / _column(rows, lambda row: max(row.temperature, TEMPERATURE_MIN))
     if any(row.top_k > 0 or row.top_p < 1 for row in rows):
         logits = _most_likely(logits, rows)
     if any(row.min_p > 0 for row in rows):
@@ -205,7 +207,7 @@ def _most_likely(logits: mx.array, rows: Sequence[Sampling]) -> mx.array:
 
 def _row_logprobs(logits: mx.array, token: mx.array, count: int) -> LazyLogprobs:
     values = logits - mx.logsumexp(logits)
-    count = min(count, values.size - 1)
+    count = min(count, values.size)
     top = mx.argpartition(-values, kth=max(count - 1, 0))[:count]
     return LazyLogprobs(values[token], top, values[top])
 

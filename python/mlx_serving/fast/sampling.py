@@ -14,10 +14,12 @@ class FastSampler:
     def tokens(
         self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
     ) -> mx.array:
+        vocabulary = logits.shape[-1]
         draws = [
             native.Draw(
                 sampling.temperature,
-                sampling.top_k,
+                # It may be any u32, and the kernel's is an int.
+                min(sampling.top_k, vocabulary),
                 sampling.top_p,
                 sampling.min_p,
                 uniform(sampling.seed, position) if sampling.temperature > 0 else 0.0,
