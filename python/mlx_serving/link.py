@@ -7,8 +7,10 @@ the payload, then `length` bytes of msgpack. Both sides carry the worker's epoch
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Final, cast
@@ -115,9 +117,12 @@ class Link:
 
     def flush_blocking(self, timeout_seconds: float) -> None:
         """For the last words before an exit: waits for the socket, but not forever."""
-        self._sock.settimeout(timeout_seconds)
-        with contextlib.suppress(OSError):
-            self._out.write(self._sock)
+        deadline = time.monotonic() + timeout_seconds
+        with contextlib.suppress(EOFError):
+            self.flush()
+            while self.unsent_bytes and (left := deadline - time.monotonic()) > 0:
+                select.select([], [self._sock], [], left)
+                self.flush()
 
     def receive(self) -> Iterator[tuple[int, object]]:
         """Frames that have arrived. Raises `EOFError` at the end, `Violation` on a bad frame."""
