@@ -74,8 +74,8 @@ def _why_not_loadable() -> str | None:
 def why_not_built(name: str) -> str:
     # scripts/lib/native.mjs leaves there what an attempt ended with.
     try:
-        failure = Path(sys.prefix, f"{name}.failed").read_text().strip()
-    except FileNotFoundError:
+        failure = Path(sys.prefix, f"{name}.failed").read_text(errors="replace").strip()
+    except OSError:
         return f"{name} is not built ({BUILD})"
     return f"{name} could not be built: {failure.splitlines()[0] if failure else BUILD}"
 
