@@ -36,7 +36,11 @@ function runSuite(suite) {
   mkdirSync(dirname(suite.report), { recursive: true });
   rmSync(suite.report, { force: true });
   const [program, ...args] = suite.command;
-  const child = spawn(program, args, { cwd: packageRoot, stdio: "inherit" });
+  const child = spawn(program, args, {
+    cwd: packageRoot,
+    env: { ...process.env, ...suite.env },
+    stdio: "inherit",
+  });
   const stop = (name) => {
     if (name === "SIGTERM") child.kill(name);
     child.once("close", () => process.exit(name === "SIGINT" ? 130 : 143));

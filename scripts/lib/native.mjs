@@ -53,6 +53,15 @@ function isSettled(part, env, tests) {
 }
 
 /**
+ * True when every part that is of use here is there. Quick: starts nothing.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {boolean}
+ */
+export function isNativeBuilt(env = process.env) {
+  return isNativeSettled(env) && partsFor(env).every((part) => !existsSync(failureOf(part, env)));
+}
+
+/**
  * Builds and installs the parts that are of use here. Rejects only with AbortError, after `signal`.
  * @param {BuildOptions} [options]
  * @returns {Promise<{ id: string, reason: string | null }[]>} For each part why it could not be built, one

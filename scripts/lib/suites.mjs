@@ -1,6 +1,7 @@
 /** The test suites: how each is run and how its results are read. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isNativeBuilt } from "./native.mjs";
 import { setupFolder } from "./node.mjs";
 import { packageRoot } from "./paths.mjs";
 import { environmentFolder, interpreterOf } from "./python.mjs";
@@ -61,6 +62,17 @@ function checks() {
   };
 }
 
+/** End to end with native parts: all of them, none, and broken ones. */
+function endToEnd() {
+  const runs = isNativeBuilt()
+    ? { e2e: "on", "e2e-off": "off", "e2e-broken": "broken" }
+    : { e2e: "auto" };
+  return Object.entries(runs).map(([id, mode]) => ({
+    ...vitest(id, "tests/e2e"),
+    env: { E2E_NATIVE: mode },
+  }));
+}
+
 /** Optional, as the module is: its suite exists where that could be built with its tests. */
 function native() {
   const build = join(packageRoot, "native", "build");
@@ -73,7 +85,17 @@ function native() {
   return [{ id: "native", command, report, read: readJunit }];
 }
 
-export const suiteIds = ["check", "machines", "ts", "python", "consumers", "e2e", "native"];
+export const suiteIds = [
+  "check",
+  "machines",
+  "ts",
+  "python",
+  "consumers",
+  "e2e",
+  "e2e-off",
+  "e2e-broken",
+  "native",
+];
 
 /** @returns {Suite[]} In the order in which they run: what fails fastest first. */
 export function allSuites() {
@@ -83,7 +105,7 @@ export function allSuites() {
     vitest("ts", "tests/ts", "tests/scripts"),
     pytest(),
     consumers(),
-    vitest("e2e", "tests/e2e"),
+    ...endToEnd(),
     ...native(),
   ];
 }

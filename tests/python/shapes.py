@@ -46,10 +46,6 @@ def record(optional: dict[str, Shape] | None = None, **fields: Shape) -> Shape:
     return fits
 
 
-def anything(_: Any) -> bool:
-    return True
-
-
 top_logprob = record(token=text, bytes=list_of(u32), logprob=number)
 token_logprob = record(token=text, bytes=list_of(u32), logprob=number, top=list_of(top_logprob))
 usage = record(promptTokens=u32, cachedTokens=u32, completionTokens=u32)
@@ -62,6 +58,38 @@ limits = record(
 )
 
 
+def flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def nullable(shape: Shape) -> Shape:
+    return lambda value: value is None or shape(value)
+
+
+part_status = record(on=flag, reason=nullable(text), applicable=flag)
+native_figures = record(
+    module=record(on=flag, version=nullable(text), reason=nullable(text)),
+    metrics=record(
+        totalRequests=u32,
+        completedRequests=u32,
+        failedRequests=u32,
+        averageLatencyMs=number,
+        p50LatencyMs=number,
+        p95LatencyMs=number,
+        p99LatencyMs=number,
+        throughputRps=number,
+    ),
+    pool=nullable(
+        record(
+            poolSize=u32,
+            available=u32,
+            totalAcquired=u32,
+            totalReleased=u32,
+            cacheHits=u32,
+            cacheMisses=u32,
+        )
+    ),
+)
 sampling_defaults = record(
     temperature=number, topP=number, topK=u32, minP=number, repetitionPenalty=number
 )
@@ -83,7 +111,11 @@ SHAPES: dict[str, Shape] = {
     ),
     "loading": record(done=number, total=number, what=text),
     "ready": record(
-        limits=limits, sampling=sampling_defaults, endTokens=list_of(u32), vocabulary=u32
+        limits=limits,
+        sampling=sampling_defaults,
+        endTokens=list_of(u32),
+        vocabulary=u32,
+        native=map_of(part_status),
     ),
     "loadFailed": record(code=text, message=text),
     "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),
@@ -112,7 +144,7 @@ SHAPES: dict[str, Shape] = {
         message=text,
     ),
     "telemetry": record(
-        {"native": map_of(anything)},
+        {"native": native_figures},
         running=u32,
         waiting=u32,
         steps=u32,
@@ -120,7 +152,7 @@ SHAPES: dict[str, Shape] = {
         kvBytes=number,
         memoryBytes=number,
     ),
-    "fault": record({"native": map_of(anything)}, code=text, message=text),
+    "fault": record({"native": native_figures}, code=text, message=text),
 }
 
 

@@ -7,11 +7,22 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.link import HEADER, MAGIC, PAYLOAD_BYTES_MAX, VERSION, FrameDecoder, Link
-from mlx_serving.link import encode_frame as encode
+from mlx_serving.link import (
+    HEADER,
+    MAGIC,
+    PAYLOAD_BYTES_MAX,
+    VERSION,
+    FrameDecoder,
+    Link,
+    encode_frame,
+)
 from mlx_serving.messages import FROM_WORKER_TYPES, Violation
 
 EPOCH = 5
+
+
+def encode(type_byte: int, epoch: int, body: object) -> bytes:
+    return b"".join(encode_frame(type_byte, epoch, body))
 
 
 def decoded(data: bytes) -> list[tuple[int, object]]:

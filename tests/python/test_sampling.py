@@ -8,10 +8,10 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlx_serving.messages import Sampling
-from mlx_serving.sampling import RowSampling, draw, uniform
+from mlx_serving.sampling import RowSampling, Sampler, StockSampler, draw, uniform
 
 LOGITS = [2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, -3.0]
 COUNT = len(LOGITS)
@@ -21,8 +21,26 @@ def row(prompt: list[int] | None = None, generated: list[int] | None = None, **o
     return RowSampling(Sampling(**options), prompt or [], generated or [], COUNT)
 
 
+def fast_sampler() -> Sampler:
+    pytest.importorskip("krserve_mlx_ops", reason="krserve_mlx_ops is not built")
+    from mlx_serving.fast.sampling import FastSampler
+
+    return FastSampler()
+
+
+class Case:
+    """The sampler under test; set for each test anew."""
+
+    sampler: Sampler = StockSampler()
+
+
+@pytest.fixture(autouse=True, params=[StockSampler, fast_sampler], ids=["stock", "fast"])
+def every_sampler(request: pytest.FixtureRequest) -> None:
+    Case.sampler = request.param()
+
+
 def drawn(rows: list[RowSampling], positions: list[int]) -> list[int]:
-    tokens, _ = draw(mx.array([LOGITS] * len(rows)), rows, positions)
+    tokens, _ = draw(mx.array([LOGITS] * len(rows)), rows, positions, Case.sampler)
     return tokens.tolist()  # type: ignore[return-value]
 
 
@@ -37,6 +55,8 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
+# The sampler of the fixture plays no part in it.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**20))
 def test_uniform_is_in_range_and_exact_in_float32(seed: int, position: int) -> None:
     number = uniform(seed, position)
@@ -133,12 +153,12 @@ def test_logit_bias_adds_up() -> None:
 @pytest.mark.parametrize("count", [0, 1, 3, 20])
 def test_logprobs(count: int) -> None:
     rows = [row(logprobs=count, logit_bias=((4, 50.0),)), row()]
-    tokens, lazy = draw(mx.array([LOGITS] * 2), rows, [0, 0])
+    tokens, lazy = draw(mx.array([LOGITS] * 2), rows, [0, 0], Case.sampler)
     assert tokens.tolist() == [4, 0] and lazy[1] is None
     assert lazy[0] is not None
     logprobs = lazy[0].read()
     expected = [math.log(probability) for probability in softmax(LOGITS)]
     assert logprobs.logprob == pytest.approx(expected[4], abs=1e-5)
-    assert [token for token, _ in logprobs.top] == list(range(min(count, COUNT - 1)))
+    assert [token for token, _ in logprobs.top] == list(range(min(count, COUNT)))
     for token, value in logprobs.top:
         assert value == pytest.approx(expected[token], abs=1e-5)

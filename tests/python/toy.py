@@ -12,6 +12,7 @@ from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
 from mlx_serving.prefix import PrefixCache
+from mlx_serving.sampling import StockSampler
 from mlx_serving.steps import Steps
 
 VOCABULARY = 64
@@ -87,6 +88,7 @@ class Driver:
             prefixes=PrefixCache(prefix_bytes),
             host=self.host,
             compiles=compiles,
+            sampler=StockSampler(),
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { nativeEnvironment } from "./native.js";
 
 const program = fileURLToPath(new URL("../../../dist/src-ts/cli/main.js", import.meta.url));
 const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n$/;
@@ -20,6 +21,10 @@ export interface Worker {
   cancelling: number;
   queued: number;
   preparing: number;
+  native: {
+    parts: Record<string, { on: boolean; reason: string | null; applicable: boolean }>;
+    metrics: { completedRequests: number } | null;
+  } | null;
 }
 
 export interface ServerOptions {
@@ -46,7 +51,7 @@ export interface ServerProcess extends AsyncDisposable {
 /** Resolves when the ready line is there; rejects with the log when the process ends before it. */
 export async function startServer({ flags = [], env = {} }: ServerOptions = {}) {
   const child = spawn(process.execPath, [program, "serve", "--port", "0", ...flags], {
-    env: { ...ownEnvironment(), ...env },
+    env: { ...ownEnvironment(), ...nativeEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own, so that nothing of it can outlive the test.
     detached: true,
