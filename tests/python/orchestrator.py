@@ -38,7 +38,10 @@ Message = dict[str, Any]
 
 
 class Worker:
-    """One worker process. `receive` gives its messages, each with its name under `type`."""
+    """One worker process. `receive` gives its messages, each with its name under `type`.
+
+    `program`: what Python is to run, with the options of Python itself.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Worker:
         epoch: int = 7,
         faults: str = "",
         env: dict[str, str] | None = None,
+        program: tuple[str, ...] = ("-m", "mlx_serving"),
     ) -> None:
         self.epoch = epoch
         self.sock, theirs = socket.socketpair()
@@ -53,7 +57,7 @@ class Worker:
         environment = {**os.environ, "PYTHONPATH": str(PYTHON_ROOT), **(env or {})}
         if faults:
             environment["MLX_SERVING_FAKE_FAULTS"] = faults
-        command = ["-m", "mlx_serving", "--engine", engine, "--epoch", str(epoch)]
+        command = [*program, "--engine", engine, "--epoch", str(epoch)]
         self.process = subprocess.Popen(
             [sys.executable, "-IS", "-c", ON_FD_3, str(theirs.fileno()), *command],
             pass_fds=(theirs.fileno(),),
