@@ -1,7 +1,9 @@
 """Settings of hypothesis, and what several files need."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,3 +23,17 @@ settings.load_profile("plain")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the embedded model."""
     return embedded_model.folder(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session", params=["stock", "fast"])
+def sampler(request: pytest.FixtureRequest) -> Any:
+    """Every way from logits to tokens."""
+    from mlx_serving.sampling import StockSampler
+
+    if request.param == "stock":
+        return StockSampler()
+    if find_spec("krserve_mlx_ops") is None:
+        pytest.skip("krserve_mlx_ops is not built (npm run build:native)")
+    from mlx_serving.fast.sampling import FastSampler
+
+    return FastSampler()

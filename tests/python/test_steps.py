@@ -9,6 +9,7 @@ import mlx.core as mx
 import pytest
 from mlx_serving.messages import Refused
 from mlx_serving.pace import BORDER_TOKENS
+from mlx_serving.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
 
@@ -33,14 +34,14 @@ def test_greedy_text_is_that_of_whole_forward_passes(toy: Any) -> None:
         assert Driver(toy).run(request(1, ids))[1] == greedy(toy, ids, 12)
 
 
-def test_neighbours_change_nothing(toy: Any) -> None:
+def test_neighbours_change_nothing(toy: Any, sampler: Sampler) -> None:
     requests = [
         request(i, prompt(i, 1 + 13 * i), 6 + i, **(PENALIZED if i % 2 else {})) for i in range(8)
     ]
-    alone = {one.id: Driver(toy).run(one)[one.id] for one in requests}
-    assert Driver(toy).run(*requests) == alone
-    assert Driver(toy, max_batch=3, chunk_tokens=16).run(*requests) == alone
-    late = Driver(toy)
+    alone = {one.id: Driver(toy, sampler=sampler).run(one)[one.id] for one in requests}
+    assert Driver(toy, sampler=sampler).run(*requests) == alone
+    assert Driver(toy, max_batch=3, chunk_tokens=16, sampler=sampler).run(*requests) == alone
+    late = Driver(toy, sampler=sampler)
     for one in requests:
         late.insert(one)
         late.step()
@@ -54,15 +55,19 @@ def test_neighbours_change_nothing(toy: Any) -> None:
     "sampled", [{}, SAMPLED, PENALIZED], ids=["greedy", "sampled", "penalized"]
 )
 def test_a_resume_goes_on_exactly_at_every_token(
-    toy: Any, deterministic: bool, sampled: dict[str, Any]
+    toy: Any, sampler: Sampler, deterministic: bool, sampled: dict[str, Any]
 ) -> None:
     ids = prompt(5, 150)
-    whole = Driver(toy, deterministic=deterministic).run(request(0, ids, 12, **sampled))[0]
+
+    def driver() -> Driver:
+        return Driver(toy, deterministic=deterministic, sampler=sampler)
+
+    whole = driver().run(request(0, ids, 12, **sampled))[0]
     for k in range(1, len(whole)):
-        driver = Driver(toy, deterministic=deterministic)
-        rest = driver.run(request(k, ids, 12, emitted=whole[:k], **sampled))[k]
+        resumed = driver()
+        rest = resumed.run(request(k, ids, 12, emitted=whole[:k], **sampled))[k]
         assert rest == whole[k:]
-        assert driver.prefills[k][-1].done == driver.prefills[k][-1].total == len(ids) + k
+        assert resumed.prefills[k][-1].done == resumed.prefills[k][-1].total == len(ids) + k
 
 
 def test_the_seed_matters_and_the_place_does_not(toy: Any) -> None:
@@ -105,9 +110,9 @@ def test_ends(toy: Any) -> None:
     assert biased.tokens[1] == [END] and biased.ends[1].finish == "stop"
 
 
-def test_logprobs_are_the_models_own(toy: Any) -> None:
+def test_logprobs_are_the_models_own(toy: Any, sampler: Sampler) -> None:
     ids = prompt(4, 20)
-    driver = Driver(toy)
+    driver = Driver(toy, sampler=sampler)
     driver.run(request(1, ids, 5, logprobs=3, **PENALIZED), request(2, ids, 5))
     text = driver.tokens[1]
     for i, logprobs in enumerate(driver.logprobs[1]):

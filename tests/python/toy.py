@@ -12,7 +12,7 @@ from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
 from mlx_serving.prefix import PrefixCache
-from mlx_serving.sampling import StockSampler
+from mlx_serving.sampling import Sampler, StockSampler
 from mlx_serving.steps import Steps
 
 VOCABULARY = 64
@@ -76,6 +76,7 @@ class Driver:
         chunk_tokens: int = 64,
         kv_budget: float = 1e9,
         compiles: bool = False,
+        sampler: Sampler | None = None,
     ) -> None:
         self.host = Recorder()
         self.steps = Steps(
@@ -88,7 +89,7 @@ class Driver:
             prefixes=PrefixCache(prefix_bytes),
             host=self.host,
             compiles=compiles,
-            sampler=StockSampler(),
+            sampler=sampler or StockSampler(),
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}
