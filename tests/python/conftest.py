@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -37,3 +38,16 @@ def sampler(request: pytest.FixtureRequest) -> Any:
     from mlx_serving.fast.sampling import FastSampler
 
     return FastSampler()
+
+
+@pytest.fixture(scope="session", params=["twins", "module"])
+def api(request: pytest.FixtureRequest) -> ModuleType:
+    """krserve_native, and its twins in pure Python."""
+    from mlx_serving.native import loader, twins
+
+    if request.param == "twins":
+        return twins
+    module, why_not = loader.load("auto")
+    if module is None:
+        pytest.skip(str(why_not))
+    return module

@@ -25,14 +25,6 @@ module, why_not = loader.load("auto")
 needs_module = pytest.mark.skipif(module is None, reason=str(why_not))
 
 
-@pytest.fixture(params=["twins", pytest.param("module", marks=needs_module)])
-def api(request: pytest.FixtureRequest) -> ModuleType:
-    if request.param == "twins":
-        return twins
-    assert module is not None
-    return module
-
-
 def outcome(call: Callable[[], Any]) -> str:
     try:
         call()
