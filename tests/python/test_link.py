@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -124,3 +126,52 @@ def test_the_end_of_the_link() -> None:
         with pytest.raises(EOFError):
             link.flush()
     assert FROM_WORKER_TYPES["pong"] == 39
+
+
+def filled() -> tuple[Link, socket.socket]:
+    """A link with more to say than its socket takes."""
+    ours, theirs = socket.socketpair()
+    link = Link(ours, EPOCH)
+    link.send("fault", {"code": "internal", "message": "x" * 4_000_000})
+    return link, theirs
+
+
+def test_last_words_reach_whoever_listens() -> None:
+    link, theirs = filled()
+    decoder = FrameDecoder(EPOCH)
+    seen: list[object] = []
+
+    def listen() -> None:
+        while not seen:
+            seen.extend(body for _, body in decoder.feed(theirs.recv(100_000)))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    link.flush_blocking(30)
+    listener.join(30)
+    assert link.unsent_bytes == 0
+    assert seen == [{"code": "internal", "message": "x" * 4_000_000}]
+    theirs.close()
+
+
+def test_last_words_wait_for_nobody_who_is_deaf_gone_or_slow() -> None:
+    link, theirs = filled()
+    start = time.monotonic()
+    link.flush_blocking(0.2)
+    assert 0.2 <= time.monotonic() - start < 5 and link.unsent_bytes > 0
+    done = threading.Event()
+
+    def sip() -> None:
+        while not done.wait(0.05):
+            theirs.recv(10_000)
+
+    sipper = threading.Thread(target=sip)
+    sipper.start()
+    start = time.monotonic()
+    link.flush_blocking(0.4)
+    assert time.monotonic() - start < 5 and link.unsent_bytes > 0
+    done.set()
+    sipper.join()
+    theirs.close()
+    link.flush_blocking(30)
+    assert time.monotonic() - start < 10

@@ -146,3 +146,24 @@ def test_the_first_command_is_the_load() -> None:
     rig.commands.put(load)
     rig.loop.run()
     assert rig.log.names() == ["load_failed"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MLX_SERVING_NATIVE", "maybe"),
+        ("MLX_SERVING_NATIVE_PARTS", "magic"),
+    ],
+)
+def test_a_native_part_that_is_missed_is_told_before_the_model_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    rig = Rig()
+    load = parse(1, {"model": FAKE_MODEL, "options": load_options()})
+    assert isinstance(load, Load)
+    rig.commands.put(load)
+    rig.loop.run()
+    [(name, [failure])] = rig.log.said
+    assert name == "load_failed" and failure.code == "native_missing"
+    assert value in str(failure)

@@ -191,3 +191,8 @@ def test_says_why_it_could_not_be_built(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "krserve_native_of_nobody.failed").write_text("there is no C++ compiler\n")
     reason = loader.load("auto")[1]
     assert reason == "krserve_native_of_nobody could not be built: there is no C++ compiler"
+    (tmp_path / "krserve_native_of_nobody.failed").write_bytes(b"\xff\n")
+    assert "could not be built: " in str(loader.load("auto")[1])
+    (tmp_path / "krserve_native_of_nobody.failed").unlink()
+    (tmp_path / "krserve_native_of_nobody.failed").mkdir()
+    assert "is not built" in str(loader.load("auto")[1])
