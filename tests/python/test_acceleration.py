@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
-from mlx_serving.acceleration import Parts, Staff, describe, module_parts, require
+from mlx_serving import acceleration, fast
+from mlx_serving.acceleration import Parts, Staff, describe, mlx_parts, module_parts, require
+from mlx_serving.fast import blas
 from mlx_serving.messages import LoadFailed
-from mlx_serving.native import status
-from mlx_serving.outgoing import PlainOutgoing, StagedOutgoing
+from mlx_serving.native import loader, status
+from mlx_serving.native.choice import PARTS
+from mlx_serving.outgoing import STAGE_BYTES, STAGES, PlainOutgoing, StagedOutgoing
 
 import shapes
 from orchestrator import FAKE_MODEL, PYTHON_ROOT, Message, Worker, admission, load_options
@@ -94,6 +100,91 @@ def test_figures_of_whoever_collects(monkeypatch: pytest.MonkeyPatch, asked: str
     assert metrics["averageLatencyMs"] == pytest.approx(15)
     assert metrics["p95LatencyMs"] == pytest.approx(20, rel=0.01)
     assert (figures["pool"] is not None) == staged
+
+
+def test_figures_with_the_module_and_with_its_twins(
+    monkeypatch: pytest.MonkeyPatch, api: ModuleType
+) -> None:
+    monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", "all")
+    classes = {name: getattr(api, name) for name in loader.API}
+    monkeypatch.setattr(acceleration, "native", SimpleNamespace(**classes, status=status))
+    staff = Staff()
+    outgoing = staff.outgoing()
+    outgoing.put(b"head", b"x" * (STAGE_BYTES + 1))
+    outgoing.put(b"head", b"x")
+    figures = staff.figures()
+    assert shapes.native_figures(figures)
+    assert figures["module"] == status()
+    assert figures["pool"] == {
+        "poolSize": STAGES,
+        "available": STAGES - 1,
+        "totalAcquired": 2,
+        "totalReleased": 1,
+        "cacheHits": 2,
+        "cacheMisses": 0,
+    }
+    assert set(figures["metrics"].values()) == {0}
+
+
+# --- which parts there are ---
+
+
+def say(monkeypatch: pytest.MonkeyPatch, module: Any, reason: str | None) -> None:
+    monkeypatch.setattr(module, "status", lambda: {"on": reason is None, "reason": reason})
+
+
+@pytest.mark.parametrize("reason", [None, "krserve_native is not built (npm run build:native)"])
+def test_parts_of_the_module(monkeypatch: pytest.MonkeyPatch, reason: str | None) -> None:
+    say(monkeypatch, acceleration.native, reason)
+    by_default = {**BROKEN, "reason": "off by default: it gains too little"}
+    assert module_parts() == {"pool": by_default, "metrics": by_default}
+    monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", "pool")
+    assert module_parts() == {
+        "pool": {"on": reason is None, "reason": reason, "applicable": True},
+        "metrics": {**BROKEN, "reason": "not in MLX_SERVING_NATIVE_PARTS"},
+    }
+
+
+def test_parts_on_a_gpu() -> None:
+    parts = mlx_parts(on_gpu=True)
+    assert parts.pop("kernels") == ON
+    assert parts == dict.fromkeys(("blas", "products", "blocks", "sampling"), ELSEWHERE)
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_parts_on_a_cpu(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    say(monkeypatch, fast, None)
+    say(monkeypatch, blas, "it is broken")
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", "blas,products,sampling,kernels")
+    parts = mlx_parts(on_gpu=False)
+    assert parts["products"] == parts["sampling"] == ON
+    assert parts["blocks"] == {**BROKEN, "reason": "not in MLX_SERVING_NATIVE_PARTS"}
+    assert parts["blas"] == {**BROKEN, "applicable": platform == "linux"}
+    assert parts["kernels"] == {
+        "on": False,
+        "reason": "MLX computes on the CPU here",
+        "applicable": False,
+    }
+    monkeypatch.setenv("MLX_SERVING_NATIVE", "on")
+    if platform == "linux":
+        with pytest.raises(LoadFailed, match="blas is required"):
+            require(parts)
+    else:
+        require(parts)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_parts_that_are_turned_off(monkeypatch: pytest.MonkeyPatch, on_gpu: bool) -> None:
+    for module in (fast, blas):
+        # Theirs is asked for once in a process.
+        say(monkeypatch, module, None)
+    monkeypatch.setenv("MLX_SERVING_NATIVE", "off")
+    parts = {**module_parts(), **mlx_parts(on_gpu)}
+    assert tuple(sorted(parts)) == tuple(sorted(PARTS))
+    assert {part["reason"] for part in parts.values()} == {"turned off by MLX_SERVING_NATIVE"}
+    assert not any(part["on"] for part in parts.values())
+    require(parts)
 
 
 # --- in a worker ---
