@@ -77,7 +77,7 @@ def mlx_parts(on_gpu: bool) -> Parts:
     if on_gpu:
         away = "MLX computes on the GPU here"
         parts: Parts = {part: _status(part, away, False) for part in ("blas", *CPU_PARTS)}
-        return {**parts, "kernels": _status("kernels", None)}
+        return {**parts, "kernels": _kernels_status()}
     from . import fast
     from .fast import blas
 
@@ -86,6 +86,14 @@ def mlx_parts(on_gpu: bool) -> Parts:
     parts["blas"] = _status("blas", blas.status()["reason"], sys.platform == "linux")
     parts["kernels"] = _status("kernels", "MLX computes on the CPU here", False)
     return parts
+
+
+def _kernels_status() -> PartStatus:
+    from .kernels.device import backend
+
+    if backend() == "metal":
+        return _status("kernels", "nothing has been measured on Metal", False)
+    return _status("kernels", None)
 
 
 def _status(part: Part, reason: str | None, applicable: bool = True) -> PartStatus:

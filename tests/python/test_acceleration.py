@@ -14,6 +14,7 @@ import pytest
 from mlx_serving import acceleration, fast
 from mlx_serving.acceleration import Parts, Staff, describe, mlx_parts, module_parts, require
 from mlx_serving.fast import blas
+from mlx_serving.kernels import device
 from mlx_serving.messages import LoadFailed
 from mlx_serving.native import loader, status
 from mlx_serving.native.choice import PARTS
@@ -145,10 +146,16 @@ def test_parts_of_the_module(monkeypatch: pytest.MonkeyPatch, reason: str | None
     }
 
 
-def test_parts_on_a_gpu() -> None:
+@pytest.mark.parametrize("backend", ["cuda", "metal"])
+def test_parts_on_a_gpu(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setattr(device, "backend", lambda: backend)
     parts = mlx_parts(on_gpu=True)
-    assert parts.pop("kernels") == ON
+    kernels = parts.pop("kernels")
     assert parts == dict.fromkeys(("blas", "products", "blocks", "sampling"), ELSEWHERE)
+    unmeasured = {**ELSEWHERE, "reason": "nothing has been measured on Metal"}
+    assert kernels == (ON if backend == "cuda" else unmeasured)
+    monkeypatch.setenv("MLX_SERVING_NATIVE", "on")
+    require(parts | {"kernels": kernels})
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
