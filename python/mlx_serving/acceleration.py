@@ -29,8 +29,9 @@ class Staff:
         self._pool: Any = None
 
     def outgoing(self) -> Outgoing:
-        """Where frames wait for the socket: staged in the pool's buffers, where that is wanted."""
-        if not is_wanted("pool"):
+        """Where frames wait for the socket: staged in the module's pool, where that is on. The twin
+        would only cost."""
+        if not module_parts()["pool"]["on"]:
             return PlainOutgoing()
         self._pool = native.CommandBufferPool(STAGES, backend="host", buffer_bytes=STAGE_BYTES)
         return StagedOutgoing(self._pool, native.PoolExhausted)

@@ -104,7 +104,7 @@ def test_twins_where_there_is_no_module(bare: Path) -> None:
         figures = last_figures(worker, 5)
         assert figures["module"] == {"on": False, "version": None, "reason": NOT_BUILT}
         assert figures["metrics"]["completedRequests"] == 5
-        assert figures["pool"]["totalAcquired"] > 0
+        assert figures["pool"] is None
         worker.send("stop")
         assert worker.exit_code() == 0
         assert worker.stderr() == f"worker: native off: pool, metrics ({NOT_BUILT})\n"
