@@ -5,14 +5,15 @@
  *
  *   npm run bench:native
  *   npm run bench:native -- pool metrics --rounds 15 --json result.json
+ *   npm run bench:native -- --baseline docs/performance/native.json     exit code 1 if a part gains less
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { environmentFor, loadsOf, pairs, partNames } from "./lib/gate/plan.mjs";
 import { startServer } from "./lib/gate/server.mjs";
-import { formatGain, gainOf, judge, tableOf } from "./lib/gate/verdict.mjs";
+import { formatGain, gainOf, judge, regressionsOf, tableOf } from "./lib/gate/verdict.mjs";
 import { interruptible } from "./lib/interrupt.mjs";
 import { embeddedModelFolder } from "./lib/model.mjs";
 import { logOf, setupFolder } from "./lib/node.mjs";
@@ -25,16 +26,13 @@ const roundsDefault = 7;
 const roundsOfSlowDefault = 3;
 const requestTimeoutMs = 600_000;
 
-const usage = `Usage: npm run bench:native -- [PAIR …] [--model ID] [--rounds N] [--json FILE]
+const usage = `Usage: npm run bench:native -- [PAIR …] [--model ID] [--rounds N] [--json FILE] [--baseline FILE]
 Pairs: ${pairs.map(({ id }) => id).join(", ")}\n`;
-const { chosen, model, rounds, json } = parseCommandLine();
+const { chosen, model, rounds, json, stored } = parseCommandLine();
 
 function parseCommandLine() {
-  const options = {
-    model: { type: "string" },
-    rounds: { type: "string" },
-    json: { type: "string" },
-  };
+  const text = { type: "string" };
+  const options = { model: text, rounds: text, json: text, baseline: text };
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const unknown = positionals.filter((id) => !pairs.some((pair) => pair.id === id));
@@ -43,8 +41,10 @@ function parseCommandLine() {
     if (count !== undefined && !(Number.isInteger(count) && count > 0)) {
       throw new Error("--rounds must be a whole number above 0.");
     }
+    const { baseline } = values;
+    const stored = baseline === undefined ? [] : JSON.parse(readFileSync(baseline, "utf8")).results;
     const wanted = (pair) => positionals.length === 0 || positionals.includes(pair.id);
-    return { ...values, chosen: pairs.filter(wanted), rounds: count };
+    return { ...values, chosen: pairs.filter(wanted), rounds: count, stored };
   } catch (error) {
     process.stderr.write(`${error.message}\n${usage}`);
     process.exit(2);
@@ -69,6 +69,9 @@ await interruptible(async (signal) => {
     }
   }
   process.stdout.write(results.length > 0 ? tableOf(results) : "Nothing was measured.\n");
+  const regressions = regressionsOf(results, stored);
+  for (const line of regressions) say(`Worse than before: ${line}`);
+  if (regressions.length > 0) process.exitCode = 1;
 });
 
 /** Undefined, with a line that says why, where the part has nothing to do. */

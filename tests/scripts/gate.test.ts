@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { environmentFor, loadsOf, pairs, partNames } from "../../scripts/lib/gate/plan.mjs";
-import { formatGain, gainOf, isClear, judge, tableOf } from "../../scripts/lib/gate/verdict.mjs";
+import {
+  formatGain,
+  gainOf,
+  isClear,
+  judge,
+  regressionsOf,
+  tableOf,
+} from "../../scripts/lib/gate/verdict.mjs";
 
 const steady = (gain: number) => gainOf({ rounds: [1 + gain, 1 + gain, 1 + gain], better: "more" });
 
@@ -54,6 +61,28 @@ describe("the verdict", () => {
       "| pool: buffers | +25.0 % (+25.0 % to +25.0 %) | +0.0 % (−10.0 % to +10.0 %) ~ | +25.0 %: native |",
       "",
     ]);
+  });
+});
+
+describe("a regression", () => {
+  const stored = [
+    { id: "products", gain: 20 },
+    { id: "pool", gain: 0.01 },
+  ];
+
+  it("is a gain that has halved", () => {
+    expect(regressionsOf([{ id: "products", gain: 9 }], stored)).toEqual([
+      "products: the gain is 10 ×, it was 21 ×",
+    ]);
+    expect(regressionsOf([{ id: "products", gain: 11 }], stored)).toEqual([]);
+  });
+
+  it("is none of what was not worth it, or is new", () => {
+    const results = [
+      { id: "pool", gain: 0 },
+      { id: "new", gain: 0 },
+    ];
+    expect(regressionsOf(results, stored)).toEqual([]);
   });
 });
 

@@ -75,3 +75,21 @@ export function tableOf(results) {
   const lines = [["part", ...titles, "verdict"], Array(titles.length + 2).fill("---"), ...rows];
   return `${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n`;
 }
+
+/** Below this share of a stored gain a part has become slower; machines differ by less. */
+const keptShareMin = 0.5;
+
+/**
+ * What has become worse since a stored run: gains are ratios, so they carry over from machine to machine.
+ * @param {readonly { id: string, gain: number }[]} results
+ * @param {readonly { id: string, gain: number }[]} stored
+ * @returns {string[]} One line for each pair that has.
+ */
+export function regressionsOf(results, stored) {
+  return results.flatMap(({ id, gain }) => {
+    const before = stored.find((other) => other.id === id)?.gain ?? 0;
+    // What was not worth it has nothing to lose.
+    if (before < rule.at(-2).from || gain >= before * keptShareMin) return [];
+    return [`${id}: the gain is ${formatGain(gain)}, it was ${formatGain(before)}`];
+  });
+}
