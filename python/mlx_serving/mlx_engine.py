@@ -92,7 +92,9 @@ class MlxEngine:
         if not on_gpu:
             report = fast.accelerate(weights.model)
             weights.size_bytes = bytes_of(weights.model) + report.packed_bytes
-            log(report.describe())
+            # Why it is off, the line about all parts says.
+            if report.on:
+                log(report.describe())
         elif parts["kernels"]["on"]:
             from . import kernels
 

@@ -7,7 +7,7 @@ const redrawMs = 120;
  * @typedef {{
  *   begin(id: string, title: string): void,
  *   detail(id: string, text: string): void,
- *   end(id: string): void,
+ *   end(id: string, done: boolean): void,
  *   note(text: string): void,
  *   close(): void,
  * }} Progress
@@ -59,13 +59,15 @@ export function createProgress({ total, stream = process.stderr, env = process.e
       const entry = running.get(id);
       if (entry !== undefined) entry.detail = text;
     },
-    end(id) {
+    end(id, succeeded) {
       const entry = running.get(id);
       if (entry === undefined) return;
       running.delete(id);
       done += 1;
       const seconds = ((Date.now() - entry.since) / 1000).toFixed(1);
-      print(`${paint(32, "✓")} ${entry.title} ${paint(2, `${seconds} s`)}`);
+      print(
+        `${succeeded ? paint(32, "✓") : paint(33, "–")} ${entry.title} ${paint(2, `${seconds} s`)}`,
+      );
     },
     note: print,
     close() {

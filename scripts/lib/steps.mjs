@@ -11,8 +11,9 @@
  *   title: string,
  *   needs: readonly string[],
  *   fresh: () => boolean,
- *   run: (context: StepContext) => Promise<void>,
- * }} Step `fresh`: already done with the present inputs; asked again right before it would run.
+ *   run: (context: StepContext) => Promise<unknown>,
+ * }} Step `fresh`: already done with the present inputs; asked again right before it would run; `run`
+ *   resolves with false if it is optional and could not be done.
  */
 
 /**
@@ -49,10 +50,10 @@ async function runOne(step, signal, progress) {
   signal.throwIfAborted();
   if (step.fresh()) return;
   progress.begin(step.id, step.title);
-  await step.run({
+  const done = await step.run({
     signal,
     detail: (text) => progress.detail(step.id, text),
     note: (text) => progress.note(text),
   });
-  progress.end(step.id);
+  progress.end(step.id, done !== false);
 }

@@ -170,6 +170,7 @@ describe("a failure", () => {
     const { code, stderr } = await clone.setUp([], { FAIL: "cmake --build" }).finished;
     expect(code).toBe(0);
     expect(stderr).toMatch(/^Not built: krserve_native: cmake .*\. Going on without\.$/m);
+    expect(stderr).toMatch(/^– native parts/m);
     expect((await clone.setUp([], { FAIL: "cmake --build" }).finished).stderr).toBe("");
   });
 
