@@ -22,7 +22,7 @@ const builtWithTestsKey = "built with tests";
  * @typedef {import("./native-parts.mjs").NativePart} NativePart
  * @typedef {import("./python.mjs").ToolOptions & { tests?: boolean, build?: string }} BuildOptions
  *   `tests`: the C++ tests and benchmarks too, for `ctest --test-dir native/build`; `build`: the folder to
- *   build in, instead of a `build` beside each source.
+ *   build in; default: in a clone a `build` beside each source, else one in the Python environment.
  */
 
 const stampOf = (part, env) => join(environmentFolder(env), `${part.id}.json`);
@@ -100,7 +100,7 @@ async function build(part, options) {
 async function compile(part, python, options) {
   const { tests = false, build: root, ...tools } = options;
   const source = join(packageRoot, part.source);
-  const folder = root === undefined ? join(source, "build") : join(root, part.id);
+  const folder = buildFolder(part, root ?? (isClone ? undefined : buildsOf(tools.env)));
   const { cmake, configureArgs } = await ensureCmake(python, tools);
   const pinned = await ensurePinned(part.pin, python, tools);
   mkdirSync(folder, { recursive: true });
@@ -122,6 +122,13 @@ async function compile(part, python, options) {
   } finally {
     release();
   }
+}
+
+/** An installed package may lie where nothing can be written. */
+const buildsOf = (env) => join(environmentFolder(env), "build");
+
+function buildFolder(part, root) {
+  return root === undefined ? join(packageRoot, part.source, "build") : join(root, part.id);
 }
 
 async function checkLoads(part, python, options) {

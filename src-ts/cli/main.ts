@@ -30,6 +30,10 @@ const subcommands: Record<string, Subcommand> = {
     summary: "what this machine has, and what is missing",
     load: async () => (await import("./doctor.js")).doctorCommand(),
   },
+  "build-native": {
+    summary: "compile the optional native parts",
+    load: async () => (await import("./build-native.js")).buildNativeCommand(),
+  },
   models: {
     summary: "list, add and remove models",
     load: async () => (await import("./models.js")).modelsCommand(),

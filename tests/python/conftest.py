@@ -34,7 +34,7 @@ def sampler(request: pytest.FixtureRequest) -> Any:
     if request.param == "stock":
         return StockSampler()
     if find_spec("krserve_mlx_ops") is None:
-        pytest.skip("krserve_mlx_ops is not built (npm run build:native)")
+        pytest.skip("krserve_mlx_ops is not built (npx mlx-serving build-native)")
     from mlx_serving.fast.sampling import FastSampler
 
     return FastSampler()

@@ -135,7 +135,7 @@ def say(monkeypatch: pytest.MonkeyPatch, module: Any, reason: str | None) -> Non
     monkeypatch.setattr(module, "status", lambda: {"on": reason is None, "reason": reason})
 
 
-@pytest.mark.parametrize("reason", [None, "krserve_native is not built (npm run build:native)"])
+@pytest.mark.parametrize("reason", [None, "krserve_native is not built (npx mlx-serving build-native)"])
 def test_parts_of_the_module(monkeypatch: pytest.MonkeyPatch, reason: str | None) -> None:
     say(monkeypatch, acceleration.native, reason)
     by_default = {**BROKEN, "reason": "off by default: it gains too little"}

@@ -36,7 +36,7 @@ SMALL = {
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 needs_ops = pytest.mark.skipif(
-    find_spec(MODULE) is None, reason=f"{MODULE} is not built (npm run build:native)"
+    find_spec(MODULE) is None, reason=f"{MODULE} is not built (npx mlx-serving build-native)"
 )
 cpu_only = pytest.mark.skipif(
     mx.default_device().type != mx.DeviceType.cpu, reason="MLX computes on the GPU here"

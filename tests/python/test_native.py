@@ -75,14 +75,14 @@ def off_because(seen: dict[str, object]) -> str:
 def installed() -> Path:
     spec = find_spec("krserve_native")
     if spec is None or spec.origin is None:
-        pytest.skip("krserve_native is not built (npm run build:native)")
+        pytest.skip("krserve_native is not built (npx mlx-serving build-native)")
     return Path(spec.origin)
 
 
 @pytest.mark.parametrize("mode", [None, "", "auto", "AUTO"])
 def test_missing_module_is_no_error(tmp_path: Path, mode: str | None) -> None:
     seen = use(tmp_path, mode)
-    assert off_because(seen) == "krserve_native is not built (npm run build:native)"
+    assert off_because(seen) == "krserve_native is not built (npx mlx-serving build-native)"
     assert seen["required"] is None
 
 
@@ -187,7 +187,7 @@ def test_wrapper_brings_nothing_heavy(tmp_path: Path) -> None:
 def test_says_why_it_could_not_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(loader, "NAME", "krserve_native_of_nobody")
-    assert loader.load("auto")[1] == "krserve_native_of_nobody is not built (npm run build:native)"
+    assert loader.load("auto")[1] == "krserve_native_of_nobody is not built (npx mlx-serving build-native)"
     (tmp_path / "krserve_native_of_nobody.failed").write_text("there is no C++ compiler\n")
     reason = loader.load("auto")[1]
     assert reason == "krserve_native_of_nobody could not be built: there is no C++ compiler"

@@ -19,7 +19,7 @@ from orchestrator import (
 )
 
 ALL = {"MLX_SERVING_NATIVE_PARTS": "all"}
-NOT_BUILT = "krserve_native is not built (npm run build:native)"
+NOT_BUILT = "krserve_native is not built (npx mlx-serving build-native)"
 # An engine that takes no prompt of one token.
 PICKY = """
 from mlx_serving.__main__ import main

@@ -19,7 +19,7 @@ from .choice import VARIABLE, Mode
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
-BUILD: Final = "npm run build:native"
+BUILD: Final = "npx mlx-serving build-native"
 
 API: Final = (
     "CommandBuffer",

@@ -150,6 +150,18 @@ describe("models", () => {
 
 const textOrNull = expect.toSatisfy((value) => value === null || typeof value === "string");
 
+it("build-native says why it can't, and leaves that for a worker to say", async () => {
+  const environment = join(cwd, "environment");
+  mkdirSync(join(environment, "bin"), { recursive: true });
+  writeFileSync(join(environment, "bin", "python"), "");
+  const env = { MLX_SERVING_PYTHON_ENV: environment, PATH: join(cwd, "nothing"), CXX: "" };
+  const { code, stdout, stderr } = await run(["build-native"], env);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr).toMatch(/Not built: krserve_native: there is no C\+\+ compiler/);
+  const note = readFileSync(join(environment, "krserve_native.failed"), "utf8");
+  expect(note).toContain("there is no C++ compiler");
+});
+
 it("doctor prints the report's shape", async () => {
   const { code, stdout } = await run(["doctor", "--json"]);
   expect(code).toBe(0);
