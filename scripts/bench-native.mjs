@@ -32,9 +32,19 @@ const { chosen, model, rounds, json, stored } = parseCommandLine();
 
 function parseCommandLine() {
   const text = { type: "string" };
-  const options = { model: text, rounds: text, json: text, baseline: text };
+  const options = {
+    model: text,
+    rounds: text,
+    json: text,
+    baseline: text,
+    help: { type: "boolean" },
+  };
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
+    if (values.help) {
+      process.stdout.write(usage);
+      process.exit(0);
+    }
     const unknown = positionals.filter((id) => !pairs.some((pair) => pair.id === id));
     if (unknown.length > 0) throw new Error(`There is no pair ${unknown.join(", ")}.`);
     const count = values.rounds === undefined ? undefined : Number(values.rounds);
@@ -123,8 +133,8 @@ async function compareUnderLoads(pair, url, vs, runBench) {
 
 function figureOf(summary, figure) {
   return figure === "tokens/s"
-    ? Number(summary.tokensPerSecond.toFixed(1))
-    : Number(summary.endToEndMs.p50.toFixed(1));
+    ? `${summary.tokensPerSecond.toFixed(1)} tokens/s`
+    : `${summary.endToEndMs.p50.toFixed(1)} ms`;
 }
 
 async function flagsFor({ floatModel = false }, signal) {

@@ -98,8 +98,11 @@ def _kernels_status() -> PartStatus:
 
 
 def _status(part: Part, reason: str | None, applicable: bool = True) -> PartStatus:
-    reason = why_unwanted(part) or reason
-    return {"on": reason is None, "reason": reason, "applicable": applicable}
+    unwanted = why_unwanted(part)
+    missing = applicable and unwanted is None and reason is not None
+    reason = unwanted or reason
+    on = reason is None
+    return {"on": on, "reason": reason, "applicable": applicable, "missing": missing}
 
 
 def require(parts: Parts) -> None:

@@ -1,7 +1,8 @@
 """`python -m mlx_serving.doctor`: what this Python offers to a worker, as one JSON object.
 
 `{"python", "versions": {name: version}, "backend", "device", "blas", "native", "mlx_ops",
-"problem"}`; `problem` says why MLX can't be used, or is null. `blas` is `{on, name, reason}`,
+"parts", "problem"}`; `problem` says why MLX can't be used, or is null; `parts` says of each native
+part whether a worker would use it. `blas` is `{on, name, reason}`,
 `native` is krserve_native's status and `mlx_ops` that of krserve_mlx_ops; their `reason` says why
 they are off, and is null when they are on. Loads MLX, no model. MLX_SERVING_NATIVE and
 MLX_SERVING_NATIVE_PARTS decide as they do for a worker.
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import fast, native
+from .acceleration import mlx_parts, module_parts
 from .fast import blas
 from .mlx_engine import _expected_backend as expected_backend
 from .native.choice import why_unwanted
@@ -42,6 +44,7 @@ def examine() -> dict[str, Any]:
         "blas": blas_status(),
         "native": native.status(),
         "mlx_ops": without_mlx_ops(NO_MLX),
+        "parts": module_parts(),
         "problem": None,
     }
     try:
@@ -56,6 +59,7 @@ def examine() -> dict[str, Any]:
     found["blas"]["name"] = blas_in_use()
     # After it is told which BLAS is mapped: what is loaded from here on may bring one of its own.
     found["mlx_ops"] = fast.status()
+    found["parts"] |= mlx_parts(found["backend"] != "cpu")
     return found
 
 

@@ -264,11 +264,13 @@ class Loading(TypedDict):
 
 class PartStatus(TypedDict):
     """Of a native part. `reason`: why it is off, one line, None when it is on; `applicable`: false
-    where it could be of no use, as one for the CPU is where MLX computes on the GPU."""
+    where it could be of no use, as one for the CPU is where MLX computes on the GPU; `missing`: it
+    was to be used, and can't."""
 
     on: bool
     reason: str | None
     applicable: bool
+    missing: bool
 
 
 class Ready(TypedDict):

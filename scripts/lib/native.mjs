@@ -3,7 +3,7 @@
  * without them, so what fails becomes one line, which is also left in the environment for the worker to
  * report.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { acquireLock } from "./lock.mjs";
@@ -28,6 +28,7 @@ const builtWithTestsKey = "built with tests";
 const stampOf = (part, env) => join(environmentFolder(env), `${part.id}.json`);
 /** Read by python/mlx_serving/native/loader.py. */
 const failureOf = (part, env) => join(environmentFolder(env), `${part.id}.failed`);
+const installedOf = (part, env) => join(environmentFolder(env), `${part.id}.installed`);
 const inputsOf = (part) => listInputs(packageRoot, part.inputs);
 const partsFor = (env = process.env) => nativeParts.filter((part) => part.fits(env));
 
@@ -46,10 +47,26 @@ export function isNativeSettled(env = process.env, { tests = false } = {}) {
 }
 
 function isSettled(part, env, tests) {
-  const keys = existsSync(failureOf(part, env))
-    ? [failureKey(env)]
-    : [builtWithTestsKey, ...(tests ? [] : [builtKey])];
+  const failed = existsSync(failureOf(part, env));
+  if (!failed && !isInstalled(part, env)) return false;
+  const keys = failed ? [failureKey(env)] : [builtWithTestsKey, ...(tests ? [] : [builtKey])];
   return keys.some((key) => isFresh(stampOf(part, env), packageRoot, inputsOf(part), key));
+}
+
+/** Whether what was installed is there as it was: a removed or truncated library is to be made again. */
+function isInstalled(part, env) {
+  const list = installedOf(part, env);
+  if (!existsSync(list)) return false;
+  return Object.entries(JSON.parse(readFileSync(list, "utf8"))).every(
+    ([file, size]) => statSync(file, { throwIfNoEntry: false })?.size === size,
+  );
+}
+
+function noteInstalled(part, folder, env) {
+  const manifest = join(folder, "install_manifest.txt");
+  const files = existsSync(manifest) ? readFileSync(manifest, "utf8").trim().split("\n") : [];
+  const sizes = files.map((file) => [file, statSync(file).size]);
+  writeFileSync(installedOf(part, env), JSON.stringify(Object.fromEntries(sizes)));
 }
 
 /**
@@ -119,6 +136,7 @@ async function compile(part, python, options) {
     await run(cmake, ["--build", folder, "--parallel", String(jobs)], tools);
     await run(cmake, ["--install", folder], tools);
     await checkLoads(part, python, tools);
+    noteInstalled(part, folder, tools.env);
   } finally {
     release();
   }

@@ -6,7 +6,7 @@ import { formatBytes, formatTable } from "./format.js";
 
 const help = `
 MLX_SERVING_NATIVE (auto, on, off) and MLX_SERVING_NATIVE_PARTS say which native parts are to be used,
-here as in serve.
+here as in serve; its flags and its configuration file are not read.
 
 Examples:
   mlx-serving doctor --json | jq .backend
@@ -25,13 +25,14 @@ export function doctorCommand(): Command {
 
 /** The report as a table for people. */
 export function render(report: DoctorReport): string {
-  const { python, versions, backend, device, blas, native, mlx_ops, models } = report;
+  const { python, versions, backend, device, blas, native, mlx_ops, parts, models } = report;
   const rows = [
     ["python", `${python.version ?? "none"}  ${python.path}`],
     ["backend", joined([backend ?? "none", device])],
     ["BLAS", joined([blas.name ?? "unknown", blas.reason])],
     ["native", part(native)],
     ["mlx_ops", part(mlx_ops, [mlx_ops.isa, threadsOf(mlx_ops)])],
+    ["parts on", partsOn(parts)],
     ...Object.entries(versions),
     ...models.map(({ id, ready, bytes, path }) => [
       "model",
@@ -47,6 +48,11 @@ type Words = readonly (string | null)[];
 
 function part({ on, version, reason }: DoctorReport["native"], more: Words = []): string {
   return on ? joined(["on", version, ...more]) : joined(["off", reason]);
+}
+
+function partsOn(parts: DoctorReport["parts"]): string {
+  const on = Object.entries(parts).filter(([, part]) => part.on);
+  return on.length === 0 ? "none" : on.map(([name]) => name).join(", ");
 }
 
 function threadsOf({ threads }: DoctorReport["mlx_ops"]): string | null {

@@ -13,6 +13,7 @@ import type {
   ToWorker,
 } from "../worker/messages.js";
 import type { WorkerEvents, WorkerProcess } from "../worker/port.js";
+import { missingParts } from "./native-parts.js";
 import type { Ports, Timer } from "./ports.js";
 
 /** What a worker says about requests. */
@@ -247,7 +248,9 @@ export class Supervisor {
   // A reason that the worker gave itself says more than its exit code.
   private explainExit(code: number, signal: string, message: string): void {
     const how = signal === "" ? `exit code ${code}` : signal;
-    this.host.log("warn", "worker process ended", { worker: this.id, how, output: message });
+    const asked = code === 0 && signal === "";
+    if (asked) this.host.log("info", "worker process ended", { worker: this.id, how });
+    else this.host.log("warn", "worker process ended", { worker: this.id, how, output: message });
     if (this.loading === undefined && this.limits === undefined && this.reason === undefined)
       this.reason = { code: "worker_exited", message: `${how}${message && `: ${message}`}` };
   }
@@ -265,6 +268,7 @@ export class Supervisor {
       case "ready":
         this.sampling = message.sampling;
         this.nativeParts = message.native;
+        this.warnOfMissing(message.native);
         return this.loaded(message.limits, epoch, at);
       case "loadFailed":
         this.reason = { code: message.code, message: message.message };
@@ -285,6 +289,12 @@ export class Supervisor {
       default:
         this.post({ kind: "progressed", epoch, at });
         return this.host.message(this, message);
+    }
+  }
+
+  private warnOfMissing(parts: NativeParts): void {
+    for (const what of missingParts(parts)) {
+      this.host.log("warn", `going on without native parts: ${what}`, { worker: this.id });
     }
   }
 

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { NativeParts } from "../worker/messages.js";
 import {
   embeddedModelFolder,
   embeddedModelId,
@@ -30,6 +31,7 @@ const PythonReport = z.object({
     threads: z.int().nullable(),
     reason,
   }),
+  parts: NativeParts,
   problem: z.string().nullable(),
 });
 type PythonReport = z.infer<typeof PythonReport>;
@@ -53,6 +55,8 @@ export interface DoctorReport {
   blas: { on: boolean; name: string | null; reason: string | null };
   /** krserve_native. `reason`: why it is off; null: it is on. */
   native: { on: boolean; version: string | null; reason: string | null };
+  /** Which native parts a worker would use, by these variables. */
+  parts: NativeParts;
   /** krserve_mlx_ops. `isa`: the instruction set that it uses. */
   mlx_ops: {
     on: boolean;
@@ -82,6 +86,7 @@ export async function examine(env: NodeJS.ProcessEnv = process.env): Promise<Doc
     blas: answer.blas,
     native: answer.native,
     mlx_ops: answer.mlx_ops,
+    parts: answer.parts,
     models: listModels(env),
   };
 }
@@ -97,6 +102,7 @@ function unanswered(problem: string): PythonReport {
     blas: { on: false, name: null, reason: off.reason },
     native: off,
     mlx_ops: { ...off, isa: null, threads: null },
+    parts: {},
     problem,
   };
 }

@@ -1,6 +1,7 @@
 /** `/`: what runs here and how to reach it, as one page without scripts or anything from outside. */
 import { createHash } from "node:crypto";
 import type { Engine, ModelInfo, WorkerInfo } from "../engine/api.js";
+import { missingParts } from "../engine/native-parts.js";
 import type { Keys } from "./auth.js";
 
 const style = `
@@ -76,11 +77,12 @@ function workers(all: readonly WorkerInfo[]): string {
   return `<h2>Workers</h2>${table(heads, rows)}`;
 }
 
-/** The parts in use; why others are not, is in `/admin/workers`. */
+/** The parts in use, and those that should be and why they are not. */
 function nativeOf({ native }: WorkerInfo): string {
   if (native === null) return "–";
   const used = Object.entries(native.parts).filter(([, { on }]) => on);
-  return used.length === 0 ? "off" : used.map(([name]) => name).join(", ");
+  const on = used.length === 0 ? "off" : used.map(([name]) => name).join(", ");
+  return [on, ...missingParts(native.parts).map((text) => `missing: ${text}`)].join("; ");
 }
 
 function stateOf({ state, loading, reason }: WorkerInfo): string {

@@ -140,11 +140,15 @@ export const nativeParts = [
 ] as const;
 export type NativePart = (typeof nativeParts)[number];
 
-/** `reason`: why it is off, one line. `applicable`: false where it could be of no use. */
+/**
+ * `reason`: why it is off, one line. `applicable`: false where it could be of no use. `missing`: it was
+ * to be used, and can't.
+ */
 export const NativePartStatus = z.object({
   on: z.boolean(),
   reason: z.string().nullable(),
   applicable: z.boolean(),
+  missing: z.boolean(),
 });
 export type NativePartStatus = z.infer<typeof NativePartStatus>;
 

@@ -26,7 +26,7 @@ describe(`native ${nativeMode}`, () => {
     for (const [name, { on, reason }] of parts) {
       if (nativeMode === "on")
         expect({ name, on, reason }).toEqual({ name, on: true, reason: null });
-      if (nativeMode === "off") expect(reason).toBe("turned off by MLX_SERVING_NATIVE");
+      if (nativeMode === "off") expect(reason).toBe("turned off by --native or MLX_SERVING_NATIVE");
       if (nativeMode === "broken") expect(reason).toMatch(/is damaged|off by default/);
     }
     expect(await ask(server)).toContain("Paris");

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 if importlib.util.find_spec("krserve_mlx_ops") is None:
-    pytest.skip("krserve_mlx_ops is not built (npx mlx-serving build-native)", allow_module_level=True)
+    pytest.skip(
+        "krserve_mlx_ops is not built (npx mlx-serving build-native)", allow_module_level=True
+    )
 
 # Not by way of the package under test, which would hide a module that is there and broken.
 native: Any = importlib.import_module("krserve_mlx_ops")

@@ -66,7 +66,7 @@ def nullable(shape: Shape) -> Shape:
     return lambda value: value is None or shape(value)
 
 
-part_status = record(on=flag, reason=nullable(text), applicable=flag)
+part_status = record(on=flag, reason=nullable(text), applicable=flag, missing=flag)
 native_figures = record(
     module=record(on=flag, version=nullable(text), reason=nullable(text)),
     metrics=record(

@@ -23,9 +23,10 @@ from mlx_serving.outgoing import STAGE_BYTES, STAGES, PlainOutgoing, StagedOutgo
 import shapes
 from orchestrator import FAKE_MODEL, PYTHON_ROOT, Message, Worker, admission, load_options
 
-ON = {"on": True, "reason": None, "applicable": True}
-BROKEN = {"on": False, "reason": "it is broken", "applicable": True}
-ELSEWHERE = {"on": False, "reason": "MLX computes on the GPU here", "applicable": False}
+ON = {"on": True, "reason": None, "applicable": True, "missing": False}
+BROKEN = {"on": False, "reason": "it is broken", "applicable": True, "missing": True}
+UNWANTED = {**BROKEN, "missing": False}
+ELSEWHERE = {**UNWANTED, "reason": "MLX computes on the GPU here", "applicable": False}
 
 
 @pytest.fixture(autouse=True)
@@ -135,15 +136,17 @@ def say(monkeypatch: pytest.MonkeyPatch, module: Any, reason: str | None) -> Non
     monkeypatch.setattr(module, "status", lambda: {"on": reason is None, "reason": reason})
 
 
-@pytest.mark.parametrize("reason", [None, "krserve_native is not built (npx mlx-serving build-native)"])
+@pytest.mark.parametrize(
+    "reason", [None, "krserve_native is not built (npx mlx-serving build-native)"]
+)
 def test_parts_of_the_module(monkeypatch: pytest.MonkeyPatch, reason: str | None) -> None:
     say(monkeypatch, acceleration.native, reason)
-    by_default = {**BROKEN, "reason": "off by default: it gains too little"}
+    by_default = {**UNWANTED, "reason": "off by default: it gains too little"}
     assert module_parts() == {"pool": by_default, "metrics": by_default}
     monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", "pool")
     assert module_parts() == {
-        "pool": {"on": reason is None, "reason": reason, "applicable": True},
-        "metrics": {**BROKEN, "reason": "not in MLX_SERVING_NATIVE_PARTS"},
+        "pool": ON if reason is None else {**BROKEN, "reason": reason},
+        "metrics": {**UNWANTED, "reason": "not among --native-parts"},
     }
 
 
@@ -167,12 +170,17 @@ def test_parts_on_a_cpu(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", "blas,products,sampling,kernels")
     parts = mlx_parts(on_gpu=False)
     assert parts["products"] == parts["sampling"] == ON
-    assert parts["blocks"] == {**BROKEN, "reason": "not in MLX_SERVING_NATIVE_PARTS"}
-    assert parts["blas"] == {**BROKEN, "applicable": platform == "linux"}
+    assert parts["blocks"] == {
+        **UNWANTED,
+        "reason": "not among --native-parts",
+    }
+    assert parts["blas"] == {
+        **(BROKEN if platform == "linux" else UNWANTED),
+        "applicable": platform == "linux",
+    }
     assert parts["kernels"] == {
-        "on": False,
+        **ELSEWHERE,
         "reason": "MLX computes on the CPU here",
-        "applicable": False,
     }
     monkeypatch.setenv("MLX_SERVING_NATIVE", "on")
     if platform == "linux":
@@ -190,7 +198,9 @@ def test_parts_that_are_turned_off(monkeypatch: pytest.MonkeyPatch, on_gpu: bool
     monkeypatch.setenv("MLX_SERVING_NATIVE", "off")
     parts = {**module_parts(), **mlx_parts(on_gpu)}
     assert tuple(sorted(parts)) == tuple(sorted(PARTS))
-    assert {part["reason"] for part in parts.values()} == {"turned off by MLX_SERVING_NATIVE"}
+    assert {part["reason"] for part in parts.values()} == {
+        "turned off by --native or MLX_SERVING_NATIVE"
+    }
     assert not any(part["on"] for part in parts.values())
     require(parts)
 

@@ -48,9 +48,9 @@ def test_wanted_parts(
 @pytest.mark.parametrize(
     ("mode", "parts", "reason"),
     [
-        ("off", None, "turned off by MLX_SERVING_NATIVE"),
+        ("off", None, "turned off by --native or MLX_SERVING_NATIVE"),
         ("auto", None, "off by default: it gains too little"),
-        ("auto", "blas", "not in MLX_SERVING_NATIVE_PARTS"),
+        ("auto", "blas", "not among --native-parts"),
         ("maybe", None, "MLX_SERVING_NATIVE must be auto, on, off, 1 or 0, not 'maybe'"),
         ("auto", "blas,magic", "MLX_SERVING_NATIVE_PARTS must name some of pool, metrics, blas"),
     ],

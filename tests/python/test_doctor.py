@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from mlx_serving import doctor
+from mlx_serving.native.choice import PARTS
 
 PACKAGE = Path(__file__).parents[2] / "python"
 VARIABLES = ("MLX_SERVING_NATIVE", "MLX_SERVING_NATIVE_PARTS")
@@ -46,8 +47,10 @@ def test_reports_versions_backend_and_native_parts() -> None:
         "blas",
         "native",
         "mlx_ops",
+        "parts",
         "problem",
     }
+    assert set(found["parts"]) == set(PARTS)
     assert found["python"].startswith("3.")
     assert found["problem"] is None
     assert found["backend"] in {"metal", "cuda", "cpu"}
@@ -80,15 +83,15 @@ def test_names_the_library_that_is_in_use() -> None:
 def test_is_turned_off_as_a_worker_is(value: str) -> None:
     found = ask(MLX_SERVING_NATIVE=value)
     for name in ("native", "mlx_ops"):
-        assert found[name]["reason"] == "turned off by MLX_SERVING_NATIVE", name
+        assert found[name]["reason"] == "turned off by --native or MLX_SERVING_NATIVE", name
     if sys.platform == "linux":
-        assert found["blas"]["reason"] == "turned off by MLX_SERVING_NATIVE"
+        assert found["blas"]["reason"] == "turned off by --native or MLX_SERVING_NATIVE"
 
 
 def test_tells_parts_that_are_not_named() -> None:
     found = ask(MLX_SERVING_NATIVE_PARTS="pool")
-    assert found["mlx_ops"]["reason"] == "not in MLX_SERVING_NATIVE_PARTS"
-    assert found["native"]["reason"] != "not in MLX_SERVING_NATIVE_PARTS"
+    assert found["mlx_ops"]["reason"] == "not among --native-parts"
+    assert found["native"]["reason"] != "not among --native-parts"
 
 
 def test_says_that_a_variable_means_nothing() -> None:

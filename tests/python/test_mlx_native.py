@@ -21,7 +21,7 @@ from orchestrator import PYTHON_ROOT, Message, Worker, admission, load_options
 CPU_PARTS = ("products", "blocks", "sampling")
 MODULE = "krserve_mlx_ops"
 LIBRARY = f"{MODULE}{EXTENSION_SUFFIXES[0]}"
-ON = {"on": True, "reason": None, "applicable": True}
+ON = {"on": True, "reason": None, "applicable": True, "missing": False}
 SMALL = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -116,7 +116,7 @@ def test_each_part_by_itself(affine: Path, part: str) -> None:
     with Worker("mlx", env={"MLX_SERVING_NATIVE_PARTS": part}) as worker:
         native = worker.ready(source(affine))["native"]
         assert [name for name in native if native[name]["on"]] == [part]
-        assert native["blas"]["reason"] == "not in MLX_SERVING_NATIVE_PARTS"
+        assert native["blas"]["reason"] == "not among --native-parts"
         generated(worker)
 
 
@@ -124,7 +124,7 @@ def test_none(affine: Path) -> None:
     with Worker("mlx", env={"MLX_SERVING_NATIVE": "off"}) as worker:
         native = worker.ready(source(affine))["native"]
         assert {status["reason"] for status in native.values()} == {
-            "turned off by MLX_SERVING_NATIVE"
+            "turned off by --native or MLX_SERVING_NATIVE"
         }
         generated(worker)
 

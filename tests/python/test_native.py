@@ -97,7 +97,7 @@ def test_missing_module_is_an_error_when_asked_for(tmp_path: Path, mode: str) ->
 def test_turned_off_is_not_even_looked_for(tmp_path: Path, mode: str) -> None:
     (tmp_path / "krserve_native.py").write_text("raise SystemExit(3)")
     seen = use(tmp_path, mode)
-    assert off_because(seen) == "turned off by MLX_SERVING_NATIVE"
+    assert off_because(seen) == "turned off by --native or MLX_SERVING_NATIVE"
     assert seen["required"] is None
 
 
@@ -187,7 +187,10 @@ def test_wrapper_brings_nothing_heavy(tmp_path: Path) -> None:
 def test_says_why_it_could_not_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(loader, "NAME", "krserve_native_of_nobody")
-    assert loader.load("auto")[1] == "krserve_native_of_nobody is not built (npx mlx-serving build-native)"
+    assert (
+        loader.load("auto")[1]
+        == "krserve_native_of_nobody is not built (npx mlx-serving build-native)"
+    )
     (tmp_path / "krserve_native_of_nobody.failed").write_text("there is no C++ compiler\n")
     reason = loader.load("auto")[1]
     assert reason == "krserve_native_of_nobody could not be built: there is no C++ compiler"

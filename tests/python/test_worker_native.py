@@ -77,7 +77,7 @@ def last_figures(worker: Worker, ended: int) -> Message:
 def test_the_module_is_used(mode: str) -> None:
     with Worker(env={**ALL, "MLX_SERVING_NATIVE": mode}) as worker:
         native = worker.ready()["native"]
-        on = {"on": True, "reason": None, "applicable": True}
+        on = {"on": True, "reason": None, "applicable": True, "missing": False}
         assert native == {"pool": on, "metrics": on}
         worker.run(admission(1, max_tokens=4))
         figures = last_figures(worker, 1)
@@ -89,7 +89,9 @@ def test_the_module_is_used(mode: str) -> None:
 def test_nothing_is_used_that_is_turned_off(mode: str) -> None:
     with Worker(env={**ALL, "MLX_SERVING_NATIVE": mode}) as worker:
         native = worker.ready()["native"]
-        assert {part["reason"] for part in native.values()} == {"turned off by MLX_SERVING_NATIVE"}
+        assert {part["reason"] for part in native.values()} == {
+            "turned off by --native or MLX_SERVING_NATIVE"
+        }
         worker.run(admission(1, max_tokens=4))
         figures = last_figures(worker, 1)
         assert not figures["module"]["on"] and figures["pool"] is None
@@ -98,7 +100,7 @@ def test_nothing_is_used_that_is_turned_off(mode: str) -> None:
 def test_twins_where_there_is_no_module(bare: Path) -> None:
     with without_module(bare, **ALL) as worker:
         native = worker.ready()["native"]
-        off = {"on": False, "reason": NOT_BUILT, "applicable": True}
+        off = {"on": False, "reason": NOT_BUILT, "applicable": True, "missing": True}
         assert native == {"pool": off, "metrics": off}
         worker.run(*(admission(id, max_tokens=4) for id in range(1, 6)))
         figures = last_figures(worker, 5)
@@ -123,7 +125,7 @@ def test_no_module_where_one_is_required(bare: Path, parts: str) -> None:
 def test_no_module_where_others_are_required(bare: Path) -> None:
     asked = {"MLX_SERVING_NATIVE": "on", "MLX_SERVING_NATIVE_PARTS": "blas,products"}
     with without_module(bare, **asked) as worker:
-        assert worker.ready()["native"]["pool"]["reason"] == "not in MLX_SERVING_NATIVE_PARTS"
+        assert worker.ready()["native"]["pool"]["reason"] == "not among --native-parts"
 
 
 @pytest.mark.parametrize(

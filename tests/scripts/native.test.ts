@@ -96,6 +96,20 @@ describe("building", () => {
     expect(existsSync(at("environment", "krserve_native.failed"))).toBe(false);
   });
 
+  it("is to be done again when what it installed is gone or cut short", async () => {
+    tools(
+      `--install) echo library > ${at("library")}; echo ${at("library")} > "$2/install_manifest.txt";;`,
+    );
+    await build();
+    expect(isNativeSettled(env)).toBe(true);
+    writeFileSync(at("library"), "lib");
+    expect(isNativeSettled(env)).toBe(false);
+    await build();
+    expect(isNativeSettled(env)).toBe(true);
+    rmSync(at("library"));
+    expect(isNativeSettled(env)).toBe(false);
+  });
+
   it("with the tests is more than without", async () => {
     tools("*) exit 0;;");
     await build();

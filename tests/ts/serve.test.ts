@@ -47,8 +47,9 @@ it("takes native parts as options, whatever the environment says", async () => {
   const [worker] = server.engine.workers();
   expect(worker?.native?.parts.pool).toEqual({
     on: false,
-    reason: "not in MLX_SERVING_NATIVE_PARTS",
+    reason: "not among --native-parts",
     applicable: true,
+    missing: false,
   });
   expect(worker?.native?.parts.metrics?.reason ?? "").not.toContain("MLX_SERVING_NATIVE");
 });

@@ -27,8 +27,11 @@ def load() -> tuple[ModuleType, None] | tuple[None, str]:
     try:
         reason = why_unwanted(*PARTS) or _why_not_loadable()
         return (None, reason) if reason else _import()
-    # Whatever a broken file does while it is read or imported, we go on without it.
     except Exception as error:
+        # The module's own sentence about a variable that is wrong.
+        if str(error).startswith("KRSERVE_ISA"):
+            return None, str(error)
+        # Whatever a broken file does while it is read or imported, we go on without it.
         return None, f"{NAME} can't be loaded: {one_line(error)}"
 
 

@@ -66,10 +66,10 @@ def why_unwanted(*parts: Part) -> str | None:
         named = os.environ.get(PARTS_VARIABLE)
         return f"{PARTS_VARIABLE} must name some of {', '.join(PARTS)}, or {ALL}, not {named!r}"
     if mode == "off":
-        return f"turned off by {VARIABLE}"
+        return f"turned off by --native or {VARIABLE}"
     if wanted.isdisjoint(parts):
         named = os.environ.get(PARTS_VARIABLE)
-        return f"not in {PARTS_VARIABLE}" if named else "off by default: it gains too little"
+        return "not among --native-parts" if named else "off by default: it gains too little"
     return None
 
 

@@ -38,7 +38,7 @@ def load(mode: Mode | None) -> tuple[ModuleType, None] | tuple[None, str]:
         asked = os.environ.get(VARIABLE, "")
         return None, f"{VARIABLE} must be auto, on, off, 1 or 0, not {asked!r}"
     if mode == "off":
-        return None, f"turned off by {VARIABLE}"
+        return None, f"turned off by --native or {VARIABLE}"
     try:
         reason = _why_not_loadable()
         return (None, reason) if reason else _import()
@@ -86,7 +86,8 @@ def damage(library: Path, manifest: Path) -> str | None:
     try:
         wanted = manifest.read_text().split()
     except FileNotFoundError:
-        return f"{library.name} has no {manifest.name} beside it: its installation is incomplete"
+        lack = f"{library.name} has no {manifest.name} beside it"
+        return f"{lack}: its installation is incomplete ({BUILD})"
     if wanted != [sha256(library.read_bytes()).hexdigest(), library.name]:
         return f"{library.name} is damaged: its checksum differs ({BUILD})"
     return None

@@ -152,8 +152,9 @@ exec '${interpreterOf(environmentFolder())}' -u -c "${hide}; ${run}" "$@"
       on: false,
       reason: expect.stringContaining("krserve_native"),
       applicable: true,
+      missing: true,
     });
-    expect(parts.pool?.reason).toBe("not in MLX_SERVING_NATIVE_PARTS");
+    expect(parts.pool?.reason).toBe("not among --native-parts");
   });
 
   it.each([
@@ -163,7 +164,10 @@ exec '${interpreterOf(environmentFolder())}' -u -c "${hide}; ${run}" "$@"
   ])("are off by %j and %j", async (flags, env) => {
     const { parts } = await nativeOf(await serve(flags, env).ready());
     for (const { on, reason } of Object.values(parts))
-      expect({ on, reason }).toEqual({ on: false, reason: "turned off by MLX_SERVING_NATIVE" });
+      expect({ on, reason }).toEqual({
+        on: false,
+        reason: "turned off by --native or MLX_SERVING_NATIVE",
+      });
   });
 
   it("or not, a worker's requests are counted, for operators and Prometheus", async () => {

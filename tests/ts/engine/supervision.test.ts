@@ -108,6 +108,21 @@ describe("native figures", () => {
     expect(worker?.native).toEqual({ parts: nativeParts, metrics: null, pool: null });
   });
 
+  it("that are missing are a warning, and an orderly end of the process is none", async () => {
+    const sim = new Sim();
+    const log = vi.fn();
+    sim.engine.observe({ log });
+    await sim.start();
+    expect(log).toHaveBeenCalledWith(
+      "warn",
+      "going on without native parts: metrics (krserve_native is <not> built)",
+      { worker: "w1" },
+    );
+    log.mockClear();
+    await sim.engine.close();
+    expect(log.mock.calls.filter(([level]) => level === "warn")).toEqual([]);
+  });
+
   it("of a fault are logged and kept, and are in no error", async () => {
     const sim = await new Sim().start();
     const log = vi.fn();

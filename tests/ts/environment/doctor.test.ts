@@ -26,8 +26,12 @@ const answer = {
   blas: { on: true, name: "OpenBLAS (libx.so)", reason: null },
   native: { on: false, version: null, reason: "krserve_native is not built" },
   mlx_ops: { on: true, version: "1.0.0", isa: "avx2", threads: 4, reason: null },
+  parts: {
+    blas: { on: true, reason: null, applicable: true, missing: false },
+    pool: { on: false, reason: "off by default", applicable: true, missing: false },
+  },
   problem: null,
-};
+} as const;
 
 /** An environment whose Python says this. */
 function makePython(script: string): void {
@@ -40,8 +44,9 @@ const says = (text: unknown) => makePython(`cat <<'END'\n${JSON.stringify(text)}
 describe("the report", () => {
   it("has Python's answer about native parts", async () => {
     says(answer);
-    const { blas, native, mlx_ops, python } = await examine(env);
-    expect({ blas, native, mlx_ops }).toEqual({
+    const { blas, native, mlx_ops, parts, python } = await examine(env);
+    expect({ blas, native, mlx_ops, parts }).toEqual({
+      parts: answer.parts,
       blas: answer.blas,
       native: answer.native,
       mlx_ops: answer.mlx_ops,
@@ -72,8 +77,8 @@ describe("the report", () => {
   it("is of the parts that the variables ask for", async () => {
     const off = { MLX_SERVING_PYTHON_ENV: environmentFolder(), MLX_SERVING_NATIVE: "0" };
     const { native, mlx_ops } = await examine({ ...env, ...off });
-    expect(native.reason).toBe("turned off by MLX_SERVING_NATIVE");
-    expect(mlx_ops.reason).toBe("turned off by MLX_SERVING_NATIVE");
+    expect(native.reason).toBe("turned off by --native or MLX_SERVING_NATIVE");
+    expect(mlx_ops.reason).toBe("turned off by --native or MLX_SERVING_NATIVE");
   });
 });
 
@@ -95,6 +100,7 @@ describe("the table", () => {
     expect(rows).toContainEqual(["BLAS", "OpenBLAS (libx.so)"]);
     expect(rows).toContainEqual(["native", "off", "krserve_native is not built"]);
     expect(rows).toContainEqual(["mlx_ops", "on", "1.0.0", "avx2", "4 threads"]);
+    expect(rows).toContainEqual(["parts on", "blas"]);
   });
 
   it("names the BLAS that is in use in place of ours, and why", () => {

@@ -154,13 +154,15 @@ describe("the status page", () => {
       const [row] = /<tr><td>w1<\/td>.*?<\/tr>/.exec(page)!;
       return [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, text]) => text)[at];
     };
-    expect(await cell()).toBe("pool");
-    const off = { on: false, reason: "<off>", applicable: true };
+    expect(await cell()).toBe("pool; missing: metrics (krserve_native is &lt;not&gt; built)");
+    const off = { on: false, reason: "<off>", applicable: true, missing: false };
     engine.native = { parts: { pool: off }, metrics: null, pool: null };
     expect(await cell()).toBe("off");
-    const on = { on: true, reason: null, applicable: true };
+    const on = { on: true, reason: null, applicable: true, missing: false };
     engine.native = { parts: { blas: on, blocks: on, pool: off }, metrics: null, pool: null };
     expect(await cell()).toBe("blas, blocks");
+    engine.native.parts.pool = { ...off, missing: true };
+    expect(await cell()).toBe("blas, blocks; missing: pool (&lt;off&gt;)");
     engine.native = null;
     expect(await cell()).toBe("–");
   });

@@ -2,9 +2,9 @@
 import type { NativeFigures, NativeParts } from "../../../src-ts/worker/messages.js";
 
 export const nativeParts: NativeParts = {
-  pool: { on: true, reason: null, applicable: true },
-  metrics: { on: false, reason: "krserve_native is <not> built", applicable: true },
-  kernels: { on: false, reason: "MLX computes on the CPU here", applicable: false },
+  pool: { on: true, reason: null, applicable: true, missing: false },
+  metrics: { on: false, reason: "krserve_native is <not> built", applicable: true, missing: true },
+  kernels: { on: false, reason: "MLX computes on the CPU here", applicable: false, missing: false },
 };
 
 export const nativeFigures: NativeFigures = {
