@@ -248,8 +248,9 @@ export class Supervisor {
   // A reason that the worker gave itself says more than its exit code.
   private explainExit(code: number, signal: string, message: string): void {
     const how = signal === "" ? `exit code ${code}` : signal;
-    const asked = code === 0 && signal === "";
-    if (asked) this.host.log("info", "worker process ended", { worker: this.id, how });
+    const { state } = this;
+    const ordered = state.kind === "stopping" && state.fault === "stopped" && code === 0;
+    if (ordered) this.host.log("info", "worker process ended", { worker: this.id, how });
     else this.host.log("warn", "worker process ended", { worker: this.id, how, output: message });
     if (this.loading === undefined && this.limits === undefined && this.reason === undefined)
       this.reason = { code: "worker_exited", message: `${how}${message && `: ${message}`}` };

@@ -109,10 +109,10 @@ export class SimWorker implements WorkerProcess {
     queueMicrotask(() => this.die(0, signal));
   }
 
-  die(code = 1, signal = ""): void {
+  die(code = 1, signal = "", output = ""): void {
     if (!this.alive) return;
     this.alive = false;
-    this.events.exited(code, signal, "");
+    this.events.exited(code, signal, output);
   }
 
   breakLink(): void {

@@ -123,6 +123,18 @@ describe("native figures", () => {
     expect(log.mock.calls.filter(([level]) => level === "warn")).toEqual([]);
   });
 
+  it("or not, an end that nobody ordered is a warning, also with exit code 0", async () => {
+    const sim = await new Sim().start();
+    const log = vi.fn();
+    sim.engine.observe({ log });
+    sim.worker.die(0, "", "the last line");
+    expect(log).toHaveBeenCalledWith("warn", "worker process ended", {
+      worker: "w1",
+      how: "exit code 0",
+      output: "the last line",
+    });
+  });
+
   it("of a fault are logged and kept, and are in no error", async () => {
     const sim = await new Sim().start();
     const log = vi.fn();
