@@ -11,7 +11,7 @@ from typing import Any, Final
 from . import native
 from .messages import LoadFailed, NativeFigures, PartStatus
 from .native import twins
-from .native.choice import PARTS, Part, is_required, is_wanted, why_unwanted
+from .native.choice import ON_GPU, PARTS, Part, is_required, is_wanted, why_unwanted
 from .outgoing import STAGE_BYTES, STAGES, Outgoing, PlainOutgoing, StagedOutgoing
 
 MODULE_PARTS: Final[tuple[Part, ...]] = ("pool", "metrics")
@@ -76,8 +76,7 @@ def module_parts() -> Parts:
 def mlx_parts(on_gpu: bool) -> Parts:
     """What speeds up MLX. To be called after MLX is loaded; `on_gpu`: where it computes."""
     if on_gpu:
-        away = "MLX computes on the GPU here"
-        parts: Parts = {part: _status(part, away, False) for part in ("blas", *CPU_PARTS)}
+        parts: Parts = {part: _status(part, ON_GPU, False) for part in ("blas", *CPU_PARTS)}
         return {**parts, "kernels": _kernels_status()}
     from . import fast
     from .fast import blas

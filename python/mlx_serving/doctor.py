@@ -2,10 +2,10 @@
 
 `{"python", "versions": {name: version}, "backend", "device", "blas", "native", "mlx_ops",
 "parts", "problem"}`; `problem` says why MLX can't be used, or is null; `parts` says of each native
-part whether a worker would use it. `blas` is `{on, name, reason}`,
-`native` is krserve_native's status and `mlx_ops` that of krserve_mlx_ops; their `reason` says why
-they are off, and is null when they are on. Loads MLX, no model. MLX_SERVING_NATIVE and
-MLX_SERVING_NATIVE_PARTS decide as they do for a worker.
+part whether a worker would use it. `blas` is `{on, name, reason}`, `native` is krserve_native's
+status and `mlx_ops` that of krserve_mlx_ops; their `reason` says why they are off, and is null when
+they are on. Loads MLX, no model. MLX_SERVING_NATIVE and MLX_SERVING_NATIVE_PARTS decide as they do
+for a worker.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from typing import Any, Final
 from . import fast, native
 from .acceleration import mlx_parts, module_parts
 from .fast import blas
-from .mlx_engine import _expected_backend as expected_backend
-from .native.choice import why_unwanted
+from .mlx_engine import expected_backend
+from .native.choice import ON_GPU, why_unwanted
 
 DISTRIBUTIONS = ("mlx", "mlx-lm", "transformers", "tokenizers", "msgpack", "numpy")
-ON_GPU: Final = "MLX computes on the GPU here"
 NO_MLX: Final = "MLX can't be used"
 
 
@@ -43,7 +42,7 @@ def examine() -> dict[str, Any]:
         # Before MLX, which finds its names in it.
         "blas": blas_status(),
         "native": native.status(),
-        "mlx_ops": without_mlx_ops(NO_MLX),
+        "mlx_ops": fast.off(NO_MLX),
         "parts": module_parts(),
         "problem": None,
     }
@@ -68,10 +67,6 @@ def blas_status() -> dict[str, Any]:
     if expected_backend() != "cpu":
         return {"on": False, "name": None, "reason": why_unwanted("blas") or ON_GPU}
     return {**blas.load(), "name": None}
-
-
-def without_mlx_ops(reason: str) -> fast.Status:
-    return {"on": False, "version": None, "isa": None, "threads": None, "reason": reason}
 
 
 def version_of(distribution: str) -> str | None:

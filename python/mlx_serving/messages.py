@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
+from .native.choice import Part
+
 PROTOCOL_VERSION: Final = 1
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
@@ -278,7 +280,7 @@ class Ready(TypedDict):
     sampling: dict[str, float]
     endTokens: list[int]
     vocabulary: int
-    native: dict[str, PartStatus]
+    native: Mapping[Part, PartStatus]
 
 
 class LoadFailure(TypedDict):

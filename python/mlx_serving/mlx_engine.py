@@ -70,13 +70,13 @@ class MlxEngine:
         versions = {"python": platform.python_version()}
         for name in VERSIONS_OF:
             versions[name] = _version(name) or "missing"
-        return versions, _expected_backend()
+        return versions, expected_backend()
 
     def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         host.loading(1, LOAD_PARTS, "libraries")
-        if options.device == "cpu" or _expected_backend() == "cpu":
+        if options.device == "cpu" or expected_backend() == "cpu":
             # Before MLX, which finds its names in it.
             blas.load()
         warm_up.keep_compiled()
@@ -166,7 +166,7 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _expected_backend() -> str:
+def expected_backend() -> str:
     """What MLX will use here, told from what is installed."""
     if sys.platform == "darwin":
         return "metal" if platform.machine() == "arm64" else "cpu"

@@ -206,7 +206,7 @@ class Server:
                 "sampling": loaded.sampling.to_wire(),
                 "endTokens": sorted(loaded.text.end_tokens),
                 "vocabulary": loaded.text.vocabulary,
-                "native": {name: part for name, part in parts.items()},  # noqa: C416
+                "native": parts,
             },
         )
 

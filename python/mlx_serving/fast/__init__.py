@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from ..native.choice import is_wanted, why_unwanted
 from .report import Report
 
-__all__ = ["Report", "Status", "accelerate", "status"]
+__all__ = ["Report", "Status", "accelerate", "off", "status"]
 
 
 class Status(TypedDict):
@@ -34,11 +34,15 @@ def _load() -> tuple[ModuleType, None] | tuple[None, str]:
     return load()
 
 
+def off(reason: str | None) -> Status:
+    return {"on": False, "version": None, "isa": None, "threads": None, "reason": reason}
+
+
 def status() -> Status:
     """Whether krserve_mlx_ops is in use. The first call loads it, and MLX."""
     module, reason = _load()
     if module is None:
-        return {"on": False, "version": None, "isa": None, "threads": None, "reason": reason}
+        return off(reason)
     return {
         "on": True,
         "version": module.__version__,

@@ -10,12 +10,11 @@ import os
 import sys
 import sysconfig
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypedDict
 
 from ..native.choice import why_unwanted
-from ..native.loader import BUILD, why_not_built
+from ..native.loader import BUILD, changed, why_not_built
 
 FOLDER: Final = "krserve_blas"
 SHIM: Final = "libkrserve_blas.so"
@@ -84,8 +83,9 @@ def _damage() -> str | None:
     try:
         lines = (_folder() / MANIFEST).read_text().splitlines()
         for checksum, name in (line.split() for line in lines):
-            if sha256((_folder() / name).read_bytes()).hexdigest() != checksum:
-                return f"{name} is damaged: its checksum differs ({BUILD})"
+            damage = changed(_folder() / name, checksum)
+            if damage:
+                return damage
     except (OSError, ValueError) as error:
         return f"the installation of {SHIM} is incomplete: {error} ({BUILD})"
     return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from ..native.choice import Part, why_unwanted
+from ..native.choice import ON_GPU, Part, why_unwanted
 from ..native.loader import BUILD, damage, one_line, why_not_built
 
 NAME: Final = "krserve_mlx_ops"
@@ -49,7 +49,7 @@ def _import() -> tuple[ModuleType, None] | tuple[None, str]:
     import mlx.core as mx
 
     if mx.default_device().type != mx.DeviceType.cpu:
-        return None, "MLX computes on the GPU here"
+        return None, ON_GPU
     module = importlib.import_module(NAME)
     if module.__version__ != VERSION:
         return None, f"{NAME} is version {module.__version__}, {VERSION} is needed ({BUILD})"

@@ -34,6 +34,7 @@ PARTS: Final[tuple[Part, ...]] = (
     "kernels",  # GPU kernels
 )
 ALL: Final = "all"
+ON_GPU: Final = "MLX computes on the GPU here"
 # The verdicts of `npm run bench:native`; docs/decisions says why.
 DEFAULT_PARTS: Final[frozenset[Part]] = frozenset(
     ("blas", "products", "blocks", "sampling", "kernels")
@@ -57,18 +58,24 @@ def asked_parts() -> frozenset[Part] | None:
     return found if len(found) == len(names) else None
 
 
+def why_off(mode: Mode | None) -> str | None:
+    """Why this mode uses no part at all, one line; None if it may use some."""
+    if mode is None:
+        return f"{VARIABLE} must be auto, on, off, 1 or 0, not {os.environ.get(VARIABLE)!r}"
+    return f"turned off by --native or {VARIABLE}" if mode == "off" else None
+
+
 def why_unwanted(*parts: Part) -> str | None:
     """Why none of these parts is to be used, one line; None if one is."""
     mode, wanted = asked_mode(), asked_parts()
+    named = os.environ.get(PARTS_VARIABLE)
     if mode is None:
-        return f"{VARIABLE} must be auto, on, off, 1 or 0, not {os.environ.get(VARIABLE)!r}"
+        return why_off(mode)
     if wanted is None:
-        named = os.environ.get(PARTS_VARIABLE)
         return f"{PARTS_VARIABLE} must name some of {', '.join(PARTS)}, or {ALL}, not {named!r}"
     if mode == "off":
-        return f"turned off by --native or {VARIABLE}"
+        return why_off(mode)
     if wanted.isdisjoint(parts):
-        named = os.environ.get(PARTS_VARIABLE)
         return "not among --native-parts" if named else "off by default: it gains too little"
     return None
 

@@ -1,13 +1,12 @@
 """Finds and loads krserve_native, or says in one line why it can't be used. Never raises.
 
-`damage` and `why_not_built` serve the loaders of `..fast` too.
+`damage`, `changed` and `why_not_built` serve the loaders of `..fast` too.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from .choice import VARIABLE, Mode
+from .choice import Mode, why_off
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
@@ -34,13 +33,8 @@ API: Final = (
 
 def load(mode: Mode | None) -> tuple[ModuleType, None] | tuple[None, str]:
     """The module, or the reason why there is none."""
-    if mode is None:
-        asked = os.environ.get(VARIABLE, "")
-        return None, f"{VARIABLE} must be auto, on, off, 1 or 0, not {asked!r}"
-    if mode == "off":
-        return None, f"turned off by --native or {VARIABLE}"
     try:
-        reason = _why_not_loadable()
+        reason = why_off(mode) or _why_not_loadable()
         return (None, reason) if reason else _import()
     # Whatever a broken file does while it is read or imported, we go on without it.
     except Exception as error:
@@ -88,9 +82,14 @@ def damage(library: Path, manifest: Path) -> str | None:
     except FileNotFoundError:
         lack = f"{library.name} has no {manifest.name} beside it"
         return f"{lack}: its installation is incomplete ({BUILD})"
-    if wanted != [sha256(library.read_bytes()).hexdigest(), library.name]:
-        return f"{library.name} is damaged: its checksum differs ({BUILD})"
-    return None
+    checksum = wanted[0] if len(wanted) == 2 and wanted[1] == library.name else ""
+    return changed(library, checksum)
+
+
+def changed(library: Path, checksum: str) -> str | None:
+    if sha256(library.read_bytes()).hexdigest() == checksum:
+        return None
+    return f"{library.name} is damaged: its checksum differs ({BUILD})"
 
 
 def _file_of_another_python() -> Path | None:
