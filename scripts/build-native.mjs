@@ -8,7 +8,7 @@
 import { rmSync } from "node:fs";
 import { relative } from "node:path";
 import { interruptible } from "./lib/interrupt.mjs";
-import { buildNative, failureLines } from "./lib/native.mjs";
+import { buildNative, outcomeOf } from "./lib/native.mjs";
 import { logOf } from "./lib/node.mjs";
 import { ensureEnvironment } from "./lib/python.mjs";
 
@@ -25,9 +25,8 @@ const results = await interruptible(async (signal) => {
   process.stdout.write("Building the native parts, which takes a minute …\n");
   return buildNative({ tests: args.includes("--tests"), signal, logFile });
 });
-const built = results.filter(({ reason }) => reason === null).map(({ id }) => id);
+const { built, failures } = outcomeOf(results);
 if (built.length > 0) process.stdout.write(`Built: ${built.join(", ")}\n`);
-const failures = failureLines(results);
 if (failures.length > 0) {
   process.stderr.write(`${failures.join("\n")}\n`);
   process.stderr.write(`The whole log: ${relative(process.cwd(), logFile)}\n`);

@@ -50,7 +50,8 @@ function isSettled(part, env, tests) {
   const failed = existsSync(failureOf(part, env));
   if (!failed && !isInstalled(part, env)) return false;
   const keys = failed ? [failureKey(env)] : [builtWithTestsKey, ...(tests ? [] : [builtKey])];
-  return keys.some((key) => isFresh(stampOf(part, env), packageRoot, inputsOf(part), key));
+  const inputs = inputsOf(part);
+  return keys.some((key) => isFresh(stampOf(part, env), packageRoot, inputs, key));
 }
 
 /** Whether what was installed is there as it was: a removed or truncated library is to be made again. */
@@ -187,6 +188,16 @@ function remember(part, reason, env) {
   if (!existsSync(environmentFolder(env))) return;
   writeFileSync(failureOf(part, env), `${reason}\n`);
   writeStamp(stampOf(part, env), takeStamp(packageRoot, inputsOf(part), failureKey(env)));
+}
+
+/**
+ * @param {{ id: string, reason: string | null }[]} results
+ * @returns {{ built: string[], failures: string[] }} Names of what is there now, and lines for the user
+ *   about the rest.
+ */
+export function outcomeOf(results) {
+  const built = results.filter(({ reason }) => reason === null).map(({ id }) => id);
+  return { built, failures: failureLines(results) };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Builds the native parts into the Python environment, when somebody asks for it. */
-import { buildNative as build, failureLines } from "../../scripts/lib/native.mjs";
+import { buildNative as build, outcomeOf } from "../../scripts/lib/native.mjs";
 import { type EnvironmentOptions, ensurePython, toolOptions } from "./python.js";
 
 export interface NativeBuild {
@@ -15,7 +15,5 @@ export interface NativeBuild {
  */
 export async function buildNative(options: EnvironmentOptions = {}): Promise<NativeBuild> {
   await ensurePython(options);
-  const results = await build(toolOptions(options));
-  const built = results.filter(({ reason }) => reason === null).map(({ id }) => id);
-  return { built, failures: failureLines(results) };
+  return outcomeOf(await build(toolOptions(options)));
 }

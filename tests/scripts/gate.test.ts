@@ -8,6 +8,7 @@ import {
   regressionsOf,
   tableOf,
 } from "../../scripts/lib/gate/verdict.mjs";
+import { nativeParts } from "../../src-ts/worker/messages.js";
 
 const steady = (gain: number) => gainOf({ rounds: [1 + gain, 1 + gain, 1 + gain], better: "more" });
 
@@ -87,6 +88,10 @@ describe("a regression", () => {
 });
 
 describe("the plan", () => {
+  it("knows the parts that there are", () => {
+    expect(partNames).toEqual([...nativeParts]);
+  });
+
   it("compares every part with its absence", () => {
     for (const part of partNames) {
       const pair = pairs.find(({ id }) => id === part)!;
