@@ -27,16 +27,6 @@ import toy
 # Of a logit, of the size of some 1 to 10 here: the products' tolerance through a few layers.
 TOLERANCE = 2e-3
 
-SMALL = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "intermediate_size": 96,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-5,
-    "vocab_size": 100,
-    "max_position_embeddings": 512,
-}
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -106,7 +96,7 @@ def build(name: str, dtype: mx.Dtype = mx.float32, bits: int = 4, group: int = 3
     """The model, quantized."""
     architecture, changes = ALL[name]
     module = importlib.import_module(f"mlx_lm.models.{architecture}")
-    options = {"model_type": architecture, **SMALL, **changes}
+    options = {"model_type": architecture, **toy.SMALL, **changes}
     mx.random.seed(3)
     model = module.Model(module.ModelArgs.from_dict(options))
     model.update(toy.mx_map(lambda array: array * 1.5, model.parameters()))
@@ -136,7 +126,7 @@ def pair(name: str, **options: Any) -> tuple[Any, Any]:
 
 
 def tokens(seed: int, *shape: int) -> mx.array:
-    return mx.array(np.random.default_rng(seed).integers(0, SMALL["vocab_size"], size=shape))
+    return mx.array(np.random.default_rng(seed).integers(0, toy.SMALL["vocab_size"], size=shape))
 
 
 def assert_close(ours: mx.array, theirs: mx.array, tolerance: float = TOLERANCE) -> None:
@@ -282,7 +272,7 @@ def test_a_quantized_cache_takes_the_way_of_mlx() -> None:
 
 def test_layers_that_are_not_covered_stay() -> None:
     mx.random.seed(1)
-    model = llama.Model(llama.ModelArgs(model_type="llama", **SMALL))
+    model = llama.Model(llama.ModelArgs(model_type="llama", **toy.SMALL))
     nn.quantize(model, mode="mxfp4", class_predicate=lambda path, m: "up_proj" in path)
     nn.quantize(
         model, group_size=32, bits=4, class_predicate=lambda path, m: isinstance(m, nn.Linear)
@@ -299,7 +289,7 @@ def test_layers_that_are_not_covered_stay() -> None:
 
 def test_a_model_that_is_not_quantized() -> None:
     mx.random.seed(1)
-    model = llama.Model(llama.ModelArgs(model_type="llama", **SMALL))
+    model = llama.Model(llama.ModelArgs(model_type="llama", **toy.SMALL))
     stock = deepcopy(model)
     report = accelerate(model)
     assert report.on and report.matrices == 0 and report.packed_bytes == 0

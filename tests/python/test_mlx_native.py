@@ -16,23 +16,14 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 
+import toy
 from orchestrator import PYTHON_ROOT, Message, Worker, admission, load_options
 
 CPU_PARTS = ("products", "blocks", "sampling")
 MODULE = "krserve_mlx_ops"
 LIBRARY = f"{MODULE}{EXTENSION_SUFFIXES[0]}"
 ON = {"on": True, "reason": None, "applicable": True, "missing": False}
-SMALL = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "intermediate_size": 96,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-5,
-    "vocab_size": 49152,
-    "max_position_embeddings": 512,
-}
+CONFIG = {**toy.SMALL, "model_type": "llama", "vocab_size": 49152}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 needs_ops = pytest.mark.skipif(
@@ -47,8 +38,8 @@ pytestmark = cpu_only
 def small(folder: Path, tokenizer: Path, **quantization: Any) -> Path:
     """The folder of a tiny random model, quantized as asked."""
     mx.random.seed(4)
-    model = llama.Model(llama.ModelArgs.from_dict(SMALL))
-    config: dict[str, Any] = {**SMALL}
+    model = llama.Model(llama.ModelArgs.from_dict(CONFIG))
+    config: dict[str, Any] = {**CONFIG}
     if quantization:
         nn.quantize(model, **quantization)
         config["quantization"] = quantization

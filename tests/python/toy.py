@@ -18,6 +18,17 @@ from mlx_serving.steps import Steps
 VOCABULARY = 64
 END = 63
 CONTEXT = 600
+# Of a small model of any Llama-like architecture, with the shapes that kernels can take.
+SMALL = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": 100,
+    "max_position_embeddings": 512,
+}
 
 
 def model(**changes: Any) -> Any:
