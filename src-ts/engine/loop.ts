@@ -177,7 +177,7 @@ export class Loop {
         return this.post(request, { kind: "preempt" });
       case "refuse":
         request.failure = overBudget(decision.needed, decision.limit);
-        return this.post(request, { kind: "unplaceable" });
+        return this.post(request, { kind: "unplaceable", code: "memory_budget_exceeded" });
     }
   }
 

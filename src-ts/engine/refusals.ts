@@ -11,6 +11,8 @@ const failureWords: Record<Failure, string> = {
   invalid_prompt: "the prompt could not be rendered",
   context_length_exceeded: "the prompt is longer than the model's context",
   memory_budget_exceeded: "the request needs more memory than any worker has",
+  storage_unavailable: "the response can't be stored now: its log can't be written",
+  model_unavailable: "the server was restarted without this response's model",
 };
 
 /** Statuses of failures that happen before anything was accepted. */
@@ -22,6 +24,8 @@ const failureStatus: Record<Failure, number> = {
   invalid_prompt: 400,
   context_length_exceeded: 400,
   memory_budget_exceeded: 400,
+  storage_unavailable: 503,
+  model_unavailable: 503,
 };
 
 /** Seconds after which a client may try again where nothing better is known. */

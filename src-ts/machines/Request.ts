@@ -14,6 +14,7 @@ export type {
   schedulerEvent as SchedulerEvent,
   serverEvent as ServerEvent,
   state as State,
+  storeEvent as StoreEvent,
   tally as Tally,
   tokenizerEvent as TokenizerEvent,
   workerEvent as WorkerEvent,

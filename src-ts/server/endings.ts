@@ -12,6 +12,8 @@ const statusByCode: Readonly<Record<string, number>> = {
   invalid_prompt: 400,
   context_length_exceeded: 400,
   memory_budget_exceeded: 400,
+  storage_unavailable: 503,
+  model_unavailable: 503,
   out_of_memory: 503,
   server_shutdown: 503,
 };

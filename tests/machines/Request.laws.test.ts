@@ -253,6 +253,14 @@ function walk(promptTokens: number, steps: Step[]): World {
   return world;
 }
 
+function restored(promptTokens: number, emitted: number): World {
+  const world = new World();
+  Object.assign(world, { promptTokens, emitted, furthest: promptTokens + emitted });
+  world.say({ kind: "restored", promptTokens, emitted });
+  return world;
+}
+
+const stop: Finish = { kind: "stop" };
 const walks = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.array(step, { maxLength: 60 }));
 
 describe("Request, whatever happens", () => {
@@ -284,6 +292,22 @@ describe("Request, whatever happens", () => {
           losses += 1;
           expect(losses).toBeLessThanOrEqual(strikesMax + 1);
         }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("lives on after a restart of the server as if nothing had been", () => {
+    fc.assert(
+      fc.property(fc.nat(9), walks, (emitted, [promptTokens, steps]) => {
+        const world = restored(promptTokens, emitted);
+        for (const take of steps) take(world);
+        while (world.closed === undefined) {
+          dispatch(world);
+          if (world.slot?.aborted) answerAbort(world);
+          else if (world.slot) world.answer((lease) => ({ kind: "ended", lease, finish: stop }));
+        }
+        expect(world.emitted).toBeGreaterThanOrEqual(emitted);
       }),
       { numRuns: 500 },
     );

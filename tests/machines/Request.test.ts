@@ -83,6 +83,20 @@ const moves: Row[] = [
     done(failed("invalid_prompt")),
     [close(failed("invalid_prompt"))],
   ],
+  [
+    "what an earlier server process accepted waits with its tokens, unstruck",
+    initial,
+    { kind: "restored", promptTokens: 8, emitted: 3 },
+    queued({ emitted: 3, mark: 11 }),
+    [requeue],
+  ],
+  [
+    "what can't be stored though it must be is refused",
+    initial,
+    { kind: "unstorable" },
+    done(failed("storage_unavailable")),
+    [close(failed("storage_unavailable"))],
+  ],
   ["cancel while preparing", initial, { kind: "cancel" }, done(cancelled), [close(cancelled)]],
   ["deadline while preparing", initial, { kind: "deadline" }, done(expired), [close(expired)]],
   [
@@ -110,7 +124,7 @@ const moves: Row[] = [
   [
     "what no worker could ever hold fails",
     queued(),
-    { kind: "unplaceable" },
+    { kind: "unplaceable", code: "memory_budget_exceeded" },
     done(failed("memory_budget_exceeded")),
     [close(failed("memory_budget_exceeded"))],
   ],
@@ -356,6 +370,25 @@ const refusals: [name: string, from: State, event: Event, rejection: object][] =
     { kind: "tokens", lease, index: 3, count: 1 },
     illegal,
   ],
+  [
+    "a restored prompt without tokens",
+    initial,
+    { kind: "restored", promptTokens: 0, emitted: 0 },
+    illegal,
+  ],
+  [
+    "a restored request with less than nothing out",
+    initial,
+    { kind: "restored", promptTokens: 8, emitted: -1 },
+    illegal,
+  ],
+  [
+    "a second life for what is accepted",
+    queued(),
+    { kind: "restored", promptTokens: 8, emitted: 3 },
+    illegal,
+  ],
+  ["news from the store that come too late", done(cancelled), { kind: "unstorable" }, late],
   ["a second cancel", cancelling("cancelled"), { kind: "cancel" }, late],
   ["preemption of what waits", queued(), { kind: "preempt" }, late],
   [

@@ -24,6 +24,8 @@ export const failure = exactly<Machine.Failure>()(
     "invalid_prompt",
     "context_length_exceeded",
     "memory_budget_exceeded",
+    "storage_unavailable",
+    "model_unavailable",
   ]),
 );
 
@@ -66,6 +68,13 @@ export const tokenizerEvent = exactly<Machine.TokenizerEvent>()(
   ]),
 );
 
+export const storeEvent = exactly<Machine.StoreEvent>()(
+  z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("restored"), promptTokens: ordinal, emitted: count }),
+    z.strictObject({ kind: z.literal("unstorable") }),
+  ]),
+);
+
 export const clientEvent = exactly<Machine.ClientEvent>()(
   z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("cancel") })]),
 );
@@ -74,7 +83,7 @@ export const schedulerEvent = exactly<Machine.SchedulerEvent>()(
   z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("dispatch"), workerId: id }),
     z.strictObject({ kind: z.literal("preempt") }),
-    z.strictObject({ kind: z.literal("unplaceable") }),
+    z.strictObject({ kind: z.literal("unplaceable"), code: failure }),
   ]),
 );
 
@@ -100,6 +109,7 @@ export const workerEvent = exactly<Machine.WorkerEvent>()(
 export const event = exactly<Machine.Event>()(
   z.discriminatedUnion("kind", [
     tokenizerEvent,
+    storeEvent,
     clientEvent,
     schedulerEvent,
     clockEvent,

@@ -76,10 +76,15 @@ export const events: Specimens<Event> = {
     specimen({ kind: "prepared", promptTokens: 0 }, "no tokens"),
   ],
   unpreparable: [specimen({ kind: "unpreparable", code: "context_length_exceeded" })],
+  restored: [
+    specimen({ kind: "restored", promptTokens: 8, emitted: 3 }),
+    specimen({ kind: "restored", promptTokens: 0, emitted: 0 }, "no tokens"),
+  ],
+  unstorable: [specimen({ kind: "unstorable" })],
   cancel: [specimen({ kind: "cancel" })],
   dispatch: [specimen({ kind: "dispatch", workerId: "w1" })],
   preempt: [specimen({ kind: "preempt" })],
-  unplaceable: [specimen({ kind: "unplaceable" })],
+  unplaceable: [specimen({ kind: "unplaceable", code: "memory_budget_exceeded" })],
   deadline: [specimen({ kind: "deadline" })],
   shutdown: [specimen({ kind: "shutdown" })],
   progress: [
