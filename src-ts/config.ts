@@ -134,10 +134,8 @@ function show(value: unknown): string {
 
 /** What depends on more than one option, or isn't in this version. */
 function checkTogether(config: ServeConfig, label: (name: OptionName) => string): void {
-  if (config.dataDir !== undefined) {
-    throw new ConfigError(
-      `${label("dataDir")} is not supported yet; leave it out: responses are kept in memory.`,
-    );
+  if (config.fsync && config.dataDir === undefined) {
+    throw new ConfigError(`${label("fsync")} is about stored responses: give --data-dir too.`);
   }
   if (!isLoopback(config.host) && config.apiKeyFile === undefined) {
     throw new ConfigError(

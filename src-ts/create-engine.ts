@@ -1,9 +1,12 @@
 /** `mlx-serving/engine`: the orchestrator and its workers, without sockets. */
-import { resolveConfig } from "./config.js";
+import { ConfigError, resolveConfig } from "./config.js";
 import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
+import type { Journal } from "./engine/journal.js";
+import type { Clock } from "./engine/ports.js";
 import { ensureModels, resolveModels } from "./environment/models.js";
 import { type EnvironmentOptions, ensurePython, nativeEnvironment } from "./environment/python.js";
+import { FolderUnusable, openJournal } from "./journal/index.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import type { ServerLogger } from "./server/index.js";
 import type { ModelSource } from "./worker/messages.js";
@@ -20,6 +23,7 @@ export type EngineSettings = Pick<
   ServeInput,
   | "model"
   | "workers"
+  | "spareWorkers"
   | "engine"
   | "maxBatch"
   | "maxQueue"
@@ -28,6 +32,8 @@ export type EngineSettings = Pick<
   | "native"
   | "nativeParts"
   | "device"
+  | "dataDir"
+  | "fsync"
   | "fakeTokensPerSecond"
   | "retentionBytes"
   | "retentionAge"
@@ -62,15 +68,38 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
     command: () => ({ ...python, env: nativeEnvironment(config) }),
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
-  const engine = startEngine(engineOptions(config, models), ports);
+  const journal = await journalOf(config, ports.clock, logger);
+  const engine = startEngine(engineOptions(config, models), { ...ports, journal });
   engine.observe({ log: (level, message, fields) => logger?.[level](fields, message) });
   return engine;
+}
+
+async function journalOf(
+  { dataDir, fsync }: ServeConfig,
+  clock: Clock,
+  logger: ServerLogger | undefined,
+): Promise<Journal | undefined> {
+  if (dataDir === undefined) return undefined;
+  try {
+    return await openJournal({
+      folder: dataDir,
+      fsync,
+      clock,
+      log: (level, message, fields) => logger?.[level](fields, message),
+    });
+  } catch (error) {
+    if (!(error instanceof FolderUnusable)) throw error;
+    throw new ConfigError(`--data-dir ${dataDir} can't be used: ${error.message}.`, {
+      cause: error,
+    });
+  }
 }
 
 function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
   return {
     models,
     workersPerModel: config.workers,
+    spareWorkersPerModel: config.spareWorkers,
     engine: config.engine,
     maxBatch: config.maxBatch,
     queueMax: config.maxQueue,

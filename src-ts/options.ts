@@ -117,6 +117,18 @@ const native = describe(
   "one of auto, on, off (or 1, 0)",
 );
 
+/** A flag needs no value; a variable and a key of the file have one. */
+const flag = describe(
+  z.union([
+    z.boolean(),
+    z
+      .enum(["on", "off", "true", "false", "1", "0"])
+      .transform((value) => /^(on|true|1)$/.test(value)),
+  ]),
+  "[on|off]",
+  "on or off",
+);
+
 const partNames = z
   .array(z.enum([...nativeParts, "all"]))
   .min(1)
@@ -162,6 +174,11 @@ export const serveOptions = {
     { repeatable: true },
   ),
   workers: option(integer(1, 64), 1, "worker processes per model"),
+  spareWorkers: option(
+    integer(0, 8),
+    0,
+    "more processes per model that stand by, loaded: a crash then costs no model load",
+  ),
   engine: option(
     choice(["mlx", "fake"]),
     "mlx",
@@ -214,7 +231,12 @@ export const serveOptions = {
   dataDir: option(
     text("<folder>", "a folder"),
     undefined,
-    "folder for stored responses; default: they are kept in memory",
+    "folder in which stored responses survive this process; default: they are kept in memory",
+  ),
+  fsync: option(
+    flag,
+    false,
+    "with --data-dir: stored responses survive a loss of power too, at a write to the disk each time",
   ),
   resumeGrace: option(
     duration(86_400_000, "24h"),
@@ -226,7 +248,7 @@ export const serveOptions = {
     30_000,
     "how long running responses may take to end at SIGTERM",
   ),
-  retentionBytes: option(bytes(), 256 * 2 ** 20, "memory for finished responses"),
+  retentionBytes: option(bytes(), 256 * 2 ** 20, "what finished responses may take"),
   retentionAge: option(
     duration(30 * 86_400_000, "720h"),
     3_600_000,

@@ -2,6 +2,7 @@
  * What the engine offers to whoever serves it (HTTP, WebSocket, a program). Types only; `engine.ts`
  * implements them. Times are milliseconds; `…At` is wall-clock milliseconds unless it says otherwise.
  */
+import type { ServingError } from "../errors.js";
 import type {
   NativeMetrics,
   NativeParts,
@@ -149,6 +150,11 @@ export interface Cursor {
   onReady(callback: () => void): void;
   /** Notices since this cursor was opened; replaces the callback before. */
   onNotice(callback: (notice: Notice) => void): void;
+  /**
+   * Its response can't be followed now though it has not ended: its log can't be written, or this
+   * server leaves it to the next one. The cursor is closed; iterating it throws the reason.
+   */
+  onInterrupted(callback: (reason: ServingError) => void): void;
   /** Resolves when `next` has something, or the cursor is finished or closed. */
   ready(): Promise<void>;
   close(): void;
@@ -179,6 +185,8 @@ export interface WorkerInfo {
   model: string;
   /** The worker machine's state. */
   state: string;
+  /** `spare`: it stands by until one that takes work is lost. */
+  role: "active" | "spare";
   epoch: number;
   pid: number | undefined;
   restarts: number;
@@ -278,8 +286,10 @@ export interface Engine {
 /** Where a worker's processes come from; see `worker/process.ts` and, in tests, a simulated one. */
 export interface EngineOptions {
   models: readonly import("../worker/messages.js").ModelSource[];
-  /** Worker processes per model. */
+  /** Worker processes per model that take work. */
   workersPerModel: number;
+  /** And such that stand by, loaded, to take the place of one that is lost. */
+  spareWorkersPerModel: number;
   engine: "mlx" | "fake";
   maxBatch: number;
   /** Requests that may wait, all models together. */

@@ -1,4 +1,5 @@
 /** A reader's place in a log: pulls, never buffers. */
+import type { ServingError } from "../errors.js";
 import type { Cursor, LogEntry, Notice } from "./api.js";
 import type { ResponseLog } from "./log.js";
 
@@ -7,6 +8,9 @@ export class LogCursor implements Cursor {
   private releaseWaiter: (() => void) | undefined;
   private readyCallback: (() => void) | undefined;
   private noticeCallback: ((notice: Notice) => void) | undefined;
+  private interruptedCallback: ((reason: ServingError) => void) | undefined;
+  /** Why it was sent away. */
+  private interruption: ServingError | undefined;
   /** One identity, so that a turn wakes a reader once. */
   readonly wake = (): void => {
     if (!this.closed) this.readyCallback?.();
@@ -18,7 +22,7 @@ export class LogCursor implements Cursor {
   ) {}
 
   get lag(): number {
-    return this.response.entries.length - this.position;
+    return this.response.entryCount - this.position;
   }
 
   get finished(): boolean {
@@ -27,7 +31,7 @@ export class LogCursor implements Cursor {
 
   next(): LogEntry | undefined {
     if (this.closed) return undefined;
-    const entry = this.response.entries[this.position];
+    const entry = this.response.entryAt(this.position);
     if (entry === undefined) return undefined;
     this.position++;
     return entry;
@@ -44,6 +48,17 @@ export class LogCursor implements Cursor {
 
   notify(notice: Notice): void {
     if (!this.closed) this.noticeCallback?.(notice);
+  }
+
+  onInterrupted(callback: (reason: ServingError) => void): void {
+    this.interruptedCallback = callback;
+  }
+
+  interrupt(reason: ServingError): void {
+    if (this.closed) return;
+    this.interruption = reason;
+    this.close();
+    this.interruptedCallback?.(reason);
   }
 
   ready(): Promise<void> {
@@ -68,6 +83,7 @@ export class LogCursor implements Cursor {
         if (entry === undefined) await this.ready();
         else yield entry;
       }
+      if (this.interruption !== undefined) throw this.interruption;
     } finally {
       this.close();
     }

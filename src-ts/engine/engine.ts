@@ -1,6 +1,5 @@
 /** The engine's public face: takes submissions, answers questions, starts and stops workers. */
 import { ServingError } from "../errors.js";
-import * as Request from "../machines/Request.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
 import type { LoadOptions, ModelSource } from "../worker/messages.js";
@@ -15,13 +14,15 @@ import type {
   SubmissionInput,
   WorkerInfo,
 } from "./api.js";
-import { completeSubmission, neutralSampling, withDefaults } from "./defaults.js";
+import { completeSubmission } from "./defaults.js";
+import type { StoredResponse } from "./journal.js";
 import type { ResponseLog } from "./log.js";
 import { Loop } from "./loop.js";
 import type { Ports } from "./ports.js";
 import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
-import type { LiveRequest } from "./request.js";
+import { type LiveRequest, newRequest } from "./request.js";
+import { restoredRequest } from "./restored.js";
 import { Supervisor, type SupervisorHost } from "./supervisor.js";
 import { modelInfo, workerInfo } from "./views.js";
 import { workerEvents } from "./worker-events.js";
@@ -34,6 +35,8 @@ const shutdownGraceMs = 5_000;
 
 export class WorkerEngine implements Engine {
   draining = false;
+  /** What is on disk is not waited for any more. */
+  private leaving = false;
   private readonly loop: Loop;
   private readonly registry: Registry;
   private readonly supervisors: Supervisor[] = [];
@@ -55,7 +58,7 @@ export class WorkerEngine implements Engine {
     },
   ) {
     const { clock } = ports;
-    const { retentionBytesMax, retentionMs, maxBatch } = options;
+    const { retentionBytesMax, retentionMs, maxBatch, workersPerModel } = options;
     this.startedAt = clock.wall();
     this.registry = new Registry({
       clock,
@@ -63,8 +66,8 @@ export class WorkerEngine implements Engine {
       retentionMs,
       cancel: (id) => this.loop.cancel(id),
     });
-    this.observers.add({ ended: () => this.noteIdle() });
-    this.loop = new Loop({ maxBatch, policy: schedulerPolicy }, ports, {
+    this.observers.add({ ended: () => this.noteIdle(), refused: () => this.noteIdle() });
+    this.loop = new Loop({ maxBatch, workersPerModel, policy: schedulerPolicy }, ports, {
       registry: this.registry,
       workers: this.supervisors,
       observers: this.observers,
@@ -82,8 +85,9 @@ export class WorkerEngine implements Engine {
     for (const model of options.models) this.supervise(model, host, workerPolicy);
   }
 
-  /** Starts the workers. */
+  /** Takes up what earlier processes left, and starts the workers. */
   start(): void {
+    for (const stored of this.ports.journal?.restored ?? []) this.restore(stored);
     for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
   }
 
@@ -148,8 +152,7 @@ export class WorkerEngine implements Engine {
       for (const callback of this.drainCallbacks) callback(timeoutMs);
     }
     await this.idle(timeoutMs);
-    for (const request of [...this.loop.live.values()])
-      this.loop.post(request, { kind: "shutdown" });
+    this.shutDown();
     await this.idle(shutdownGraceMs);
   }
 
@@ -170,15 +173,31 @@ export class WorkerEngine implements Engine {
 
   async close(): Promise<void> {
     this.draining = true;
-    for (const request of [...this.loop.live.values()])
-      this.loop.post(request, { kind: "shutdown" });
+    this.shutDown();
     await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
+    await this.ports.journal?.close();
     this.registry.close();
     this.failReady(new ServingError("the engine was closed", { code: "closed", status: 503 }));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** What is on disk is left to the next process; the rest fails. */
+  private shutDown(): void {
+    this.leaving = true;
+    for (const request of [...this.loop.live.values()]) {
+      if (request.log?.survives) request.log.interrupt(isDraining());
+      else this.loop.post(request, { kind: "shutdown" });
+    }
+  }
+
+  private restore(stored: StoredResponse): void {
+    const { clock } = this.ports;
+    const last = stored.entries.at(-1);
+    if (last?.kind === "ended") this.loop.restoreEnded(stored, clock.wall() - last.endedAt);
+    else this.loop.restore(restoredRequest(stored.acceptance, clock), stored);
   }
 
   private get defaultModel(): ModelSource {
@@ -210,8 +229,10 @@ export class WorkerEngine implements Engine {
     });
   }
 
-  private refusal({ model }: Submission): ServingError | undefined {
+  private refusal({ model, store }: Submission): ServingError | undefined {
     if (this.draining) return isDraining();
+    const { journal } = this.ports;
+    if (store && journal?.failing !== undefined) return journal.failing;
     const ids = this.options.models.map(({ id }) => id);
     const modelId = model ?? this.defaultModel.id;
     if (!ids.includes(modelId)) return unknownModel(modelId, ids);
@@ -245,38 +266,19 @@ export class WorkerEngine implements Engine {
     idempotencyId: string | undefined,
     settle: LiveRequest["settle"],
   ): LiveRequest {
-    const now = this.ports.clock.now();
-    return {
+    return newRequest({
       id: this.ports.ids.response(submission.idPrefix),
-      arrivedAt: now,
       modelId: submission.model ?? this.defaultModel.id,
       submission,
-      state: Request.initial,
       idempotencyId,
-      deadlineAt: now + (submission.deadlineMs ?? Number.POSITIVE_INFINITY),
-      deadline: undefined,
       settle,
-      refusal: undefined,
-      preparing: undefined,
-      promptTokens: new Uint32Array(),
-      blockHashes: [],
-      maxTokens: 0,
-      sampling: withDefaults(submission.sampling, neutralSampling),
-      cost: { promptTokens: 0, newTokens: 0, kvBytes: 0 },
-      log: undefined,
-      slot: undefined,
-      startedAt: undefined,
-      firstTokenAt: undefined,
-      lastDeltaAt: now,
-      begun: false,
-      tail: "",
-      failure: undefined,
-      failedField: undefined,
-    };
+      now: this.ports.clock.now(),
+    });
   }
 
   private supervise(model: ModelSource, host: SupervisorHost, policy: Worker.Policy): void {
-    for (let i = 0; i < this.options.workersPerModel; i++) {
+    const { workersPerModel, spareWorkersPerModel } = this.options;
+    for (let i = 0; i < workersPerModel + spareWorkersPerModel; i++) {
       const id = `w${this.supervisors.length + 1}`;
       const load = this.loadOptions();
       const { engine } = this.options;
@@ -315,14 +317,21 @@ export class WorkerEngine implements Engine {
   }
 
   private noteIdle(): void {
-    if (this.loop.live.size > 0) return;
+    if (!this.isIdle) return;
     const waiters = this.idleWaiters;
     this.idleWaiters = [];
     for (const resolve of waiters) resolve();
   }
 
+  /** Nothing runs that this process has to end. */
+  private get isIdle(): boolean {
+    for (const { log } of this.loop.live.values())
+      if (!this.leaving || !log?.survives) return false;
+    return true;
+  }
+
   private idle(timeoutMs: number): Promise<void> {
-    if (this.loop.live.size === 0) return Promise.resolve();
+    if (this.isIdle) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.ports.clock.after(timeoutMs, resolve);
       this.idleWaiters.push(() => {

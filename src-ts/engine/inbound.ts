@@ -47,7 +47,7 @@ export class Inbound {
   number(slot: Slot): void {
     const count = slot.tokens.length;
     if (count > 0) {
-      const index = slot.request.log!.tokens.length;
+      const index = slot.request.log!.emitted.length;
       this.post(slot.request, { kind: "tokens", lease: slot.lease, index, count });
     }
     slot.tokens = [];
@@ -116,7 +116,7 @@ export class Inbound {
   /** False when the worker is broken. */
   private arrive(worker: Supervisor, slot: Slot, row: StepRow): boolean {
     const [, index, token, text, logprobs] = row;
-    const expected = slot.request.log!.tokens.length + slot.tokens.length;
+    const expected = slot.request.log!.emitted.length + slot.tokens.length;
     if (slot.workerId !== worker.id || (index !== expected && !slot.abortSent)) {
       worker.condemn(`step: token ${index} of slot ${slot.id} where ${expected} was next`);
       return false;
@@ -132,7 +132,7 @@ export class Inbound {
 // The first lease's hit is the request's: a replay after a crash costs the client nothing.
 function noteCached(request: LiveRequest, cached: number): void {
   if (request.slot?.lease.epoch !== 1 || request.log === undefined) return;
-  if (request.log.tokens.length === 0) request.log.cachedTokens = cached;
+  if (request.log.emitted.length === 0) request.log.cachedTokens = cached;
 }
 
 function finishOf(message: Message<"ended">): Finish {

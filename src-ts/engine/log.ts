@@ -1,12 +1,14 @@
 /**
  * The log of one response: its header, its tokens and its numbered entries, append-only. Everything
- * that anybody sees of a response is read from here through cursors. Owns numbering; knows no socket,
- * no machine and no worker.
+ * that anybody sees of a response is read from here through cursors. Owns numbering, and what of it
+ * may be seen: of a log that is written to disk only what has been written. Knows no socket, no
+ * machine and no worker.
  */
 import { ServingError } from "../errors.js";
 import type { Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Ending, LogEntry, Notice, Response, ResponseUsage } from "./api.js";
 import { LogCursor } from "./cursor.js";
+import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "./journal.js";
 import type { Turn } from "./turn.js";
 
 /** Fixed before the first entry. */
@@ -28,7 +30,28 @@ export interface LogKeeper {
   cancel(id: string): void;
   /** The last reader has gone, or the first one has come back. */
   readersChanged(log: ResponseLog, readers: number): void;
+  /** Its end can be seen. */
+  ended(log: ResponseLog): void;
 }
+
+/** How a log gets to disk, and what becomes of its first entry there. */
+export interface Storing {
+  journal: Journal;
+  acceptance: Acceptance;
+  /** The response exists from now on, whatever happens to this process. */
+  onStored(): void;
+  onUnstorable(): void;
+}
+
+/** Counts of what may be seen; the rest is still being written. */
+interface Shown {
+  entries: number;
+  tokens: number;
+  logprobs: number;
+  textChars: number;
+}
+
+const nothing: Shown = { entries: 0, tokens: 0, logprobs: 0, textChars: 0 };
 
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
@@ -44,18 +67,20 @@ export class ResponseLog implements Response {
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly promptTokens: Uint32Array;
-  readonly tokens: number[] = [];
-  readonly entries: LogEntry[] = [];
-  readonly logprobs: TokenLogprob[] = [];
   cachedTokens = 0;
-  ending: Ending | undefined;
-  private textSoFar = "";
+  private readonly allTokens: number[] = [];
+  private readonly allEntries: LogEntry[] = [];
+  private readonly allLogprobs: TokenLogprob[] = [];
+  private allText = "";
+  private shown = nothing;
   private opened = false;
   private readonly cursors = new Set<LogCursor>();
+  private readonly durable: DurablePart | undefined;
 
   constructor(
     header: LogHeader,
     private readonly keeper: LogKeeper,
+    storing?: Storing,
   ) {
     this.id = header.id;
     this.model = header.model;
@@ -66,11 +91,65 @@ export class ResponseLog implements Response {
     this.maxTokens = header.maxTokens;
     this.sampling = header.sampling;
     this.promptTokens = header.promptTokens;
-    this.append({ kind: "created" });
+    if (storing !== undefined) this.durable = new DurablePart(this, storing);
+  }
+
+  // What readers see.
+
+  get entries(): readonly LogEntry[] {
+    return upTo(this.allEntries, this.shown.entries);
+  }
+
+  get tokens(): readonly number[] {
+    return upTo(this.allTokens, this.shown.tokens);
+  }
+
+  get logprobs(): readonly TokenLogprob[] {
+    return upTo(this.allLogprobs, this.shown.logprobs);
   }
 
   get text(): string {
-    return this.textSoFar;
+    const { textChars } = this.shown;
+    return textChars === this.allText.length ? this.allText : this.allText.slice(0, textChars);
+  }
+
+  get ending(): Ending | undefined {
+    return this.entryCount === this.allEntries.length ? this.finalEnding : undefined;
+  }
+
+  /** Entries that may be read. */
+  get entryCount(): number {
+    return this.shown.entries;
+  }
+
+  entryAt(number: number): LogEntry | undefined {
+    return number < this.shown.entries ? this.allEntries[number] : undefined;
+  }
+
+  // What the engine knows of it.
+
+  /** Every token that is out, shown or not. */
+  get emitted(): readonly number[] {
+    return this.allTokens;
+  }
+
+  /** Set with the terminal entry, shown or not. */
+  get finalEnding(): Ending | undefined {
+    const last = this.allEntries.at(-1);
+    return last?.kind === "ended" ? last.ending : undefined;
+  }
+
+  get usage(): ResponseUsage {
+    return {
+      promptTokens: this.promptTokens.length,
+      cachedTokens: this.cachedTokens,
+      completionTokens: this.allTokens.length,
+    };
+  }
+
+  /** It outlives this process. */
+  get survives(): boolean {
+    return this.durable !== undefined;
   }
 
   get readers(): number {
@@ -80,19 +159,18 @@ export class ResponseLog implements Response {
   /** What keeping this log costs, in bytes, roughly. */
   get bytes(): number {
     return (
-      this.entries.length * entryBytes +
-      this.textSoFar.length * 2 +
-      (this.promptTokens.length + this.tokens.length) * tokenBytes +
-      this.logprobs.length * 256
+      this.allEntries.length * entryBytes +
+      this.allText.length * 2 +
+      (this.promptTokens.length + this.allTokens.length) * tokenBytes +
+      this.allLogprobs.length * 256
     );
   }
 
-  get usage(): ResponseUsage {
-    return {
-      promptTokens: this.promptTokens.length,
-      cachedTokens: this.cachedTokens,
-      completionTokens: this.tokens.length,
-    };
+  // Growth.
+
+  /** Its first entry. */
+  create(): void {
+    this.append({ kind: "created" });
   }
 
   queued(): void {
@@ -105,18 +183,16 @@ export class ResponseLog implements Response {
 
   /** New tokens and the text that became certain with them: at most one entry. */
   emit(tokens: readonly number[], text: string, logprobs: readonly TokenLogprob[]): void {
-    for (const token of tokens) this.tokens.push(token);
-    for (const logprob of logprobs) this.logprobs.push(logprob);
-    if (text === "" && logprobs.length === 0) return;
+    for (const token of tokens) this.allTokens.push(token);
+    if (text === "" && logprobs.length === 0) return this.grown();
     this.open();
-    this.textSoFar += text;
     const delta = { kind: "textDelta", text, tokens: tokens.length } as const;
     this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });
   }
 
   /** The one end. `tail`: text that was held back until the end was known. */
   end(ending: Ending, tail: string, endedAt: number): void {
-    if (this.ending !== undefined) throw new Error(`response ${this.id} has ended already`);
+    if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
     if (tail !== "") this.emit([], tail, []);
     if (ending.kind !== "failed" && ending.kind !== "expired") this.open();
     if (this.opened) {
@@ -124,8 +200,17 @@ export class ResponseLog implements Response {
       this.append({ kind: "partDone" });
       this.append({ kind: "itemDone" });
     }
-    this.ending = ending;
     this.append({ kind: "ended", ending, usage: this.usage, endedAt });
+  }
+
+  /** Takes over what was stored: as it was, numbers included. */
+  restore({ entries, tokens, cachedTokens }: StoredResponse): void {
+    for (const token of tokens) this.allTokens.push(token);
+    for (const entry of entries) this.take(entry);
+    this.opened = entries.some(({ kind }) => kind === "itemAdded");
+    this.cachedTokens = cachedTokens;
+    this.durable?.adopt();
+    this.show();
   }
 
   /** Tells readers something that has no number. */
@@ -133,10 +218,21 @@ export class ResponseLog implements Response {
     for (const cursor of this.cursors) cursor.notify(notice);
   }
 
+  /** Sends readers away who wait for what can't be shown now. It has not ended, and they may come back. */
+  interrupt(reason: ServingError): void {
+    for (const cursor of [...this.cursors]) cursor.interrupt(reason);
+  }
+
+  /** Nobody may hear of it any more: where it is stored, it is forgotten there. */
+  discard(): void {
+    this.durable?.forget();
+  }
+
   read(after: number): LogCursor {
-    if (!Number.isInteger(after) || after < -1 || after >= this.entries.length) {
+    const count = this.entryCount;
+    if (!Number.isInteger(after) || after < -1 || after >= count) {
       throw new ServingError(
-        `starting_after must be between -1 and ${this.entries.length - 1}, the last event so far`,
+        `starting_after must be between -1 and ${count - 1}, the last event so far`,
         { code: "invalid_cursor", status: 400, param: "starting_after" },
       );
     }
@@ -160,6 +256,36 @@ export class ResponseLog implements Response {
     this.keeper.cancel(this.id);
   }
 
+  /** Everything so far may be seen, or what is up to `counts`. */
+  show(counts: Shown = this.counts()): void {
+    const hadEnded = this.ending !== undefined;
+    const grew = counts.entries > this.shown.entries;
+    this.shown = counts;
+    if (grew) for (const cursor of this.cursors) this.keeper.turn.wake(cursor.wake);
+    if (!hadEnded && this.ending !== undefined) this.keeper.ended(this);
+  }
+
+  /** How much there is. */
+  counts(): Shown {
+    return {
+      entries: this.allEntries.length,
+      tokens: this.allTokens.length,
+      logprobs: this.allLogprobs.length,
+      textChars: this.allText.length,
+    };
+  }
+
+  /** From these counts on. */
+  since(from: Shown): LogPart {
+    return {
+      entriesFrom: from.entries,
+      entries: this.allEntries.slice(from.entries),
+      tokensFrom: from.tokens,
+      tokens: this.allTokens.slice(from.tokens),
+      cachedTokens: this.cachedTokens,
+    };
+  }
+
   private open(): void {
     if (this.opened) return;
     this.opened = true;
@@ -168,7 +294,90 @@ export class ResponseLog implements Response {
   }
 
   private append(entry: LogEntry): void {
-    this.entries.push(entry);
-    for (const cursor of this.cursors) this.keeper.turn.wake(cursor.wake);
+    this.take(entry);
+    this.grown();
   }
+
+  private take(entry: LogEntry): void {
+    this.allEntries.push(entry);
+    if (entry.kind !== "textDelta") return;
+    this.allText += entry.text;
+    for (const logprob of entry.logprobs ?? []) this.allLogprobs.push(logprob);
+  }
+
+  private grown(): void {
+    if (this.durable === undefined) this.show();
+    else this.durable.touch();
+  }
+}
+
+/** What stands between growing and being seen. */
+class DurablePart implements JournaledLog {
+  private added = false;
+  private forgotten = false;
+  private taken = nothing;
+
+  constructor(
+    private readonly log: ResponseLog,
+    private readonly storing: Storing,
+  ) {}
+
+  get acceptance(): Acceptance {
+    return this.storing.acceptance;
+  }
+
+  touch(): void {
+    if (this.forgotten) return;
+    const { journal } = this.storing;
+    if (this.added) return journal.touch(this);
+    this.added = true;
+    journal.add(this);
+  }
+
+  adopt(): void {
+    this.added = true;
+    this.taken = this.log.counts();
+    this.storing.journal.adopt(this);
+  }
+
+  forget(): void {
+    if (this.forgotten) return;
+    this.forgotten = true;
+    this.storing.journal.forget(this.log.id);
+  }
+
+  takeUnwritten(): LogPart | undefined {
+    const counts = this.log.counts();
+    const { entries, tokens } = this.taken;
+    if (counts.entries === entries && counts.tokens === tokens) return undefined;
+    const part = this.log.since(this.taken);
+    this.taken = counts;
+    return part;
+  }
+
+  written(): void {
+    if (this.forgotten) return;
+    const isFirst = this.log.entryCount === 0;
+    this.log.show(this.taken);
+    if (isFirst) this.storing.onStored();
+  }
+
+  unwritable(): void {
+    this.forgotten = true;
+    this.storing.onUnstorable();
+  }
+
+  stalled(reason: ServingError): void {
+    this.log.interrupt(reason);
+  }
+
+  takeSnapshot(): StoredResponse {
+    this.taken = this.log.counts();
+    const { entries, tokens, cachedTokens } = this.log.since(nothing);
+    return { acceptance: this.acceptance, entries, tokens, cachedTokens };
+  }
+}
+
+function upTo<T>(all: readonly T[], count: number): readonly T[] {
+  return count === all.length ? all : all.slice(0, count);
 }

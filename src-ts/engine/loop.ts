@@ -5,16 +5,19 @@
  */
 import * as Request from "../machines/Request.js";
 import type { Decision } from "../machines/Scheduler.js";
-import type { EngineObserver } from "./api.js";
+import type { Ending, EngineObserver } from "./api.js";
 import { withDefaults } from "./defaults.js";
 import { Inbound } from "./inbound.js";
-import { ResponseLog } from "./log.js";
+import type { StoredResponse } from "./journal.js";
+import type { ResponseLog } from "./log.js";
+import { Logs } from "./logs.js";
 import { Placement, type PlacementOptions } from "./placement.js";
 import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
 import { endingOf, noWorker, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
 import { admit, type LiveRequest, newSlot, timings } from "./request.js";
+import { Roster } from "./roster.js";
 import { overBudget, sizeOf } from "./sizing.js";
 import { Slots } from "./slots.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
@@ -33,6 +36,8 @@ export class Loop {
   readonly turn: Turn;
   readonly preparer: Preparer;
   private readonly placement: Placement;
+  private readonly roster: Roster;
+  private readonly logs: Logs;
   private readonly inbound: Inbound;
   private readonly inbox: { request: LiveRequest; event: Request.Event }[] = [];
   private stepping = false;
@@ -41,12 +46,19 @@ export class Loop {
   private readonly accepted = new Set<LiveRequest>();
 
   constructor(
-    options: PlacementOptions,
+    options: PlacementOptions & { workersPerModel: number },
     private readonly ports: Ports,
     private readonly host: LoopHost,
   ) {
     this.turn = new Turn(ports.clock, () => this.endTurn());
     this.placement = new Placement(options, ports.clock, (id) => this.live.get(id));
+    this.roster = new Roster(host.workers, options.workersPerModel);
+    this.logs = new Logs(ports, {
+      turn: this.turn,
+      cancel: (id) => this.cancel(id),
+      readersChanged: (log, readers) => host.registry.readersChanged(log, readers),
+      ended: (log) => host.registry.ended(log),
+    });
     this.preparer = new Preparer({
       nextSlotId: () => this.slots.nextId(),
       workersOf: (modelId) => this.workersOf(modelId),
@@ -63,12 +75,29 @@ export class Loop {
   /** A request comes in. */
   begin(request: LiveRequest): void {
     this.live.set(request.id, request);
-    const { deadlineMs } = request.submission;
-    if (deadlineMs !== undefined) {
-      const expire = (): void => this.post(request, { kind: "deadline" });
-      request.deadline = this.ports.clock.after(deadlineMs, expire);
-    }
+    this.armDeadline(request);
     this.preparer.start(request);
+  }
+
+  /** One that had ended already is kept for as long as it would have been. */
+  restoreEnded(stored: StoredResponse, ageMs: number): void {
+    const log = this.logs.restore(stored);
+    this.host.registry.restore(log, stored.acceptance);
+    this.host.registry.ended(log, ageMs);
+  }
+
+  /** One that an earlier process accepted goes on. */
+  restore(request: LiveRequest, stored: StoredResponse): void {
+    this.live.set(request.id, request);
+    request.log = this.logs.restore(stored);
+    const { entries, tokens, acceptance } = stored;
+    this.host.registry.restore(request.log, acceptance);
+    request.begun = entries.some(({ kind }) => kind === "inProgress");
+    this.armDeadline(request);
+    const promptTokens = acceptance.promptTokens.length;
+    this.post(request, { kind: "restored", promptTokens, emitted: tokens.length });
+    if (this.workersOf(request.modelId).length === 0)
+      this.post(request, { kind: "unplaceable", code: "model_unavailable" });
   }
 
   post(request: LiveRequest, event: Request.Event): void {
@@ -96,28 +125,25 @@ export class Loop {
     this.inbound.receive(worker, message);
   }
 
-  workerAvailable(worker: Supervisor): void {
-    this.placement.open(worker, {
-      submit: (requestIds) => this.submit(worker, requestIds),
-      evict: (requestIds) => this.evict(requestIds),
-      rejected: (kind, state, event) => this.observeRejection("Batch", kind, state, event),
-    });
-    this.preparer.available();
-    this.wantPlan();
+  /** A worker can take work, or can't any more: who of its model does is reviewed. */
+  workersChanged(modelId: string): void {
+    for (const worker of this.roster.review(modelId)) this.begins(worker);
   }
 
   workerDrains(worker: Supervisor): void {
     this.placement.drain(worker.id);
+    this.workersChanged(worker.model.id);
   }
 
   /** Returns how many leases were lost. */
   workerLost(worker: Supervisor, loss: Request.Loss): number {
     const slots = [...this.slots.of(worker.id)];
     for (const slot of slots) this.inbound.number(slot);
-    this.placement.lost(worker.id);
+    this.placement.lost(worker.id, loss);
     this.inbound.forgetWorker(worker);
     this.preparer.lost(worker);
     for (const slot of slots) this.post(slot.request, { kind: "lost", lease: slot.lease, loss });
+    this.workersChanged(worker.model.id);
     this.preparer.available();
     this.wantPlan();
     return slots.length;
@@ -141,6 +167,16 @@ export class Loop {
     return this.workersOf(modelId)
       .filter(({ accepting }) => accepting)
       .reduce((sum, { id }) => sum + this.placement.freeMembers(id), 0);
+  }
+
+  private begins(worker: Supervisor): void {
+    this.placement.open(worker, {
+      submit: (requestIds) => this.submit(worker, requestIds),
+      evict: (requestIds) => this.evict(requestIds),
+      rejected: (kind, state, event) => this.observeRejection("Batch", kind, state, event),
+    });
+    this.preparer.available();
+    this.wantPlan();
   }
 
   // The turn.
@@ -226,26 +262,11 @@ export class Loop {
   }
 
   private accept(request: LiveRequest): void {
-    const { submission } = request;
-    const header = {
-      id: request.id,
-      model: request.modelId,
-      owner: submission.owner,
-      createdAt: this.ports.clock.wall(),
-      store: submission.store,
-      echo: submission.echo,
-      maxTokens: request.maxTokens,
-      sampling: request.sampling,
-      promptTokens: request.promptTokens,
-    };
-    const { registry, observers } = this.host;
-    const log = new ResponseLog(header, {
-      turn: this.turn,
-      cancel: (id) => this.cancel(id),
-      readersChanged: (changed, readers) => registry.readersChanged(changed, readers),
-    });
+    const log = request.storing ?? this.logs.create(request);
+    request.storing = undefined;
     request.log = log;
-    registry.add(log, submission.abandonment, request.idempotencyId);
+    const { registry, observers } = this.host;
+    registry.add(log, request.submission.abandonment, request.idempotencyId);
     this.accepted.add(request);
     this.requeue(request);
     for (const observer of observers)
@@ -337,13 +358,14 @@ export class Loop {
     this.accepted.delete(request);
     request.deadline?.cancel();
     this.preparer.drop(request, this.workerOf(request.preparing?.workerId));
+    request.storing?.discard();
     const { log } = request;
     if (log === undefined) return this.refuse(request, finish);
     const whole = finish.kind === "stop" || finish.kind === "length" || finish.kind === "toolCalls";
     const wall = this.ports.clock.wall();
-    log.end(endingOf(finish, request.failure), whole ? request.tail : "", wall);
-    this.host.registry.ended(log);
-    this.observeEnd(request, log);
+    const ending = endingOf(finish, request.failure);
+    log.end(ending, whole ? request.tail : "", wall);
+    this.observeEnd(request, log, ending);
   }
 
   private refuse(request: LiveRequest, finish: Request.Finish): void {
@@ -365,7 +387,13 @@ export class Loop {
     request.maxTokens = size.maxTokens;
     request.cost = size.cost;
     request.sampling = withDefaults(request.submission.sampling, sampling);
-    this.post(request, { kind: "prepared", promptTokens });
+    const accept = (): void => this.post(request, { kind: "prepared", promptTokens });
+    if (!this.logs.survive(request)) return accept();
+    // Nobody hears of it before it is on disk.
+    request.storing = this.logs.store(request, {
+      onStored: accept,
+      onUnstorable: () => this.post(request, { kind: "unstorable" }),
+    });
   }
 
   private unpreparable(
@@ -381,6 +409,13 @@ export class Loop {
 
   // Helpers.
 
+  private armDeadline(request: LiveRequest): void {
+    const { deadlineMs } = request.submission;
+    if (deadlineMs === undefined) return;
+    const expire = (): void => this.post(request, { kind: "deadline" });
+    request.deadline = this.ports.clock.after(deadlineMs, expire);
+  }
+
   private workerOf(id: string | undefined): Supervisor | undefined {
     return this.host.workers.find((worker) => worker.id === id);
   }
@@ -394,9 +429,8 @@ export class Loop {
       observer.rejection?.({ machine, kind, state, event });
   }
 
-  private observeEnd(request: LiveRequest, log: ResponseLog): void {
-    const { ending, usage } = log;
-    if (ending === undefined) return;
+  private observeEnd(request: LiveRequest, log: ResponseLog, ending: Ending): void {
+    const { usage } = log;
     const info = { ending, usage, ...timings(request, this.ports.clock.now()) };
     for (const observer of this.host.observers) observer.ended?.(log, info);
   }

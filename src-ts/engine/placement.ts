@@ -2,6 +2,7 @@
  * Who runs where: the batches of the workers, what their prefix caches hold, and the scheduler's plan
  * over both. Turns live requests into the scheduler's plain data; decides nothing itself.
  */
+import type { Loss } from "../machines/Request.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import { type BatchHost, RunningBatch } from "./batch.js";
 import type { Clock } from "./ports.js";
@@ -13,6 +14,14 @@ import type { Supervisor } from "./supervisor.js";
 const batchWindowMs = 2;
 /** Prompt tokens that one worker may have in flight. */
 const prefillTokensMax = 16_384;
+/** So long after it ran out of memory a worker that starts again gets half as many members. */
+const squeezeMs = 60_000;
+
+/** A worker ran out of memory with more than `members`. */
+interface Squeeze {
+  members: number;
+  until: number;
+}
 
 export interface PlacementOptions {
   maxBatch: number;
@@ -21,6 +30,7 @@ export interface PlacementOptions {
 
 export class Placement {
   private readonly batches = new Map<string, RunningBatch>();
+  private readonly squeezes = new Map<string, Squeeze>();
   private readonly prefixes = new PrefixIndex();
   private shares: Scheduler.Share[] = [];
 
@@ -33,13 +43,15 @@ export class Placement {
   /** A worker may take work; its incarnation gets a batch unless it has one. */
   open(worker: Supervisor, host: BatchHost): void {
     if (this.batches.has(worker.id)) return;
+    this.relax(worker.id);
     const terms = { key: worker.model.id, budget: this.capacity(worker), windowMs: batchWindowMs };
     this.batches.set(worker.id, new RunningBatch(terms, this.clock, host));
   }
 
   /** The incarnation is gone, its members with it. */
-  lost(workerId: string): void {
+  lost(workerId: string, loss: Loss): void {
     const batch = this.batches.get(workerId);
+    if (loss === "outOfMemory") this.squeeze(workerId, batch?.members.length ?? 0);
     this.batches.delete(workerId);
     batch?.workerLost();
     this.prefixes.forget(workerId);
@@ -78,6 +90,21 @@ export class Placement {
     });
     this.shares = planned.shares;
     return planned.decisions;
+  }
+
+  /** Members that this worker may have now, of `maxBatch`. */
+  membersMax(workerId: string): number {
+    return this.squeezes.get(workerId)?.members ?? this.options.maxBatch;
+  }
+
+  private squeeze(workerId: string, members: number): void {
+    const until = this.clock.now() + squeezeMs;
+    this.squeezes.set(workerId, { members: Math.max(1, Math.floor(members / 2)), until });
+  }
+
+  private relax(workerId: string): void {
+    const squeeze = this.squeezes.get(workerId);
+    if (squeeze !== undefined && this.clock.now() >= squeeze.until) this.squeezes.delete(workerId);
   }
 
   private item(request: LiveRequest): Scheduler.Item {
@@ -123,7 +150,7 @@ export class Placement {
 
   private capacity(worker: Supervisor): Scheduler.Worker["capacity"] {
     return {
-      members: this.options.maxBatch,
+      members: this.membersMax(worker.id),
       kvBytes: worker.limits?.kvBudgetBytes ?? 0,
       prefillTokens: prefillTokensMax,
     };
@@ -132,7 +159,7 @@ export class Placement {
 
 // On a resume the tokens that are out are prefilled again, and fewer are new.
 function costNow(request: LiveRequest): Scheduler.Item["cost"] {
-  const emitted = request.log?.tokens.length ?? 0;
+  const emitted = request.log?.emitted.length ?? 0;
   const { promptTokens, newTokens, kvBytes } = request.cost;
   return { promptTokens: promptTokens + emitted, newTokens: newTokens - emitted, kvBytes };
 }

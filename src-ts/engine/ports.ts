@@ -1,5 +1,6 @@
 /** What the engine takes from outside: time, ids, chance and worker processes. A simulator brings its own. */
 import type { WorkerPort } from "../worker/port.js";
+import type { Journal } from "./journal.js";
 
 export interface Timer {
   cancel(): void;
@@ -26,4 +27,6 @@ export interface Ports {
   /** 0 ≤ x < 1. */
   random(): number;
   workers: WorkerPort;
+  /** Where stored responses outlive this process; without one they are kept in memory. */
+  journal?: Journal | undefined;
 }

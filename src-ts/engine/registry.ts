@@ -4,6 +4,7 @@
  */
 import { ServingError } from "../errors.js";
 import type { Abandonment, Submission } from "./api.js";
+import type { Acceptance } from "./journal.js";
 import type { ResponseLog } from "./log.js";
 import type { Clock, Timer } from "./ports.js";
 
@@ -49,7 +50,7 @@ export class Registry {
   ): Promise<ResponseLog> {
     const { idempotency, owner } = submission;
     if (idempotency === undefined) return make(undefined);
-    const id = `${owner}\n${idempotency.key}`;
+    const id = keyId(owner, idempotency.key);
     const known = this.attached.get(id);
     if (known === undefined) {
       const response = make(id);
@@ -73,6 +74,15 @@ export class Registry {
         return this.once(submission, make);
       throw error;
     });
+  }
+
+  /** A response of an earlier process is found again, by its key too. */
+  restore(log: ResponseLog, { owner, idempotency }: Acceptance): void {
+    const id = idempotency && keyId(owner, idempotency.key);
+    this.add(log, { kind: "keep" }, id);
+    if (id === undefined) return;
+    const { fingerprint } = idempotency!;
+    this.attached.set(id, { fingerprint, response: Promise.resolve(log) });
   }
 
   add(log: ResponseLog, abandonment: Abandonment, idempotencyId: string | undefined): void {
@@ -104,8 +114,8 @@ export class Registry {
     this.abandon(kept);
   }
 
-  /** Its end is in the log. */
-  ended(log: ResponseLog): void {
+  /** Its end can be seen, for `ageMs` already. */
+  ended(log: ResponseLog, ageMs = 0): void {
     const kept = this.kept.get(log.id);
     if (kept === undefined) return;
     kept.grace?.cancel();
@@ -120,7 +130,7 @@ export class Registry {
       log.store || abandonment.kind === "keep"
         ? this.options.retentionMs
         : graceMs(abandonment, this.options.retentionMs);
-    kept.expiry = this.options.clock.after(ms, () => this.expire(log.id));
+    kept.expiry = this.options.clock.after(Math.max(0, ms - ageMs), () => this.expire(log.id));
     this.trim();
   }
 
@@ -132,12 +142,19 @@ export class Registry {
     kept.expiry?.cancel();
     this.retainedBytes -= kept.bytes;
     this.kept.delete(id);
+    kept.log.discard();
     if (kept.idempotencyId !== undefined) this.attached.delete(kept.idempotencyId);
     return true;
   }
 
+  /** Stops every clock. What is on disk stays there. */
   close(): void {
-    for (const id of [...this.kept.keys()]) this.forget(id);
+    for (const { grace, expiry } of this.kept.values()) {
+      grace?.cancel();
+      expiry?.cancel();
+    }
+    this.kept.clear();
+    this.attached.clear();
   }
 
   private abandon(kept: Kept): void {
@@ -164,6 +181,10 @@ export class Registry {
       if (kept.log.ending !== undefined && kept.log.readers === 0) this.forget(id);
     }
   }
+}
+
+function keyId(owner: string, key: string): string {
+  return `${owner}\n${key}`;
 }
 
 // What is not stored can be resumed for a while after its end, as it could be before.

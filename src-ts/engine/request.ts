@@ -2,10 +2,11 @@
 
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
-import type { Lease, State } from "../machines/Request.js";
+import { initial, type Lease, type State } from "../machines/Request.js";
 import { packTokens } from "../worker/link.js";
 import type { Admission, Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
+import { withDefaults } from "./defaults.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
 
@@ -48,6 +49,8 @@ export interface LiveRequest {
   sampling: Sampling;
   cost: Cost;
   log: ResponseLog | undefined;
+  /** Prepared, and on its way to disk: it becomes `log` once it is there. */
+  storing: ResponseLog | undefined;
   slot: Slot | undefined;
   /** When it first got a slot. */
   startedAt: number | undefined;
@@ -61,6 +64,44 @@ export interface LiveRequest {
   failure: string | undefined;
   /** Which field of the input is to blame for it. */
   failedField: string | undefined;
+}
+
+export interface NewRequest {
+  id: string;
+  modelId: string;
+  submission: Submission;
+  idempotencyId: string | undefined;
+  settle: LiveRequest["settle"];
+  /** Monotonic milliseconds. */
+  now: number;
+}
+
+/** As it comes in: nothing of it is prepared. */
+export function newRequest({ now, ...given }: NewRequest): LiveRequest {
+  return {
+    ...given,
+    arrivedAt: now,
+    state: initial,
+    deadlineAt: now + (given.submission.deadlineMs ?? Number.POSITIVE_INFINITY),
+    deadline: undefined,
+    refusal: undefined,
+    preparing: undefined,
+    promptTokens: new Uint32Array(),
+    blockHashes: [],
+    maxTokens: 0,
+    sampling: withDefaults(given.submission.sampling),
+    cost: { promptTokens: 0, newTokens: 0, kvBytes: 0 },
+    log: undefined,
+    storing: undefined,
+    slot: undefined,
+    startedAt: undefined,
+    firstTokenAt: undefined,
+    lastDeltaAt: now,
+    begun: false,
+    tail: "",
+    failure: undefined,
+    failedField: undefined,
+  };
 }
 
 export function newSlot(id: number, request: LiveRequest, lease: Lease, now: number): Slot {
@@ -85,7 +126,7 @@ export function admit(slot: Slot): Admission {
   return {
     id: slot.id,
     prompt: packTokens(request.promptTokens),
-    emitted: packTokens(request.log?.tokens ?? []),
+    emitted: packTokens(request.log?.emitted ?? []),
     maxTokens: request.maxTokens,
     sampling: request.sampling,
   };

@@ -64,8 +64,10 @@ export class Supervisor {
   nativeFigures: NativeFigures | undefined;
   /** The last thing that went wrong, in words. */
   reason: { code: string; message: string } | undefined;
-  /** Takes new work. */
-  accepting = false;
+  /** It could take new work. */
+  available = false;
+  /** It shall; the others stand by. The roster says which. */
+  onDuty = false;
   spawns = 0;
   private process: WorkerProcess | undefined;
   private readonly timers = new Map<Worker.Timer, Timer>();
@@ -98,6 +100,11 @@ export class Supervisor {
     const { state } = this;
     const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
     return pid === 0 ? undefined : pid;
+  }
+
+  /** Takes new work. */
+  get accepting(): boolean {
+    return this.available && this.onDuty;
   }
 
   send(message: ToWorker): void {
@@ -184,13 +191,13 @@ export class Supervisor {
         this.timers.delete(effect.timer);
         return;
       case "available":
-        this.accepting = true;
+        this.available = true;
         return this.host.available(this);
       case "unavailable":
-        this.accepting = false;
+        this.available = false;
         return this.host.unavailable(this);
       case "lose":
-        this.accepting = false;
+        this.available = false;
         this.pending = 0;
         return this.host.lost(this, effect.fault, effect.epoch);
       case "report":

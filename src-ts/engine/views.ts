@@ -29,6 +29,7 @@ export function workerInfo(worker: Supervisor, loop: Loop): WorkerInfo {
     id: worker.id,
     model: worker.model.id,
     state: worker.state.kind,
+    role: worker.available && !worker.onDuty ? "spare" : "active",
     epoch: worker.epoch,
     pid: worker.pid,
     restarts: Math.max(0, worker.spawns - 1),

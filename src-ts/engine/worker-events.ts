@@ -19,11 +19,12 @@ export function workerEvents(sinks: WorkerEventSinks): SupervisorHost {
   const { loop, observers } = sinks;
   return {
     available: (worker) => {
-      loop.workerAvailable(worker);
+      loop.workersChanged(worker.model.id);
       sinks.onAvailable(worker.model.id);
     },
     unavailable: (worker) => {
       if (worker.state.kind === "draining") loop.workerDrains(worker);
+      else loop.workersChanged(worker.model.id);
     },
     lost: (worker, fault, epoch) => {
       const leases = loop.workerLost(worker, lossOf(fault, worker));

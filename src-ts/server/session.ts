@@ -108,14 +108,14 @@ export class Session implements Sink, WriterOwner {
   }
 
   /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
-  private resume({ response_id, starting_after, stream_id }: ResponseResume): void {
+  private resume({ response_id, starting_after, stream_id, event_id }: ResponseResume): void {
     const { owner } = this.start.identity;
     const response = ownResponse(this.context.engine, response_id, owner);
     // After the end the terminal event is sent again: on a socket nothing else says that it is over.
     const isOver = response.ending !== undefined && starting_after === response.entries.length - 1;
     const cursor = response.read(isOver ? starting_after - 1 : starting_after);
     const job: Job = {
-      run: (done) => this.follow(cursor, stream_id, done),
+      run: (done) => this.follow(cursor, { event_id, stream_id }, done),
       drop: () => cursor.close(),
     };
     try {
@@ -144,7 +144,7 @@ export class Session implements Sink, WriterOwner {
       ? Promise.reject(errorOf({ kind: "expired" }))
       : engine.submit(submission, preparing.signal);
     submitted
-      .then((response) => this.accepted(response, message.stream_id, done))
+      .then((response) => this.accepted(response, correlationOf(message), done))
       .catch((error: unknown) => {
         this.sendError(error, correlationOf(message));
         done();
@@ -152,15 +152,15 @@ export class Session implements Sink, WriterOwner {
       .finally(() => this.preparing?.delete(preparing));
   }
 
-  private accepted(response: Response, lane: string | undefined, done: () => void): void {
+  private accepted(response: Response, correlation: Correlation, done: () => void): void {
     const cursor = response.read(-1);
     if (this.closed) cursor.close();
-    else this.follow(cursor, lane, done);
+    else this.follow(cursor, correlation, done);
   }
 
-  private follow(cursor: Reading["cursor"], lane: string | undefined, done: () => void): void {
+  private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
     const { response } = cursor;
-    const events = new ResponseEvents(response, "json", lane);
+    const events = new ResponseEvents(response, "json", correlation.stream_id);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
@@ -169,6 +169,11 @@ export class Session implements Sink, WriterOwner {
         events.render(entry, number, out);
       },
       onEnd: done,
+      onInterrupted: (reason) => {
+        // A draining server says so by closing.
+        if (!this.draining) this.sendError(reason, correlation);
+        done();
+      },
     });
     if (this.start.wantsNotices) {
       cursor.onNotice((notice) => this.sendText(events.notice(notice, cursor.position - 1)));

@@ -4,6 +4,7 @@
  * cursors. Knows no protocol; a reading renders its own entries and a sink sends them.
  */
 import type { Cursor, LogEntry } from "../engine/api.js";
+import type { ServingError } from "../errors.js";
 
 /** Where texts go. */
 export interface Sink {
@@ -20,6 +21,8 @@ export interface Reading {
   render(entry: LogEntry, number: number, out: string[]): void;
   /** Called once, after its terminal entry was written. */
   onEnd(): void;
+  /** Called once in its place: it goes on, but can't be followed now. */
+  onInterrupted(reason: ServingError): void;
 }
 
 /** Ends the connection; what it does then is its own business. */
@@ -79,6 +82,9 @@ export class Writer {
     const slot = { reading, replayEnd: cursor.position + cursor.lag, waiting: false };
     this.slots.set(reading, slot);
     cursor.onReady(() => this.wake(slot));
+    cursor.onInterrupted((reason) => {
+      if (this.slots.delete(reading)) reading.onInterrupted(reason);
+    });
   }
 
   /** Stops reading everything and closes every cursor. */

@@ -4,9 +4,8 @@
  * Anything unexpected is a `LinkViolation`: the link is broken for good.
  */
 
-import * as zlib from "node:zlib";
-import crc32Table from "crc-32";
 import { Packr, Unpackr } from "msgpackr";
+import { crc32 } from "../crc32.js";
 import {
   type FromWorker,
   type FromWorkerName,
@@ -26,10 +25,6 @@ export const frameBytesMax = 16 * 1024 * 1024;
 export class LinkViolation extends Error {
   override readonly name = "LinkViolation";
 }
-
-// zlib.crc32 came with Node 20.15 and 22.2.
-const crc32: (data: Uint8Array) => number =
-  (zlib as { crc32?: (data: Uint8Array) => number }).crc32 ?? crc32Table.buf;
 
 // `skipValues` is documented but not typed: an undefined field is a field that isn't there.
 const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
@@ -51,7 +46,7 @@ export function encodeRaw(type: number, epoch: number, body: unknown): Buffer {
   frame.writeUInt8(type, 3);
   frame.writeUInt32LE(epoch >>> 0, 4);
   frame.writeUInt32LE(payload.length, 8);
-  frame.writeUInt32LE(crc32(payload) >>> 0, 12);
+  frame.writeUInt32LE(crc32(payload), 12);
   payload.copy(frame, frameHeaderBytes);
   return frame;
 }
@@ -103,7 +98,7 @@ export class FrameDecoder {
     const end = frameHeaderBytes + length;
     if (data.length < end) return 0;
     const payload = data.subarray(frameHeaderBytes, end);
-    if (crc32(payload) >>> 0 !== data.readUInt32LE(12)) throw new LinkViolation("wrong checksum");
+    if (crc32(payload) !== data.readUInt32LE(12)) throw new LinkViolation("wrong checksum");
     const name = namesByType.get(data[3]!);
     if (name === undefined) throw new LinkViolation(`frame type ${data[3]} is unknown`);
     if (data.readUInt32LE(4) !== this.epoch) this.stale++;

@@ -8,8 +8,9 @@ const root = resolve(import.meta.dirname, "../../src-ts");
 const allowed: Record<string, { values: string[]; types?: string[] }> = {
   machines: { values: [] },
   protocol: { values: [] },
-  worker: { values: ["machines"] },
+  worker: { values: ["machines", "crc32.ts"] },
   engine: { values: ["machines", "worker", "errors.ts"] },
+  journal: { values: ["worker", "errors.ts", "crc32.ts"], types: ["engine"] },
   server: { values: ["engine", "protocol", "errors.ts"], types: ["worker"] },
   client: { values: [], types: ["protocol"] },
 };

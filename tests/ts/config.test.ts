@@ -60,7 +60,7 @@ describe("defaults", () => {
   it("are values for every option, described for the help text", () => {
     for (const name of optionNames) {
       expect(resolveConfig({ folder })).toHaveProperty(name);
-      expect(placeholderOf(name)).toMatch(/^<.+>$/);
+      expect(placeholderOf(name)).toMatch(/^(<.+>|\[.+\])$/);
     }
   });
 });
@@ -211,10 +211,12 @@ describe("errors", () => {
     expect(problem({})).toContain("must hold one JSON object");
   });
 
-  it("refuse what is not in this version", () => {
-    expect(problem({ environment: { MLX_SERVING_DATA_DIR: "d" } })).toContain(
-      "MLX_SERVING_DATA_DIR is not supported yet",
+  it("refuse syncing a folder that isn't there", () => {
+    expect(problem({ environment: { MLX_SERVING_FSYNC: "on" } })).toContain(
+      "MLX_SERVING_FSYNC is about stored responses: give --data-dir too",
     );
+    expect(resolveConfig({ folder, flags: { fsync: true, dataDir: "d" } }).fsync).toBe(true);
+    expect(resolveConfig({ folder, flags: { fsync: "off" } }).fsync).toBe(false);
   });
 
   it("refuse an open address without a key", () => {

@@ -123,6 +123,7 @@ class ChoiceStream {
         cursor,
         render: (entry, number, out) => chunks.render(entry, number, out),
         onEnd: () => this.choiceEnded(cursor.response.ending!),
+        onInterrupted: (reason) => this.fail(reason),
       });
     });
     this.stream.whenGone(() => writer.close());

@@ -181,6 +181,7 @@ function streamResponse(
     cursor,
     render: (entry, number, out) => events.render(entry, number, out),
     onEnd: () => stream.end(),
+    onInterrupted: fail,
   });
   // Resumed after its last event: nothing will wake the writer.
   if (cursor.lag === 0 && response.ending !== undefined) {

@@ -33,7 +33,11 @@ describe("usage errors", () => {
       ["serve", "--native-parts", "blas,magic"],
       "--native-parts must be some of pool, metrics, blas",
     ],
-    [["serve", "--data-dir", "data"], "--data-dir is not supported yet"],
+    [["serve", "--fsync"], "--fsync is about stored responses: give --data-dir too"],
+    [
+      ["serve", "--engine", "fake", "--data-dir", "/dev/null/x"],
+      "--data-dir /dev/null/x can't be used",
+    ],
     [["serve", "--config", "none.json"], "none.json does not exist"],
     [["serve", "--model", "absent"], "model absent was not found"],
     [["serve", "--model", "./absent"], "model ./absent was not found"],

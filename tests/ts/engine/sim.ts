@@ -276,6 +276,7 @@ export class Sim implements WorkerPort {
 const defaults: EngineOptions = {
   models: [{ id: "m", kind: "fake", path: "" }],
   workersPerModel: 1,
+  spareWorkersPerModel: 0,
   engine: "fake",
   maxBatch: 4,
   queueMax: 8,

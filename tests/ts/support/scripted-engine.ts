@@ -144,8 +144,10 @@ export class ScriptedEngine implements Engine {
         turn: this.turn,
         cancel: (id) => this.cancelById(id),
         readersChanged: (changed, readers) => this.registry.readersChanged(changed, readers),
+        ended: (ended) => this.registry.ended(ended),
       },
     );
+    log.create();
     this.registry.add(log, submission.abandonment, idempotencyId);
     return log;
   }
@@ -173,7 +175,6 @@ export class ScriptedEngine implements Engine {
     log.end(ending, "", Date.now());
     const info = { ending, usage: log.usage, e2eMs: 10, queueMs: 1, ttftMs: 2 };
     for (const observer of this.observers) observer.ended?.(log, info);
-    this.registry.ended(log);
   }
 
   private cancelById(id: string): void {
@@ -205,6 +206,7 @@ export class ScriptedEngine implements Engine {
         id: "w1",
         model: "org/first",
         state: "ready",
+        role: "active",
         epoch: 1,
         pid: 4242,
         restarts: 2,

@@ -1,0 +1,79 @@
+/**
+ * Makes the logs of responses: of requests that have been prepared, in memory or on their way to disk,
+ * and of what was read from there. Owns what stands in a header; nothing of what comes after it.
+ */
+import type { Acceptance, StoredResponse } from "./journal.js";
+import { type LogHeader, type LogKeeper, ResponseLog } from "./log.js";
+import type { Ports } from "./ports.js";
+import type { LiveRequest } from "./request.js";
+
+/** What becomes of the first entry on disk; exactly one is called, in a later turn. */
+export interface Fate {
+  onStored(): void;
+  onUnstorable(): void;
+}
+
+export class Logs {
+  constructor(
+    private readonly ports: Pick<Ports, "clock" | "journal">,
+    private readonly keeper: LogKeeper,
+  ) {}
+
+  /** Whether its response outlives this process. */
+  survive({ submission }: LiveRequest): boolean {
+    return submission.store && this.ports.journal !== undefined;
+  }
+
+  create(request: LiveRequest): ResponseLog {
+    const { store } = request.submission;
+    const log = new ResponseLog(headerOf(this.acceptance(request), store), this.keeper);
+    log.create();
+    return log;
+  }
+
+  store(request: LiveRequest, fate: Fate): ResponseLog {
+    const acceptance = this.acceptance(request);
+    const storing = { journal: this.ports.journal!, acceptance, ...fate };
+    const log = new ResponseLog(headerOf(acceptance, true), this.keeper, storing);
+    log.create();
+    return log;
+  }
+
+  restore(stored: StoredResponse): ResponseLog {
+    const { acceptance } = stored;
+    const storing = { journal: this.ports.journal!, acceptance, onStored, onUnstorable };
+    const log = new ResponseLog(headerOf(acceptance, true), this.keeper, storing);
+    log.restore(stored);
+    return log;
+  }
+
+  private acceptance(request: LiveRequest): Acceptance {
+    const { submission } = request;
+    const { clock } = this.ports;
+    const leftMs = request.deadlineAt - clock.now();
+    return {
+      id: request.id,
+      model: request.modelId,
+      owner: submission.owner,
+      createdAt: clock.wall(),
+      echo: submission.echo,
+      maxTokens: request.maxTokens,
+      sampling: request.sampling,
+      promptTokens: request.promptTokens,
+      clientId: submission.clientId,
+      priority: submission.priority,
+      deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,
+      idempotency: submission.idempotency,
+      cost: request.cost,
+    };
+  }
+}
+
+function headerOf(acceptance: Acceptance, store: boolean): LogHeader {
+  const { id, model, owner, createdAt, echo, maxTokens, sampling, promptTokens } = acceptance;
+  return { id, model, owner, createdAt, store, echo, maxTokens, sampling, promptTokens };
+}
+
+// Of a log that was read from disk the first entry is there.
+function onStored(): void {}
+function onUnstorable(): void {}

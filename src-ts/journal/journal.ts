@@ -1,0 +1,268 @@
+/**
+ * The durable log: what stored responses have new is gathered while a write is under way and goes out
+ * with the next one, all of it in one frame. Owns the order of writing, what is done when a write
+ * fails, and which segments are still needed. Bytes are `frames.ts`'s, a log's content its own.
+ */
+import type { Journal, JournaledLog, StoredResponse } from "../engine/journal.js";
+import type { Clock } from "../engine/ports.js";
+import { ServingError } from "../errors.js";
+import type { Disk } from "./disk.js";
+import { encodeFrame } from "./frames.js";
+import { encodeRecord, type JournalRecord } from "./records.js";
+import type { Recovered } from "./recovery.js";
+import { Segments } from "./segments.js";
+
+export interface JournalOptions {
+  disk: Disk;
+  clock: Clock;
+  /** 0 ≤ x < 1. */
+  random(): number;
+  /** Wait until what was written would survive a loss of power. */
+  fsync: boolean;
+  segmentBytesMax: number;
+  recovered: Recovered;
+  /** Gives the folder back. */
+  release(): void;
+  log(level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void;
+}
+
+/** Pause before a failed write is tried again. */
+const retryMs = 250;
+/** Readers who wait so long for what can't be written are sent away. */
+const stallMs = 5_000;
+/** A frame is closed when it has so much; one response alone may have more. */
+const frameBytesMax = 4 * 2 ** 20;
+
+/** One write. */
+interface Batch {
+  /** Those that get their first entry with it. */
+  entering: Set<JournaledLog>;
+  logs: Map<JournaledLog, Entry>;
+  forgotten: string[];
+}
+
+interface Entry {
+  record: JournalRecord;
+  bytes: Buffer;
+}
+
+export class SegmentJournal implements Journal {
+  readonly restored: readonly StoredResponse[];
+  failing: ServingError | undefined;
+  private failingSince = 0;
+  private readonly logs = new Map<string, JournaledLog>();
+  private readonly entering = new Set<JournaledLog>();
+  private readonly dirty = new Set<JournaledLog>();
+  /** To be written whole, so that their old segments can go. */
+  private readonly moving = new Set<JournaledLog>();
+  private forgotten: string[] = [];
+  private readonly segments: Segments;
+  private running: Promise<void> | undefined;
+  private closing = false;
+  private wakeUp: () => void = () => {};
+
+  constructor(private readonly options: JournalOptions) {
+    this.restored = options.recovered.responses;
+    this.segments = new Segments(options);
+  }
+
+  add(log: JournaledLog): void {
+    if (this.failing !== undefined || this.closing) {
+      this.options.clock.soon(() => log.unwritable());
+      return;
+    }
+    this.logs.set(log.acceptance.id, log);
+    this.entering.add(log);
+    this.touch(log);
+  }
+
+  adopt(log: JournaledLog): void {
+    const { id } = log.acceptance;
+    this.logs.set(id, log);
+    // What follows the gap in its old segments must not be taken for its continuation.
+    if (this.options.recovered.cutBack.has(id)) this.moveLater(log);
+  }
+
+  touch(log: JournaledLog): void {
+    this.dirty.add(log);
+    this.wantWrite();
+  }
+
+  forget(id: string): void {
+    const log = this.logs.get(id);
+    if (log === undefined) return;
+    this.logs.delete(id);
+    this.dirty.delete(log);
+    this.moving.delete(log);
+    // What was never written needs no word about its end; what may be under way does.
+    this.entering.delete(log);
+    this.forgotten.push(id);
+    this.wantWrite();
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    this.wakeUp();
+    await this.running;
+    await this.segments.close();
+    this.options.release();
+  }
+
+  private wantWrite(): void {
+    if (this.running !== undefined || this.closing) return;
+    this.running = this.run().finally(() => {
+      this.running = undefined;
+      if (this.hasWork) this.wantWrite();
+    });
+  }
+
+  private get hasWork(): boolean {
+    return this.dirty.size + this.moving.size + this.forgotten.length > 0;
+  }
+
+  private async run(): Promise<void> {
+    // The rest of this turn goes with it.
+    await new Promise<void>((resolve) => this.options.clock.soon(resolve));
+    while (this.hasWork) {
+      const batch = this.gather();
+      while (!(await this.write(batch))) {
+        this.failed(batch);
+        if (this.closing) return;
+        await this.pause();
+      }
+      this.succeeded(batch);
+      if (this.segments.needsMoving) this.move();
+    }
+  }
+
+  // A write: gathered, tried, done.
+
+  private gather(): Batch {
+    const batch: Batch = { entering: new Set(), logs: new Map(), forgotten: this.forgotten };
+    this.forgotten = [];
+    for (const log of this.moving) batch.logs.set(log, entryOf(wholeOf(log)));
+    for (const log of this.dirty) if (!batch.logs.has(log)) this.gatherNew(log, batch);
+    this.moving.clear();
+    this.dirty.clear();
+    this.entering.clear();
+    return batch;
+  }
+
+  private gatherNew(log: JournaledLog, batch: Batch): void {
+    if (this.entering.has(log)) {
+      batch.entering.add(log);
+      batch.logs.set(log, entryOf(wholeOf(log)));
+      return;
+    }
+    const part = log.takeUnwritten();
+    const { id } = log.acceptance;
+    if (part !== undefined) batch.logs.set(log, entryOf({ kind: "part", id, part }));
+  }
+
+  /** False when it failed, and nothing of it counts. */
+  private async write(batch: Batch): Promise<boolean> {
+    if (batch.logs.size + batch.forgotten.length === 0) return true;
+    try {
+      await this.segments.append((salt) => framesOf(batch, salt));
+      return true;
+    } catch (error) {
+      this.noteFailure(error as NodeJS.ErrnoException);
+      return false;
+    }
+  }
+
+  private succeeded(batch: Batch): void {
+    if (this.failing !== undefined)
+      this.options.log("info", "the journal can be written again", {});
+    this.failing = undefined;
+    for (const { record, bytes } of batch.logs.values()) this.segments.count(record, bytes.length);
+    for (const id of batch.forgotten) this.segments.drop(id);
+    for (const log of batch.logs.keys()) log.written();
+    void this.segments.removeUnneeded();
+  }
+
+  /** New ones are turned away, the others wait; whoever reads them is told after a while. */
+  private failed(batch: Batch): void {
+    for (const log of batch.entering) {
+      batch.logs.delete(log);
+      // It may have got to the disk all the same.
+      this.discard(log, batch);
+    }
+    batch.entering.clear();
+    for (const log of this.entering) this.discard(log, batch);
+    this.entering.clear();
+    if (this.options.clock.now() - this.failingSince < stallMs) return;
+    for (const log of [...batch.logs.keys(), ...this.dirty]) log.stalled(this.failing!);
+  }
+
+  private discard(log: JournaledLog, batch: Batch): void {
+    const { id } = log.acceptance;
+    this.logs.delete(id);
+    this.dirty.delete(log);
+    batch.forgotten.push(id);
+    log.unwritable();
+  }
+
+  private noteFailure(error: NodeJS.ErrnoException): void {
+    if (this.failing === undefined) {
+      this.failingSince = this.options.clock.now();
+      const fields = { code: error.code, reason: error.message };
+      this.options.log("error", "the journal can't be written; stored responses wait", fields);
+    }
+    this.failing = storageUnavailable(error.code);
+  }
+
+  private pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.options.clock.after(retryMs * (0.5 + this.options.random()), resolve);
+      this.wakeUp = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  private move(): void {
+    for (const id of this.segments.oldestIds()) {
+      const log = this.logs.get(id);
+      if (log !== undefined) this.moving.add(log);
+    }
+  }
+
+  private moveLater(log: JournaledLog): void {
+    this.moving.add(log);
+    this.wantWrite();
+  }
+}
+
+function wholeOf(log: JournaledLog): JournalRecord {
+  return { kind: "whole", response: log.takeSnapshot() };
+}
+
+function entryOf(record: JournalRecord): Entry {
+  return { record, bytes: encodeRecord(record) };
+}
+
+/** The forgotten first: a copy of a response may follow the word that it is gone, never the reverse. */
+function* framesOf({ forgotten, logs }: Batch, salt: number): Generator<Buffer> {
+  let records: Buffer[] = forgotten.map((id) => encodeRecord({ kind: "forgotten", id }));
+  let bytes = records.reduce((sum, record) => sum + record.length, 0);
+  for (const entry of logs.values()) {
+    if (bytes > 0 && bytes + entry.bytes.length > frameBytesMax) {
+      yield encodeFrame(Buffer.concat(records), salt);
+      records = [];
+      bytes = 0;
+    }
+    records.push(entry.bytes);
+    bytes += entry.bytes.length;
+  }
+  if (bytes > 0) yield encodeFrame(Buffer.concat(records), salt);
+}
+
+function storageUnavailable(code: string | undefined): ServingError {
+  const why = code === "ENOSPC" || code === "EDQUOT" ? "its disk is full" : "it can't be written";
+  return new ServingError(
+    `responses can't be stored now: ${why} (--data-dir); send store: false, or try again`,
+    { code: "storage_unavailable", status: 503, retryAfterS: 1 },
+  );
+}
