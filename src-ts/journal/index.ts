@@ -5,6 +5,7 @@ import type { Clock } from "../engine/ports.js";
 import { folderDisk } from "./disk.js";
 import { SegmentJournal } from "./journal.js";
 import { FolderInUse, lockFolder } from "./lock.js";
+import { UnknownRecord } from "./records.js";
 import { type Recovered, recover, UnknownVersion } from "./recovery.js";
 
 export interface OpenJournalOptions {
@@ -52,6 +53,10 @@ function report({ responses, losses, cutBack }: Recovered, log: OpenJournalOptio
 }
 
 function unusable(error: unknown): unknown {
+  if (error instanceof UnknownRecord)
+    return new FolderUnusable(`it holds records that this version doesn't know: ${error.message}`, {
+      cause: error,
+    });
   if (error instanceof FolderInUse || error instanceof UnknownVersion)
     return new FolderUnusable(error.message, { cause: error });
   const { code, message } = error as NodeJS.ErrnoException;

@@ -19,7 +19,7 @@ const packOptions = { useRecords: false, variableMapSize: true, skipValues: [und
 const packer = new Packr(packOptions);
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
-/** A frame whose checksum is right and whose content is not ours. */
+/** A frame whose checksum is right and that this version does not understand. */
 export class UnknownRecord extends Error {
   override readonly name = "UnknownRecord";
 }
@@ -76,7 +76,7 @@ const acceptance = z.object({
   model: z.string(),
   owner: z.string(),
   createdAt: z.number(),
-  echo: z.unknown(),
+  echo: z.unknown().optional(),
   maxTokens: count,
   sampling: Sampling,
   promptTokens: tokens,

@@ -6,7 +6,7 @@
 import type { LogPart, StoredResponse } from "../engine/journal.js";
 import type { Disk } from "./disk.js";
 import { type Damage, formatVersion, scan, versionOf } from "./frames.js";
-import { decodeRecords, type JournalRecord, UnknownRecord } from "./records.js";
+import { decodeRecords, type JournalRecord } from "./records.js";
 
 export interface SegmentName {
   name: string;
@@ -57,7 +57,10 @@ export function parseSegmentName(name: string): SegmentName | undefined {
   return { name, sequence: Number(sequence), salt: Number.parseInt(salt, 16) };
 }
 
-/** Throws UnknownVersion, and the system's error when something can't be read at all. */
+/**
+ * Throws UnknownVersion or UnknownRecord rather than lose what another version has written, and the
+ * system's error when something can't be read at all.
+ */
 export async function recover(disk: Disk): Promise<Recovered> {
   const names = (await disk.list())
     .flatMap((name) => parseSegmentName(name) ?? [])
@@ -92,16 +95,9 @@ class Recovery {
     const { payloads, damages, goodBytes } = scan(data, salt);
     const segment: Segment = { name, sequence, bytes: data.length, ids: new Set() };
     this.segments.push(segment);
-    const unread = [...damages];
-    for (const payload of payloads) {
-      try {
-        for (const record of decodeRecords(payload)) this.take(record, segment);
-      } catch (error) {
-        if (!(error instanceof UnknownRecord)) throw error;
-        unread.push({ offset: payload.byteOffset - data.byteOffset, bytes: payload.length });
-      }
-    }
-    if (unread.length > 0) this.losses.push({ segment: name, damages: unread });
+    for (const payload of payloads)
+      for (const record of decodeRecords(payload)) this.take(record, segment);
+    if (damages.length > 0) this.losses.push({ segment: name, damages });
     if (damages.at(-1)?.offset === goodBytes && goodBytes > 0) {
       this.torn.push({ segment: name, goodBytes });
       segment.bytes = goodBytes;

@@ -1,6 +1,7 @@
 /** A virtual clock and workers in memory, so that the engine's tests decide what happens when. */
 import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
+import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
 import { packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
 import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
@@ -225,14 +226,26 @@ export interface SimOptions {
   loadFailure: { code: string; message: string };
 }
 
+export interface SimParts {
+  clock?: VirtualClock;
+  journal?: Journal;
+  /** Tells the ids of one server process from those of the next. */
+  process?: string;
+}
+
 export class Sim implements WorkerPort {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly spawned: SimWorker[] = [];
   readonly engine: WorkerEngine;
   readonly options: SimOptions;
   private ids = 0;
 
-  constructor(options: Partial<EngineOptions> = {}, sim: Partial<SimOptions> = {}) {
+  constructor(
+    options: Partial<EngineOptions> = {},
+    sim: Partial<SimOptions> = {},
+    { clock = new VirtualClock(), journal, process = "" }: SimParts = {},
+  ) {
+    this.clock = clock;
     this.options = {
       limits: {
         contextMax: 1000,
@@ -248,9 +261,10 @@ export class Sim implements WorkerPort {
     };
     const ports = {
       clock: this.clock,
-      ids: { response: (prefix: string) => `${prefix}_${++this.ids}` },
+      ids: { response: (prefix: string) => `${prefix}_${process}${++this.ids}` },
       random: () => 0.5,
       workers: this,
+      journal,
     };
     this.engine = new WorkerEngine({ ...defaults, ...options }, ports);
   }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { encodeFrame, segmentStart } from "../../../src-ts/journal/frames.js";
+import { UnknownRecord } from "../../../src-ts/journal/records.js";
 import { recover, UnknownVersion } from "../../../src-ts/journal/recovery.js";
 import { MemoryDisk } from "../../support/memory-disk.js";
 import { settle } from "../engine/sim.js";
@@ -87,6 +89,13 @@ describe("recovery", () => {
     const names = [...disk.files.keys()].sort();
     disk.files.delete(names[1]!);
     for (const text of Object.values(await contents(disk))) expect(isCut(text)).toBe(true);
+  });
+
+  it("refuses what it doesn't understand rather than lose it", async () => {
+    const disk = new MemoryDisk();
+    const frame = encodeFrame(Buffer.from([0x93, 0x63, 0x01, 0x02]), 0);
+    disk.files.set("00000001-00000000.log", Buffer.concat([segmentStart(), frame]));
+    await expect(recover(disk)).rejects.toThrow(UnknownRecord);
   });
 
   it("refuses a folder of another version", async () => {
