@@ -28,6 +28,8 @@ import {
   RequestError,
 } from "./errors.js";
 import { Lanes } from "./lanes.js";
+import { platformPorts } from "./platform.js";
+import type { ClientPorts, Timer } from "./ports.js";
 import { ResponseStream } from "./stream.js";
 
 export interface ConnectOptions extends ConnectionOptions {
@@ -75,8 +77,17 @@ const bufferedEventsMaxDefault = 8192;
 const closeTimeoutMsDefault = 5000;
 
 /** Opens a connection. Rejects with ConnectError, or AbortError when `options.signal` was faster. */
-export async function connect(url: Address, options: ConnectOptions = {}): Promise<Client> {
-  const client = new Client(options);
+export function connect(url: Address, options: ConnectOptions = {}): Promise<Client> {
+  return connectWith(platformPorts, url, options);
+}
+
+/** `connect` with sockets, time and chance of one's own. */
+export async function connectWith(
+  ports: ClientPorts,
+  url: Address,
+  options: ConnectOptions = {},
+): Promise<Client> {
+  const client = new Client(ports, options);
   await client[open](url, options);
   return client;
 }
@@ -92,6 +103,7 @@ export class Client {
     error: new Set(),
     close: new Set(),
   };
+  readonly #ports: ClientPorts;
   readonly #options: ConnectOptions;
   #connection: Connection | undefined;
   /** Why nothing can be sent any more. */
@@ -101,13 +113,14 @@ export class Client {
   #count = 0;
 
   /** @internal */
-  constructor(options: ConnectOptions) {
+  constructor(ports: ClientPorts, options: ConnectOptions) {
+    this.#ports = ports;
     this.#options = options;
   }
 
   /** @internal */
   async [open](url: Address, options: ConnectOptions): Promise<void> {
-    this.#connection = await openConnection(url, options, {
+    this.#connection = await openConnection(this.#ports, url, options, {
       onMessage: (message) => this.#onMessage(message),
       onGarbage: (error) => this.#report(error),
       onClose: (info, cause) => this.#onClose(info, cause),
@@ -195,9 +208,19 @@ export class Client {
     const { closeTimeoutMs = closeTimeoutMsDefault } = this.#options;
     for (const channel of this.#lanes.all()) channel.abort(new ClientClosedError());
     this.#gone = new ClientClosedError();
-    const startedAt = performance.now();
-    await within(closeTimeoutMs, this.#lanes.idle());
-    await this.#connection?.close(Math.max(0, closeTimeoutMs - (performance.now() - startedAt)));
+    const { now } = this.#ports;
+    const startedAt = now();
+    await this.#within(closeTimeoutMs, this.#lanes.idle());
+    await this.#connection?.close(Math.max(0, closeTimeoutMs - (now() - startedAt)));
+  }
+
+  async #within(timeoutMs: number, task: Promise<void>): Promise<void> {
+    let timer: Timer | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = this.#ports.after(timeoutMs, resolve);
+    });
+    await Promise.race([task, timeout]);
+    timer?.cancel();
   }
 
   #start(
@@ -271,13 +294,4 @@ function abortWith(signal: AbortSignal, channel: Channel): void {
   const onAbort = () => channel.abort(new AbortedError(signal.reason));
   signal.addEventListener("abort", onAbort);
   channel.onEnd(() => signal.removeEventListener("abort", onAbort));
-}
-
-async function within(timeoutMs: number, task: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([task, timeout]);
-  clearTimeout(timer);
 }

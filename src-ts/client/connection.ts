@@ -2,7 +2,6 @@
  * One socket from its opening to its close: address, handshake, frames to JSON and back. It knows no
  * response and no stream; the client puts them on top, and may put them on the next connection.
  */
-import { headersSupported, openSocket } from "#websocket";
 import type { ErrorBody } from "../protocol/index.js";
 import {
   AbortedError,
@@ -11,6 +10,7 @@ import {
   ConnectError,
   ProtocolError,
 } from "./errors.js";
+import type { ClientPorts, Timer } from "./ports.js";
 import type { Refusal, Socket, SocketHandlers } from "./socket.js";
 
 /** How to reach a server. */
@@ -79,7 +79,10 @@ export function responsesUrl(url: Address, options: ConnectionOptions): string {
   return result.href;
 }
 
-function upgradeHeaders({ apiKey, headers }: ConnectionOptions): Record<string, string> {
+function upgradeHeaders(
+  { headersSupported }: ClientPorts,
+  { apiKey, headers }: ConnectionOptions,
+): Record<string, string> {
   const all = { ...headers };
   if (apiKey !== undefined) all.Authorization = `Bearer ${apiKey}`;
   if (!headersSupported && Object.keys(all).length > 0) {
@@ -125,14 +128,15 @@ function parseFrame(text: string): Record<string, unknown> | ProtocolError {
  * nothing. Handlers are called only after it has resolved.
  */
 export async function openConnection(
+  ports: ClientPorts,
   url: Address,
   options: ConnectionOptions,
   handlers: ConnectionHandlers,
 ): Promise<Connection> {
   const address = responsesUrl(url, options);
-  const headers = upgradeHeaders(options);
+  const headers = upgradeHeaders(ports, options);
   if (options.signal?.aborted) throw new AbortedError(options.signal.reason);
-  return new SocketConnection(address, headers, options, handlers).opened;
+  return new SocketConnection(ports, address, headers, options, handlers).opened;
 }
 
 class SocketConnection implements Connection, SocketHandlers {
@@ -145,10 +149,12 @@ class SocketConnection implements Connection, SocketHandlers {
   #reportClosed!: () => void;
   readonly #socket: Socket;
   readonly #signal: AbortSignal | undefined;
-  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #timer: Timer;
+  readonly #ports: ClientPorts;
   readonly #handlers: ConnectionHandlers;
 
   constructor(
+    ports: ClientPorts,
     address: string,
     headers: Record<string, string>,
     options: ConnectionOptions,
@@ -156,6 +162,7 @@ class SocketConnection implements Connection, SocketHandlers {
   ) {
     const { connectTimeoutMs = connectTimeoutMsDefault } = options;
     const { frameBytesMax = frameBytesMaxDefault } = options;
+    this.#ports = ports;
     this.#handlers = handlers;
     this.#signal = options.signal;
     this.opened = new Promise((resolve, reject) => {
@@ -164,12 +171,12 @@ class SocketConnection implements Connection, SocketHandlers {
     this.#closed = new Promise((resolve) => {
       this.#reportClosed = resolve;
     });
-    this.#socket = openSocket(address, { headers, frameBytesMax }, this);
+    this.#socket = ports.openSocket(address, { headers, frameBytesMax }, this);
     this.#signal?.addEventListener("abort", this.#onAbort);
-    this.#timer = setTimeout(() => {
+    this.#timer = ports.after(connectTimeoutMs, () => {
       const message = `No connection within ${connectTimeoutMs} ms`;
       this.#giveUp(new ConnectError(message, { code: "connect_timeout" }));
-    }, connectTimeoutMs);
+    });
   }
 
   send(message: object): void {
@@ -178,9 +185,9 @@ class SocketConnection implements Connection, SocketHandlers {
 
   async close(timeoutMs: number): Promise<void> {
     this.#socket.close(1000, "");
-    const timer = setTimeout(() => this.#socket.terminate(), timeoutMs);
+    const timer = this.#ports.after(timeoutMs, () => this.#socket.terminate());
     await this.#closed;
-    clearTimeout(timer);
+    timer.cancel();
   }
 
   onOpen(): void {
@@ -224,7 +231,7 @@ class SocketConnection implements Connection, SocketHandlers {
   }
 
   #stopWaiting(): void {
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     this.#signal?.removeEventListener("abort", this.#onAbort);
   }
 }
