@@ -61,6 +61,8 @@ export class Channel {
   #end: End = { kind: "open" };
   #reader: Reader = "nobody";
   #cancelWanted = false;
+  /** The reader has been given an event. */
+  #delivered = false;
   #buffer: ResponseStreamEvent[] = [];
   #bufferHead = 0;
   #pulls: Waiter<IteratorResult<ResponseStreamEvent, undefined>>[] = [];
@@ -84,31 +86,53 @@ export class Channel {
     return this.#reader === "iterator" ? this.#taken : this.#received;
   }
 
+  /** Number of the last event that came in order. */
+  get received(): number {
+    return this.#received;
+  }
+
+  get cancelWanted(): boolean {
+    return this.#cancelWanted;
+  }
+
   /** No event will be added any more. */
   get ended(): boolean {
     return this.#end.kind !== "open";
   }
 
-  /** Takes an event from the socket. Also after a failure: a cancellation may wait for the id. */
-  accept(event: ResponseStreamEvent): void {
+  /**
+   * Takes an event from the socket; true if it is a new one. Also after a failure: a cancellation may
+   * wait for the id.
+   */
+  accept(event: ResponseStreamEvent): boolean {
     if (this.responseId === undefined && "response" in event) {
       this.responseId = event.response.id;
       if (this.#cancelWanted) this.#orderCancel(this.responseId);
     }
-    if (this.ended) return;
+    if (this.ended) return false;
     const expected = this.#received + 1;
     if (event.sequence_number < expected) {
       // Resumed after its end: the server repeats the terminal event.
       if (isTerminal(event)) this.#finish({ kind: "done", response: event.response });
-      return;
+      return false;
     }
     if (event.sequence_number > expected) {
       this.fail(new SequenceGapError(expected, event.sequence_number));
-      return;
+      return false;
     }
     this.#received = expected;
     this.#deliver(event);
     if (isTerminal(event)) this.#finish({ kind: "done", response: event.response });
+    return true;
+  }
+
+  /** Forgets what came, as if nothing had; false, and nothing done, if the reader has seen some of it. */
+  restart(): boolean {
+    if (this.#delivered) return false;
+    this.#clear();
+    this.#received = -1;
+    this.responseId = undefined;
+    return true;
   }
 
   /** Nothing more comes. What is buffered can still be read, unless `discard`. */
@@ -144,6 +168,7 @@ export class Channel {
     this.#listener = listener;
     const waiting = this.#buffer.slice(this.#bufferHead);
     this.#clear();
+    this.#delivered ||= waiting.length > 0;
     for (const event of waiting) listener(event);
   }
 
@@ -156,7 +181,7 @@ export class Channel {
     const event = this.#buffer[this.#bufferHead];
     if (event !== undefined) {
       this.#advance();
-      this.#taken = event.sequence_number;
+      this.#take(event);
       return Promise.resolve({ done: false, value: event });
     }
     if (this.#end.kind === "failed") return Promise.reject(this.#end.error);
@@ -191,18 +216,24 @@ export class Channel {
 
   #deliver(event: ResponseStreamEvent): void {
     if (this.#listener !== undefined) {
+      this.#delivered = true;
       this.#listener(event);
       return;
     }
     const pull = this.#pulls.shift();
     if (pull !== undefined) {
-      this.#taken = event.sequence_number;
+      this.#take(event);
       pull.resolve({ done: false, value: event });
       return;
     }
     if (this.#reader === "final") return;
     this.#buffer.push(event);
     if (this.#buffer.length - this.#bufferHead > this.#bufferedEventsMax) this.#overflow();
+  }
+
+  #take({ sequence_number }: ResponseStreamEvent): void {
+    this.#taken = sequence_number;
+    this.#delivered = true;
   }
 
   /** With final() waiting and no reader in sight the events are for nobody; else the reader is too slow. */

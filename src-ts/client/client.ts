@@ -1,7 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The WebSocket client: many responses at once on one socket. Owns which response runs in which
- * lane, and what happens to all of them when the connection goes. The socket is `connection.ts`'s.
+ * The WebSocket client: many responses at once on one connection. Joins the streams to the link that
+ * carries them, and tells its caller what is no stream's. The order of streams is `lanes.ts`'s, when and
+ * how long to reconnect `link.ts`'s.
  */
 import type {
   CreateResponseBody,
@@ -11,28 +12,25 @@ import type {
   Priority,
   ResponseStreamEvent,
 } from "../protocol/index.js";
-import { Channel } from "./channel.js";
-import {
-  type Address,
-  type Connection,
-  type ConnectionOptions,
-  openConnection,
-} from "./connection.js";
+import type { Channel } from "./channel.js";
+import type { Address } from "./connection.js";
 import {
   AbortedError,
   ClientClosedError,
   type ClientError,
   type CloseInfo,
-  ConnectionLostError,
+  type ConnectionLostError,
   ProtocolError,
   RequestError,
 } from "./errors.js";
+import { Exchange, isLateCancel, type Order } from "./exchange.js";
 import { Lanes } from "./lanes.js";
+import { Link, type LinkOptions, type ReconnectedInfo, type ReconnectingInfo } from "./link.js";
 import { platformPorts } from "./platform.js";
 import type { ClientPorts, Timer } from "./ports.js";
 import { ResponseStream } from "./stream.js";
 
-export interface ConnectOptions extends ConnectionOptions {
+export interface ConnectOptions extends LinkOptions {
   /** Events that a stream keeps for a slow reader before it fails. Default 8,192. */
   bufferedEventsMax?: number | undefined;
   /** How long `close` waits for the server to confirm cancellations, in ms. Default 5,000. */
@@ -44,10 +42,13 @@ export interface RespondOptions {
   signal?: AbortSignal | undefined;
   /** Responses of one lane run one after another. Default: a lane of its own. */
   lane?: string | undefined;
-  /** After so many ms the server ends it with `deadline_exceeded`. */
+  /** After so many ms the server ends it with `deadline_exceeded`; time without a connection counts. */
   deadlineMs?: number | undefined;
   priority?: Priority | undefined;
-  /** The same key and body attach to the same response; with another body it is refused (409). */
+  /**
+   * The same key and body attach to the same response; with another body it is refused (409). Default: one
+   * of its own, so that it can be asked for again after a reconnect; none where `notices` is false.
+   */
   idempotencyKey?: string | undefined;
 }
 
@@ -67,7 +68,11 @@ export interface ClientEvents {
   draining: DrainingNotice;
   /** An error that belongs to no stream of this client; the connection is still open. */
   error: ClientError;
-  /** The connection is closed: by `close()`, or it was lost. */
+  /** The connection was lost, and is tried again after `delayMs`. */
+  reconnecting: ReconnectingInfo;
+  /** It is back, and every stream goes on. */
+  reconnected: ReconnectedInfo;
+  /** The connection is closed for good: by `close()`, or it was lost. What the last socket said. */
   close: CloseInfo;
 }
 
@@ -87,8 +92,8 @@ export async function connectWith(
   url: Address,
   options: ConnectOptions = {},
 ): Promise<Client> {
-  const client = new Client(ports, options);
-  await client[open](url, options);
+  const client = new Client(ports, url, options);
+  await client[open]();
   return client;
 }
 
@@ -96,35 +101,44 @@ const open = Symbol("open");
 
 /** A connection to a server; `connect` makes one. */
 export class Client {
-  readonly #lanes = new Lanes();
   readonly #listeners: Listeners = {
     migrated: new Set(),
     draining: new Set(),
     error: new Set(),
+    reconnecting: new Set(),
+    reconnected: new Set(),
     close: new Set(),
   };
   readonly #ports: ClientPorts;
   readonly #options: ConnectOptions;
-  #connection: Connection | undefined;
+  readonly #lanes: Lanes;
+  readonly #link: Link;
   /** Why nothing can be sent any more. */
   #gone: ClientError | undefined;
   #closing: Promise<void> | undefined;
-  #lastError: ClientError | undefined;
+  /** Cancellations by id that wait for a socket. */
+  #cancels: string[] = [];
   #count = 0;
 
   /** @internal */
-  constructor(ports: ClientPorts, options: ConnectOptions) {
+  constructor(ports: ClientPorts, url: Address, options: ConnectOptions) {
     this.#ports = ports;
     this.#options = options;
+    this.#lanes = new Lanes(ports);
+    this.#link = new Link(ports, url, options, {
+      onMessage: (message) => this.#onMessage(message),
+      onGarbage: (error) => this.#emit("error", error),
+      onOpen: () => this.#onOpen(),
+      onLost: (error, until) => this.#lanes.lost(error, until),
+      onReconnecting: (info) => this.#emit("reconnecting", info),
+      onReconnected: (info) => this.#emit("reconnected", info),
+      onGone: (info, error) => this.#onGone(info, error),
+    });
   }
 
   /** @internal */
-  async [open](url: Address, options: ConnectOptions): Promise<void> {
-    this.#connection = await openConnection(this.#ports, url, options, {
-      onMessage: (message) => this.#onMessage(message),
-      onGarbage: (error) => this.#report(error),
-      onClose: (info, cause) => this.#onClose(info, cause),
-    });
+  [open](): Promise<void> {
+    return this.#link.open();
   }
 
   /**
@@ -139,14 +153,19 @@ export class Client {
    * const { text, usage } = await stream.final();
    */
   respond(body: CreateResponseBody, options: RespondOptions = {}): ResponseStream {
-    const { deadlineMs, priority, idempotencyKey } = options;
+    const { deadlineMs, priority, idempotencyKey = this.#ownKey() } = options;
     const extensions = {
-      ...(deadlineMs !== undefined && { "mlx_serving:deadline_ms": deadlineMs }),
       ...(priority !== undefined && { "mlx_serving:priority": priority }),
       ...(idempotencyKey !== undefined && { "mlx_serving:idempotency_key": idempotencyKey }),
     };
-    const message = { ...body, ...extensions, type: "response.create" };
-    return this.#start(message, { startingAfter: -1 }, options);
+    const order: Order = {
+      kind: "create",
+      body: { ...body, ...extensions },
+      deadlineMs,
+      orderedAt: this.#ports.now(),
+      isRepeatable: idempotencyKey !== undefined,
+    };
+    return this.#start(order, options);
   }
 
   /**
@@ -156,24 +175,18 @@ export class Client {
    */
   resume(responseId: string, options: ResumeOptions = {}): ResponseStream {
     const { startingAfter = -1 } = options;
-    const message = {
-      type: "mlx_serving:response.resume",
-      response_id: responseId,
-      starting_after: startingAfter,
-    };
-    return this.#start(message, { startingAfter, responseId }, options);
+    return this.#start({ kind: "resume", responseId, startingAfter }, options);
   }
 
   /**
-   * Orders a cancellation. Its outcome is the terminal event of whoever follows the response; an
-   * unknown id is reported to `on("error")`. Does nothing once the connection is gone.
+   * Orders a cancellation, or will once there is a connection. Its outcome is the terminal event of
+   * whoever follows the response; an unknown id is reported to `on("error")`. Does nothing once the
+   * connection is gone for good.
    */
   cancel(responseId: string): void {
-    this.#send({
-      type: "response.cancel",
-      response_id: responseId,
-      event_id: `cancel_${++this.#count}`,
-    });
+    if (this.#gone !== undefined || this.#lanes.cancel(responseId)) return;
+    if (this.#link.isOpen) this.#sendCancel(responseId);
+    else this.#cancels.push(responseId);
   }
 
   /** Listens to notices of the server and of the connection; returns the way to stop. */
@@ -187,12 +200,18 @@ export class Client {
     };
   }
 
-  /** True until `close` is called or the connection is lost. */
+  /**
+   * There is an open connection now. False while a lost one is tried again, when streams only wait, and
+   * after `close` or the end of trying, when they fail: `on("close")` tells the one from the other.
+   */
   get connected(): boolean {
-    return this.#connection !== undefined && this.#gone === undefined;
+    return this.#link.isOpen && this.#gone === undefined;
   }
 
-  /** Cancels what runs, waits until the server has confirmed it, and closes the connection. */
+  /**
+   * Cancels what runs, waits until the server has confirmed it, and closes the connection. Without a
+   * connection it ends at once, and tells the server nothing.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -206,12 +225,13 @@ export class Client {
   async #close(): Promise<void> {
     if (this.#gone !== undefined) return;
     const { closeTimeoutMs = closeTimeoutMsDefault } = this.#options;
-    for (const channel of this.#lanes.all()) channel.abort(new ClientClosedError());
     this.#gone = new ClientClosedError();
+    this.#lanes.cancelAll(() => new ClientClosedError());
+    this.#link.retire();
     const { now } = this.#ports;
     const startedAt = now();
     await this.#within(closeTimeoutMs, this.#lanes.idle());
-    await this.#connection?.close(Math.max(0, closeTimeoutMs - (now() - startedAt)));
+    await this.#link.close(Math.max(0, closeTimeoutMs - (now() - startedAt)));
   }
 
   async #within(timeoutMs: number, task: Promise<void>): Promise<void> {
@@ -224,36 +244,45 @@ export class Client {
   }
 
   #start(
-    message: object,
-    response: { startingAfter: number; responseId?: string },
+    order: Order,
     { signal, lane }: { signal?: AbortSignal | undefined; lane?: string | undefined },
   ): ResponseStream {
     const { bufferedEventsMax = bufferedEventsMaxDefault } = this.#options;
-    const streamId = lane ?? `stream_${++this.#count}`;
-    const eventId = `event_${++this.#count}`;
-    const orderCancel = (id: string) => this.cancel(id);
-    const channel = new Channel({ ...response, eventId, bufferedEventsMax, orderCancel });
+    const exchange = new Exchange({
+      order,
+      lane: lane ?? `stream_${++this.#count}`,
+      eventId: `event_${++this.#count}`,
+      bufferedEventsMax,
+      ports: this.#ports,
+      send: (message) => this.#link.send(message),
+    });
+    const { channel } = exchange;
     if (this.#gone !== undefined) channel.fail(this.#gone);
     else if (signal?.aborted) channel.fail(new AbortedError(signal.reason));
     else {
-      this.#send({ ...message, stream_id: streamId, event_id: eventId });
-      this.#lanes.add(streamId, channel);
+      if (!this.#link.isOpen) exchange.recoverUntil(this.#link.until ?? this.#ports.now());
+      this.#lanes.add(exchange);
       if (signal !== undefined) abortWith(signal, channel);
     }
     return new ResponseStream(channel);
   }
 
-  #send(message: object): void {
-    // A cancellation still goes out while `close` waits for its confirmation.
-    if (this.#gone === undefined || this.#gone instanceof ClientClosedError) {
-      this.#connection?.send(message);
-    }
+  /** 128 random bits. Servers that speak nothing but the OpenAI protocol refuse the field. */
+  #ownKey(): string | undefined {
+    if (this.#options.notices === false) return undefined;
+    const words = Array.from({ length: 4 }, () => Math.floor(this.#ports.random() * 2 ** 32));
+    return `auto_${words.map((word) => word.toString(16).padStart(8, "0")).join("")}`;
+  }
+
+  #sendCancel(responseId: string): void {
+    const event_id = `cancel_${++this.#count}`;
+    this.#link.send({ type: "response.cancel", response_id: responseId, event_id });
   }
 
   #onMessage(message: Record<string, unknown>): void {
     const { type, stream_id } = message;
     if (typeof type !== "string") {
-      this.#report(new ProtocolError("The server sent a message without a type"));
+      this.#emit("error", new ProtocolError("The server sent a message without a type"));
     } else if (type === "error") this.#onError(message as unknown as ErrorEvent);
     else if (type === "mlx_serving:response.migrated") {
       this.#emit("migrated", message as unknown as MigratedNotice);
@@ -261,28 +290,34 @@ export class Client {
       this.#emit("draining", message as unknown as DrainingNotice);
     } else if (type.startsWith("mlx_serving:")) {
       // A notice of a newer server: notices are remarks, and this client has nobody to tell.
-    } else if (
-      typeof stream_id !== "string" ||
-      !this.#lanes.accept(stream_id, message as unknown as ResponseStreamEvent)
-    ) {
-      this.#report(new ProtocolError(`${type} belongs to no stream of this client`));
+    } else this.#onEvent(stream_id, message as unknown as ResponseStreamEvent);
+  }
+
+  #onEvent(lane: unknown, event: ResponseStreamEvent): void {
+    const accepted = typeof lane === "string" ? this.#lanes.accept(lane, event) : "nobody";
+    if (accepted === "new") this.#link.proven();
+    else if (accepted === "nobody") {
+      this.#emit("error", new ProtocolError(`${event.type} belongs to no stream of this client`));
     }
   }
 
   #onError(event: ErrorEvent): void {
-    if (this.#lanes.refuse(event)) return;
-    this.#lastError = RequestError.of(event);
-    this.#report(this.#lastError);
+    if (this.#lanes.refuse(event) || isLateCancel(event)) return;
+    const error = RequestError.of(event);
+    this.#link.noteError(error);
+    this.#emit("error", error);
   }
 
-  #onClose(info: CloseInfo, cause: unknown): void {
-    this.#gone ??= new ConnectionLostError(info, cause ?? this.#lastError);
+  #onOpen(): void {
+    this.#lanes.opened();
+    for (const responseId of this.#cancels.splice(0)) this.#sendCancel(responseId);
+  }
+
+  #onGone(info: CloseInfo, error: ConnectionLostError): void {
+    this.#gone ??= error;
+    this.#cancels = [];
     this.#lanes.failAll(this.#gone);
     this.#emit("close", info);
-  }
-
-  #report(error: ClientError): void {
-    this.#emit("error", error);
   }
 
   #emit<K extends keyof ClientEvents>(name: K, event: ClientEvents[K]): void {

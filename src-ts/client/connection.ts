@@ -1,6 +1,6 @@
 /**
- * One socket from its opening to its close: address, handshake, frames to JSON and back. It knows no
- * response and no stream; the client puts them on top, and may put them on the next connection.
+ * One socket from its opening to its close: address, ticket, handshake, frames to JSON and back. It
+ * knows no response, and nothing of the sockets before and after it: those are `link.ts`'s.
  */
 import type { ErrorBody } from "../protocol/index.js";
 import {
@@ -17,8 +17,11 @@ import type { Refusal, Socket, SocketHandlers } from "./socket.js";
 export interface ConnectionOptions {
   /** Sent as `Authorization: Bearer`. Not in browsers: they can't send headers, use `ticket` there. */
   apiKey?: string | undefined;
-  /** One-time ticket from `POST /v1/ws-tickets`. */
-  ticket?: string | undefined;
+  /**
+   * One-time ticket from `POST /v1/ws-tickets`, or a function that gets one: a ticket is good for one
+   * connection, so only with a function can a lost one be opened again.
+   */
+  ticket?: string | (() => Promise<string>) | undefined;
   /** More headers for the upgrade request. Not in browsers. */
   headers?: Record<string, string> | undefined;
   /** Gives up connecting; after that it does nothing. */
@@ -34,7 +37,11 @@ export interface ConnectionOptions {
   notices?: boolean | undefined;
 }
 
+/** What is told of a connection, never before `dial` has returned: either it fails, or it opens and closes. */
 export interface ConnectionHandlers {
+  onOpen(): void;
+  /** It never opened: ConnectError, or AbortedError when the signal was faster. */
+  onFailed(error: ClientError): void;
   /** Each JSON object that arrives. */
   onMessage(message: Record<string, unknown>): void;
   /** A frame that is no JSON object; the connection is still open. */
@@ -47,16 +54,21 @@ export interface Connection {
   send(message: object): void;
   /** Closing handshake; resolves when the socket is closed, at the latest after `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;
+  /** Gives up opening it; nothing is told any more. */
+  abandon(): void;
 }
 
-const connectTimeoutMsDefault = 10_000;
+export const connectTimeoutMsDefault = 10_000;
 const frameBytesMaxDefault = 64 * 1024 * 1024;
 
 /** An address as text or as a `URL`, which is not named here: not every program has its type. */
 export type Address = string | { readonly href: string };
 
 /** `ws://host`, `http://host/v1` and the full address are all fine: the path ends up as `/v1/responses`. */
-export function responsesUrl(url: Address, options: ConnectionOptions): string {
+export function responsesUrl(
+  url: Address,
+  { notices, ticket }: { notices?: boolean | undefined; ticket?: string | undefined },
+): string {
   let result: URL;
   try {
     result = new URL(typeof url === "string" ? url : url.href);
@@ -74,8 +86,8 @@ export function responsesUrl(url: Address, options: ConnectionOptions): string {
     result.pathname = path.endsWith("/v1") ? `${path}/responses` : `${path}/v1/responses`;
   }
   result.hash = "";
-  if (options.notices !== false) result.searchParams.set("events", "mlx_serving");
-  if (options.ticket !== undefined) result.searchParams.set("ticket", options.ticket);
+  if (notices !== false) result.searchParams.set("events", "mlx_serving");
+  if (ticket !== undefined) result.searchParams.set("ticket", ticket);
   return result.href;
 }
 
@@ -104,12 +116,13 @@ function errorBodyOf(body: string): Partial<ErrorBody> {
   }
 }
 
-function refusalError({ status, body }: Refusal): ConnectError {
+function refusalError({ status, body, retryAfterS }: Refusal): ConnectError {
   const { code, message, param } = errorBodyOf(body);
   return new ConnectError(message ?? `The server refused the upgrade with status ${status}`, {
     code: code ?? "handshake_refused",
     status,
     param,
+    retryAfterMs: retryAfterS === undefined ? undefined : retryAfterS * 1000,
   });
 }
 
@@ -123,92 +136,90 @@ function parseFrame(text: string): Record<string, unknown> | ProtocolError {
   }
 }
 
-/**
- * Opens a socket. Rejects with ConnectError, or AbortedError when the signal was faster; throws
- * nothing. Handlers are called only after it has resolved.
- */
-export async function openConnection(
+/** Opens a socket. Throws ConnectError for an address or a platform that can't work at all. */
+export function dial(
   ports: ClientPorts,
   url: Address,
   options: ConnectionOptions,
   handlers: ConnectionHandlers,
-): Promise<Connection> {
-  const address = responsesUrl(url, options);
+): Connection {
   const headers = upgradeHeaders(ports, options);
+  responsesUrl(url, { notices: options.notices });
   if (options.signal?.aborted) throw new AbortedError(options.signal.reason);
-  return new SocketConnection(ports, address, headers, options, handlers).opened;
+  return new SocketConnection(ports, { url, headers, options, handlers });
+}
+
+interface Dialled {
+  url: Address;
+  headers: Record<string, string>;
+  options: ConnectionOptions;
+  handlers: ConnectionHandlers;
 }
 
 class SocketConnection implements Connection, SocketHandlers {
-  readonly opened: Promise<Connection>;
-  #settle!: { resolve(connection: Connection): void; reject(error: ClientError): void };
-  #isOpen = false;
+  #state: "opening" | "open" | "over" = "opening";
   /** What the socket complained of last: why it closed, most likely. */
   #cause: unknown;
   readonly #closed: Promise<void>;
   #reportClosed!: () => void;
-  readonly #socket: Socket;
-  readonly #signal: AbortSignal | undefined;
+  /** Not before the ticket is there. */
+  #socket: Socket | undefined;
   readonly #timer: Timer;
   readonly #ports: ClientPorts;
-  readonly #handlers: ConnectionHandlers;
+  readonly #dialled: Dialled;
 
-  constructor(
-    ports: ClientPorts,
-    address: string,
-    headers: Record<string, string>,
-    options: ConnectionOptions,
-    handlers: ConnectionHandlers,
-  ) {
-    const { connectTimeoutMs = connectTimeoutMsDefault } = options;
-    const { frameBytesMax = frameBytesMaxDefault } = options;
+  constructor(ports: ClientPorts, dialled: Dialled) {
     this.#ports = ports;
-    this.#handlers = handlers;
-    this.#signal = options.signal;
-    this.opened = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
-    });
+    this.#dialled = dialled;
     this.#closed = new Promise((resolve) => {
       this.#reportClosed = resolve;
     });
-    this.#socket = ports.openSocket(address, { headers, frameBytesMax }, this);
-    this.#signal?.addEventListener("abort", this.#onAbort);
+    const { ticket, signal, connectTimeoutMs = connectTimeoutMsDefault } = dialled.options;
     this.#timer = ports.after(connectTimeoutMs, () => {
       const message = `No connection within ${connectTimeoutMs} ms`;
-      this.#giveUp(new ConnectError(message, { code: "connect_timeout" }));
+      this.#fail(new ConnectError(message, { code: "connect_timeout" }));
     });
+    signal?.addEventListener("abort", this.#onAbort);
+    if (typeof ticket === "function") void this.#openWith(ticket);
+    else this.#open(ticket);
   }
 
   send(message: object): void {
-    this.#socket.send(JSON.stringify(message));
+    this.#socket?.send(JSON.stringify(message));
   }
 
   async close(timeoutMs: number): Promise<void> {
-    this.#socket.close(1000, "");
-    const timer = this.#ports.after(timeoutMs, () => this.#socket.terminate());
+    this.#socket?.close(1000, "");
+    const timer = this.#ports.after(timeoutMs, () => this.#socket?.terminate());
     await this.#closed;
     timer.cancel();
   }
 
-  onOpen(): void {
-    this.#isOpen = true;
+  abandon(): void {
+    this.#state = "over";
     this.#stopWaiting();
-    this.#settle.resolve(this);
+    this.#socket?.terminate();
+  }
+
+  onOpen(): void {
+    if (this.#state !== "opening") return;
+    this.#state = "open";
+    this.#stopWaiting();
+    this.#dialled.handlers.onOpen();
   }
 
   onText(text: string): void {
     const message = parseFrame(text);
-    if (message instanceof ProtocolError) this.#handlers.onGarbage(message);
-    else this.#handlers.onMessage(message);
+    if (message instanceof ProtocolError) this.#dialled.handlers.onGarbage(message);
+    else this.#dialled.handlers.onMessage(message);
   }
 
   onBinary(): void {
-    this.#handlers.onGarbage(new ProtocolError("The server sent a binary frame"));
+    this.#dialled.handlers.onGarbage(new ProtocolError("The server sent a binary frame"));
   }
 
   onRefused(refusal: Refusal): void {
-    this.#stopWaiting();
-    this.#settle.reject(refusalError(refusal));
+    this.#fail(refusalError(refusal));
   }
 
   onError(error: unknown): void {
@@ -216,23 +227,41 @@ class SocketConnection implements Connection, SocketHandlers {
   }
 
   onClose(closeCode: number, reason: string): void {
-    this.#stopWaiting();
     this.#reportClosed();
-    if (this.#isOpen) this.#handlers.onClose({ closeCode, reason }, this.#cause);
-    else this.#settle.reject(neverOpened(this.#cause));
+    if (this.#state === "opening") this.#fail(neverOpened(this.#cause));
+    if (this.#state !== "open") return;
+    this.#state = "over";
+    this.#dialled.handlers.onClose({ closeCode, reason }, this.#cause);
   }
 
-  readonly #onAbort = () => this.#giveUp(new AbortedError(this.#signal?.reason));
+  async #openWith(getTicket: () => Promise<string>): Promise<void> {
+    try {
+      const ticket = await getTicket();
+      if (this.#state === "opening") this.#open(ticket);
+    } catch (cause) {
+      this.#fail(new ConnectError("There was no ticket to be had", { code: "no_ticket", cause }));
+    }
+  }
 
-  #giveUp(error: ClientError): void {
-    this.#stopWaiting();
-    this.#settle.reject(error);
-    this.#socket.terminate();
+  #open(ticket: string | undefined): void {
+    const { url, headers, options } = this.#dialled;
+    const { notices, frameBytesMax = frameBytesMaxDefault } = options;
+    const address = responsesUrl(url, { notices, ticket });
+    this.#socket = this.#ports.openSocket(address, { headers, frameBytesMax }, this);
+  }
+
+  readonly #onAbort = () => this.#fail(new AbortedError(this.#dialled.options.signal?.reason));
+
+  /** Once, and only while it is opening. */
+  #fail(error: ClientError): void {
+    if (this.#state !== "opening") return;
+    this.abandon();
+    this.#dialled.handlers.onFailed(error);
   }
 
   #stopWaiting(): void {
     this.#timer.cancel();
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#dialled.options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }
 

@@ -41,10 +41,20 @@ export function isClientError(value: unknown): value is ClientError {
 /**
  * The connection could not be opened. `code`: `connection_refused`, `handshake_refused` (then
  * `status` says why: 401 and 403 for key and origin, 503 when the server takes no more sockets),
- * `connect_timeout` or `invalid_url`.
+ * `connect_timeout`, `no_ticket` or `invalid_url`.
  */
 export class ConnectError extends ClientError {
   override name = "ConnectError";
+  /** When the server would like to be asked again, in ms; undefined where it did not say. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    { retryAfterMs, ...options }: ClientErrorOptions & { retryAfterMs?: number | undefined },
+  ) {
+    super(message, options);
+    this.retryAfterMs = retryAfterMs;
+  }
 }
 
 /** What a closed socket said. */
@@ -55,17 +65,21 @@ export interface CloseInfo {
 }
 
 /**
- * The connection is gone: code `connection_lost`. Responses go on at the server for its resume
- * grace: `client.resume(stream.responseId, { startingAfter: stream.cursor })` on a new connection.
+ * The connection is gone for good: code `connection_lost`. Nothing was tried (`reconnect: false`, or a
+ * close code that says so), or all that was tried has failed; `cause` is the last reason. Responses go on
+ * at the server for its resume grace: `client.resume(stream.responseId, { startingAfter: stream.cursor })`
+ * on a new connection.
  */
 export class ConnectionLostError extends ClientError {
   override name = "ConnectionLostError";
   readonly closeCode: number;
   readonly reason: string;
 
-  constructor({ closeCode, reason }: CloseInfo, cause?: unknown) {
+  constructor({ closeCode, reason }: CloseInfo, cause?: unknown, attempts = 0) {
     const why = reason === "" ? "" : `: ${reason}`;
-    super(`The connection closed with ${closeCode}${why}`, { code: "connection_lost", cause });
+    const tried = attempts === 0 ? "" : `, and could not be opened again (attempts: ${attempts})`;
+    const message = `The connection closed with ${closeCode}${why}${tried}`;
+    super(message, { code: "connection_lost", cause });
     this.closeCode = closeCode;
     this.reason = reason;
   }
@@ -87,6 +101,22 @@ export class RequestError extends ClientError {
   static of(event: ErrorEvent): RequestError {
     const { code, message, param, type } = event.error;
     return new RequestError(message, { code: code ?? type, status: event.status, param });
+  }
+}
+
+/**
+ * The connection is back, but the server doesn't have the response any more: code `response_lost`; `cause`
+ * is what the server said. It was restarted without keeping its responses, or has forgotten this one.
+ */
+export class ResponseLostError extends ClientError {
+  override name = "ResponseLostError";
+  readonly responseId: string;
+
+  constructor(responseId: string, cause: RequestError) {
+    const { status, param } = cause;
+    const message = `The server can't go on with response ${responseId}: ${cause.message}`;
+    super(message, { code: "response_lost", status, param, cause });
+    this.responseId = responseId;
   }
 }
 

@@ -25,6 +25,8 @@ export {
   ProtocolError,
   RequestError,
   ResponseFailedError,
+  ResponseLostError,
   SequenceGapError,
 } from "./errors.js";
+export type { ReconnectedInfo, ReconnectingInfo, ReconnectOptions } from "./link.js";
 export { type FinalResponse, outputText, type ResponseStream } from "./stream.js";

@@ -14,9 +14,14 @@ export interface SocketOptions {
 export interface Refusal {
   status: number;
   body: string;
+  /** `Retry-After`, in seconds. */
+  retryAfterS?: number | undefined;
 }
 
-/** What a socket reports. `onClose` is the last call, and comes exactly once, opened or not. */
+/**
+ * What a socket reports, never before it was returned. `onClose` is the last call, and comes exactly
+ * once, opened or not.
+ */
 export interface SocketHandlers {
   onOpen(): void;
   onText(text: string): void;

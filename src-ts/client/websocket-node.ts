@@ -7,6 +7,17 @@ export const headersSupported = true;
 
 const refusalBodyBytesMax = 64 * 1024;
 
+/** Servers may also name a date; then this client's own pace will do. */
+function secondsOf(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) : undefined;
+}
+
+/** What `ws` found wrong with a frame; its `close` event says 1006 all the same. */
+const violations: Readonly<Record<string, number>> = {
+  WS_ERR_INVALID_UTF8: 1007,
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
+};
+
 function reportRefusal(answer: IncomingMessage, handlers: SocketHandlers): void {
   let body = "";
   answer.setEncoding("utf8");
@@ -16,7 +27,8 @@ function reportRefusal(answer: IncomingMessage, handlers: SocketHandlers): void 
   // Emitted once, however the answer ends; an answer cut short is refusal enough.
   answer.on("error", () => {});
   answer.on("close", () => {
-    handlers.onRefused({ status: answer.statusCode ?? 0, body });
+    const retryAfterS = secondsOf(answer.headers["retry-after"]);
+    handlers.onRefused({ status: answer.statusCode ?? 0, body, retryAfterS });
     handlers.onClose(1006, "");
   });
 }
@@ -30,6 +42,7 @@ export const openSocket: OpenSocket = (url, { headers, frameBytesMax }, handlers
     allowSynchronousEvents: true,
   });
   let refused = false;
+  let violation: number | undefined;
   socket.on("unexpected-response", (_request, answer) => {
     refused = true;
     reportRefusal(answer, handlers);
@@ -39,9 +52,12 @@ export const openSocket: OpenSocket = (url, { headers, frameBytesMax }, handlers
     if (isBinary) handlers.onBinary();
     else handlers.onText(data.toString());
   });
-  socket.on("error", (error) => handlers.onError(error));
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    violation = violations[error.code ?? ""];
+    handlers.onError(error);
+  });
   socket.on("close", (closeCode, reason) => {
-    if (!refused) handlers.onClose(closeCode, reason.toString());
+    if (!refused) handlers.onClose(violation ?? closeCode, reason.toString());
   });
   return {
     send: (text) => socket.send(text),

@@ -32,7 +32,7 @@ describe("respond", () => {
   });
 
   it("leaves out the options that were not given", async () => {
-    await open();
+    await open({ notices: false });
     client.respond({ input: "Hi" });
     const create = await socket.message("response.create");
     expect(Object.keys(create).sort()).toEqual(["event_id", "input", "stream_id", "type"]);
@@ -149,8 +149,8 @@ describe("resume", () => {
 });
 
 describe("a connection", () => {
-  it("gives what came and then an error, when the connection is lost", async () => {
-    await open();
+  it("gives what came and then an error, when the connection is lost for good", async () => {
+    await open({ reconnect: false });
     const closes: unknown[] = [];
     client.on("close", (info) => closes.push(info));
     const stream = client.respond({ input: "Hi" });
@@ -171,7 +171,7 @@ describe("a connection", () => {
   });
 
   it("names the error that came before the close as its cause", async () => {
-    await open();
+    await open({ reconnect: false });
     const stream = client.respond({ input: "Hi" });
     const error = {
       type: "overloaded_error",

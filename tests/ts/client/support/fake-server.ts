@@ -27,7 +27,7 @@ export interface FakeServer {
   /** The next socket that is opened. */
   socket(): Promise<FakeSocket>;
   /** Answers upgrades with this instead of 101. */
-  refuse(status: number, body: string): void;
+  refuse(status: number, body: string, headers?: Record<string, string>): void;
   close(): Promise<void>;
 }
 
@@ -70,13 +70,13 @@ export async function startFakeServer(): Promise<FakeServer> {
   const http = createServer();
   const sockets = new WebSocketServer({ noServer: true });
   const opened = new Mailbox<FakeSocket>();
-  let refusal: { status: number; body: string } | undefined;
+  let refusal: { status: number; body: string; headers: Record<string, string> } | undefined;
   http.on("upgrade", (request, stream, head) => {
     if (refusal !== undefined) {
-      const { status, body } = refusal;
-      stream.end(
-        `HTTP/1.1 ${status} No\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-      );
+      const { status, body, headers } = refusal;
+      const fields = { "Content-Length": Buffer.byteLength(body), Connection: "close", ...headers };
+      const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+      stream.end(`HTTP/1.1 ${status} No\r\n${lines.join("")}\r\n${body}`);
       return;
     }
     sockets.handleUpgrade(request, stream, head, (raw) => opened.put(wrap(raw, request)));
@@ -87,8 +87,8 @@ export async function startFakeServer(): Promise<FakeServer> {
   return {
     url: `ws://127.0.0.1:${port}`,
     socket: () => opened.take(),
-    refuse: (status, body) => {
-      refusal = { status, body };
+    refuse: (status, body, headers = {}) => {
+      refusal = { status, body, headers };
     },
     async close() {
       for (const raw of sockets.clients) raw.terminate();
@@ -101,14 +101,18 @@ export async function startFakeServer(): Promise<FakeServer> {
 
 /** The events of one response, numbered as they are made. */
 export class Script {
-  #number = 0;
+  #number: number;
   #text = "";
 
   constructor(
-    readonly socket: FakeSocket,
+    readonly socket: Pick<FakeSocket, "send">,
     readonly id: string,
     readonly streamId: string,
-  ) {}
+    /** Number of the first event. */
+    from = 0,
+  ) {
+    this.#number = from;
+  }
 
   /** Sends it with the next number, or with `number`. */
   send(type: string, fields: object = {}, number = this.#number): void {
