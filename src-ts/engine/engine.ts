@@ -37,6 +37,7 @@ export class WorkerEngine implements Engine {
   draining = false;
   /** What is on disk is not waited for any more. */
   private leaving = false;
+  private closing = false;
   private readonly loop: Loop;
   private readonly registry: Registry;
   private readonly supervisors: Supervisor[] = [];
@@ -140,6 +141,8 @@ export class WorkerEngine implements Engine {
   restartWorker(id: string): boolean {
     const supervisor = this.supervisors.find((worker) => worker.id === id);
     if (supervisor === undefined) return false;
+    // Who is being stopped for good must not come back.
+    if (this.closing) return true;
     const { kind } = supervisor.state;
     const resting = kind === "stopped" || kind === "broken" || kind === "backoff";
     supervisor.post({ kind: resting ? "start" : "restart" });
@@ -173,6 +176,7 @@ export class WorkerEngine implements Engine {
 
   async close(): Promise<void> {
     this.draining = true;
+    this.closing = true;
     this.shutDown();
     await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
     await this.ports.journal?.close();

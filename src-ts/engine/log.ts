@@ -327,7 +327,8 @@ class DurablePart implements JournaledLog {
   }
 
   touch(): void {
-    if (this.forgotten) return;
+    // Nobody can come back to it: whoever reads it still gets its end.
+    if (this.forgotten) return this.log.show();
     const { journal } = this.storing;
     if (this.added) return journal.touch(this);
     this.added = true;
@@ -344,6 +345,7 @@ class DurablePart implements JournaledLog {
     if (this.forgotten) return;
     this.forgotten = true;
     this.storing.journal.forget(this.log.id);
+    this.log.show();
   }
 
   takeUnwritten(): LogPart | undefined {

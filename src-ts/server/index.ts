@@ -79,7 +79,7 @@ class Server implements ServingServer {
     onDrainRequested: (() => void) | undefined,
     logger: ServerLogger,
   ) {
-    this.context = { engine, config, logger };
+    this.context = { engine, config, logger, now: () => performance.now() };
     const keys = new Keys(config.apiKeys);
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
     this.app = createApp({ config, logger, keys, hosts: this.hosts });

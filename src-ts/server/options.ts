@@ -118,4 +118,6 @@ export interface ServerContext {
   engine: Engine;
   config: ServerConfig;
   logger: ServerLogger;
+  /** Monotonic milliseconds. */
+  now(): number;
 }

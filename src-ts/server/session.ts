@@ -99,7 +99,7 @@ export class Session implements Sink, WriterOwner {
   }
 
   private create(message: ResponseCreate): void {
-    const arrivedAt = performance.now();
+    const arrivedAt = this.context.now();
     this.enqueue(message.stream_id, { run: (done) => this.submit(message, arrivedAt, done) });
   }
 
@@ -138,7 +138,7 @@ export class Session implements Sink, WriterOwner {
     const preparing = new AbortController();
     this.preparing ??= new Set();
     this.preparing.add(preparing);
-    const caller = this.callerOf(message, performance.now() - arrivedAt);
+    const caller = this.callerOf(message, this.context.now() - arrivedAt);
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
       ? Promise.reject(errorOf({ kind: "expired" }))

@@ -28,6 +28,7 @@ export class MemoryDisk implements Disk {
   syncs = 0;
   /** Set: what is written from now on never arrives, as after the death of the process. */
   isDead = false;
+  private readonly underway = new Set<{ name: string; data: Uint8Array; offset: number }>();
 
   list(): Promise<string[]> {
     return Promise.resolve([...this.files.keys()]);
@@ -71,8 +72,10 @@ export class MemoryDisk implements Disk {
     return Promise.resolve();
   }
 
-  /** The same folder for the next process: of the write that was under way `bytes` have arrived. */
-  afterDeath(): MemoryDisk {
+  /** The same folder for the next process. Of a write that was under way a part may have arrived. */
+  afterDeath(arrived: (bytes: number) => number = () => 0): MemoryDisk {
+    for (const { name, data, offset } of this.underway)
+      if (this.files.has(name)) this.put(name, data.subarray(0, arrived(data.length)), offset);
     this.isDead = true;
     const next = new MemoryDisk();
     for (const [name, data] of this.files) next.files.set(name, Buffer.from(data));
@@ -86,7 +89,10 @@ export class MemoryDisk implements Disk {
   }
 
   private async write(name: string, data: Uint8Array, offset: number): Promise<void> {
+    const write = { name, data, offset };
+    this.underway.add(write);
     await this.faults.delay();
+    this.underway.delete(write);
     this.writes++;
     const { writeFails, roomBytes } = this.faults;
     const fits = Math.min(data.length, Math.max(0, roomBytes));

@@ -1,0 +1,158 @@
+/** A program with the real client: asks, reads, leaves, and knows what it may be told. */
+import { type Client, connectWith } from "../../src-ts/client/client.js";
+import { ClientError } from "../../src-ts/client/errors.js";
+import type { ClientPorts } from "../../src-ts/client/ports.js";
+import type { ResponseStream } from "../../src-ts/client/stream.js";
+import type { CreateResponseBody, ResponseStreamEvent } from "../../src-ts/protocol/index.js";
+import { answerTo, promptTokensOf } from "./oracle.js";
+import type { RequestPlan } from "./scenario.js";
+
+/** What the world knows that bears on what may happen to a request. */
+export interface AskerWorld {
+  ports: ClientPorts;
+  after(ms: number, run: () => void): void;
+  trace(what: string): void;
+  violated(what: string): never;
+  sawEvent(id: string, event: ResponseStreamEvent): void;
+  /** Whether this outcome is in order; `accepted`: it was acknowledged before. */
+  mayEnd(request: RequestPlan, code: string, accepted: boolean): boolean;
+}
+
+/** One request's way through its client. */
+interface Asked {
+  plan: RequestPlan;
+  lastNumber: number;
+  responseId: string | undefined;
+  settled: boolean;
+}
+
+export class Asker {
+  private client: Client | undefined;
+  private readonly waiting: Asked[] = [];
+  private readonly asked: Asked[] = [];
+
+  constructor(
+    readonly name: string,
+    private readonly world: AskerWorld,
+  ) {
+    this.connect();
+  }
+
+  get isDone(): boolean {
+    return this.asked.every(({ settled }) => settled);
+  }
+
+  get unsettled(): string[] {
+    return this.asked.filter(({ settled }) => !settled).map(({ plan }) => plan.prompt);
+  }
+
+  /** Of all responses that were acknowledged and not yet given up. */
+  get acknowledged(): string[] {
+    return this.asked.flatMap(({ responseId }) => responseId ?? []);
+  }
+
+  ask(plan: RequestPlan): void {
+    const copies = plan.twice && plan.leave === undefined ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) {
+      const asked = { plan, lastNumber: -1, responseId: undefined, settled: false };
+      this.asked.push(asked);
+      if (this.client === undefined) this.waiting.push(asked);
+      else this.respond(this.client, asked);
+    }
+  }
+
+  cancel(responseId: string): void {
+    this.client?.cancel(responseId);
+  }
+
+  // The first connection is the caller's to repeat.
+  private connect(): void {
+    connectWith(this.world.ports, "ws://sim", {}).then(
+      (client) => this.connected(client),
+      () => this.world.after(200, () => this.connect()),
+    );
+  }
+
+  private connected(client: Client): void {
+    this.client = client;
+    client.on("close", ({ closeCode, reason }) =>
+      this.world.violated(`${this.name} gave up: ${closeCode} ${reason}`),
+    );
+    for (const asked of this.waiting.splice(0)) this.respond(client, asked);
+  }
+
+  private respond(client: Client, asked: Asked): void {
+    const { plan } = asked;
+    const body = {
+      input: plan.prompt,
+      seed: plan.seed,
+      max_output_tokens: plan.maxTokens,
+      store: plan.store,
+    } as CreateResponseBody;
+    const abort = new AbortController();
+    const stream = client.respond(body, {
+      signal: abort.signal,
+      lane: plan.lane,
+      deadlineMs: plan.deadlineMs,
+      priority: plan.priority,
+      ...(plan.twice && { idempotencyKey: `${this.name} ${plan.prompt}`.replaceAll(" ", "_") }),
+    });
+    stream.listen((event) => this.heard(asked, event));
+    const { leave } = plan;
+    if (leave !== undefined)
+      this.world.after(leave.afterMs, () => {
+        if (leave.how === "cancel") stream.cancel();
+        else abort.abort();
+      });
+    this.follow(asked, stream);
+  }
+
+  private heard(asked: Asked, event: ResponseStreamEvent): void {
+    const { sequence_number: number } = event;
+    if (number !== asked.lastNumber + 1)
+      this.world.violated(`${asked.plan.prompt}: ${number} came after ${asked.lastNumber}`);
+    asked.lastNumber = number;
+    if ("response" in event) asked.responseId ??= event.response.id;
+    if (asked.responseId === undefined)
+      return this.world.violated(`${asked.plan.prompt}: ${event.type} came first`);
+    this.world.sawEvent(asked.responseId, event);
+  }
+
+  private follow(asked: Asked, stream: ResponseStream): void {
+    stream.final().then(
+      ({ text, usage, response }) => {
+        asked.settled = true;
+        this.world.trace(`${this.name}: "${asked.plan.prompt}" is ${response.status}`);
+        this.check(asked.plan, response.status, text, usage);
+      },
+      (error: unknown) => {
+        asked.settled = true;
+        const code = error instanceof ClientError ? error.code : String(error);
+        this.world.trace(`${this.name}: "${asked.plan.prompt}" failed with ${code}`);
+        if (!this.world.mayEnd(asked.plan, code, asked.responseId !== undefined))
+          this.world.violated(`"${asked.plan.prompt}" failed: ${code} ${error}`);
+      },
+    );
+  }
+
+  private check(
+    plan: RequestPlan,
+    status: string,
+    text: string,
+    usage: { input_tokens: number; output_tokens: number } | null,
+  ): void {
+    const { prompt, seed, maxTokens } = plan;
+    const answer = answerTo(prompt, seed, maxTokens);
+    if (!answer.text.startsWith(text))
+      this.world.violated(`"${prompt}": got ${text} where ${answer.text} was right`);
+    if (usage?.input_tokens !== promptTokensOf(prompt).length)
+      this.world.violated(`"${prompt}": ${usage?.input_tokens} prompt tokens`);
+    if (status === "cancelled" && plan.leave !== undefined) return;
+    if (this.world.mayEnd(plan, status, true)) return;
+    const expected = answer.finish === "stop" ? "completed" : "incomplete";
+    if (status !== expected) this.world.violated(`"${prompt}" is ${status}, not ${expected}`);
+    if (text !== answer.text) this.world.violated(`"${prompt}": ${text} is not ${answer.text}`);
+    if (usage.output_tokens !== answer.tokens.length)
+      this.world.violated(`"${prompt}": ${usage.output_tokens} output tokens`);
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Plays seeds: `main.mjs <from> <to> [--trace]`. Prints one line of JSON a broken promise and one with
+ * what was played; ends with 1 if a promise was broken. With --trace each event is told.
+ */
+import { scenarioOf } from "./scenario.js";
+import { Violation, World } from "./world.js";
+
+const [from = "1", to = from] = process.argv.slice(2).filter((word) => /^\d+$/.test(word));
+const isTraced = process.argv.includes("--trace");
+const stopsAtFirst = process.argv.includes("--first");
+
+const total = { seeds: 0, events: 0, virtualMs: 0, faults: 0, broken: 0 };
+process.on("unhandledRejection", (error) => {
+  if (!(error instanceof Violation)) throw error;
+});
+
+for (let seed = Number(from); seed <= Number(to); seed++) {
+  const world = new World(scenarioOf(seed), isTraced);
+  if (isTraced) process.stdout.write(`${JSON.stringify(scenarioOf(seed), null, 1)}\n`);
+  total.seeds++;
+  try {
+    const { events, virtualMs, faults } = await world.run();
+    total.events += events;
+    total.virtualMs += virtualMs;
+    total.faults += faults;
+  } catch (error) {
+    total.broken++;
+    const what = error instanceof Violation ? error.message : (error as Error).stack;
+    process.stdout.write(`${world.lines.join("\n")}${JSON.stringify({ seed, broken: what })}\n`);
+    if (stopsAtFirst) break;
+    continue;
+  }
+  if (isTraced) process.stdout.write(`${world.lines.join("\n")}\n`);
+}
+process.stdout.write(`${JSON.stringify(total)}\n`);
+process.exit(total.broken > 0 ? 1 : 0);

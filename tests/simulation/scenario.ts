@@ -1,0 +1,179 @@
+/** What a seed stands for: how the server is set up, what clients ask for, and what goes wrong when. */
+import type { EngineOptions } from "../../src-ts/engine/api.js";
+import { Random } from "./random.js";
+import type { ServerPlan } from "./server.js";
+import { type Misbehaviour, misbehaviours } from "./worker.js";
+
+export interface RequestPlan {
+  at: number;
+  client: number;
+  prompt: string;
+  seed: number;
+  maxTokens: number;
+  store: boolean;
+  lane: string | undefined;
+  priority: "interactive" | "normal" | "batch";
+  deadlineMs: number | undefined;
+  /** After so many ms: order the end and wait for it, or go away at once. */
+  leave: { how: "cancel" | "abort"; afterMs: number } | undefined;
+  /** Sent twice, with the same key. */
+  twice: boolean;
+}
+
+/** A program that uses the engine itself, as chat completions do: cancelled when its reader goes. */
+export interface DirectPlan {
+  at: number;
+  prompt: string;
+  seed: number;
+  maxTokens: number;
+  goesAfterMs: number | undefined;
+}
+
+export type FaultPlan = { at: number } & (
+  | { kind: "kill worker"; keepBytes: number }
+  | { kind: "stop worker"; ms: number }
+  | { kind: "hang worker" }
+  | { kind: "misbehave"; how: Misbehaviour }
+  | { kind: "restart worker" }
+  | { kind: "cut connection" }
+  | { kind: "slow reader"; ms: number }
+  | { kind: "kill server"; downMs: number }
+  | { kind: "drain server"; graceMs: number; downMs: number }
+  | { kind: "full disk"; ms: number }
+  | { kind: "clock jump"; ms: number }
+  | { kind: "broken model"; ms: number }
+  | { kind: "delete response" }
+  | { kind: "bad message" }
+);
+
+export interface Scenario {
+  seed: number;
+  plan: ServerPlan;
+  clients: number;
+  requests: RequestPlan[];
+  directs: DirectPlan[];
+  faults: FaultPlan[];
+  /** Rows that a worker's memory holds. */
+  rowsMax: number;
+}
+
+const activeMs = 1_500;
+
+export function scenarioOf(seed: number): Scenario {
+  const random = new Random(seed);
+  const clients = random.int(1, 3);
+  const isDurable = random.chance(0.7);
+  const count = random.int(2, 7);
+  return {
+    seed,
+    plan: planOf(random, isDurable),
+    clients,
+    requests: Array.from({ length: count }, (_, i) => requestOf(random, i, clients)),
+    directs: Array.from({ length: random.int(0, 2) }, (_, i) => directOf(random, i)),
+    faults: Array.from({ length: random.int(0, 6) }, () => faultOf(random, isDurable)),
+    rowsMax: random.chance(0.15) ? random.int(1, 3) : Number.POSITIVE_INFINITY,
+  };
+}
+
+function planOf(random: Random, isDurable: boolean): ServerPlan {
+  const isNarrow = random.chance(0.2);
+  return {
+    engine: engineOf(random),
+    segmentBytesMax: isDurable ? random.pick([600, 4_000, 1e6]) : undefined,
+    resumeGraceMs: random.pick([500, 5_000, 30_000]),
+    writeBufferBytesMax: isNarrow ? 1_500 : 256 * 1_024,
+    lagEntriesMax: isNarrow ? 12 : 65_536,
+  };
+}
+
+function engineOf(random: Random): EngineOptions {
+  return {
+    models: [{ id: "m", kind: "fake", path: "" }],
+    workersPerModel: random.int(1, 2),
+    spareWorkersPerModel: random.chance(0.3) ? 1 : 0,
+    engine: "fake",
+    maxBatch: random.int(1, 4),
+    queueMax: random.pick([2, 64]),
+    contextMax: 0,
+    memoryBudgetBytes: 0,
+    device: "auto",
+    fakeTokensPerSecond: 0,
+    retentionBytesMax: 1e9,
+    retentionMs: 1e11,
+  };
+}
+
+function requestOf(random: Random, index: number, clients: number): RequestPlan {
+  const special = random.next();
+  const word = special < 0.04 ? "refuse" : special < 0.08 ? "poison" : "tell";
+  return {
+    at: random.between(0, activeMs),
+    client: random.int(0, clients - 1),
+    prompt: `${word} ${index} ${"x".repeat(random.pick([0, 3, 30, 120]))}`,
+    seed: random.int(0, 2 ** 32 - 1),
+    maxTokens: random.int(1, 16),
+    store: random.chance(0.7),
+    lane: random.chance(0.3) ? random.pick(["a", "b"]) : undefined,
+    priority: random.pick(["interactive", "normal", "normal", "batch"]),
+    deadlineMs: random.chance(0.1) ? random.int(50, 3_000) : undefined,
+    leave: random.chance(0.15)
+      ? { how: random.pick(["cancel", "abort"]), afterMs: random.between(0, 400) }
+      : undefined,
+    twice: random.chance(0.1),
+  };
+}
+
+function directOf(random: Random, index: number): DirectPlan {
+  return {
+    at: random.between(0, activeMs),
+    prompt: `direct ${index}`,
+    seed: random.int(0, 2 ** 32 - 1),
+    maxTokens: random.int(1, 16),
+    goesAfterMs: random.chance(0.5) ? random.between(0, 300) : undefined,
+  };
+}
+
+function faultOf(random: Random, isDurable: boolean): FaultPlan {
+  const at = random.between(0, activeMs);
+  const kinds = [
+    ...Array(5).fill("kill worker"),
+    ...Array(2).fill("stop worker"),
+    "hang worker",
+    ...Array(4).fill("misbehave"),
+    "restart worker",
+    ...Array(4).fill("cut connection"),
+    ...Array(2).fill("slow reader"),
+    ...Array(2).fill("kill server"),
+    "drain server",
+    ...(isDurable ? ["full disk", "full disk"] : []),
+    "clock jump",
+    "broken model",
+    "delete response",
+    "bad message",
+  ] as FaultPlan["kind"][];
+  return { at, ...detailsOf(random.pick(kinds), random) } as FaultPlan;
+}
+
+function detailsOf(kind: FaultPlan["kind"], random: Random): object {
+  const downMs = random.between(10, 2_000);
+  switch (kind) {
+    case "kill worker":
+      return { kind, keepBytes: random.chance(0.5) ? 1e9 : random.int(0, 120) };
+    case "stop worker":
+      return { kind, ms: random.pick([200, 2_000, 14_000]) };
+    case "misbehave":
+      return { kind, how: random.pick(misbehaviours) };
+    case "slow reader":
+    case "full disk":
+    case "broken model":
+      return { kind, ms: random.between(100, 8_000) };
+    case "kill server":
+      return { kind, downMs };
+    case "drain server":
+      return { kind, graceMs: random.pick([0, 200, 30_000]), downMs };
+    case "clock jump":
+      return { kind, ms: random.pick([-1, 1]) * random.between(1, 1e9) };
+    default:
+      return { kind };
+  }
+}

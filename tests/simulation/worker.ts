@@ -1,0 +1,407 @@
+/**
+ * One worker process in memory: speaks the link's real frames, steps on virtual time, and can die, hang
+ * or misbehave at any byte. Holds what a worker holds and nothing else.
+ */
+import {
+  encodeRaw,
+  FrameDecoder,
+  LinkViolation,
+  packTokens,
+  unpackTokens,
+} from "../../src-ts/worker/link.js";
+import {
+  type Admission,
+  type FromWorker,
+  fromWorkerTypes,
+  type StepRow,
+  type ToWorker,
+} from "../../src-ts/worker/messages.js";
+import type { WorkerEvents, WorkerProcess, WorkerSpec } from "../../src-ts/worker/port.js";
+import { nativeParts } from "../ts/support/native-figures.js";
+import { certainText, endToken, promptTokensOf, tokenAt, wholeText } from "./oracle.js";
+import type { Random } from "./random.js";
+import type { Due, Owner, Timeline } from "./timeline.js";
+
+export const contextMax = 400;
+export const kvBudgetBytes = 900;
+
+/** What the world lets workers do and sees of them. */
+export interface WorkerWorld {
+  timeline: Timeline;
+  random: Random;
+  trace(what: string): void;
+  /** A worker has taken a request up: `emitted` are the tokens it was given with it. */
+  admitted(worker: SimProcess, prompt: readonly number[], emitted: readonly number[]): void;
+  /** Anything a worker does that no honest one would. */
+  dishonest(): void;
+  isPoison(prompt: readonly number[]): boolean;
+  /** Rows of a batch that fit into memory. */
+  rowsMax(): number;
+  loadFails(): boolean;
+}
+
+interface Row {
+  id: number;
+  prompt: number[];
+  tokens: number[];
+  maxTokens: number;
+  seed: number;
+  prefilled: number;
+  total: number;
+}
+
+/** A frame, or a part of one, on its way to the orchestrator. */
+const linkMsMax = 3;
+const prefillTokensPerStep = 8;
+
+export class SimProcess implements WorkerProcess {
+  readonly pid: number;
+  alive = true;
+  /** Stopped by a signal: does nothing, and reads nothing. */
+  stopped = false;
+  /** Its engine never comes back. */
+  hung = false;
+  readonly rows = new Map<number, Row>();
+  private readonly inbox: ToWorker[] = [];
+  private readonly decoder: FrameDecoder;
+  private readonly epoch: number;
+  private loaded = false;
+  private credits = 0;
+  private steps = 0;
+  private acked = 0;
+  private stepTimer: Due | undefined;
+  private linkBusyUntil = 0;
+  private linkBroken = false;
+  private linkClosed = false;
+
+  constructor(
+    readonly spec: WorkerSpec,
+    private readonly events: WorkerEvents,
+    private readonly world: WorkerWorld,
+    private readonly server: Owner,
+    pid: number,
+  ) {
+    this.pid = pid;
+    this.epoch = spec.epoch;
+    this.decoder = new FrameDecoder(spec.epoch, (message) => this.events.message(message));
+    this.later(1, () => {
+      this.events.spawned(pid);
+      this.own(world.random.between(1, 30), () => this.hello());
+    });
+  }
+
+  // What the orchestrator does to it.
+
+  send(message: ToWorker): void {
+    if (this.linkClosed) return;
+    this.later(this.world.random.between(0, 1), () => {
+      if (!this.alive) return;
+      this.inbox.push(message);
+      if (!this.stopped) this.read();
+    });
+  }
+
+  kill(signal: "SIGTERM" | "SIGKILL"): void {
+    this.world.trace(`${this.name} gets ${signal}`);
+    this.later(0.1, () => this.die(0, signal, 0));
+  }
+
+  // What the world does to it.
+
+  /** Of what is on its way, the first `keep` bytes arrive, then its end. */
+  die(code: number, signal: string, keep = Number.POSITIVE_INFINITY): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.stepTimer?.cancel();
+    this.world.trace(`${this.name} is dead (${signal || code})`);
+    this.linkKeep = keep;
+    const at = Math.max(this.linkBusyUntil, this.world.timeline.now) - this.world.timeline.now;
+    this.later(at + 0.1, () => {
+      this.linkClosed = true;
+      if (this.world.random.chance(0.5)) this.events.closed();
+      this.later(0.2, () => this.events.exited(code, signal, ""));
+    });
+  }
+
+  private linkKeep = Number.POSITIVE_INFINITY;
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  resume(): void {
+    this.stopped = false;
+    this.read();
+    this.wantStep();
+  }
+
+  /** A frame that no honest worker would send. */
+  misbehave(how: Misbehaviour): void {
+    this.world.trace(`${this.name} misbehaves: ${how}`);
+    const frame = this.lastFrame ?? this.frame({ type: "pong", n: 1 });
+    switch (how) {
+      case "stray bytes":
+        return this.dishonestly(Buffer.from("Loading weights… 42 %\n"));
+      case "checksum": {
+        const bytes = Buffer.from(frame);
+        bytes[bytes.length - 1]! ^= 1;
+        return this.dishonestly(bytes);
+      }
+      case "length": {
+        const bytes = Buffer.from(frame);
+        bytes.writeUInt32LE(0x7fff_ffff, 8);
+        return this.dishonestly(bytes);
+      }
+      case "type":
+        return this.dishonestly(encodeRaw(251, this.epoch, {}));
+      case "order": {
+        const row = [...this.rows.values()].find((one) => one.prefilled >= one.total);
+        const rows: StepRow[] = row ? [[row.id, row.tokens.length + 1, 1_001, "wrong "]] : [];
+        return this.dishonestly(this.frame({ type: "step", step: ++this.steps, rows }));
+      }
+      case "twice": {
+        // The last step again: tokens that are out already.
+        if (this.lastFrame !== undefined) this.dishonestly(this.lastFrame);
+        return;
+      }
+      case "old epoch": {
+        const rows = [...this.rows.values()].map(
+          (one): StepRow => [one.id, one.tokens.length, 1_002, "stale "],
+        );
+        return this.transmit(encodeRaw(fromWorkerTypes.step, this.epoch - 1, { step: 1, rows }));
+      }
+      case "out of memory":
+        return this.outOfMemory();
+    }
+  }
+
+  private lastFrame: Buffer | undefined;
+
+  private dishonestly(bytes: Buffer): void {
+    this.world.dishonest();
+    this.transmit(bytes);
+  }
+
+  private get name(): string {
+    return `${this.spec.workerId}/${this.epoch} (pid ${this.pid})`;
+  }
+
+  // Its own life.
+
+  private hello(): void {
+    this.say({
+      type: "hello",
+      protocol: 1,
+      pid: this.pid,
+      engine: "fake",
+      versions: {},
+      backend: "sim",
+    });
+  }
+
+  private read(): void {
+    for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      this.obey(next);
+      if (!this.alive) return;
+    }
+  }
+
+  private obey(message: ToWorker): void {
+    switch (message.type) {
+      case "load":
+        return void this.own(this.world.random.between(5, 200), () => this.load(message.options));
+      case "prepare":
+        return this.prepare(message);
+      case "admit":
+        for (const request of message.requests) this.admit(request);
+        return this.wantStep();
+      case "abort":
+        for (const id of message.ids) if (this.rows.delete(id)) this.say({ type: "aborted", id });
+        return;
+      case "ack":
+        this.credits += Math.max(0, message.step - this.acked);
+        this.acked = Math.max(this.acked, message.step);
+        return this.wantStep();
+      case "stop":
+        return this.die(0, "");
+      default:
+        return;
+    }
+  }
+
+  private load({ unackedStepsMax }: { unackedStepsMax: number }): void {
+    if (this.world.loadFails()) {
+      this.say({ type: "loadFailed", code: "broken_model", message: "no such file" });
+      this.die(1, "");
+      return;
+    }
+    this.loaded = true;
+    this.credits = unackedStepsMax;
+    this.say({
+      type: "ready",
+      limits: {
+        contextMax,
+        kvBytesPerToken: 1,
+        kvBytesFixed: 0,
+        weightsBytes: 0,
+        kvBudgetBytes,
+      },
+      sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
+      endTokens: [endToken],
+      vocabulary: 2_000,
+      native: nativeParts,
+    });
+  }
+
+  private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
+    const content = input.kind === "chat" ? input.messages.at(-1)?.content : "";
+    const prompt = String(content);
+    this.own(this.world.random.between(0, 5), () => {
+      if (prompt.startsWith("refuse")) {
+        const refusal = { code: "invalid_prompt", field: "messages", message: "no" } as const;
+        this.say({ type: "refused", id, ...refusal });
+      } else {
+        const tokens = packTokens(promptTokensOf(prompt));
+        this.say({ type: "prepared", id, tokens, blockHashes: [] });
+      }
+    });
+  }
+
+  private admit(request: Admission): void {
+    const prompt = [...unpackTokens(request.prompt)];
+    const tokens = [...unpackTokens(request.emitted)];
+    this.world.admitted(this, prompt, tokens);
+    if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
+    const { maxTokens, sampling } = request;
+    const total = prompt.length + tokens.length;
+    const row = { id: request.id, prompt, tokens, maxTokens, seed: sampling.seed };
+    const finish = finishOf(row);
+    this.rows.set(request.id, { ...row, prefilled: 0, total });
+    if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
+  }
+
+  private wantStep(): void {
+    if (this.stepTimer !== undefined || this.rows.size === 0 || !this.loaded) return;
+    this.stepTimer = this.own(this.world.random.between(5, 40), () => {
+      this.stepTimer = undefined;
+      this.step();
+      this.wantStep();
+    });
+  }
+
+  private step(): void {
+    if (this.rows.size > this.world.rowsMax()) return this.outOfMemory();
+    for (const row of this.rows.values()) this.prefill(row);
+    if (this.credits <= 0) return;
+    const decoding = [...this.rows.values()].filter(({ prefilled, total }) => prefilled >= total);
+    if (decoding.length === 0) return;
+    const rows = decoding.map((row) => this.decode(row));
+    this.credits--;
+    this.say({ type: "step", step: ++this.steps, rows });
+    for (const row of decoding) {
+      const finish = finishOf(row);
+      if (finish !== undefined) this.end(row, finish);
+    }
+  }
+
+  private prefill(row: Row): void {
+    if (row.prefilled >= row.total) return;
+    row.prefilled = Math.min(row.total, row.prefilled + prefillTokensPerStep);
+    const { id, prefilled: done, total } = row;
+    this.say({ type: "prefill", id, done, total, cached: 0 });
+  }
+
+  private decode(row: Row): StepRow {
+    const before = certainText(row.tokens);
+    const token = tokenAt(row.prompt, row.seed, row.tokens.length);
+    row.tokens.push(token);
+    const text = certainText(row.tokens).slice(before.length);
+    return [row.id, row.tokens.length - 1, token, text];
+  }
+
+  private end(row: Row, finish: "stop" | "length"): void {
+    this.rows.delete(row.id);
+    const { prompt, tokens } = row;
+    const tail = wholeText(tokens).slice(certainText(tokens).length);
+    const usage = {
+      promptTokens: prompt.length,
+      cachedTokens: 0,
+      completionTokens: tokens.length,
+    };
+    this.say({ type: "ended", id: row.id, finish, tail, usage, stats: {} });
+  }
+
+  private outOfMemory(): void {
+    this.say({ type: "fault", code: "out_of_memory", message: "no room" });
+    this.die(1, "");
+  }
+
+  // The link: bytes in order, in pieces, with a delay.
+
+  private say(message: FromWorker): void {
+    if (!this.alive) return;
+    const bytes = this.frame(message);
+    if (message.type === "step") this.lastFrame = bytes;
+    this.transmit(bytes);
+  }
+
+  private frame({ type, ...body }: FromWorker): Buffer {
+    return encodeRaw(fromWorkerTypes[type], this.epoch, body);
+  }
+
+  private transmit(bytes: Buffer): void {
+    const { timeline, random } = this.world;
+    const cut = random.chance(0.1) ? random.int(1, bytes.length) : bytes.length;
+    for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
+      if (piece.length === 0) continue;
+      const at = Math.max(this.linkBusyUntil, timeline.now + random.between(0, linkMsMax));
+      this.linkBusyUntil = at;
+      this.later(at - timeline.now, () => this.arrive(piece));
+    }
+  }
+
+  private arrive(bytes: Buffer): void {
+    if (this.linkBroken || this.linkClosed) return;
+    const kept = bytes.subarray(0, Math.min(bytes.length, this.linkKeep));
+    this.linkKeep -= kept.length;
+    try {
+      this.decoder.push(kept);
+    } catch (error) {
+      if (!(error instanceof LinkViolation)) throw error;
+      this.linkBroken = true;
+      this.events.violated(error.message);
+    }
+  }
+
+  /** Happens to the orchestrator, while that lives. */
+  private later(ms: number, run: () => void): void {
+    this.world.timeline.after(ms, run, this.server);
+  }
+
+  /** Is the process's own doing: waits while it is stopped, never comes once it hangs or is dead. */
+  private own(ms: number, run: () => void): Due {
+    const attempt = (): void => {
+      if (!this.alive || this.hung) return;
+      if (this.stopped) this.world.timeline.after(50, attempt, this.server);
+      else run();
+    };
+    return this.world.timeline.after(ms, attempt, this.server);
+  }
+}
+
+export const misbehaviours = [
+  "stray bytes",
+  "checksum",
+  "length",
+  "type",
+  "order",
+  "twice",
+  "old epoch",
+  "out of memory",
+] as const;
+export type Misbehaviour = (typeof misbehaviours)[number];
+
+function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">) {
+  if (tokens.at(-1) === endToken) return "stop";
+  return tokens.length >= maxTokens ? "length" : undefined;
+}

@@ -1,0 +1,453 @@
+/**
+ * One life: a scenario played to its end on virtual time, with every promise checked after every event.
+ * The same seed is the same life, to the byte.
+ */
+import type { Response } from "../../src-ts/engine/api.js";
+import { isServingError } from "../../src-ts/errors.js";
+import { MemoryDisk } from "../support/memory-disk.js";
+import { Asker, type AskerWorld } from "./asker.js";
+import { checkEngine, checkIdle, responsesOf } from "./invariants.js";
+import { Ledger } from "./ledger.js";
+import { answerTo } from "./oracle.js";
+import { Random } from "./random.js";
+import type { DirectPlan, FaultPlan, RequestPlan, Scenario } from "./scenario.js";
+import { type ServerWorld, SimServer } from "./server.js";
+import { settle, Timeline } from "./timeline.js";
+import { Wire } from "./wire.js";
+import type { SimProcess } from "./worker.js";
+
+/** A promise that was broken. */
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
+
+export interface Life {
+  events: number;
+  virtualMs: number;
+  faults: number;
+}
+
+/** When nothing has come to its end by then, it never does. */
+const lifeMsMax = 400_000;
+const eventsMax = 60_000;
+
+export class World {
+  readonly timeline = new Timeline();
+  readonly wires = new Set<Wire>();
+  readonly lines: string[] = [];
+  readonly random: Random;
+  private readonly ledger: Ledger;
+  private readonly askers: Asker[] = [];
+  private disk = new MemoryDisk();
+  private server: SimServer | undefined;
+  private servers = 0;
+  private isNewServer = false;
+  private broken: Violation | undefined;
+  private wallOffset = 0;
+  private readonly lies = { any: false };
+  private readonly seen = { diskFull: false, brokenModel: false, outOfMemory: false };
+  private readonly down = { times: 0, drains: 0 };
+  private readonly admissions = new Map<string, number>();
+  private readonly accepted = new Map<string, Set<string>>();
+  private readonly deleted = new Set<string>();
+  private pendingDirects = 0;
+  private isBroken = false;
+
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly isTraced: boolean,
+  ) {
+    this.random = new Random(scenario.seed ^ 0x5eed);
+    this.ledger = new Ledger(
+      (what) => this.violated(what),
+      (id) => this.deleted.has(id),
+    );
+  }
+
+  async run(): Promise<Life> {
+    const { clients, requests, directs, faults } = this.scenario;
+    this.boot();
+    for (let i = 0; i < clients; i++) this.askers.push(new Asker(`c${i}`, this.askerWorld()));
+    for (const plan of requests)
+      this.timeline.after(plan.at, () => this.askers[plan.client]!.ask(plan));
+    for (const plan of directs) this.timeline.after(plan.at, () => this.direct(plan));
+    for (const fault of faults) this.timeline.after(fault.at, () => this.fault(fault));
+    await this.live();
+    this.check(() => this.checkEnd());
+    if (this.broken !== undefined) throw this.broken;
+    return { events: this.timeline.events, virtualMs: this.timeline.now, faults: faults.length };
+  }
+
+  private async live(): Promise<void> {
+    await settle();
+    while (this.broken === undefined && !this.isOver) {
+      const at = this.timeline.nextAt;
+      if (at === undefined || at > lifeMsMax || this.timeline.events > eventsMax) {
+        this.neverEnds();
+        return;
+      }
+      this.timeline.step();
+      await settle();
+      this.check(() => this.checkNow());
+    }
+  }
+
+  // Checks.
+
+  private checkNow(): void {
+    const { server } = this;
+    if (server === undefined) return;
+    checkEngine(server, this.scenario.plan.engine.maxBatch);
+    for (const response of responsesOf(server)) {
+      this.ledger.sawEntries(response, this.isNewServer);
+      this.checkText(response);
+    }
+    this.isNewServer = false;
+  }
+
+  private readonly prompts = new Map<string, string>();
+
+  /** Whatever is out is a beginning of the right answer. */
+  private checkText(response: Response): void {
+    const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
+    const answer = answerTo(prompt, response.sampling.seed, response.maxTokens);
+    if (!answer.text.startsWith(response.text))
+      throw new Violation(`${response.id} says ${response.text} where ${answer.text} is right`);
+    this.noteAccepted(prompt, response.id);
+  }
+
+  /** An idempotency key makes one response, unless its server forgot it by dying. */
+  private noteAccepted(prompt: string, id: string): void {
+    this.prompts.set(id, prompt);
+    const ids = this.accepted.get(prompt) ?? new Set();
+    this.accepted.set(prompt, ids.add(id));
+    const plan = this.scenario.requests.find((one) => one.prompt === prompt);
+    // Who never heard of an unstored response before it was forgotten asks for it anew.
+    if (plan === undefined || !plan.store) return;
+    const lives = this.survives(plan) ? 1 : 1 + this.down.times;
+    // What was deleted is forgotten, its key too.
+    const most = lives + [...ids].filter((one) => this.deleted.has(one)).length;
+    if (ids.size > most) throw new Violation(`"${prompt}" was accepted ${ids.size} times`);
+  }
+
+  private checkEnd(): void {
+    const { server } = this;
+    if (server === undefined) throw new Violation("at the end there is no server");
+    this.checkNow();
+    checkIdle(server);
+    for (const asker of this.askers) this.checkAcknowledged(server, asker.acknowledged);
+  }
+
+  /** What is stored is there, ended once, whatever happened since. */
+  private checkAcknowledged(server: SimServer, ids: readonly string[]): void {
+    for (const id of ids) {
+      const plan = this.scenario.requests.find(({ prompt }) => prompt === this.prompts.get(id));
+      if (plan === undefined || this.deleted.has(id)) continue;
+      if (!this.survives(plan) && (this.down.times > 0 || !plan.store)) continue;
+      const response = server.engine.get(id, "open");
+      if (response === undefined) throw new Violation(`${id} was acknowledged and is gone`);
+      if (response.ending === undefined) throw new Violation(`${id} has no end`);
+    }
+  }
+
+  private survives({ store }: RequestPlan): boolean {
+    return store && this.scenario.plan.segmentBytesMax !== undefined;
+  }
+
+  private get isOver(): boolean {
+    const { server } = this;
+    if (server === undefined || this.pendingDirects > 0) return false;
+    const { requests, faults, directs } = this.scenario;
+    const last = Math.max(0, ...[...requests, ...faults, ...directs].map(({ at }) => at));
+    if (this.timeline.now < last || this.faultsUnderWay > 0) return false;
+    if (!this.askers.every(({ isDone }) => isDone)) return false;
+    return responsesOf(server).every(({ ending }) => ending !== undefined) && isAtRest(server);
+  }
+
+  private neverEnds(): void {
+    const waiting = this.askers.flatMap(({ unsettled }) => unsettled);
+    const running = this.server === undefined ? [] : responsesOf(this.server);
+    const left = running.filter(({ ending }) => ending === undefined).map(({ id }) => id);
+    this.broken ??= new Violation(
+      `it never ends: ${JSON.stringify({ waiting, left, directs: this.pendingDirects })}`,
+    );
+  }
+
+  private check(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.broken ??= error instanceof Violation ? error : new Violation((error as Error).message);
+    }
+  }
+
+  /** From inside a callback: the life ends after this event. */
+  private violated(what: string): never {
+    this.broken ??= new Violation(what);
+    throw this.broken;
+  }
+
+  // Faults.
+
+  private faultsUnderWay = 0;
+
+  private lasting(ms: number, end: () => void): void {
+    this.faultsUnderWay++;
+    this.timeline.after(ms, () => {
+      this.faultsUnderWay--;
+      end();
+    });
+  }
+
+  private fault(fault: FaultPlan): void {
+    this.trace(`fault: ${JSON.stringify(fault)}`);
+    const worker = this.someWorker();
+    const wire = this.wires.size > 0 ? this.random.pick([...this.wires]) : undefined;
+    switch (fault.kind) {
+      case "kill worker":
+        return worker?.die(0, "SIGKILL", fault.keepBytes);
+      case "stop worker":
+        worker?.stop();
+        return this.lasting(fault.ms, () => worker?.resume());
+      case "hang worker":
+        if (worker !== undefined) worker.hung = true;
+        return;
+      case "misbehave":
+        if (fault.how === "out of memory") this.seen.outOfMemory = true;
+        return worker?.misbehave(fault.how);
+      case "restart worker":
+        this.server?.engine.restartWorker("w1");
+        return;
+      case "cut connection":
+        return wire?.cut();
+      case "slow reader":
+        return wire?.pause(fault.ms);
+      case "kill server":
+        return this.killServer(fault.downMs);
+      case "drain server":
+        return this.drainServer(fault.graceMs, fault.downMs);
+      case "full disk":
+        return this.fillDisk(fault.ms);
+      case "clock jump":
+        this.wallOffset += fault.ms;
+        return;
+      case "broken model":
+        this.isBroken = true;
+        this.seen.brokenModel = true;
+        return this.lasting(fault.ms, () => {
+          this.isBroken = false;
+        });
+      case "delete response":
+        return this.deleteOne();
+      case "bad message":
+        return wire?.send("{this is no JSON");
+    }
+  }
+
+  private someWorker(): SimProcess | undefined {
+    const alive = this.server?.processes.filter((one) => one.alive && !one.hung) ?? [];
+    return alive.length === 0 ? undefined : this.random.pick(alive);
+  }
+
+  private killServer(downMs: number): void {
+    const { server } = this;
+    if (server === undefined || server.isDraining) return;
+    this.trace("the server is killed");
+    server.kill();
+    this.serverDown(downMs);
+  }
+
+  private drainServer(graceMs: number, downMs: number): void {
+    const { server } = this;
+    if (server === undefined || server.isDraining) return;
+    this.down.drains++;
+    this.faultsUnderWay++;
+    void server.terminate(graceMs).then(() => {
+      this.faultsUnderWay--;
+      if (this.server === server) this.serverDown(downMs);
+    });
+  }
+
+  private serverDown(downMs: number): void {
+    this.down.times++;
+    this.server = undefined;
+    const { faults } = this.disk;
+    this.disk = this.disk.afterDeath((bytes) => this.random.int(0, bytes));
+    this.disk.faults.roomBytes = faults.roomBytes;
+    this.lasting(downMs, () => this.boot());
+  }
+
+  private boot(): void {
+    const { plan } = this.scenario;
+    const number = ++this.servers;
+    this.faultsUnderWay++;
+    SimServer.boot(number, this.serverWorld(), plan, this.random.fork(), this.disk).then(
+      (server) => {
+        this.faultsUnderWay--;
+        this.server = server;
+        this.isNewServer = true;
+        this.trace(`server ${number} listens`);
+        this.check(() => this.checkNow());
+      },
+      (error: Error) => this.check(() => this.violated(`server ${number}: ${error.stack}`)),
+    );
+  }
+
+  private fillDisk(ms: number): void {
+    this.seen.diskFull = true;
+    this.disk.faults.roomBytes = this.random.int(0, 300);
+    this.lasting(ms, () => {
+      this.disk.faults.roomBytes = Number.POSITIVE_INFINITY;
+    });
+  }
+
+  private deleteOne(): void {
+    const { server } = this;
+    const responses = server === undefined ? [] : responsesOf(server);
+    if (responses.length === 0) return;
+    const { id } = this.random.pick(responses);
+    this.deleted.add(id);
+    server?.engine.delete(id, "open");
+  }
+
+  // Those who use the engine itself.
+
+  private direct(plan: DirectPlan): void {
+    const { server } = this;
+    if (server === undefined || server.isDraining) return;
+    this.pendingDirects++;
+    const gone = new AbortController();
+    if (plan.goesAfterMs !== undefined) this.timeline.after(plan.goesAfterMs, () => gone.abort());
+    const over = (): void => {
+      this.pendingDirects--;
+    };
+    const { prompt, seed, maxTokens } = plan;
+    const submitted = server.engine.submit(
+      {
+        input: { kind: "chat", messages: [{ role: "user", content: prompt }] },
+        sampling: { seed },
+        maxTokens,
+        owner: "direct",
+        abandonment: { kind: "cancel" },
+      },
+      gone.signal,
+    );
+    const dead = new Promise<void>((resolve) => this.onDeath(server, resolve));
+    const read = submitted.then((response) => this.readDirect(response, gone.signal));
+    void Promise.race([read, dead])
+      .catch((error: unknown) => {
+        if (!isServingError(error)) throw error;
+      })
+      .catch((error: Error) => this.check(() => this.violated(`direct: ${error.stack}`)))
+      .then(over);
+  }
+
+  private async readDirect(response: Response, gone: AbortSignal): Promise<void> {
+    const cursor = response.read(-1);
+    if (gone.aborted) cursor.close();
+    gone.addEventListener("abort", () => cursor.close());
+    let text = "";
+    for await (const entry of cursor) if (entry.kind === "textDelta") text += entry.text;
+    const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
+    const answer = answerTo(prompt, response.sampling.seed, response.maxTokens);
+    const ends = response.ending?.kind;
+    if ((ends === "stop" || ends === "length") && cursor.finished && text !== answer.text)
+      throw new Error(`${prompt}: ${text} is not ${answer.text}`);
+  }
+
+  private onDeath(server: SimServer, run: () => void): void {
+    const look = (): void => {
+      if (server.owner.alive) this.timeline.after(500, look);
+      else run();
+    };
+    look();
+  }
+
+  // What the parts are given.
+
+  private serverWorld(): ServerWorld {
+    return {
+      timeline: this.timeline,
+      random: this.random.fork(),
+      trace: (what) => this.trace(what),
+      violated: (what) => this.violated(what),
+      mayLie: () => this.lies.any,
+      dishonest: () => {
+        this.lies.any = true;
+      },
+      booted: () => {},
+      wallOffset: () => this.wallOffset,
+      diskMs: () => this.random.between(0.05, 4),
+      isPoison: (prompt) => String.fromCodePoint(...prompt.slice(1)).startsWith("poison"),
+      rowsMax: () => this.scenario.rowsMax,
+      loadFails: () => this.isBroken,
+      admitted: (_worker, prompt, emitted) => this.admitted(prompt, emitted),
+    };
+  }
+
+  private admitted(prompt: readonly number[], emitted: readonly number[]): void {
+    const text = String.fromCodePoint(...prompt.slice(1));
+    this.admissions.set(text, (this.admissions.get(text) ?? 0) + 1);
+    const { requests, directs } = this.scenario;
+    const plan = [...requests, ...directs].find((one) => one.prompt === text);
+    if (plan === undefined) return this.violated(`a worker got "${text}", which nobody asked for`);
+    const { tokens } = answerTo(text, plan.seed, plan.maxTokens);
+    if (emitted.some((token, i) => token !== tokens[i]))
+      this.violated(`"${text}" goes on from ${emitted}, not from ${tokens}`);
+  }
+
+  private askerWorld(): AskerWorld {
+    const random = this.random.fork();
+    return {
+      ports: {
+        openSocket: (_url, _options, handlers) => new Wire(this, handlers, () => this.server),
+        headersSupported: true,
+        now: () => this.timeline.now,
+        after: (ms, run) => this.timeline.after(ms, run),
+        random: random.next,
+      },
+      after: (ms, run) => void this.timeline.after(ms, run),
+      trace: (what) => this.trace(what),
+      violated: (what) => this.violated(what),
+      sawEvent: (id, event) => this.check(() => this.ledger.sawEvent(id, event)),
+      mayEnd: (plan, code, accepted) => this.mayEnd(plan, code, accepted),
+    };
+  }
+
+  /** What may happen to a request, by the promises, in this life. */
+  private mayEnd(plan: RequestPlan, code: string, accepted: boolean): boolean {
+    const lost = (this.admissions.get(plan.prompt) ?? 0) >= 3;
+    const ids = [...(this.accepted.get(plan.prompt) ?? [])];
+    const wasDeleted = ids.some((id) => this.deleted.has(id));
+    const excuses: Record<string, boolean> = {
+      invalid_prompt: plan.prompt.startsWith("refuse"),
+      worker_crashed: plan.prompt.startsWith("poison") || lost,
+      out_of_memory: (this.seen.outOfMemory || this.scenario.rowsMax < 2) && lost,
+      deadline_exceeded: plan.deadlineMs !== undefined,
+      aborted: plan.leave?.how === "abort",
+      cancelled: plan.leave !== undefined || wasDeleted,
+      queue_full: this.scenario.plan.engine.queueMax < 10,
+      no_worker: this.seen.brokenModel || this.scenario.faults.length > 2,
+      storage_unavailable: this.seen.diskFull && this.survives(plan),
+      server_draining: this.down.drains > 0,
+      server_shutdown: this.down.drains > 0 && !(accepted && this.survives(plan)),
+      response_lost: wasDeleted || (this.down.times > 0 && !this.survives(plan)) || !plan.store,
+      response_not_found: wasDeleted,
+    };
+    return excuses[code] === true;
+  }
+
+  trace(what: string): void {
+    if (this.isTraced) this.lines.push(`${this.timeline.now.toFixed(1).padStart(9)} ${what}`);
+  }
+}
+
+/** Everything that was ordered down has come back, and nobody is being prepared. */
+function isAtRest(server: SimServer): boolean {
+  try {
+    checkIdle(server);
+    return true;
+  } catch {
+    return false;
+  }
+}
