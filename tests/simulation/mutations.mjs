@@ -1,0 +1,299 @@
+// Promises broken on purpose, one at a time: each must be caught by the simulator. `find` stands exactly
+// once in its file; where it doesn't any more the run fails, so that the list can't rot.
+
+/** @typedef {{ name: string, file: string, find: string, replace: string }} Mutation */
+
+/** @type {Mutation[]} */
+export const mutations = [
+  // Fencing.
+  {
+    name: "frames of another epoch are taken",
+    file: "src-ts/worker/link.ts",
+    find: "if (data.readUInt32LE(4) !== this.epoch) this.stale++;\n    else this.receive(",
+    replace: "this.receive(",
+  },
+  {
+    name: "a checksum is not looked at",
+    file: "src-ts/worker/link.ts",
+    find: 'throw new LinkViolation("wrong checksum");',
+    replace: "void 0;",
+  },
+  {
+    name: "a worker's token is taken whatever its index",
+    file: "src-ts/engine/inbound.ts",
+    find: "slot.workerId !== worker.id || (index !== expected && !slot.abortSent)",
+    replace: "false",
+  },
+  {
+    name: "a broken link is not told",
+    file: "src-ts/engine/supervisor.ts",
+    find: "if (epoch === this.epoch) this.condemn(reason);",
+    replace: "void reason;",
+  },
+  // Recovery.
+  {
+    name: "a restart carries no tokens to the worker",
+    file: "src-ts/engine/request.ts",
+    find: "emitted: packTokens(request.log?.emitted ?? []),",
+    replace: "emitted: packTokens([]),",
+  },
+  {
+    name: "a lost lease is not told to its request",
+    file: "src-ts/engine/loop.ts",
+    find: 'for (const slot of slots) this.post(slot.request, { kind: "lost", lease: slot.lease, loss });',
+    replace: "void loss;",
+  },
+  {
+    name: "tokens out are forgotten when a worker is lost",
+    file: "src-res/Request.res.mjs",
+    find: "        emitted: tally.emitted,\n        mark: tally.mark,\n        strikes: strikes,",
+    replace: "        emitted: 0,\n        mark: tally.mark,\n        strikes: strikes,",
+  },
+  {
+    name: "strikes are not counted",
+    file: "src-res/Request.res.mjs",
+    find: "return tally.strikes + 1 | 0;",
+    replace: "return tally.strikes;",
+  },
+  {
+    name: "the worker's last strike comes one late",
+    file: "src-res/Request.res.mjs",
+    find: "if (strikes >= 3) {",
+    replace: "if (strikes >= 300) {",
+  },
+  {
+    name: "a prompt whose preparing worker died is not prepared again",
+    file: "src-ts/engine/preparer.ts",
+    find: "this.take(request, undefined);\n      this.waiting.add(request);",
+    replace: "this.take(request, undefined);",
+  },
+  {
+    name: "the watchdog sleeps",
+    file: "src-ts/engine/supervisor.ts",
+    find: 'this.post({ kind: "timer", timer, at: this.ports.clock.now() });',
+    replace: 'if (timer !== "watchdog") this.post({ kind: "timer", timer, at: this.ports.clock.now() });',
+  },
+  {
+    name: "a spare worker never takes over",
+    file: "src-ts/engine/roster.ts",
+    find: "for (const worker of all) if (!worker.available) worker.onDuty = false;",
+    replace: "void 0;",
+  },
+  {
+    name: "steps are not acknowledged",
+    file: "src-ts/engine/inbound.ts",
+    find: 'for (const [worker, step] of this.acks) worker.send({ type: "ack", step });',
+    replace: "void 0;",
+  },
+  // Slots.
+  {
+    name: "an abort is not sent",
+    file: "src-ts/engine/loop.ts",
+    find: 'this.workerOf(slot.workerId)?.send({ type: "abort", ids: [slot.id] });',
+    replace: "void 0;",
+  },
+  {
+    name: "a slot is not released",
+    file: "src-ts/engine/loop.ts",
+    find: "this.placement.leave(request, slot.workerId);",
+    replace: "void 0;",
+  },
+  {
+    name: "a slot is kept on the books",
+    file: "src-ts/engine/slots.ts",
+    find: "this.byId.delete(slot.id);",
+    replace: "void 0;",
+  },
+  {
+    name: "a slot's budget is released twice",
+    file: "src-res/Batch.res.mjs",
+    find: "members: budget.members - present.length | 0,",
+    replace: "members: budget.members + 2 - present.length | 0,",
+  },
+  {
+    name: "who must be alone is not",
+    file: "src-res/Batch.res.mjs",
+    find: "let taken = candidate.exclusive ? present.length !== 0 : present.some(member => member.exclusive);",
+    replace: "let taken = false;",
+  },
+  {
+    name: "who waits is not taken off the queue when it is cancelled",
+    file: "src-ts/engine/loop.ts",
+    find: "this.live.delete(request.id);\n    this.queue.delete(request);",
+    replace: "this.live.delete(request.id);",
+  },
+  {
+    name: "who goes away is not cancelled",
+    file: "src-ts/engine/registry.ts",
+    find: 'if (abandonment.kind === "cancel") {\n      this.options.cancel(log.id);\n      return;\n    }',
+    replace: 'if (abandonment.kind === "cancel") return;',
+  },
+  {
+    name: "a deadline is not kept",
+    file: "src-ts/engine/loop.ts",
+    find: 'const expire = (): void => this.post(request, { kind: "deadline" });',
+    replace: "const expire = (): void => {};",
+  },
+  // Numbers.
+  {
+    name: "an event is renumbered",
+    file: "src-ts/server/writer.ts",
+    find: "const number = cursor.position;",
+    replace: "const number = cursor.position + (cursor.position > 4 ? 1 : 0);",
+  },
+  {
+    name: "an entry is skipped on a resume",
+    file: "src-ts/engine/log.ts",
+    find: "const cursor = new LogCursor(this, after + 1);",
+    replace: "const cursor = new LogCursor(this, after < 0 ? 0 : after + 2);",
+  },
+  {
+    name: "tokens are coalesced after they are numbered",
+    file: "src-ts/engine/log.ts",
+    find: "const delta = { kind: \"textDelta\", text, tokens: tokens.length } as const;",
+    replace:
+      'const before = this.allEntries.at(-1);\n    if (before?.kind === "textDelta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.allText += text;\n      return this.grown();\n    }\n    const delta = { kind: "textDelta", text, tokens: tokens.length } as const;',
+  },
+  {
+    name: "text that was held back is lost at the end",
+    file: "src-ts/engine/loop.ts",
+    find: 'log.end(ending, whole ? request.tail : "", wall);',
+    replace: 'log.end(ending, "", wall);',
+  },
+  {
+    name: "usage counts a replayed token twice",
+    file: "src-ts/engine/log.ts",
+    find: "for (const token of tokens) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
+    replace:
+      "for (const token of [...tokens, ...tokens.slice(0, 1)]) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
+  },
+  {
+    name: "a slow reader is told it has everything",
+    file: "src-ts/server/writer.ts",
+    find: "else if (slot.reading.cursor.lag > 0) {",
+    replace: "else if (slot.reading.cursor.lag > 100) {",
+  },
+  // What is on disk.
+  {
+    name: "something is shown before it is written",
+    file: "src-ts/journal/journal.ts",
+    find: "if (batch.logs.size + batch.forgotten.length === 0) return true;",
+    replace:
+      "if (batch.logs.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
+  },
+  {
+    name: "what could not be written is shown",
+    file: "src-ts/journal/journal.ts",
+    find: "this.noteFailure(error as NodeJS.ErrnoException);\n      return false;",
+    replace: "this.noteFailure(error as NodeJS.ErrnoException);\n      return true;",
+  },
+  {
+    name: "a write that failed is not cut back",
+    file: "src-ts/journal/segments.ts",
+    find: "await this.cutBack(file, segment.bytes);\n      throw error;",
+    replace: "segment.bytes = offset + 40;\n      throw error;",
+  },
+  {
+    name: "what was turned away stays on disk",
+    file: "src-ts/journal/journal.ts",
+    find: "batch.forgotten.push(id);\n    log.unwritable();",
+    replace: "log.unwritable();",
+  },
+  {
+    name: "what is deleted comes back",
+    file: "src-ts/journal/journal.ts",
+    find: "this.forgotten.push(id);\n    this.wantWrite();",
+    replace: "void 0;",
+  },
+  {
+    name: "a segment is removed while it counts",
+    file: "src-ts/journal/segments.ts",
+    find: "if (this.all[0].ids.size > 0) return;",
+    replace: "void 0;",
+  },
+  {
+    name: "a part is taken though one before it is missing",
+    file: "src-ts/journal/recovery.ts",
+    find: "entries.push(...part.entries.slice(entries.length - part.entriesFrom));",
+    replace: "entries.push(...part.entries);",
+  },
+  {
+    name: "a restored request begins anew",
+    file: "src-ts/engine/loop.ts",
+    find: 'this.post(request, { kind: "restored", promptTokens, emitted: tokens.length });',
+    replace: 'this.post(request, { kind: "restored", promptTokens, emitted: 0 });',
+  },
+  {
+    name: "a restored request is not queued",
+    file: "src-res/Request.res.mjs",
+    find: 'case "restored" :',
+    replace: 'case "restored!" :',
+  },
+  {
+    name: "a key is forgotten over a restart",
+    file: "src-ts/engine/registry.ts",
+    find: "this.attached.set(id, { fingerprint, response: Promise.resolve(log) });",
+    replace: "void fingerprint;",
+  },
+  {
+    name: "a drain ends what the next process should go on with",
+    file: "src-ts/engine/engine.ts",
+    find: "if (request.log?.survives) request.log.interrupt(isDraining());\n      else this.loop.post",
+    replace: "this.loop.post",
+  },
+  {
+    name: "who reads a deleted response waits for ever",
+    file: "src-ts/engine/log.ts",
+    find: "if (this.forgotten) return this.log.show();",
+    replace: "if (this.forgotten) return;",
+  },
+  {
+    name: "a worker can be restarted while the server stops",
+    file: "src-ts/engine/engine.ts",
+    find: "if (this.closing) return true;",
+    replace: "void this.closing;",
+  },
+  // The client.
+  {
+    name: "the client resumes one event early and does not notice",
+    file: "src-ts/client/channel.ts",
+    find: "if (event.sequence_number < expected) {",
+    replace: "if (event.sequence_number < expected - 1) {",
+  },
+  {
+    name: "the client takes what comes after a gap",
+    file: "src-ts/client/channel.ts",
+    find: "this.fail(new SequenceGapError(expected, event.sequence_number));\n      return",
+    replace: "if (expected < 0) return",
+  },
+  {
+    name: "the client asks for another response after a cut",
+    file: "src-ts/client/exchange.ts",
+    find: "this.#options.send(responseId === undefined ? this.#create() : this.#resume(responseId));",
+    replace: "this.#options.send(this.#create());",
+  },
+  {
+    name: "the client's key is new each time",
+    file: "src-ts/client/exchange.ts",
+    find: '      ...order.body,\n',
+    replace: '      ...order.body,\n      ["mlx_serving:idempotency_key"]: `k${this.#options.ports.random()}`,\n',
+  },
+  {
+    name: "a cancellation before the answer is not sent",
+    file: "src-ts/client/channel.ts",
+    find: "if (this.#cancelWanted) this.#orderCancel(this.responseId);",
+    replace: "void 0;",
+  },
+  {
+    name: "the client does not come back",
+    file: "src-ts/client/link.ts",
+    find: "timer: this.#ports.after(delayMs, () => this.#redial(cause)),",
+    replace: "timer: this.#ports.after(delayMs, () => {}),",
+  },
+  {
+    name: "a lane's next response does not start",
+    file: "src-ts/server/lanes.ts",
+    find: "if (job !== undefined) {\n      this.run(key, job);",
+    replace: "if (job !== undefined) {",
+  },
+];
