@@ -11,6 +11,7 @@ import {
   ProtocolError,
 } from "./errors.js";
 import type { ClientPorts, Timer } from "./ports.js";
+import { Silence, silenceMsMax } from "./silence.js";
 import type { Refusal, Socket, SocketHandlers } from "./socket.js";
 
 /** How to reach a server. */
@@ -165,6 +166,7 @@ class SocketConnection implements Connection, SocketHandlers {
   /** Not before the ticket is there. */
   #socket: Socket | undefined;
   readonly #timer: Timer;
+  readonly #silence: Silence;
   readonly #ports: ClientPorts;
   readonly #dialled: Dialled;
 
@@ -174,6 +176,7 @@ class SocketConnection implements Connection, SocketHandlers {
     this.#closed = new Promise((resolve) => {
       this.#reportClosed = resolve;
     });
+    this.#silence = new Silence(ports, () => this.#die());
     const { ticket, signal, connectTimeoutMs = connectTimeoutMsDefault } = dialled.options;
     this.#timer = ports.after(connectTimeoutMs, () => {
       const message = `No connection within ${connectTimeoutMs} ms`;
@@ -208,7 +211,13 @@ class SocketConnection implements Connection, SocketHandlers {
     this.#dialled.handlers.onOpen();
   }
 
+  onPing(): void {
+    // Other servers have other habits.
+    if (this.#dialled.options.notices !== false) this.#silence.pinged();
+  }
+
   onText(text: string): void {
+    this.#silence.heard();
     const message = parseFrame(text);
     if (message instanceof ProtocolError) this.#dialled.handlers.onGarbage(message);
     else this.#dialled.handlers.onMessage(message);
@@ -227,11 +236,17 @@ class SocketConnection implements Connection, SocketHandlers {
   }
 
   onClose(closeCode: number, reason: string): void {
+    this.#silence.stop();
     this.#reportClosed();
     if (this.#state === "opening") this.#fail(neverOpened(this.#cause));
     if (this.#state !== "open") return;
     this.#state = "over";
     this.#dialled.handlers.onClose({ closeCode, reason }, this.#cause);
+  }
+
+  #die(): void {
+    this.#cause = new Error(`The server has been silent for ${silenceMsMax} ms`);
+    this.#socket?.terminate();
   }
 
   async #openWith(getTicket: () => Promise<string>): Promise<void> {

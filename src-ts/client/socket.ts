@@ -26,6 +26,8 @@ export interface SocketHandlers {
   onOpen(): void;
   onText(text: string): void;
   onBinary(): void;
+  /** Where the platform shows them. The answer is the platform's, too. */
+  onPing(): void;
   onRefused(refusal: Refusal): void;
   onError(error: unknown): void;
   onClose(closeCode: number, reason: string): void;

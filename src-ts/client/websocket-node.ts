@@ -52,6 +52,7 @@ export const openSocket: OpenSocket = (url, { headers, frameBytesMax }, handlers
     if (isBinary) handlers.onBinary();
     else handlers.onText(data.toString());
   });
+  socket.on("ping", () => handlers.onPing());
   socket.on("error", (error: NodeJS.ErrnoException) => {
     violation = violations[error.code ?? ""];
     handlers.onError(error);

@@ -15,7 +15,7 @@ describe("SIGTERM", () => {
   it("lets running responses end, refuses new ones, and exits with 0; no process remains", async () => {
     await using server = await startServer({ flags });
     const { pid: workerPid } = await server.worker();
-    const client = await connect(server.url);
+    const client = await connect(server.url, { reconnect: false });
     const draining: ClientEvents["draining"][] = [];
     client.on("draining", (notice) => draining.push(notice));
     const closed = new Promise<ClientEvents["close"]>((resolve) => client.on("close", resolve));
@@ -39,7 +39,7 @@ describe("SIGTERM", () => {
   it("fails what is not done after the drain time, and exits with 0", async () => {
     await using server = await startServer({ flags: [...flags, "--drain-timeout", "200ms"] });
     const { pid: workerPid } = await server.worker();
-    const client = await connect(server.url);
+    const client = await connect(server.url, { reconnect: false });
     const stream = client.respond({ input: "Hi", max_output_tokens: 4000 });
     const ended = expect(stream.final()).rejects.toMatchObject({ name: "ResponseFailedError" });
     await server.until(({ decoding }) => decoding === 1);
@@ -52,7 +52,7 @@ describe("SIGTERM", () => {
   it("a second one ends the server at once, and its workers with it", async () => {
     await using server = await startServer({ flags });
     const { pid: workerPid } = await server.worker();
-    const client = await connect(server.url);
+    const client = await connect(server.url, { reconnect: false });
     const lost = new Promise((resolve) => client.on("close", resolve));
     const stream = client.respond({ input: "Hi", max_output_tokens: 4000 });
     const ended = expect(stream.final()).rejects.toMatchObject({ code: "connection_lost" });

@@ -325,3 +325,48 @@ describe("server-sent events that are cut", () => {
     );
   });
 });
+
+describe("a server that is killed and started again without a log on disk", () => {
+  const slow = ["--engine", "fake", "--fake-tokens-per-second", "50"];
+
+  it("gets again what nobody has read, and says which responses are lost", async () => {
+    await using first = await startServer({ flags: slow });
+    const { port } = new URL(first.url);
+    await using client = await connect(first.url);
+    const ask = { ...body, max_output_tokens: 60 };
+    const expected = (await client.respond(ask).final()).text;
+    const unread = client.respond(ask);
+    const final = unread.final();
+    const half = client.respond(ask);
+    const iterator = half[Symbol.asyncIterator]();
+    for (let i = 0; i < 10; i += 1) await iterator.next();
+    const before = unread.responseId;
+    const back = new Promise((resolve) => client.on("reconnected", resolve));
+    first.signal("SIGKILL");
+    await first.exited;
+    await using _second = await startServer({ flags: [...slow, "--port", port] });
+    await back;
+    expect((await final).text).toBe(expected);
+    expect(unread.responseId).not.toBe(before);
+    const rest = (async () => {
+      for (let step = await iterator.next(); !step.done; ) step = await iterator.next();
+    })();
+    await expect(rest).rejects.toMatchObject({
+      code: "response_lost",
+      responseId: half.responseId,
+    });
+  });
+
+  it("is gone on with after a drain", async () => {
+    await using first = await startServer({ flags: slow });
+    const { port } = new URL(first.url);
+    await using client = await connect(first.url);
+    const back = new Promise((resolve) => client.on("reconnected", resolve));
+    first.signal("SIGTERM");
+    expect(await first.exited).toEqual({ code: 0, signal: null });
+    const stream = client.respond(body);
+    await using _second = await startServer({ flags: [...slow, "--port", port] });
+    await back;
+    expect((await stream.final()).text).toBe(undisturbed.text);
+  });
+});

@@ -57,6 +57,7 @@ describe("openSocket", () => {
             calls.push(["binary"]);
             socket.close(1012, "not allowed in browsers");
           },
+          onPing: () => calls.push(["ping"]),
           onRefused: () => calls.push(["refused"]),
           onError: () => calls.push(["error"]),
           onClose: (closeCode) => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { backoffMs } from "../../../src-ts/client/backoff.js";
 import { connectWith } from "../../../src-ts/client/client.js";
 import { ConnectError, connect } from "../../../src-ts/client/index.js";
+import { openSocket } from "../../../src-ts/client/websocket-node.js";
 import { startFakeServer } from "./support/fake-server.js";
 import { turn, VirtualWorld } from "./support/virtual.js";
 
@@ -314,6 +315,66 @@ describe("close() without a connection", () => {
     await closed;
     expect(world.names()).toEqual(["close"]);
     expect(world.time.pending).toBe(0);
+  });
+});
+
+describe("a connection that has died without a word", () => {
+  it("is given up when pings stay out", async () => {
+    const world = new VirtualWorld();
+    const client = await world.connect();
+    const { socket } = world;
+    for (let i = 0; i < 10; i += 1) {
+      socket.handlers.onPing();
+      await world.time.pass(20_000);
+    }
+    await world.time.pass(20_000);
+    socket.send({ type: "mlx_serving:unknown" });
+    await world.time.pass(49_999);
+    expect(client.connected).toBe(true);
+    await world.time.pass(1);
+    expect(socket.isTerminated).toBe(true);
+    expect(world.told).toMatchObject([
+      {
+        name: "reconnecting",
+        info: { cause: { closeCode: 1006, cause: { message: expect.stringMatching(/silent/) } } },
+      },
+    ]);
+    await world.reopen();
+    await world.time.pass(3_600_000);
+    expect(client.connected).toBe(true);
+  });
+
+  it.each([
+    ["that never pinged", {}, 0],
+    ["that pings when it likes", { notices: false }, 1],
+  ])("is not suspected of a server %s", async (_what, options, pings) => {
+    const world = new VirtualWorld();
+    const client = await world.connect(options);
+    for (let i = 0; i < pings; i += 1) world.socket.handlers.onPing();
+    await world.time.pass(3_600_000);
+    expect(client.connected).toBe(true);
+    expect(world.time.pending).toBe(0);
+  });
+
+  it("is known by real pings", async () => {
+    const server = await startFakeServer();
+    const seen: string[] = [];
+    const opened = server.socket();
+    const handlers = {
+      onOpen: () => {},
+      onText: (text: string) => seen.push(text),
+      onBinary: () => {},
+      onRefused: () => {},
+      onError: () => {},
+      onClose: () => {},
+    };
+    await new Promise<void>((resolve) => {
+      const options = { headers: {}, frameBytesMax: 1000 };
+      openSocket(server.url, options, { ...handlers, onPing: resolve });
+      void opened.then(({ raw }) => raw.ping());
+    });
+    expect(seen).toEqual([]);
+    await server.close();
   });
 });
 
