@@ -117,7 +117,7 @@ export class Client {
   #gone: ClientError | undefined;
   #closing: Promise<void> | undefined;
   /** Cancellations by id that wait for a socket. */
-  #cancels: string[] = [];
+  readonly #cancels = new Set<string>();
   #count = 0;
 
   /** @internal */
@@ -186,7 +186,7 @@ export class Client {
   cancel(responseId: string): void {
     if (this.#gone !== undefined || this.#lanes.cancel(responseId)) return;
     if (this.#link.isOpen) this.#sendCancel(responseId);
-    else this.#cancels.push(responseId);
+    else this.#cancels.add(responseId);
   }
 
   /** Listens to notices of the server and of the connection; returns the way to stop. */
@@ -310,12 +310,13 @@ export class Client {
 
   #onOpen(): void {
     this.#lanes.opened();
-    for (const responseId of this.#cancels.splice(0)) this.#sendCancel(responseId);
+    for (const responseId of this.#cancels) this.#sendCancel(responseId);
+    this.#cancels.clear();
   }
 
   #onGone(info: CloseInfo, error: ConnectionLostError): void {
     this.#gone ??= error;
-    this.#cancels = [];
+    this.#cancels.clear();
     this.#lanes.failAll(this.#gone);
     this.#emit("close", info);
   }

@@ -1,6 +1,6 @@
 /** Connections that break anywhere: no event of a response is lost or doubled, and none is made twice. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type Client, connect, type ResponseStream } from "../../src-ts/client/index.js";
+import { type Client, type ConnectOptions, connect } from "../../src-ts/client/index.js";
 import {
   type ChaosProxy,
   type ConnectionPlan,
@@ -8,21 +8,16 @@ import {
   startChaosProxy,
 } from "../support/chaos-proxy.js";
 import { ask, dataOf, RawSocket, wholeEvents } from "../support/raw-responses.js";
+import { logOf, type Outcome, range, read, seen } from "../support/reading.js";
 import { isIdle, type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const body = { input: "Hi", max_output_tokens: 12 };
+/** From the server at least, however many tokens come at once. */
+const bytesMin = 4000;
 /** Clients at once. */
 const parallel = 16;
-
-/** Number, type and text of an event. */
-type Seen = [number: number, type: string, delta: string];
-
-interface Outcome {
-  text: string;
-  usage: unknown;
-}
 
 let server: ServerProcess;
 let undisturbed: Outcome;
@@ -35,7 +30,7 @@ beforeAll(async () => {
   await using proxy = await startChaosProxy(server.url, () => ({}));
   const client = await connectThrough(proxy);
   handshake = { ...proxy.connections[0]! };
-  undisturbed = await read(client.respond(body));
+  undisturbed = await read(client.respond(body), server.url);
   whole = { ...proxy.connections[0]! };
   await client.close();
 });
@@ -44,39 +39,21 @@ afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
 });
 
-function connectThrough(proxy: ChaosProxy): Promise<Client> {
-  return connect(proxy.url, { headers: { Host: new URL(server.url).host } });
-}
-
-function seen(event: { sequence_number: number; [field: string]: unknown }): Seen {
-  return [event.sequence_number, String(event.type), String(event.delta ?? "")];
-}
-
-/** Reads all of it, and compares it event by event with the server's own log. */
-async function read(stream: ResponseStream): Promise<Outcome> {
-  const events: Seen[] = [];
-  for await (const event of stream) events.push(seen({ ...event }));
-  const { text, usage } = await stream.final();
-  expect(events).toEqual(await logOf(stream.responseId!));
-  expect(events.map(([number]) => number)).toEqual(range(0, events.length));
-  expect(events.map(([, , delta]) => delta).join("")).toBe(text);
-  return { text, usage };
-}
-
-async function logOf(id: string): Promise<Seen[]> {
-  const path = `/v1/responses/${id}?stream=true&starting_after=-1`;
-  const { body } = await ask({ url: server.url, path });
-  return wholeEvents(body).map((event) => seen(dataOf(event)));
+function connectThrough(proxy: ChaosProxy, options: ConnectOptions = {}): Promise<Client> {
+  return connect(proxy.url, { ...options, headers: { Host: new URL(server.url).host } });
 }
 
 /**
  * One stream through a proxy of its own, whose first connections break as planned. False if it was over
  * before: how many events a response has depends on how many tokens came at once.
  */
-async function readThrough(plans: ConnectionPlan[]): Promise<boolean> {
+async function readThrough(
+  plans: ConnectionPlan[],
+  options: ConnectOptions = {},
+): Promise<boolean> {
   await using proxy = await startChaosProxy(server.url, (number) => plans[number] ?? {});
-  const client = await connectThrough(proxy);
-  expect(await read(client.respond(body))).toEqual(undisturbed);
+  const client = await connectThrough(proxy, options);
+  expect(await read(client.respond(body), server.url)).toEqual(undisturbed);
   await client.close();
   const broken = proxy.connections.filter(({ wasBroken }) => wasBroken);
   expect(proxy.connections.length).toBe(broken.length + 1);
@@ -103,13 +80,6 @@ async function forAll<T>(items: readonly T[], run: (item: T) => Promise<void>): 
   await Promise.all(Array.from({ length: parallel }, work));
 }
 
-function range(from: number, to: number, step = 1): number[] {
-  return Array.from(
-    { length: Math.max(0, Math.ceil((to - from) / step)) },
-    (_, i) => from + i * step,
-  );
-}
-
 /** Responses that have ended, by the server's own count. */
 async function endedResponses(): Promise<number> {
   await server.until(isIdle);
@@ -129,7 +99,7 @@ describe("a connection that ends (FIN)", () => {
   it("after any byte from the server changes nothing", async () => {
     const places = [
       ...range(handshake.toClient, 1500),
-      ...range(1500, Math.max(whole.toClient, 4500), 61),
+      ...range(1500, Math.max(whole.toClient, bytesMin), 61),
     ];
     await breakEach(places.map((cutAfterBytes) => [{ toClient: { cutAfterBytes } }]));
   });
@@ -155,7 +125,7 @@ describe("a connection that ends (FIN)", () => {
 
 describe("a connection that is reset (RST)", () => {
   it("after any byte, either way, changes nothing", async () => {
-    const fromServer = range(handshake.toClient + 1, whole.toClient, 53);
+    const fromServer = range(handshake.toClient + 1, bytesMin, 41);
     const fromClient = range(handshake.toServer + 1, whole.toServer, 7);
     await breakEach([
       ...fromServer.map((resetAfterBytes) => [{ toClient: { resetAfterBytes } }]),
@@ -172,9 +142,16 @@ describe("a slow and uneven connection", () => {
     const plan = { toClient: disturbance, toServer: disturbance };
     await using proxy = await startChaosProxy(server.url, () => plan);
     const client = await connectThrough(proxy);
-    expect(await read(client.respond(body))).toEqual(undisturbed);
+    expect(await read(client.respond(body), server.url)).toEqual(undisturbed);
     await client.close();
     expect(proxy.connections).toHaveLength(1);
+  });
+});
+
+describe("an upgrade that gets no answer", () => {
+  it.each([0, 100])("after %i bytes is not waited for", async (stallAfterBytes) => {
+    const plans = [{ toClient: { cutAfterBytes: 2000 } }, { toClient: { stallAfterBytes } }];
+    expect(await readThrough(plans, { connectTimeoutMs: 500 })).toBe(true);
   });
 });
 
@@ -191,17 +168,17 @@ function seeded(seed: number): (below: number) => number {
 
 describe("16 streams on one connection that breaks 50 times", () => {
   const breaks = 50;
-  const bodyOf = (i: number) => ({ input: `Story ${i}`, max_output_tokens: 200 });
+  const bodyOf = (i: number) => ({ input: `Story ${i}`, max_output_tokens: 400 });
 
   it.each([1, 2])("at places of seed %i lose and double nothing", async (seed) => {
     const alone = await connect(server.url);
     const respond = (client: Client) => range(0, 16).map((i) => client.respond(bodyOf(i)));
-    const expected = await Promise.all(respond(alone).map(read));
+    const expected = await Promise.all(respond(alone).map((stream) => read(stream, server.url)));
     await alone.close();
     const below = seeded(seed);
     const planOf = (connection: number): ConnectionPlan => {
       if (connection >= breaks) return {};
-      const bytes = handshake.toClient + 1 + below(6000);
+      const bytes = handshake.toClient + 1 + below(4000);
       const kind = below(2) === 0 ? "cutAfterBytes" : "resetAfterBytes";
       const request = { [kind]: handshake.toServer + 1 + below(3000) };
       return { toClient: { [kind]: bytes }, ...(below(3) === 0 && { toServer: request }) };
@@ -209,7 +186,9 @@ describe("16 streams on one connection that breaks 50 times", () => {
     await using proxy = await startChaosProxy(server.url, planOf);
     const client = await connectThrough(proxy);
     await makes(16, async () => {
-      expect(await Promise.all(respond(client).map(read))).toEqual(expected);
+      expect(await Promise.all(respond(client).map((stream) => read(stream, server.url)))).toEqual(
+        expected,
+      );
     });
     await client.close();
     const broken = proxy.connections.filter(({ wasBroken }) => wasBroken);
@@ -303,7 +282,7 @@ describe("server-sent events that are cut", () => {
   }
 
   it("go on with GET and starting_after, to the same text", async () => {
-    const places = range(0, 4500, 41);
+    const places = range(0, bytesMin, 41);
     await makes(places.length, () =>
       forAll(places, async (bytes) => {
         const cuts = [bytes, 400, 1500, 2500];
@@ -313,7 +292,7 @@ describe("server-sent events that are cut", () => {
         });
         const events = (await readPersistently(proxy, `sse-${bytes}`)).map(dataOf);
         const { id } = events[0]!.response as { id: string };
-        expect(events.map(seen)).toEqual(await logOf(id));
+        expect(events.map(seen)).toEqual(await logOf(id, server.url));
         expect(events.map(({ sequence_number }) => sequence_number)).toEqual(
           range(0, events.length),
         );
@@ -323,50 +302,5 @@ describe("server-sent events that are cut", () => {
         expect(proxy.connections[0]?.wasBroken).toBe(true);
       }),
     );
-  });
-});
-
-describe("a server that is killed and started again without a log on disk", () => {
-  const slow = ["--engine", "fake", "--fake-tokens-per-second", "50"];
-
-  it("gets again what nobody has read, and says which responses are lost", async () => {
-    await using first = await startServer({ flags: slow });
-    const { port } = new URL(first.url);
-    await using client = await connect(first.url);
-    const ask = { ...body, max_output_tokens: 60 };
-    const expected = (await client.respond(ask).final()).text;
-    const unread = client.respond(ask);
-    const final = unread.final();
-    const half = client.respond(ask);
-    const iterator = half[Symbol.asyncIterator]();
-    for (let i = 0; i < 10; i += 1) await iterator.next();
-    const before = unread.responseId;
-    const back = new Promise((resolve) => client.on("reconnected", resolve));
-    first.signal("SIGKILL");
-    await first.exited;
-    await using _second = await startServer({ flags: [...slow, "--port", port] });
-    await back;
-    expect((await final).text).toBe(expected);
-    expect(unread.responseId).not.toBe(before);
-    const rest = (async () => {
-      for (let step = await iterator.next(); !step.done; ) step = await iterator.next();
-    })();
-    await expect(rest).rejects.toMatchObject({
-      code: "response_lost",
-      responseId: half.responseId,
-    });
-  });
-
-  it("is gone on with after a drain", async () => {
-    await using first = await startServer({ flags: slow });
-    const { port } = new URL(first.url);
-    await using client = await connect(first.url);
-    const back = new Promise((resolve) => client.on("reconnected", resolve));
-    first.signal("SIGTERM");
-    expect(await first.exited).toEqual({ code: 0, signal: null });
-    const stream = client.respond(body);
-    await using _second = await startServer({ flags: [...slow, "--port", port] });
-    await back;
-    expect((await stream.final()).text).toBe(undisturbed.text);
   });
 });
