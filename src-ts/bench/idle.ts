@@ -46,7 +46,9 @@ async function openAll(
   const openSome = async () => {
     while (started < sockets) {
       started += 1;
-      clients.push(await connect(v1Url(url), { apiKey, connectTimeoutMs: 30_000 }));
+      clients.push(
+        await connect(v1Url(url), { apiKey, connectTimeoutMs: 30_000, reconnect: false }),
+      );
       onOpen(clients.length);
     }
   };
@@ -77,7 +79,7 @@ export async function measureIdleSockets(
   const clients: Client[] = [];
   try {
     // The first socket and request pay for what is made once: they are no part of the cost of others.
-    const first = await connect(v1Url(options.url), { apiKey: options.apiKey });
+    const first = await connect(v1Url(options.url), { apiKey: options.apiKey, reconnect: false });
     clients.push(first);
     await timeRequest(first, options.model);
     await sleep(settleMs);

@@ -23,7 +23,7 @@ export class SocketTarget implements Target {
   async open(): Promise<void> {
     const { url, apiKey, sockets } = this.#options;
     const connections = Array.from({ length: sockets }, () =>
-      connect(v1Url(url), { apiKey, notices: false }),
+      connect(v1Url(url), { apiKey, notices: false, reconnect: false }),
     );
     this.#clients = await Promise.all(connections);
   }

@@ -124,12 +124,19 @@ export class Exchange {
   /** The server doesn't do what it was asked for. */
   refused(event: ErrorEvent): Verdict {
     this.#sent = false;
+    if (this.#isInterruption(event))
+      this.recoverUntil(this.#options.ports.now() + interruptionMsMax);
     const delayMs = this.#delayAfter(event.status);
     if (this.channel.ended) return { kind: "over" };
     if (delayMs !== undefined) return { kind: "later", delayMs };
     if (this.#isForgotten(event) && this.channel.restart()) return { kind: "now" };
     this.#fail(RequestError.of(event));
     return { kind: "over" };
+  }
+
+  /** It was taken up, and can't be followed for now: the server's log can't be written, for one. */
+  #isInterruption({ status }: ErrorEvent): boolean {
+    return this.#recovery === undefined && status === 503 && this.channel.responseId !== undefined;
   }
 
   /** Undefined if the refusal is final, or there is no time left. */
@@ -198,6 +205,8 @@ export class Exchange {
   }
 }
 
+/** For so long a stream that the server has interrupted is asked for again. */
+const interruptionMsMax = 60_000;
 const cancelSuffix = "_cancel";
 
 function cancelIdOf(eventId: string): string {

@@ -428,7 +428,7 @@ export class World {
       cancelled: plan.leave !== undefined || wasDeleted,
       queue_full: this.scenario.plan.engine.queueMax < 10,
       no_worker: this.seen.brokenModel || this.scenario.faults.length > 2,
-      storage_unavailable: this.seen.diskFull && this.survives(plan),
+      storage_unavailable: this.seen.diskFull && this.survives(plan) && !accepted,
       server_draining: this.down.drains > 0,
       server_shutdown: this.down.drains > 0 && !(accepted && this.survives(plan)),
       response_lost: wasDeleted || (this.down.times > 0 && !this.survives(plan)) || !plan.store,

@@ -9,6 +9,8 @@ import { availableParallelism } from "node:os";
 
 /** Seeds that one process plays: not so many that the last one is waited for by all. */
 const seedsPerProcess = 250;
+/** Where the first broken promise is looked for, which mostly comes soon. */
+const seedsPerLook = 40;
 /** A life that takes longer does not end. */
 const processMsMax = 120_000;
 
@@ -21,10 +23,11 @@ export async function play(bundle, { from, to, stopsAtFirst = false, onProgress 
   /** @type {Played} */
   const total = { seeds: 0, events: 0, virtualMs: 0, faults: 0, broken: [] };
   let next = from;
+  const share = stopsAtFirst ? seedsPerLook : seedsPerProcess;
   const work = async () => {
     while (next <= to && !(stopsAtFirst && total.broken.length > 0)) {
       const first = next;
-      const last = Math.min(to, first + seedsPerProcess - 1);
+      const last = Math.min(to, first + share - 1);
       next = last + 1;
       add(total, await playSome(bundle, first, last, stopsAtFirst ? ["--first"] : []));
       onProgress?.(total.seeds);
