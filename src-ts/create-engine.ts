@@ -65,7 +65,10 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
   await ensureModels(models, hooks);
   signal?.throwIfAborted();
   const ports = systemPorts({
-    command: () => ({ ...python, env: nativeEnvironment(config) }),
+    command: ({ native }) => ({
+      ...python,
+      env: nativeEnvironment(native ? config : { ...config, native: "off" }),
+    }),
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
   const journal = await journalOf(config, ports.clock, logger);

@@ -174,6 +174,8 @@ export interface ModelInfo {
 export interface NativeInfo {
   /** By name: which are on, and why others are not. */
   parts: NativeParts;
+  /** Why this worker has gone on without any, though more were asked for. */
+  disabled?: string | undefined;
   /** Of this worker's requests since its start; null until it has told. */
   metrics: NativeMetrics | null;
   /** Null where frames are not built in pooled buffers, too. */

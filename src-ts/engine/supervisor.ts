@@ -13,6 +13,7 @@ import type {
   ToWorker,
 } from "../worker/messages.js";
 import type { WorkerEvents, WorkerProcess } from "../worker/port.js";
+import { NativeFaults } from "./native-faults.js";
 import { missingParts } from "./native-parts.js";
 import type { Ports, Timer } from "./ports.js";
 
@@ -62,6 +63,8 @@ export class Supervisor {
   nativeParts: NativeParts | undefined;
   /** The last that its native module, or the module's twin, has counted. */
   nativeFigures: NativeFigures | undefined;
+  /** Whether its native parts have killed it. */
+  readonly nativeFaults = new NativeFaults();
   /** The last thing that went wrong, in words. */
   reason: { code: string; message: string } | undefined;
   /** It could take new work. */
@@ -224,7 +227,9 @@ export class Supervisor {
     this.nativeFigures = undefined;
     this.pending = 0;
     const { id: workerId, engine, model } = this.options;
-    this.process = this.ports.workers.spawn({ workerId, epoch, engine, model }, this.events(epoch));
+    const native = this.nativeFaults.verdict === undefined;
+    const spec = { workerId, epoch, engine, model, native };
+    this.process = this.ports.workers.spawn(spec, this.events(epoch));
   }
 
   private events(epoch: number): WorkerEvents {
@@ -232,7 +237,9 @@ export class Supervisor {
       spawned: (pid) => this.post({ kind: "spawned", epoch, pid }),
       message: (message) => {
         if (epoch === this.epoch) this.receive(message, epoch);
+        else this.dropped(1);
       },
+      stale: (frames) => this.dropped(frames),
       violated: (reason) => {
         if (epoch === this.epoch) this.condemn(reason);
       },
@@ -240,6 +247,7 @@ export class Supervisor {
       exited: (code, signal, message) => {
         const { clock, random } = this.ports;
         if (code !== 0 || message !== "") this.explainExit(code, signal, message);
+        this.judgeNative(signal);
         this.post({
           kind: "exited",
           epoch,
@@ -250,6 +258,16 @@ export class Supervisor {
         });
       },
     };
+  }
+
+  private dropped(frames: number): void {
+    for (let i = 0; i < frames; i++) this.host.rejected(this, "stale", this.state.kind, "frame");
+  }
+
+  private judgeNative(signal: string): void {
+    if (!this.nativeFaults.died(signal, this.nativeParts)) return;
+    const { verdict } = this.nativeFaults;
+    this.host.log("warn", `native parts: ${verdict}`, { worker: this.id });
   }
 
   // A reason that the worker gave itself says more than its exit code.

@@ -53,7 +53,9 @@ export function workerInfo(worker: Supervisor, loop: Loop): WorkerInfo {
   };
 }
 
-function nativeInfo({ nativeParts: parts, nativeFigures: figures }: Supervisor): NativeInfo | null {
+function nativeInfo(worker: Supervisor): NativeInfo | null {
+  const { nativeParts: parts, nativeFigures: figures, nativeFaults } = worker;
   if (parts === undefined) return null;
-  return { parts, metrics: figures?.metrics ?? null, pool: figures?.pool ?? null };
+  const { metrics = null, pool = null } = figures ?? {};
+  return { parts, disabled: nativeFaults.verdict, metrics, pool };
 }

@@ -80,6 +80,7 @@ function workers(all: readonly WorkerInfo[]): string {
 /** The parts in use, and those that should be and why they are not. */
 function nativeOf({ native }: WorkerInfo): string {
   if (native === null) return "–";
+  if (native.disabled !== undefined) return native.disabled;
   const used = Object.entries(native.parts).filter(([, { on }]) => on);
   const on = used.length === 0 ? "off" : used.map(([name]) => name).join(", ");
   return [on, ...missingParts(native.parts).map((text) => `missing: ${text}`)].join("; ");

@@ -5,6 +5,8 @@ import type { FromWorker, ModelSource, ToWorker } from "./messages.js";
 export interface WorkerEvents {
   spawned(pid: number): void;
   message(message: FromWorker): void;
+  /** So many frames of another epoch have come and were dropped. */
+  stale(frames: number): void;
   /** The link broke a rule; nothing more will be read from it. */
   violated(reason: string): void;
   /** The link was closed by the other side. */
@@ -23,6 +25,8 @@ export interface WorkerSpec {
   epoch: number;
   engine: "mlx" | "fake";
   model: ModelSource;
+  /** False: native parts have killed it before, and it is to use none. */
+  native: boolean;
 }
 
 export interface WorkerPort {

@@ -87,6 +87,7 @@ class PythonWorker implements WorkerProcess {
     const decoder = new FrameDecoder(this.spec.epoch, (message) => this.events.message(message));
     const flushed = new Promise<void>((resolve) => link.once("close", () => resolve()));
     link.on("data", (chunk: Buffer) => {
+      const staleBefore = decoder.stale;
       try {
         decoder.push(chunk);
       } catch (error) {
@@ -95,6 +96,7 @@ class PythonWorker implements WorkerProcess {
         link.resume();
         this.events.violated(error.message);
       }
+      if (decoder.stale > staleBefore) this.events.stale(decoder.stale - staleBefore);
     });
     // Reset by a dying peer; its exit says the rest.
     link.on("error", () => link.destroy());

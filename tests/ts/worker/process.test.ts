@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { nativeEnvironment } from "../../../src-ts/environment/python.js";
+import { encodeRaw } from "../../../src-ts/worker/link.js";
+import { fromWorkerTypes } from "../../../src-ts/worker/messages.js";
 import type { WorkerEvents } from "../../../src-ts/worker/port.js";
 import { type PythonCommand, workerProcesses } from "../../../src-ts/worker/process.js";
 
@@ -35,12 +37,13 @@ function run(
     const events: WorkerEvents = {
       spawned: () => seen.push("spawned"),
       message: ({ type }) => seen.push(type),
+      stale: (frames) => seen.push(`stale ${frames}`),
       violated: () => seen.push("violated"),
       closed: () => seen.push("closed"),
       exited: (code, signal, message) => resolve({ code, signal, message }),
     };
     const model = { id: "m", kind: "fake", path: "" } as const;
-    worker = port.spawn({ workerId: "w1", epoch: 1, engine: "fake", model }, events);
+    worker = port.spawn({ workerId: "w1", epoch: 1, engine: "fake", model, native: true }, events);
   });
   return { seen, exited, kill: () => worker.kill("SIGKILL") };
 }
@@ -68,6 +71,16 @@ describe("a worker process", () => {
     );
     await exited;
     expect(seen.filter((event) => event === "violated")).toHaveLength(1);
+  });
+
+  it("counts frames of another incarnation and goes on", async () => {
+    const frames = [0, 1, 2].map((epoch) => encodeRaw(fromWorkerTypes.pong, epoch, { n: epoch }));
+    const hex = Buffer.concat(frames).toString("hex");
+    const { exited, seen } = run(
+      `import fs from 'node:fs'; fs.writeSync(3, Buffer.from('${hex}', 'hex'))`,
+    );
+    await exited;
+    expect(seen.filter((event) => event !== "closed")).toEqual(["spawned", "pong", "stale 2"]);
   });
 
   it("has our environment, and what it is told before it", async () => {
