@@ -13,12 +13,14 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from .engine import Engine
 from .link import LINK_FD
 from .loop import Command, EngineLoop
 from .messages import PROTOCOL_VERSION
+from .outgoing import Outgoing
 from .server import EXIT_FAULT, Server
 
 PR_SET_PDEATHSIG = 1
@@ -32,8 +34,8 @@ def main() -> None:
     # The link thread has to get its turn soon while Python code runs in the engine thread.
     sys.setswitchinterval(SWITCH_SECONDS)
     commands: SimpleQueue[Command] = SimpleQueue()
-    server = Server(socket.socket(fileno=LINK_FD), arguments.epoch, commands)
-    engine = make_engine(arguments.engine)
+    engine, outgoing = make_engine(arguments.engine)
+    server = Server(socket.socket(fileno=LINK_FD), arguments.epoch, commands, outgoing)
     versions, backend = engine.describe()
     server.start(
         {
@@ -67,14 +69,17 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def make_engine(name: str) -> Engine:
+def make_engine(name: str) -> tuple[Engine, Callable[[Outgoing], Outgoing]]:
+    """An engine, and what its frames pass on their way out."""
     if name == "fake":
         from .fake_engine import FakeEngine
+        from .fake_faults import Faults
 
-        return FakeEngine()
+        faults = Faults.from_environment()
+        return FakeEngine(faults), faults.outgoing
     from .mlx_engine import MlxEngine
 
-    return MlxEngine()
+    return MlxEngine(), lambda out: out
 
 
 def ignore_terminal() -> None:

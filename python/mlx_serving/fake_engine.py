@@ -3,51 +3,42 @@
 Its text depends on the prompt alone and runs to the token limit asked for; `maxBatch` and the
 speed of `fakeTokensPerSecond` are kept. Needs the standard library and msgpack only.
 
-Faults, for the tests of this project: the environment variable MLX_SERVING_FAKE_FAULTS holds a
-JSON object with any of
-  prefillMsPerToken  prefill takes this long, in chunks of `prefillChunkTokens`
-  prepareMs          every `prepare` takes this long
-  dieAtToken         SIGKILL right after the token of this index was sent, if this process sent it
-  hangAtToken        the same, but the engine thread never comes back
-  raiseAtToken       the same, but the step raises an exception
-  garbageAtStep      bytes that are no frame, before this step (from 1)
-  halfFrameAtStep    half a frame, then SIGKILL
-  poison             SIGKILL when a prompt holds this word
-  exitOnLoad         true: the process exits with code 1 while it loads
-  loadFailed         the load fails with this message
+Its faults, for the tests of this project, are in `fake_faults.py`.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import platform
-import signal
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from .engine import End, Host, Loaded, LoadFigures, PrefillProgress, Row, RowLogprobs, StepOutput
+from .engine import (
+    End,
+    Host,
+    Loaded,
+    LoadFigures,
+    PrefillProgress,
+    Row,
+    RowLogprobs,
+    StepOutput,
+    failed,
+)
+from .fake_faults import Faults
 from .fake_text import VOCABULARY, FakeTextModel, prompt_hash, token_at
-from .link import HEADER, LINK_FD, MAGIC, VERSION
 from .messages import (
-    FROM_WORKER_TYPES,
     Admission,
     Capabilities,
-    LoadFailed,
     LoadOptions,
     ModelSource,
     SamplingDefaults,
 )
 
-FAULTS_VARIABLE: Final = "MLX_SERVING_FAKE_FAULTS"
 CONTEXT_MAX: Final = 131_072
 KV_BYTES_PER_TOKEN: Final = 1024
 KV_BUDGET_BYTES: Final = 1 << 40
 LOAD_REPORT_SECONDS: Final = 0.05
-# Time for the link thread to write what was sent before a fault.
-FLUSH_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -59,6 +50,7 @@ class Sequence:
     next: int
     end: int
     logprobs: int
+    prompt_tokens: int
     prefill_total: int
     prefill_done: int = 0
 
@@ -66,8 +58,8 @@ class Sequence:
 class FakeEngine:
     name = "fake"
 
-    def __init__(self) -> None:
-        self._faults = Faults.from_environment()
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._step_at = 0.0
@@ -107,6 +99,7 @@ class FakeEngine:
                 next=first,
                 end=min(request.max_tokens, self._context_max - len(request.prompt)),
                 logprobs=request.sampling.logprobs,
+                prompt_tokens=len(request.prompt),
                 prefill_total=len(request.prompt) + first,
             )
         )
@@ -146,6 +139,8 @@ class FakeEngine:
         slow = self._faults.prefill_ms_per_token > 0
         while self._waiting and len(self._running) < self._options.max_batch:
             sequence = self._waiting[0]
+            if not self._has_memory(sequence, output):
+                continue
             left = sequence.prefill_total - sequence.prefill_done
             chunk = min(left, max(1, self._options.prefill_chunk_tokens)) if slow else left
             time.sleep(chunk * self._faults.prefill_ms_per_token / 1000)
@@ -156,6 +151,18 @@ class FakeEngine:
                 self._running.append(self._waiting.pop(0))
             if slow:
                 return
+
+    def _has_memory(self, sequence: Sequence, output: StepOutput) -> bool:
+        """As the MLX engine has it: alone it is to blame, with others the process ends."""
+        try:
+            self._faults.on_prefill(sequence.prompt_tokens)
+        except RuntimeError as error:
+            if self._running or len(self._waiting) > 1:
+                raise
+            self._waiting.pop(0)
+            output.ends.append(failed(sequence.id, error))
+            return False
+        return True
 
     def _due(self) -> bool:
         if self._interval_seconds == 0:
@@ -193,76 +200,3 @@ def _logprobs(token: int, count: int) -> RowLogprobs:
     """Made up: the sampled token has 1/2, the next likely 1/4 and so on."""
     others = [((token + i) % VOCABULARY, -0.6931 * (i + 1)) for i in range(count)]
     return RowLogprobs(-0.6931, others)
-
-
-@dataclass(slots=True)
-class Faults:
-    """See the module's head. All off unless the environment variable is set."""
-
-    prefill_ms_per_token: float = 0.0
-    prepare_ms: float = 0.0
-    die_at_token: int = -1
-    hang_at_token: int = -1
-    raise_at_token: int = -1
-    garbage_at_step: int = -1
-    half_frame_at_step: int = -1
-    poison: str = ""
-    exit_on_load: bool = False
-    load_failed: str = ""
-    steps: int = 0
-
-    @classmethod
-    def from_environment(cls) -> Faults:
-        raw: dict[str, Any] = json.loads(os.environ.get(FAULTS_VARIABLE) or "{}")
-        names = {
-            "prefillMsPerToken": "prefill_ms_per_token",
-            "prepareMs": "prepare_ms",
-            "dieAtToken": "die_at_token",
-            "hangAtToken": "hang_at_token",
-            "raiseAtToken": "raise_at_token",
-            "garbageAtStep": "garbage_at_step",
-            "halfFrameAtStep": "half_frame_at_step",
-            "poison": "poison",
-            "exitOnLoad": "exit_on_load",
-            "loadFailed": "load_failed",
-        }
-        unknown = raw.keys() - names.keys()
-        if unknown:
-            raise ValueError(f"{FAULTS_VARIABLE}: unknown {', '.join(sorted(unknown))}")
-        return cls(**{names[key]: value for key, value in raw.items()})
-
-    def on_load(self) -> None:
-        if self.exit_on_load:
-            os._exit(1)
-        if self.load_failed:
-            raise LoadFailed("model_not_found", self.load_failed)
-
-    def on_prompt(self, prompt: list[int]) -> None:
-        if self.poison and self.poison.encode() in bytes(token & 255 for token in prompt):
-            _die()
-
-    def on_step(self, running: list[Sequence]) -> None:
-        self.steps += 1
-        if self.steps == self.garbage_at_step:
-            time.sleep(FLUSH_SECONDS)
-            os.write(LINK_FD, b"this is no frame")
-        if self.steps == self.half_frame_at_step:
-            time.sleep(FLUSH_SECONDS)
-            header = HEADER.pack(MAGIC, VERSION, FROM_WORKER_TYPES["step"], 1, 100, 0)
-            os.write(LINK_FD, header[:-2])
-            _die()
-        if _sent(running, self.die_at_token):
-            time.sleep(FLUSH_SECONDS)
-            _die()
-        if _sent(running, self.hang_at_token):
-            time.sleep(1e9)
-        if _sent(running, self.raise_at_token):
-            raise RuntimeError("a fault that was asked for")
-
-
-def _sent(running: list[Sequence], index: int) -> bool:
-    return any(s.first <= index and s.next == index + 1 for s in running)
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)

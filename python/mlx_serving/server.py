@@ -39,6 +39,7 @@ from .messages import (
     Telemetry,
     Violation,
 )
+from .outgoing import Outgoing
 from .parse import parse
 from .prepare import Preparer
 from .slots import Slots
@@ -54,9 +55,16 @@ FAULT_CHARACTERS_MAX: Final = 500
 class Server:
     """Everything the link thread owns. `post` is for the other threads."""
 
-    def __init__(self, sock: socket.socket, epoch: int, commands: SimpleQueue[Command]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        epoch: int,
+        commands: SimpleQueue[Command],
+        outgoing: Callable[[Outgoing], Outgoing],
+    ) -> None:
+        """`outgoing`: what frames pass on their way to the socket, made of where they wait."""
         self._staff = Staff()
-        self._link = Link(sock, epoch, self._staff.outgoing())
+        self._link = Link(sock, epoch, outgoing(self._staff.outgoing()))
         self._commands = commands
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_read, self._wake_write = os.pipe()

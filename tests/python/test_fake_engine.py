@@ -233,20 +233,6 @@ def test_refused_admissions(request_: dict[str, object], field: str) -> None:
         assert runs[2].end["finish"] == "length"
 
 
-def test_faults_that_kill() -> None:
-    for faults, tokens in (('{"dieAtToken": 5}', 6), ('{"halfFrameAtStep": 7}', 6)):
-        with Worker(faults=faults) as worker:
-            worker.ready()
-            worker.send("admit", requests=[admission(1)])
-            rows = []
-            with pytest.raises(EOFError):
-                while True:
-                    message = worker.receive()
-                    rows += message["rows"] if message["type"] == "step" else []
-            assert len(rows) == tokens
-            assert worker.exit_code() == -signal.SIGKILL
-
-
 def test_a_death_does_not_repeat_after_a_resume() -> None:
     emitted = [token_at(1, 1)] * 6
     with Worker(faults='{"dieAtToken": 5}') as worker:
@@ -282,9 +268,3 @@ def test_an_exception_in_a_step_is_a_fault_and_the_end() -> None:
         fault = worker.wait_for("fault")
         assert "RuntimeError" in fault["message"]
         assert worker.exit_code() == 1
-
-
-def test_unknown_faults_are_an_error() -> None:
-    with Worker(faults='{"typo": 1}') as worker:
-        assert worker.exit_code() == 1
-        assert "typo" in worker.stderr()
