@@ -12,6 +12,7 @@ import {
   fromWorker,
   fromWorkerTypes,
   type StepRow,
+  TokenLogprob,
   type ToWorker,
   toWorkerTypes,
 } from "./messages.js";
@@ -67,6 +68,11 @@ export class FrameDecoder {
     private readonly receive: (message: FromWorker) => void,
   ) {}
 
+  /** Of a frame that is not whole yet. */
+  get heldBytes(): number {
+    return this.rest.length;
+  }
+
   /** Throws LinkViolation; after that every further call throws too. */
   push(chunk: Buffer): void {
     if (this.broken) throw new LinkViolation("the link is broken already");
@@ -79,6 +85,7 @@ export class FrameDecoder {
       }
     } catch (error) {
       this.broken = true;
+      this.rest = Buffer.alloc(0);
       throw error;
     }
     this.rest = data;
@@ -140,7 +147,7 @@ function checkStep(body: unknown): FromWorker {
       isCount(row[1]) &&
       isCount(row[2]) &&
       typeof row[3] === "string" &&
-      (row[4] === undefined || row[4] === null || typeof row[4] === "object");
+      (row[4] === undefined || row[4] === null || TokenLogprob.safeParse(row[4]).success);
     if (!whole) throw new LinkViolation("step.rows: not a row");
   }
   return { type: "step", step, rows: rows as StepRow[] };

@@ -1,0 +1,246 @@
+"""Whatever comes over the link, a worker takes it or says Violation, holds no more than a frame,
+and ends with its code."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import zlib
+from collections.abc import Callable
+from itertools import pairwise
+from os.path import commonprefix
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlx_serving.link import HEADER, MAGIC, PAYLOAD_BYTES_MAX, READ_BYTES, VERSION, FrameDecoder
+from mlx_serving.messages import TO_WORKER_TYPES, Violation
+from mlx_serving.parse import parse
+
+from orchestrator import Worker, frame
+from test_parse import GOOD
+
+EPOCH = 7
+FRAMES = [frame(TO_WORKER_TYPES[name], EPOCH, body) for name, body in GOOD.items()]
+STREAM = b"".join(FRAMES)
+EXIT_VIOLATION = 3
+
+
+def received(data: bytes, cuts: list[int]) -> tuple[list[tuple[int, Any]], Violation | None, int]:
+    """What was decoded, what ended it, and how many bytes are held then."""
+    decoder = FrameDecoder(EPOCH)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    out: list[tuple[int, Any]] = []
+    try:
+        for start, end in pairwise(edges):
+            out.extend(decoder.feed(data[start:end]))
+    except Violation as violation:
+        return out, violation, len(decoder._buffer)
+    return out, None, len(decoder._buffer)
+
+
+cuts = st.lists(st.integers(0, 1 << 16), max_size=8)
+
+
+def flip(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[:at] + bytes([data[at] ^ (extra[0] | 1)]) + data[at + 1 :]
+
+
+def add(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[:at] + extra + data[at:]
+
+
+def lose(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[:at] + data[at + len(extra) :]
+
+
+def repeat(data: bytes, at: int, extra: bytes) -> bytes:
+    return data[: at + len(extra)] + data[at:]
+
+
+mutations = st.lists(
+    st.tuples(
+        st.sampled_from([flip, add, lose, repeat]),
+        st.integers(0, 1 << 16),
+        st.binary(min_size=1, max_size=40),
+    ),
+    min_size=1,
+    max_size=4,
+)
+Mutations = list[tuple[Callable[[bytes, int, bytes], bytes], int, bytes]]
+
+
+def mutated(data: bytes, changes: Mutations) -> bytes:
+    for change, at, extra in changes:
+        if data:
+            data = change(data, at % len(data), extra)
+    return data
+
+
+@given(st.binary(max_size=400), cuts)
+@settings(max_examples=300)
+def test_any_bytes(data: bytes, at: list[int]) -> None:
+    _, violation, held = received(data, at)
+    assert held <= HEADER.size + PAYLOAD_BYTES_MAX
+    if len(data) >= HEADER.size and data[:2] != MAGIC.to_bytes(2, "little"):
+        assert violation is not None
+
+
+@given(mutations, cuts)
+@settings(max_examples=500)
+def test_damaged_frames(changes: Mutations, at: list[int]) -> None:
+    data = mutated(STREAM, changes)
+    frames, violation, _ = received(data, at)
+    again, same, _ = received(data, [])
+    assert frames == again and str(violation) == str(same)
+    intact = len(commonprefix([data, STREAM]))
+    sent, _, _ = received(STREAM, [])
+    whole = len(received(STREAM[:intact], [])[0])
+    assert frames[:whole] == sent[:whole]
+    # The checksum does not cover the type.
+    bodies = [body for _, body in sent]
+    assert all(body in bodies for _, body in frames)
+    for type_byte, body in frames:
+        with contextlib.suppress(Violation):
+            parse(type_byte, body)
+
+
+def framed(payload: bytes, type_byte: int = 6) -> bytes:
+    crc = zlib.crc32(payload)
+    return HEADER.pack(MAGIC, VERSION, type_byte, EPOCH, len(payload), crc) + payload
+
+
+payloads = st.one_of(
+    st.binary(max_size=300),
+    st.builds(mutated, st.sampled_from([f[HEADER.size :] for f in FRAMES]), mutations),
+)
+
+
+@given(st.integers(0, 255), payloads)
+@settings(max_examples=1000)
+def test_any_payload_with_a_right_checksum(type_byte: int, payload: bytes) -> None:
+    frames, _, _ = received(framed(payload, type_byte), [])
+    for kind, body in frames:
+        with contextlib.suppress(Violation):
+            parse(kind, body)
+
+
+anything = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.floats(),
+        st.text(max_size=8),
+        st.binary(max_size=8),
+        st.datetimes(),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(st.text(max_size=8), st.integers(), st.binary()), inner),
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[str, Any]:
+    """A good body in which something, at any depth, is something else."""
+    name = draw(st.sampled_from(sorted(GOOD)))
+    return name, draw(replaced(GOOD[name]))
+
+
+def replaced(body: Any) -> st.SearchStrategy[Any]:
+    if isinstance(body, dict) and body:
+        within = [
+            replaced(value).map(lambda new, key=key: {**body, key: new})
+            for key, value in body.items()
+        ]
+        return st.one_of(anything, *within)
+    if isinstance(body, list) and body:
+        return st.one_of(anything, *[replaced(item).map(lambda new: [new]) for item in body])
+    return anything
+
+
+@given(bodies())
+@settings(max_examples=1000)
+def test_any_body(named: tuple[str, Any]) -> None:
+    name, body = named
+    with contextlib.suppress(Violation):
+        parse(TO_WORKER_TYPES[name], body)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\x91" * 1_000_000,
+        b"\x81" * 1_000_000,
+        b"\xdd\xff\xff\xff\xff\x01",
+        b"\xdf\xff\xff\xff\xff\x01\x01",
+        b"\xc6\xff\xff\xff\xff\x01",
+        b"\xdb\xff\xff\xff\xff\x01",
+        b"\xdc\xc3\x50" * 20_000,
+        b"\xc7\x0c\xff" + b"\xff" * 12,
+        b"\xd6\xff\xff\xff\xff\xff",
+    ],
+)
+def test_payloads_that_claim_too_much(payload: bytes) -> None:
+    frames, violation, held = received(framed(payload), [])
+    assert held == 0
+    for kind, body in frames:
+        with pytest.raises(Violation):
+            parse(kind, body)
+    assert frames or violation is not None
+
+
+def test_a_frame_is_held_until_it_is_whole() -> None:
+    decoder = FrameDecoder(EPOCH)
+    data = framed(msgpack.packb(bytes(PAYLOAD_BYTES_MAX - 5)))
+    for at in range(0, len(data) - READ_BYTES, READ_BYTES):
+        assert list(decoder.feed(data[at : at + READ_BYTES])) == []
+        assert len(decoder._buffer) <= HEADER.size + PAYLOAD_BYTES_MAX
+    assert len(list(decoder.feed(data[-(len(data) % READ_BYTES or READ_BYTES) :]))) == 1
+    assert len(decoder._buffer) == 0
+
+
+# --- the process ---
+
+
+def garbage(seed: int) -> bytes:
+    """Begins like a frame or not, is none, and is long enough to be seen as such."""
+    random_ = random.Random(seed)
+    good = random_.choice(FRAMES)
+    noise = random_.randbytes(64)
+    return random_.choice(
+        [
+            noise,
+            good[: HEADER.size] + noise,
+            b"%" + good,
+            good[:8] + b"\xff\xff\xff\x7f" + good[12:],
+            framed(noise, TO_WORKER_TYPES["admit"]),
+            frame(random_.randrange(9, 256), EPOCH, {}),
+        ]
+    ) + bytes(1 << 16)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_process_ends_with_its_code_and_says_why(seed: int) -> None:
+    with Worker(epoch=EPOCH) as worker:
+        worker.ready()
+        with contextlib.suppress(ConnectionError):
+            worker.sock.sendall(garbage(seed))
+        fault = worker.expect("fault")
+        assert fault["code"] in {
+            "bad_magic",
+            "bad_version",
+            "bad_checksum",
+            "bad_message",
+            "bad_payload",
+            "too_long",
+            "unknown_type",
+            "wrong_epoch",
+        }
+        assert worker.exit_code() == EXIT_VIOLATION
+        assert f"worker: {fault['code']}: " in worker.stderr()
