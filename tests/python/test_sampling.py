@@ -104,6 +104,23 @@ def test_rows_do_not_depend_on_each_other(sampler: Sampler) -> None:
     assert together == [drawn(sampler, [one], [5])[0] for one in rows]
 
 
+def test_draws_are_keyed_by_seed_and_position(sampler: Sampler) -> None:
+    places = [(seed, position) for seed in (0, 1, 2**32 - 1) for position in range(40)]
+
+    def draws(order: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        rows = [row(temperature=1.0, seed=seed) for seed, _ in order]
+        tokens = drawn(sampler, rows, [position for _, position in order])
+        return dict(zip(order, tokens, strict=True))
+
+    together = draws(places)
+    mx.random.seed(5)
+    assert draws(places[::-1]) == together
+    assert {place: draws([place])[place] for place in places} == together
+    # Both parts of the key count.
+    by_seed = [tuple(together[seed, i] for i in range(40)) for seed in (0, 1, 2**32 - 1)]
+    assert len(set(by_seed)) == 3 and all(len(set(tokens)) > 1 for tokens in by_seed)
+
+
 def adjusted(one: RowSampling) -> list[float]:
     return one.adjust(mx.array([LOGITS])).tolist()[0]  # type: ignore[index, return-value]
 

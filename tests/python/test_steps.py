@@ -70,6 +70,25 @@ def test_a_resume_goes_on_exactly_at_every_token(
         assert resumed.prefills[k][-1].done == resumed.prefills[k][-1].total == len(ids) + k
 
 
+@pytest.mark.parametrize("sampled", [SAMPLED, PENALIZED], ids=["sampled", "penalized"])
+def test_a_resume_in_a_batch_draws_what_it_would_have_drawn(
+    toy: Any, sampler: Sampler, sampled: dict[str, Any]
+) -> None:
+    ids = prompt(5, 40)
+    whole = Driver(toy, sampler=sampler).run(request(0, ids, 12, **sampled))[0]
+    neighbours = [
+        request(100 + i, prompt(i, 9 * i + 3), 15, temperature=0.5 * i, seed=i) for i in range(4)
+    ]
+    for k in range(1, len(whole)):
+        # The seed is the request's: its slot, its place in the batch and the worker's age differ.
+        resumed = request(k, ids, 12, emitted=whole[:k], **sampled)
+        batch = [*neighbours[: k % 5], resumed, *neighbours[k % 5 :]]
+        driver = Driver(toy, sampler=sampler)
+        driver.insert(request(99, prompt(9, 5), 3 + k, temperature=1.0, seed=99))
+        driver.step()
+        assert driver.run(*batch)[k] == whole[k:]
+
+
 def test_the_seed_matters_and_the_place_does_not(toy: Any) -> None:
     ids = prompt(1, 20)
     texts = [
