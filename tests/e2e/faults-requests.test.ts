@@ -18,6 +18,8 @@ const ask = async (engine: Engine, body: SubmissionInput) => answerOf(await engi
 const streaming = { fakeTokensPerSecond: 200 };
 const mates = ["tea", "milk", "water"];
 
+const range = (length: number) => Array.from({ length }, (_, i) => i);
+
 const askAll = (engine: Engine, texts: readonly string[]) =>
   Promise.all(texts.map((text) => ask(engine, input(text))));
 
@@ -79,6 +81,36 @@ describe("out of memory", () => {
     expect(await answer.json()).toMatchObject({ error: { code: "out_of_memory" } });
     expect((await chat(url, "x")).status).toBe(200);
     expect(bench.info.restarts).toBe(0);
+  });
+
+  it.each([
+    [4, 1],
+    [8, 2],
+  ])(
+    "of a batch of %i makes it smaller: %i deaths, and no answer changes",
+    async (rows, deaths) => {
+      const texts = range(rows).map((i) => `story ${i}`);
+      const expected = await undisturbed(texts);
+      await using bench = new FaultBench({ engine: { ...streaming, maxBatch: rows } });
+      bench.faults = () => ({ outOfMemoryAtRows: 2 });
+      await bench.start();
+      expect(await askAll(bench.engine, texts)).toEqual(expected);
+      expect(bench.lost).toHaveLength(deaths);
+      expect(bench.info.reason).toBeUndefined();
+    },
+  );
+
+  it("in the middle of answers loses none of their tokens", async () => {
+    const expected = await undisturbed(mates);
+    await using bench = new FaultBench({ engine: streaming });
+    bench.faults = () => ({ outOfMemoryAtRows: 2 });
+    await bench.start();
+    const [first, second, third] = mates.map((text) => () => bench.engine.submit(input(text)));
+    const running = [await first!(), await second!()];
+    await bench.until(() => running.every(({ tokens }) => tokens.length > 10));
+    const all = [...running, await third!()];
+    expect(await Promise.all(all.map(answerOf))).toEqual(expected);
+    expect(bench.lost).toHaveLength(1);
   });
 
   it("for one that is too big leaves its batch alone", async () => {

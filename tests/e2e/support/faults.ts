@@ -51,6 +51,7 @@ export const hardened: WorkerMachine.Policy = {
 const quick: EngineOptions = {
   models: [{ id: "fake", kind: "fake", path: "" }],
   workersPerModel: 1,
+  spareWorkersPerModel: 0,
   engine: "fake",
   maxBatch: 4,
   queueMax: 64,
