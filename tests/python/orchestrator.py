@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ class Worker:
         while True:
             message = self.receive()
             if message["type"] == "step" and name != "step":
-                self.send("ack", step=message["step"])
+                # It may be dead by now, and what it said before is still to be read.
+                with suppress(BrokenPipeError):
+                    self.send("ack", step=message["step"])
             if message["type"] == name and (id is None or message["id"] == id):
                 return message
 
