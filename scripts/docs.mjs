@@ -6,9 +6,10 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 mkdirSync(`${root}/docs/machines`, { recursive: true });
+const tests = ["tests/machines/documentation.test.ts", "tests/ts/protocol/documents.test.ts"];
 const { status } = spawnSync(
   process.execPath,
-  ["node_modules/vitest/vitest.mjs", "run", "tests/machines/documentation.test.ts"],
+  ["node_modules/vitest/vitest.mjs", "run", ...tests],
   { cwd: root, stdio: "inherit", env: { ...process.env, MLX_SERVING_WRITE_DOCS: "1" } },
 );
 process.exit(status ?? 1);

@@ -26,13 +26,34 @@ function isPrompt(value: unknown): value is Prompt {
   return value.every(isText) || value.every(isTokenIds);
 }
 
+const textSchema = { type: "string", maxLength: limits.textCharsMax };
+const tokenIdsSchema = {
+  type: "array",
+  minItems: 1,
+  maxItems: limits.promptTokensMax,
+  items: { type: "integer", minimum: 0, maximum: limits.tokenIdMax },
+};
+const listOf = (items: object) => ({
+  type: "array",
+  minItems: 1,
+  maxItems: limits.promptsMax,
+  items,
+});
+
+/** `isPrompt` as JSON Schema says it. */
+const promptSchema = {
+  anyOf: [textSchema, tokenIdsSchema, listOf(textSchema), listOf(tokenIdsSchema)],
+};
+
 export const CompletionBody = z.strictObject({
   ...fields.sampling,
   ...fields.inert,
   /** Checked in one go: a complaint for each of a hundred thousand wrong elements helps nobody. */
-  prompt: z.custom<Prompt>(isPrompt, {
-    error: `prompt is a string, a list of token ids, or a list of at most ${limits.promptsMax} of either.`,
-  }),
+  prompt: z
+    .custom<Prompt>(isPrompt, {
+      error: `prompt is a string, a list of token ids, or a list of at most ${limits.promptsMax} of either.`,
+    })
+    .meta(promptSchema),
   model: fields.model,
   max_tokens: fields.tokenCount,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),

@@ -48,6 +48,7 @@ export const metadata = z
   .refine((value) => Object.keys(value).length <= limits.metadataEntriesMax, {
     error: `metadata has at most ${limits.metadataEntriesMax} entries.`,
   })
+  .meta({ maxProperties: limits.metadataEntriesMax })
   .nullish();
 
 const tokenId = /^(0|[1-9][0-9]{0,9})$/;
@@ -64,6 +65,10 @@ export const logitBias = z
       Object.keys(value).every((key) => tokenId.test(key) && Number(key) <= limits.tokenIdMax),
     { error: "the keys of logit_bias are token ids." },
   )
+  .meta({
+    maxProperties: limits.logitBiasEntriesMax,
+    propertyNames: { type: "string", pattern: tokenId.source },
+  })
   .nullish();
 
 const stopString = z.string().min(1).max(limits.stopStringCharsMax);

@@ -6,4 +6,6 @@ export * from "./events.js";
 export { isNotSupported, Priority, priorityValues } from "./fields.js";
 export * as limits from "./limits.js";
 export * from "./models.js";
+export * from "./operations.js";
 export * from "./responses.js";
+export * from "./tickets.js";

@@ -56,6 +56,12 @@ export const deadlineMsMax = 24 * 60 * 60 * 1000;
 export const headerBytesMax = 16 * 1024;
 
 // WebSocket
+/** How long a ticket can be used. */
+export const ticketLifeMs = 30_000;
+/** Unused tickets of one key, or of one address where there are no keys. */
+export const ticketsPerClientMax = 64;
+/** Unused tickets of all together. */
+export const ticketsMax = 8_192;
 /** Bytes of one message of a client. */
 export const frameBytesMax = 4 * 1024 * 1024;
 /** Fragments of one message. */

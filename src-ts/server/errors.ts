@@ -29,6 +29,11 @@ const frameworkErrors: Readonly<Record<string, Outcome>> = {
     status: 415,
     message: "The body must be JSON: send Content-Type: application/json.",
   },
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: {
+    code: "unsupported_media_type",
+    status: 415,
+    message: "This method needs a body with a Content-Type.",
+  },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     code: "invalid_request",
     status: 400,

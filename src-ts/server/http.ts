@@ -42,6 +42,9 @@ declare module "fastify" {
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 type Method = (typeof methods)[number];
 
+/** Known to the framework and to no route; those of `methods` that a route lacks are refused with them. */
+const unusedMethods = ["QUERY", "TRACE"] as const;
+
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
 /** A path parameter may be a model id. */
@@ -92,17 +95,16 @@ export function route(
   for (const [method, handler] of Object.entries(handlers))
     app.route({ method: method as HTTPMethods, url, handler, config });
   const allow = Object.keys(handlers).join(", ");
-  app.route({
-    method: methods.filter((method) => !(method in handlers)),
-    url,
-    handler: (_request, reply) => {
-      reply.header("allow", allow);
-      throw new ServingError(`This route takes ${allow}.`, {
-        code: "method_not_allowed",
-        status: 405,
-      });
-    },
-  });
+  const refuse = async (_request: FastifyRequest, reply: FastifyReply) => {
+    reply.header("allow", allow);
+    throw new ServingError(`This route takes ${allow}.`, {
+      code: "method_not_allowed",
+      status: 405,
+    });
+  };
+  const others = [...methods, ...unusedMethods].filter((method) => !(method in handlers));
+  // Before the framework looks for a body of the right kind.
+  app.route({ method: others, url, onRequest: refuse, handler: refuse, config });
 }
 
 function parseOnlyJson(app: FastifyInstance, limits: ServerLimits): void {

@@ -14,6 +14,7 @@ import {
   type ServerOptions,
 } from "./options.js";
 import { addRoutes } from "./routes.js";
+import { Tickets } from "./tickets.js";
 import { WebSockets } from "./websocket.js";
 
 export type { ServerLimits, ServerLogger, ServerOptions } from "./options.js";
@@ -83,14 +84,16 @@ class Server implements ServingServer {
     const keys = new Keys(config.apiKeys);
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
     this.app = createApp({ config, logger, keys, hosts: this.hosts });
-    this.sockets = new WebSockets(this.context, ({ headers, socket }) => {
+    const tickets = new Tickets(config.limits);
+    this.sockets = new WebSockets(this.context, ({ headers, socket }, ticket) => {
       this.hosts.check(headers.host, headers.origin);
+      if (ticket !== undefined) return tickets.redeem(ticket);
       return keys.identify(headers.authorization, socket.remoteAddress ?? "");
     });
     this.metrics = new Metrics(engine, this.sockets);
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
-    addRoutes(this.app, this.context, { keys, metrics: this.metrics, drain });
+    addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, drain });
     this.sockets.listen(this.app.server);
     engine.onDraining((graceMs) => this.sockets.drain(graceMs));
   }

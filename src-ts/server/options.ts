@@ -17,6 +17,9 @@ export interface ServerLimits {
   connectionsMax: number;
   sseKeepAliveMs: number;
   sseStalledTicksMax: number;
+  ticketLifeMs: number;
+  ticketsPerClientMax: number;
+  ticketsMax: number;
   frameBytesMax: number;
   fragmentsMax: number;
   bufferedChunksMax: number;
@@ -45,6 +48,9 @@ export const defaultLimits: Readonly<ServerLimits> = {
   connectionsMax: bounds.connectionsMax,
   sseKeepAliveMs: bounds.sseKeepAliveMs,
   sseStalledTicksMax: bounds.sseStalledTicksMax,
+  ticketLifeMs: bounds.ticketLifeMs,
+  ticketsPerClientMax: bounds.ticketsPerClientMax,
+  ticketsMax: bounds.ticketsMax,
   frameBytesMax: bounds.frameBytesMax,
   fragmentsMax: bounds.fragmentsMax,
   bufferedChunksMax: bounds.bufferedChunksMax,

@@ -1,6 +1,9 @@
 /** Every route of section 3 of the contract, and who answers it. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServingError } from "../errors.js";
+import { asyncApiDocument } from "../protocol/asyncapi.js";
+import { openApiDocument } from "../protocol/openapi.js";
+import { TicketBody } from "../protocol/tickets.js";
 import { restartWorker, workers } from "./admin.js";
 import type { Keys } from "./auth.js";
 import { type Handler, route } from "./http.js";
@@ -13,9 +16,12 @@ import type { ServerContext } from "./options.js";
 import { envelopeOf } from "./request-headers.js";
 import { contentSecurityPolicy, statusPage } from "./status-page.js";
 import type { Caller } from "./submissions.js";
+import type { Tickets } from "./tickets.js";
+import { validate } from "./validate.js";
 
 export interface RouteParts {
   keys: Keys;
+  tickets: Tickets;
   metrics: Metrics;
   /** Begins to drain; returns at once. */
   drain(): void;
@@ -24,8 +30,10 @@ export interface RouteParts {
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addOpenAi(app, context);
   addResponses(app, context);
+  addTickets(app, parts);
   addProbes(app, context, parts);
   addAdmin(app, context, parts);
+  addDocuments(app);
 }
 
 function callerOf(request: FastifyRequest): Caller {
@@ -73,6 +81,16 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
   });
 }
 
+function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
+  route(app, "/v1/ws-tickets", {
+    POST: (request, reply) => {
+      validate(TicketBody, request.body);
+      reply.header("cache-control", "no-store");
+      return tickets.issue(request.identity);
+    },
+  });
+}
+
 function addProbes(
   app: FastifyInstance,
   { engine }: ServerContext,
@@ -113,6 +131,23 @@ function addProbes(
     },
     { isOpen: true },
   );
+}
+
+/** Open, since a client needs them to find out about keys; they say nothing about this server. */
+function addDocuments(app: FastifyInstance): void {
+  serveOnce(app, "/openapi.json", openApiDocument);
+  serveOnce(app, "/asyncapi.json", asyncApiDocument);
+}
+
+/** Made when somebody first asks: it never changes, and most servers are never asked. */
+function serveOnce(app: FastifyInstance, url: string, make: () => object): void {
+  let text: string | undefined;
+  const handler: Handler = (_request, reply) => {
+    text ??= JSON.stringify(make());
+    reply.type("application/json; charset=utf-8");
+    return text;
+  };
+  route(app, url, { GET: handler }, { isOpen: true });
 }
 
 function addAdmin(app: FastifyInstance, { engine }: ServerContext, { drain }: RouteParts): void {

@@ -13,8 +13,8 @@ import type { ServerContext, ServerLimits } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
 import { Session } from "./session.js";
 
-/** Who may come in: Host, Origin and key, as for every other request. */
-export type Admit = (request: IncomingMessage) => Identity;
+/** Who may come in: Host and Origin as for every other request, then the ticket if there is one, else the key. */
+export type Admit = (request: IncomingMessage, ticket: string | undefined) => Identity;
 
 /** Exactly the options that the echo of the conformance suites uses too. */
 export function socketOptions(limits: ServerLimits): ServerOptions {
@@ -72,8 +72,8 @@ export class WebSockets {
       // Until `ws` has it, nobody else listens for a client that just goes.
       socket.on("error", ignore);
       try {
-        const wantsNotices = this.check(request);
-        const identity = this.admit(request);
+        const { wantsNotices, ticket } = this.check(request);
+        const identity = this.admit(request, ticket);
         this.checkCapacity();
         this.upgrade(request, socket, head, { identity, wantsNotices });
       } catch (error) {
@@ -142,14 +142,14 @@ export class WebSockets {
     for (const group of this.groups) yield* group;
   }
 
-  /** Path, query and handshake; returns whether notices are wanted. */
-  private check(request: IncomingMessage): boolean {
+  /** Path, query and handshake. */
+  private check(request: IncomingMessage): UpgradeQuery {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
     if (request.headers.upgrade?.toLowerCase() !== "websocket")
       throw wrong("The only protocol to upgrade to is websocket.", null);
     if (pathname !== "/v1/responses")
       throw notFound("WebSockets are at /v1/responses.", "unknown_route");
-    return wantsNoticesOf(searchParams);
+    return queryOf(searchParams);
   }
 
   private checkCapacity(): void {
@@ -238,16 +238,22 @@ function handlersOf(sockets: WebSockets): SocketHandlers {
 
 function ignore(): void {}
 
-/** Every parameter of the query is known, or it is refused. */
-function wantsNoticesOf(query: URLSearchParams): boolean {
-  let wantsNotices = false;
-  for (const [name, value] of query) {
-    if (name === "ticket") throw wrong("Tickets are not supported by this server.", "ticket");
-    if (name !== "events") throw wrong(`Unknown parameter: ${printable(name)}.`, printable(name));
-    if (value !== "mlx_serving") throw wrong("events must be mlx_serving.", "events");
-    wantsNotices = true;
+interface UpgradeQuery {
+  wantsNotices: boolean;
+  ticket: string | undefined;
+}
+
+/** Every parameter of the query is known and given once, or it is refused; a ticket is never repeated. */
+function queryOf(query: URLSearchParams): UpgradeQuery {
+  for (const name of query.keys()) {
+    const shown = printable(name);
+    if (name !== "ticket" && name !== "events") throw wrong(`Unknown parameter: ${shown}.`, shown);
+    if (query.getAll(name).length > 1) throw wrong(`${name} may be given once.`, name);
   }
-  return wantsNotices;
+  const events = query.get("events");
+  if (events !== null && events !== "mlx_serving")
+    throw wrong("events must be mlx_serving.", "events");
+  return { wantsNotices: events !== null, ticket: query.get("ticket") ?? undefined };
 }
 
 function printable(name: string): string {

@@ -34,13 +34,14 @@ describe("before the 101", () => {
       await openSocket(url, { origin });
   });
 
-  it("knows one path and one parameter", async () => {
+  it("knows one path and two parameters, each once", async () => {
     const { url } = await startServer();
     const path = await refusedUpgrade(url, { path: "/v1/chat/completions" });
     expect([path.status, path.body.error.code]).toEqual([404, "unknown_route"]);
     for (const [query, param] of [
       ["?events=all", "events"],
-      ["?ticket=x", "ticket"],
+      ["?ticket=x&ticket=x", "ticket"],
+      ["?events=mlx_serving&events=mlx_serving", "events"],
       ["?other=1", "other"],
     ]) {
       const refused = await refusedUpgrade(url, { path: `/v1/responses${query}` });

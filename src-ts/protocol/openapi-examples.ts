@@ -1,0 +1,130 @@
+/** One true-looking instance of every body. A test holds each against its schema. */
+const usage = {
+  prompt_tokens: 14,
+  completion_tokens: 8,
+  total_tokens: 22,
+  prompt_tokens_details: { cached_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 0 },
+};
+
+const created = 1_764_000_000;
+const model = "smollm2-135m-instruct";
+const answer = "The capital of France is Paris.";
+
+export const chatBody = {
+  messages: [{ role: "user", content: "What is the capital of France?" }],
+  max_completion_tokens: 64,
+};
+
+export const chatCompletion = {
+  id: "chatcmpl_1",
+  object: "chat.completion",
+  created,
+  model,
+  choices: [
+    {
+      index: 0,
+      message: { role: "assistant", content: answer, refusal: null },
+      logprobs: null,
+      finish_reason: "stop",
+    },
+  ],
+  usage,
+};
+
+export const completionBody = { prompt: "The capital of France is", max_tokens: 16 };
+
+export const completion = {
+  id: "cmpl_1",
+  object: "text_completion",
+  created,
+  model,
+  choices: [{ index: 0, text: " Paris.", logprobs: null, finish_reason: "stop" }],
+  usage,
+};
+
+export const responseBody = { input: "What is the capital of France?", max_output_tokens: 64 };
+
+export const response = {
+  id: "resp_1",
+  object: "response",
+  created_at: created,
+  completed_at: created + 1,
+  status: "completed",
+  error: null,
+  incomplete_details: null,
+  model,
+  output: [
+    {
+      id: "msg_1",
+      type: "message",
+      role: "assistant",
+      status: "completed",
+      content: [{ type: "output_text", text: answer, annotations: [], logprobs: [] }],
+    },
+  ],
+  usage: {
+    input_tokens: 14,
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+    output_tokens: 8,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 22,
+  },
+  background: false,
+  instructions: null,
+  max_output_tokens: 64,
+  max_tool_calls: null,
+  metadata: {},
+  parallel_tool_calls: true,
+  previous_response_id: null,
+  prompt_cache_key: null,
+  reasoning: { effort: null, summary: null },
+  safety_identifier: null,
+  service_tier: "default",
+  store: true,
+  temperature: 0,
+  text: { format: { type: "text" }, verbosity: "medium" },
+  tool_choice: "auto",
+  tools: [],
+  top_logprobs: 0,
+  top_p: 1,
+  truncation: "disabled",
+  user: null,
+};
+
+export const deleted = { id: "resp_1", object: "response", deleted: true };
+
+export const modelObject = { id: model, object: "model", created, owned_by: "mlx-serving" };
+
+export const modelList = { object: "list", data: [modelObject] };
+
+export const ticket = {
+  ticket: "8pXl0bYQb0o0Jm5Wc3m0k6y1y5V0q2n3r4s5t6u7v8w",
+  expires_at: created + 30,
+  expires_in: 30,
+};
+
+export const workers = [
+  {
+    id: "w1",
+    model,
+    state: "ready",
+    epoch: 1,
+    pid: 4242,
+    restarts: 0,
+    running: 1,
+    prefilling: 0,
+    decoding: 1,
+    cancelling: 0,
+    queued: 0,
+    preparing: 0,
+    backend: "metal",
+    versions: { mlx: "0.32.4" },
+    native: null,
+  },
+];
+
+export const health = { status: "ok" };
+export const ready = { status: "ready" };
+export const restarting = { id: "w1", restarting: true };
+export const draining = { draining: true };

@@ -1,0 +1,321 @@
+/** Every route over HTTP: what it takes, what it answers, and how it may refuse. A table, and no logic. */
+import { z } from "zod";
+import { ChatBody, ChatChunk, ChatCompletion } from "./chat.js";
+import { Completion, CompletionBody } from "./completions.js";
+import { ErrorResponse } from "./errors.js";
+import { ErrorEvent, ResponseStreamEvent } from "./events.js";
+import { Priority } from "./fields.js";
+import * as limits from "./limits.js";
+import { ModelList, ModelObject } from "./models.js";
+import * as examples from "./openapi-examples.js";
+import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
+import { DeletedResponse, ResponseBody, ResponseObject, ResponseQuery } from "./responses.js";
+import { TicketBody, WebSocketTicket } from "./tickets.js";
+
+export interface Parameter {
+  in: "path" | "query" | "header";
+  name: string;
+  description: string;
+  schema: z.ZodType;
+  example?: unknown;
+}
+
+export interface Answer {
+  description: string;
+  /** JSON, unless `contentType` says otherwise. */
+  schema?: z.ZodType;
+  example?: unknown;
+  contentType?: string;
+  /** The same as server-sent events: what the `data:` of one may be, and the text that ends them. */
+  events?: { data: readonly z.ZodType[]; last?: string };
+}
+
+export interface Operation {
+  id: string;
+  method: "get" | "post" | "delete";
+  path: string;
+  tag: "inference" | "responses" | "models" | "probes" | "operations" | "documents";
+  summary: string;
+  /** Answers without a key. */
+  isOpen?: boolean;
+  parameters?: readonly Parameter[];
+  body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
+  answers: Readonly<Record<number, Answer>>;
+  /** Statuses beside those that any route may answer with. */
+  errors?: readonly number[];
+}
+
+const envelope: readonly Parameter[] = [
+  {
+    in: "header",
+    name: "x-mlx-serving-deadline-ms",
+    description: "Milliseconds from arrival within which it has to end.",
+    schema: z.int().min(1).max(limits.deadlineMsMax),
+  },
+  {
+    in: "header",
+    name: "x-mlx-serving-priority",
+    description: "Who goes first when there is more to do than places.",
+    schema: Priority,
+  },
+  {
+    in: "header",
+    name: "idempotency-key",
+    description: "The same key and body attach to the same response; another body is 409.",
+    schema: z
+      .string()
+      .min(1)
+      .max(limits.idempotencyKeyCharsMax)
+      .regex(/^[\x21-\x7e]+$/),
+  },
+];
+
+const responseId: Parameter = {
+  in: "path",
+  name: "response_id",
+  description: "Of the response.",
+  schema: z.string().min(1),
+  example: "resp_1",
+};
+
+const query = (name: keyof typeof ResponseQuery.shape, description: string): Parameter => ({
+  in: "query",
+  name,
+  description,
+  schema: ResponseQuery.shape[name].unwrap(),
+});
+
+/** What can happen to a request before, or instead of, its answer. */
+const generation = [404, 409, 429, 499, 503, 504] as const;
+
+const json = (description: string, schema: z.ZodType, example: unknown): Answer => ({
+  description,
+  schema,
+  example,
+});
+
+const text = (description: string, contentType: string): Answer => ({ description, contentType });
+
+export const operations: readonly Operation[] = [
+  {
+    id: "createChatCompletion",
+    method: "post",
+    path: "/v1/chat/completions",
+    tag: "inference",
+    summary: "Chat, streamed or not.",
+    parameters: envelope,
+    body: { schema: ChatBody, example: examples.chatBody },
+    answers: {
+      200: {
+        ...json("The completion, or its chunks.", ChatCompletion, examples.chatCompletion),
+        events: { data: [ChatChunk, ErrorResponse], last: "[DONE]" },
+      },
+    },
+    errors: [...generation, 500],
+  },
+  {
+    id: "createCompletion",
+    method: "post",
+    path: "/v1/completions",
+    tag: "inference",
+    summary: "Plain completion, streamed or not.",
+    parameters: envelope,
+    body: { schema: CompletionBody, example: examples.completionBody },
+    answers: {
+      200: {
+        ...json("The completion, or its chunks.", Completion, examples.completion),
+        events: { data: [Completion, ErrorResponse], last: "[DONE]" },
+      },
+    },
+    errors: generation,
+  },
+  {
+    id: "createResponse",
+    method: "post",
+    path: "/v1/responses",
+    tag: "responses",
+    summary: "A response, streamed or not; 200 however it ends, its `status` says how.",
+    parameters: envelope,
+    body: { schema: ResponseBody, example: examples.responseBody },
+    answers: {
+      200: {
+        ...json("The response, or its events.", ResponseObject, examples.response),
+        events: { data: [ResponseStreamEvent, ErrorEvent] },
+      },
+    },
+    errors: generation,
+  },
+  {
+    id: "openWebSocket",
+    method: "get",
+    path: "/v1/responses",
+    tag: "responses",
+    summary: "The WebSocket API; see the AsyncAPI document. Without an upgrade it is 426.",
+    answers: {},
+    errors: [426],
+  },
+  {
+    id: "getResponse",
+    method: "get",
+    path: "/v1/responses/{response_id}",
+    tag: "responses",
+    summary: "A stored or running response, or its events after one of them.",
+    parameters: [
+      responseId,
+      query("stream", "Events in place of the response."),
+      query("starting_after", "Number of the event after which to begin; −1: all."),
+      query("include_obfuscation", "Only false."),
+    ],
+    answers: {
+      200: {
+        ...json("The response, or its events.", ResponseObject, examples.response),
+        events: { data: [ResponseStreamEvent, ErrorEvent] },
+      },
+    },
+    errors: [404],
+  },
+  {
+    id: "deleteResponse",
+    method: "delete",
+    path: "/v1/responses/{response_id}",
+    tag: "responses",
+    summary: "Cancels it if it runs, and forgets it.",
+    parameters: [responseId],
+    answers: { 200: json("It is forgotten.", DeletedResponse, examples.deleted) },
+    errors: [404],
+  },
+  {
+    id: "cancelResponse",
+    method: "post",
+    path: "/v1/responses/{response_id}/cancel",
+    tag: "responses",
+    summary: "Cancels; answers once it has ended, whoever ended it.",
+    parameters: [responseId],
+    answers: { 200: json("The response at its end.", ResponseObject, examples.response) },
+    errors: [404, 413, 415],
+  },
+  {
+    id: "createWebSocketTicket",
+    method: "post",
+    path: "/v1/ws-tickets",
+    tag: "responses",
+    summary: "A ticket that opens one WebSocket, for clients that can't send headers.",
+    body: { schema: TicketBody, example: {}, isOptional: true },
+    answers: { 200: json("For `?ticket=` of the upgrade.", WebSocketTicket, examples.ticket) },
+    errors: [429],
+  },
+  {
+    id: "listModels",
+    method: "get",
+    path: "/v1/models",
+    tag: "models",
+    summary: "The models that are served.",
+    answers: { 200: json("All of them.", ModelList, examples.modelList) },
+  },
+  {
+    id: "getModel",
+    method: "get",
+    path: "/v1/models/{model_id}",
+    tag: "models",
+    summary: "One of them; ids may contain `/`, escaped or not.",
+    parameters: [
+      {
+        in: "path",
+        name: "model_id",
+        description: "Of the model.",
+        schema: z.string().min(1),
+        example: "smollm2-135m-instruct",
+      },
+    ],
+    answers: { 200: json("The model.", ModelObject, examples.modelObject) },
+    errors: [404],
+  },
+  {
+    id: "health",
+    method: "get",
+    path: "/health",
+    tag: "probes",
+    summary: "Whether the process can answer.",
+    isOpen: true,
+    answers: { 200: json("It can.", Health, examples.health) },
+  },
+  {
+    id: "ready",
+    method: "get",
+    path: "/ready",
+    tag: "probes",
+    summary: "Whether a worker of the default model can take work.",
+    answers: { 200: json("One can.", Ready, examples.ready) },
+    errors: [503],
+  },
+  {
+    id: "metrics",
+    method: "get",
+    path: "/metrics",
+    tag: "probes",
+    summary: "Figures for Prometheus.",
+    answers: { 200: text("Its text format.", "text/plain") },
+  },
+  {
+    id: "statusPage",
+    method: "get",
+    path: "/",
+    tag: "probes",
+    summary: "A page for people; without a key, where one is needed, it only says how to connect.",
+    isOpen: true,
+    answers: { 200: text("The page.", "text/html") },
+  },
+  {
+    id: "openApi",
+    method: "get",
+    path: "/openapi.json",
+    tag: "documents",
+    summary: "This document.",
+    isOpen: true,
+    answers: { 200: text("OpenAPI 3.1.", "application/json") },
+  },
+  {
+    id: "asyncApi",
+    method: "get",
+    path: "/asyncapi.json",
+    tag: "documents",
+    summary: "The WebSocket API.",
+    isOpen: true,
+    answers: { 200: text("AsyncAPI 3.0.", "application/json") },
+  },
+  {
+    id: "listWorkers",
+    method: "get",
+    path: "/admin/workers",
+    tag: "operations",
+    summary: "What every worker does.",
+    answers: { 200: json("All of them.", WorkerList, examples.workers) },
+  },
+  {
+    id: "restartWorker",
+    method: "post",
+    path: "/admin/workers/{worker_id}/restart",
+    tag: "operations",
+    summary: "Its requests go on elsewhere, or after the restart.",
+    parameters: [
+      {
+        in: "path",
+        name: "worker_id",
+        description: "Of the worker, from `GET /admin/workers`.",
+        schema: z.string().min(1),
+        example: "w1",
+      },
+    ],
+    answers: { 202: json("It is on its way.", Restarting, examples.restarting) },
+    errors: [404, 413, 415],
+  },
+  {
+    id: "drain",
+    method: "post",
+    path: "/admin/drain",
+    tag: "operations",
+    summary: "Takes nothing new; the server ends when the last response has.",
+    answers: { 202: json("It is draining.", Draining, examples.draining) },
+    errors: [413, 415],
+  },
+];
