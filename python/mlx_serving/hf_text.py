@@ -5,6 +5,7 @@ libraries: it is handed the tokenizer.
 from __future__ import annotations
 
 import ctypes
+import json
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "f
 BYTE_NAME: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 RENDERED_CHARACTERS_MAX: Final = 16 * 1024 * 1024
 RENDER_SECONDS_MAX: Final = 10.0
+TEMPLATE_ARGUMENTS_MAX: Final = 64
+TEMPLATE_ARGUMENTS_BYTES_MAX: Final = 1024 * 1024
+TEMPLATE_ERROR_CHARACTERS_MAX: Final = 200
 # A normalizer may make a text shorter before it is cut into tokens.
 NORMALIZED_FACTOR: Final = 2
 # What a request may hand to the template engine itself; the rest are the template's variables.
@@ -67,9 +71,7 @@ class HfTextModel:
     def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
         if not self._tokenizer.has_chat_template:
             raise _refused("this model has no chat template; use plain completions")
-        closed = sorted(CLOSED_ARGUMENTS & template_args.keys())
-        if closed:
-            raise _refused(f"template argument {closed[0]} is not allowed")
+        check_arguments(template_args)
         plain = [self._message(i, message) for i, message in enumerate(messages)]
         text = within_seconds(lambda: self._rendered(plain, template_args), RENDER_SECONDS_MAX)
         if len(text) > RENDERED_CHARACTERS_MAX:
@@ -84,8 +86,13 @@ class HfTextModel:
                 messages, tokenize=False, add_generation_prompt=True, **template_args
             )
         except TemplateError as error:
-            raise _refused(f"the chat template does not accept them: {str(error)[:200]}") from error
+            raise _refused(f"the chat template does not accept them{self._said(error)}") from error
         return str(text)
+
+    def _said(self, error: Exception) -> str:
+        """What the template itself says; what it has made of the messages is not repeated."""
+        text = str(error)[:TEMPLATE_ERROR_CHARACTERS_MAX]
+        return f": {text}" if text in str(self._tokenizer.chat_template) else ""
 
     def _message(self, index: int, message: dict[str, Any]) -> dict[str, Any]:
         role = message.get("role")
@@ -111,6 +118,21 @@ class HfTextModel:
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._decoder.decode(list(tokens), skip_special_tokens=True))
+
+
+def check_arguments(arguments: dict[str, Any]) -> None:
+    """Raises `Refused` for what is not the template's own, and for more than it may be given."""
+    closed = sorted(CLOSED_ARGUMENTS & arguments.keys())
+    if closed:
+        raise _refused(f"template argument {closed[0]} is not allowed")
+    if len(arguments) > TEMPLATE_ARGUMENTS_MAX:
+        raise _refused(f"more than {TEMPLATE_ARGUMENTS_MAX} template arguments")
+    try:
+        size = len(json.dumps(arguments))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refused("the template arguments are no JSON") from error
+    if size > TEMPLATE_ARGUMENTS_BYTES_MAX:
+        raise _refused(f"the template arguments exceed {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
 
 
 def _refused(message: str) -> Refused:

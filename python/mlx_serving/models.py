@@ -46,6 +46,11 @@ HUB_FILES: Final = (
 )
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 HEADER_BYTES_MAX: Final = 100 * 1024 * 1024
+JSON_BYTES_MAX: Final = 64 * 1024 * 1024
+DIMENSIONS_MAX: Final = 32
+# mlx-lm imports a module of its own by each of these names: nothing that could lead elsewhere.
+MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MODULE_FIELDS: Final = ("chat_template_type", "tool_parser_type")
 DTYPE_BITS: Final = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
     "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
@@ -76,6 +81,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise LoadFailed("model_not_found", f"{folder} is not a folder")
     _check_config(folder)
+    _check_tokenizer_config(folder)
     _check_weights(folder)
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise LoadFailed("tokenizer_missing", f"{folder} has no tokenizer (tokenizer.json)")
@@ -90,12 +96,29 @@ def _check_config(folder: Path) -> None:
         raise LoadFailed("model_unsupported", f"{path} is no model configuration")
     if "model_file" in config:
         raise LoadFailed("model_unsupported", f"{path} wants code of its own to be run")
+    if not MODULE_NAME.fullmatch(config["model_type"]):
+        raise LoadFailed("model_unsupported", f"{path}: model_type is no name of a model type")
+
+
+def _check_tokenizer_config(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    config = _read_json(path)
+    if not isinstance(config, dict):
+        raise LoadFailed("model_unsupported", f"{path} is no tokenizer configuration")
+    for field in MODULE_FIELDS:
+        name = config.get(field)
+        if name is not None and not (isinstance(name, str) and MODULE_NAME.fullmatch(name)):
+            raise LoadFailed("model_unsupported", f"{path}: {field} is no name of one")
 
 
 def _read_json(path: Path) -> Any:
+    if path.stat().st_size > JSON_BYTES_MAX:
+        raise LoadFailed("model_unsupported", f"{path} is larger than {JSON_BYTES_MAX} bytes")
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadFailed("model_unsupported", f"{path} is no JSON file") from error
 
 
@@ -103,9 +126,7 @@ def _check_weights(folder: Path) -> None:
     files = sorted(folder.glob("model*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        body = _read_json(index)
-        named = body.get("weight_map") if isinstance(body, dict) else None
-        missing = sorted(set((named or {}).values()) - {path.name for path in files})
+        missing = sorted(_shards_named(index) - {path.name for path in files})
         if missing:
             raise LoadFailed("weights_corrupt", f"{folder} lacks {missing[0]}: download it again")
     if not files:
@@ -117,8 +138,18 @@ def _check_weights(folder: Path) -> None:
         check_safetensors(path)
 
 
+def _shards_named(index: Path) -> set[str]:
+    body = _read_json(index)
+    named = body.get("weight_map", {}) if isinstance(body, dict) else None
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise LoadFailed("weights_corrupt", f"{index} is no index of weights")
+    return set(named.values())
+
+
 def check_safetensors(path: Path) -> None:
     """The header against the file: every tensor where it says, nothing missing or left over."""
+    if not path.is_file():
+        raise _corrupt(path, "it is no file")
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -127,7 +158,7 @@ def check_safetensors(path: Path) -> None:
             raise _corrupt(path, "its header is too short or too long")
         try:
             header = json.loads(file.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _corrupt(path, "its header is no JSON") from error
     if not isinstance(header, dict):
         raise _corrupt(path, "its header is no JSON object")
@@ -145,8 +176,13 @@ def check_safetensors(path: Path) -> None:
 def _tensor_span(path: Path, name: str, tensor: Any) -> tuple[int, int]:
     try:
         begin, end = tensor["data_offsets"]
-        bits = prod(tensor["shape"]) * DTYPE_BITS[tensor["dtype"]]
-        fits = 0 <= begin <= end and (end - begin) * 8 == bits
+        shape = tensor["shape"]
+        # Two negative sizes would make a positive product.
+        whole = len(shape) <= DIMENSIONS_MAX and all(
+            type(size) is int and size >= 0 for size in (begin, end, *shape)
+        )
+        bits = prod(shape) * DTYPE_BITS[tensor["dtype"]] if whole else -1
+        fits = begin <= end and (end - begin) * 8 == bits
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

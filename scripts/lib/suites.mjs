@@ -62,13 +62,25 @@ function checks() {
   };
 }
 
+function conformance() {
+  const report = reportOf("conformance.json");
+  return {
+    id: "conformance",
+    command: [...script("scripts", "conformance.mjs"), "--quick", "--report", report],
+    report,
+    read: (text) => JSON.parse(text),
+  };
+}
+
 /** End to end with native parts: all of them, none, and broken ones. */
 function endToEnd() {
   const runs = isNativeBuilt()
     ? { e2e: "on", "e2e-off": "off", "e2e-broken": "broken" }
     : { e2e: "auto" };
+  // Attacks are on the server: what computes behind it makes no difference, so once is enough.
+  const once = ["--exclude", "tests/e2e/attacks.test.ts"];
   return Object.entries(runs).map(([id, mode]) => ({
-    ...vitest(id, "tests/e2e"),
+    ...vitest(id, "tests/e2e", ...(id === "e2e" ? [] : once)),
     env: { E2E_NATIVE: mode },
   }));
 }
@@ -91,6 +103,7 @@ export const suiteIds = [
   "ts",
   "python",
   "consumers",
+  "conformance",
   "e2e",
   "e2e-off",
   "e2e-broken",
@@ -105,6 +118,7 @@ export function allSuites() {
     vitest("ts", "tests/ts", "tests/scripts"),
     pytest(),
     consumers(),
+    conformance(),
     ...endToEnd(),
     ...native(),
   ];

@@ -28,6 +28,8 @@ export interface Answer {
   contentType?: string;
   /** The same as server-sent events: what the `data:` of one may be, and the text that ends them. */
   events?: { data: readonly z.ZodType[]; last?: string };
+  /** Operations that take the answer's id, as this path parameter. */
+  links?: { to: readonly string[]; parameter: string };
 }
 
 export interface Operation {
@@ -141,6 +143,10 @@ export const operations: readonly Operation[] = [
       200: {
         ...json("The response, or its events.", ResponseObject, examples.response),
         events: { data: [ResponseStreamEvent, ErrorEvent] },
+        links: {
+          to: ["getResponse", "cancelResponse", "deleteResponse"],
+          parameter: responseId.name,
+        },
       },
     },
     errors: generation,

@@ -171,6 +171,11 @@ function eventSchema({ data, last }: NonNullable<Answer["events"]>): JsonSchema 
   };
 }
 
+function linksOf({ to, parameter }: NonNullable<Answer["links"]>) {
+  const parameters = { [parameter]: "$response.body#/id" };
+  return Object.fromEntries(to.map((operationId) => [operationId, { operationId, parameters }]));
+}
+
 function answersOf(operation: Operation) {
   const own = Object.entries(operation.answers).map(([status, answer]) => [
     status,
@@ -178,6 +183,7 @@ function answersOf(operation: Operation) {
       description: answer.description,
       headers: { "x-request-id": requestIdHeader },
       content: contentOf(answer),
+      ...(answer.links && { links: linksOf(answer.links) }),
     },
   ]);
   const refused = statusesOf(operation).map((status) => [

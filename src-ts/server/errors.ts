@@ -72,8 +72,10 @@ export function responseNotFound(id: string): ServingError {
 /** Says the same about a field that has another name in this API. */
 export function withParam(error: unknown, from: string, to: string): unknown {
   if (!isServingError(error) || error.param !== from) return error;
-  const { message, code, status, retryAfterS, cause } = error;
-  return new ServingError(message, {
+  const { code, status, retryAfterS, cause } = error;
+  const { message } = error;
+  const said = message.startsWith(from) ? `${to}${message.slice(from.length)}` : message;
+  return new ServingError(said, {
     code,
     status,
     param: to,

@@ -2,6 +2,7 @@
  * Which Host and Origin a request may carry: the control against DNS rebinding and against web pages
  * of others that call a server on the user's machine. Lists are exact; there is no wildcard.
  */
+import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { ServingError } from "../errors.js";
@@ -31,8 +32,19 @@ export class HostPolicy {
     ]);
   }
 
-  /** Throws 403 for a Host or an Origin that is on no list. A client without Origin is no browser. */
-  check(host: string | undefined, origin: string | undefined): void {
+  /**
+   * Throws 403 for a Host or an Origin that is on no list, 400 for several Hosts: the next program on the
+   * way may believe another one. A client without Origin is no browser.
+   */
+  check({ headers, headersDistinct }: Pick<IncomingMessage, "headers" | "headersDistinct">): void {
+    const { host, origin } = headers;
+    if ((headersDistinct.host?.length ?? 0) > 1) {
+      throw new ServingError("A request has one Host header.", {
+        code: "invalid_header",
+        status: 400,
+        param: "host",
+      });
+    }
     if (host === undefined || !this.hosts.has(host.toLowerCase())) {
       throw new ServingError("The Host header names no host of this server; see --allowed-hosts.", {
         code: "host_not_allowed",

@@ -142,10 +142,10 @@ function addHooks(app: FastifyInstance, parts: HttpParts): void {
 
 /** Headers first, so that an error has them too. */
 function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
-  const { host, origin } = request.headers;
+  const { origin } = request.headers;
   reply.header("x-request-id", request.id);
   reply.header("x-content-type-options", "nosniff");
-  hosts.check(host, origin);
+  hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
   reply.header("access-control-expose-headers", "x-request-id, retry-after");
@@ -167,7 +167,9 @@ function sendError(
   reply: FastifyReply,
 ): void {
   const known = toServingError(error, (fault) => {
-    logger.error({ err: fault, requestId: request.id }, "request failed");
+    // A client that leaves in the middle of its body is no fault, and nobody is there to be told.
+    const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
+    logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
   reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
 }

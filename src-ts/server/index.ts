@@ -85,10 +85,10 @@ class Server implements ServingServer {
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
     this.app = createApp({ config, logger, keys, hosts: this.hosts });
     const tickets = new Tickets(config.limits);
-    this.sockets = new WebSockets(this.context, ({ headers, socket }, ticket) => {
-      this.hosts.check(headers.host, headers.origin);
+    this.sockets = new WebSockets(this.context, (request, ticket) => {
+      this.hosts.check(request);
       if (ticket !== undefined) return tickets.redeem(ticket);
-      return keys.identify(headers.authorization, socket.remoteAddress ?? "");
+      return keys.identify(request.headers.authorization, request.socket.remoteAddress ?? "");
     });
     this.metrics = new Metrics(engine, this.sockets);
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);

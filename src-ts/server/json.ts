@@ -44,12 +44,36 @@ function endOfString(bytes: Uint8Array, start: number): number {
 export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
   if (!isUtf8(bytes)) throw invalid("The text is not valid UTF-8.");
   checkShape(bytes, limits);
+  const value = parsed(bytes);
+  if (mentionsPrototype(bytes)) refusePrototypes(value);
+  return value;
+}
+
+function parsed(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch {
     // V8's message quotes the text around the fault, and that may be somebody's prompt.
     throw invalid("The text is not valid JSON.");
   }
+}
+
+/** Perhaps only in a text; an underscore may be written as an escape. */
+function mentionsPrototype(bytes: Buffer): boolean {
+  return ["__proto__", "\\u005f", "\\u005F"].some((name) => bytes.includes(name));
+}
+
+/** Schemas skip a field of this name in silence; here every unknown field is an error. */
+function refusePrototypes(value: unknown): void {
+  if (typeof value !== "object" || value === null) return;
+  if (Object.hasOwn(value, "__proto__")) {
+    throw new ServingError("Unknown parameter: __proto__.", {
+      code: "unknown_parameter",
+      status: 400,
+      param: "__proto__",
+    });
+  }
+  for (const inner of Object.values(value)) refusePrototypes(inner);
 }
 
 function invalid(message: string): ServingError {

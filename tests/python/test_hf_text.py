@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -60,7 +61,41 @@ def test_a_template_that_raises() -> None:
     def template(messages: Any, **_: Any) -> str:
         raise TemplateError("roles must alternate")
 
-    assert "roles must alternate" in refusal(made(template))
+    model = made(template)
+    model._tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    assert "roles must alternate" in refusal(model)
+
+
+def test_a_template_that_repeats_the_prompt_is_not_quoted() -> None:
+    def template(messages: Any, **_: Any) -> str:
+        raise TemplateError(f"cannot say {messages[0]['content']}")
+
+    said = refusal(made(template))
+    assert "does not accept" in said and "cannot say" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"chat_template": "{{ 1 }}"},
+        {"tokenize": True},
+        {f"a{i}": 0 for i in range(65)},
+        {"a": "x" * hf_text.TEMPLATE_ARGUMENTS_BYTES_MAX},
+        {"a": b"bytes"},
+    ],
+)
+def test_arguments_that_a_template_does_not_get(arguments: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as caught:
+        made(lambda messages, **_: "x").render(USER, arguments)
+    assert caught.value.code == "invalid_prompt"
+
+
+def test_no_argument_of_the_library_is_open() -> None:
+    from transformers import PreTrainedTokenizerBase
+
+    names = set(inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters)
+    open_names = names - {"self", "kwargs"} - hf_text.CLOSED_ARGUMENTS
+    assert open_names <= hf_text.ENGINE_ARGUMENTS
 
 
 def test_a_template_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:

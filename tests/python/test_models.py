@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -63,10 +64,35 @@ def test_what_is_missing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", ["{", "[]", "{}", '{"model_type": 1}', '{"model_type": "x", "model_file": "x.py"}']
+    "config",
+    [
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"model_type": 1}',
+        '{"model_type": "../x"}',
+        '{"model_type": "llama.os"}',
+        '{"model_type": "x", "model_file": "x.py"}',
+    ],
 )
 def test_bad_configurations(folder: Path, config: str) -> None:
     (folder / "config.json").write_text(config)
+    assert code(folder) == "model_unsupported"
+
+
+@pytest.mark.parametrize(
+    "config", ["[]", '{"chat_template_type": "..os"}', '{"tool_parser_type": ["x"]}']
+)
+def test_bad_tokenizer_configurations(folder: Path, config: str) -> None:
+    (folder / "tokenizer_config.json").write_text('{"chat_template_type": "deepseek_v32"}')
+    models.check_folder(folder)
+    (folder / "tokenizer_config.json").write_text(config)
+    assert code(folder) == "model_unsupported"
+
+
+def test_files_that_are_too_large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "JSON_BYTES_MAX", 8)
     assert code(folder) == "model_unsupported"
 
 
@@ -84,6 +110,13 @@ def tensor(dtype: str = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict
         (tensor(offsets=(0, 1 << 62)), b"\0" * 8),
         (tensor(shape=(3,)), b"\0" * 8),
         (tensor(shape=("x",)), b"\0" * 8),
+        (tensor(shape=(-1, -2)), b"\0" * 8),
+        (tensor(shape=(True, 2)), b"\0" * 8),
+        (tensor(shape=(2.0,)), b"\0" * 8),
+        (tensor(shape=(1,) * 33 + (2,)), b"\0" * 8),
+        (tensor(offsets=(0.0, 8.0)), b"\0" * 8),
+        (tensor(offsets="08"), b"\0" * 8),
+        (b"[" * 100_000, b""),
         (tensor(dtype="F99"), b"\0" * 8),
         ({"a": 3}, b""),
         ([], b""),
@@ -106,6 +139,18 @@ def test_damaged_headers(folder: Path, data: bytes) -> None:
 def test_a_missing_shard(folder: Path) -> None:
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert code(folder) == "weights_corrupt"
+
+
+@pytest.mark.parametrize("index", ["[]", '{"weight_map": []}', '{"weight_map": {"a": {}}}'])
+def test_an_index_that_is_none(folder: Path, index: str) -> None:
+    path = folder / "model.safetensors.index.json"
+    path.write_text(index)
+    assert code(folder) == "weights_corrupt"
+
+
+def test_weights_that_are_no_file(folder: Path) -> None:
+    os.mkfifo(folder / "model-2.safetensors")
     assert code(folder) == "weights_corrupt"
 
 
