@@ -50,6 +50,7 @@ EXIT_VIOLATION: Final = 3
 LAST_WORDS_SECONDS: Final = 0.5
 SETTLED_IDS_MAX: Final = 65536
 FAULT_CHARACTERS_MAX: Final = 500
+TELLING_ERRORS: Final = (RuntimeError, MemoryError, OSError)
 
 
 class Server:
@@ -355,7 +356,9 @@ class Server:
 
 
 def describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    """With its text only where that comes from MLX or the system: another may hold a prompt."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, TELLING_ERRORS) else name
 
 
 def log_crash(error: BaseException) -> None:

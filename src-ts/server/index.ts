@@ -85,10 +85,12 @@ class Server implements ServingServer {
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
     this.app = createApp({ config, logger, keys, hosts: this.hosts });
     const tickets = new Tickets(config.limits);
-    this.sockets = new WebSockets(this.context, (request, ticket) => {
-      this.hosts.check(request);
-      if (ticket !== undefined) return tickets.redeem(ticket);
-      return keys.identify(request.headers.authorization, request.socket.remoteAddress ?? "");
+    this.sockets = new WebSockets(this.context, {
+      checkHost: (request) => this.hosts.check(request),
+      identify: ({ headers, socket }, ticket) =>
+        ticket === undefined
+          ? keys.identify(headers.authorization, socket.remoteAddress ?? "")
+          : tickets.redeem(ticket),
     });
     this.metrics = new Metrics(engine, this.sockets);
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);

@@ -13,8 +13,13 @@ import type { ServerContext, ServerLimits } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
 import { Session } from "./session.js";
 
-/** Who may come in: Host and Origin as for every other request, then the ticket if there is one, else the key. */
-export type Admit = (request: IncomingMessage, ticket: string | undefined) => Identity;
+/** Who may come in. */
+export interface Admission {
+  /** Host and Origin, as for every other request. */
+  checkHost(request: IncomingMessage): void;
+  /** By the ticket if there is one, else by the key. */
+  identify(request: IncomingMessage, ticket: string | undefined): Identity;
+}
 
 /** Exactly the options that the echo of the conformance suites uses too. */
 export function socketOptions(limits: ServerLimits): ServerOptions {
@@ -50,7 +55,7 @@ export class WebSockets {
 
   constructor(
     private readonly context: ServerContext,
-    private readonly admit: Admit,
+    private readonly admission: Admission,
   ) {
     const { limits } = context.config;
     this.wss = new WebSocketServer(socketOptions(limits));
@@ -72,8 +77,9 @@ export class WebSockets {
       // Until `ws` has it, nobody else listens for a client that just goes.
       socket.on("error", ignore);
       try {
+        this.admission.checkHost(request);
         const { wantsNotices, ticket } = this.check(request);
-        const identity = this.admit(request, ticket);
+        const identity = this.admission.identify(request, ticket);
         this.checkCapacity();
         this.upgrade(request, socket, head, { identity, wantsNotices });
       } catch (error) {
@@ -144,12 +150,13 @@ export class WebSockets {
 
   /** Path, query and handshake. */
   private check(request: IncomingMessage): UpgradeQuery {
-    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+    const target = request.url ?? "/";
+    const [path] = target.split("?", 1);
     if (request.headers.upgrade?.toLowerCase() !== "websocket")
       throw wrong("The only protocol to upgrade to is websocket.", null);
-    if (pathname !== "/v1/responses")
+    if (path !== "/v1/responses")
       throw notFound("WebSockets are at /v1/responses.", "unknown_route");
-    return queryOf(searchParams);
+    return queryOf(new URLSearchParams(target.slice(path.length)));
   }
 
   private checkCapacity(): void {

@@ -511,6 +511,14 @@ describe("forgeries", () => {
       expect([400, 404], target).toContain(await lost(target));
   });
 
+  it("of paths lead no socket anywhere either", async () => {
+    const lines = `${hostLine()}${keyLine}${upgradeLines}\r\n`;
+    for (const target of ["//", "/v1/../v1/responses", "/%", "http://[", "/v1/responses/x", "?"]) {
+      const answer = await ask(server.url, `GET ${target} HTTP/1.1\r\n${lines}`);
+      expect([400, 404], target).toContain(statusIn(answer));
+    }
+  });
+
   it("of an upgrade to another protocol, path or version are refused", async () => {
     const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: Upgrade\r\n`;
     for (const lines of [

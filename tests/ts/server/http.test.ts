@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
 import { nativeFigures, nativeParts } from "../support/native-figures.js";
 import { hold } from "../support/scripted-engine.js";
-import { eventually, rawConnection, startServer } from "../support/test-server.js";
+import { eventually, pass, rawConnection, startServer } from "../support/test-server.js";
 import { openSocket } from "../support/test-socket.js";
 
 async function errorOf(answer: Response) {
@@ -172,6 +172,52 @@ describe("bad bodies", () => {
     const answer = await post("/v1/responses", '{"input":"hi","__proto__":{"store":false}}');
     expect(answer.status).toBe(400);
     expect((await errorOf(answer)).code).toBe("unknown_parameter");
+    for (const name of ["__proto__", "\\u005f_proto__"]) {
+      const inside = await post("/v1/responses", `{"input":"hi","metadata":{"${name}":"x"}}`);
+      expect(inside.status).toBe(400);
+      expect((await errorOf(inside)).code).toBe("unknown_parameter");
+    }
+    const text = await post("/v1/responses", { input: 'what is "__proto__"?' });
+    expect(text.status).toBe(200);
+  });
+
+  it("does not call a client that leaves a fault", async () => {
+    const { port, faults, get } = await startServer();
+    const { socket, ended } = await rawConnection(port);
+    socket.write(
+      `POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{`,
+    );
+    await pass(50);
+    socket.resetAndDestroy();
+    await ended;
+    await pass(50);
+    expect((await get("/health")).status).toBe(200);
+    expect(faults).toEqual([]);
+  });
+});
+
+describe("methods that a route lacks", () => {
+  it.each(["PUT", "PATCH", "TRACE", "QUERY"])(
+    "are 405 with those that it has: %s",
+    async (method) => {
+      const { port } = await startServer();
+      const { socket, ended } = await rawConnection(port);
+      socket.write(
+        `${method} /v1/models HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`,
+      );
+      const answer = await ended;
+      expect(answer).toContain("405 Method Not Allowed");
+      expect(answer.toLowerCase()).toContain("allow: get");
+    },
+  );
+
+  it("are no fault of ours where there is no route either", async () => {
+    const { port, faults } = await startServer();
+    const { socket, ended } = await rawConnection(port);
+    const lines = `Host: 127.0.0.1:${port}\r\nConnection: close\r\n`;
+    socket.write(`QUERY /nothing HTTP/1.1\r\n${lines}\r\n`);
+    expect(await ended).toMatch(/^HTTP\/1.1 4/);
+    expect(faults).toEqual([]);
   });
 });
 
@@ -261,6 +307,16 @@ describe("Host and Origin", () => {
       expect(answer, host).toContain("403 Forbidden");
       expect(answer).toContain("host_not_allowed");
       expect(answer.toLowerCase()).toContain("x-request-id: req_");
+    }
+  });
+
+  it("takes one Host, for sockets too", async () => {
+    const { port } = await startServer();
+    const host = `127.0.0.1:${port}`;
+    for (const more of ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"]) {
+      const answer = await statusFor(port, host, `Host: evil.example\r\n${more}`);
+      expect(answer).toContain("400 Bad Request");
+      expect(answer).toContain("invalid_header");
     }
   });
 

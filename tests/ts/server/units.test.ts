@@ -1,4 +1,7 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Writable } from "node:stream";
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import * as ws from "ws";
 import { isServingError } from "../../../src-ts/errors.js";
@@ -60,8 +63,24 @@ describe("keys", () => {
     expect(owner("Bearer one")).toBe(owner("Bearer  one"));
     expect(owner("Bearer one")).not.toBe(owner("Bearer two"));
     expect(owner("Bearer one")).not.toContain("one");
+    expect(inspect(keys, { depth: 9 })).not.toMatch(/'(one|two)'/);
     for (const header of ["Bearer three", "Bearer on", "Bearer onee", "Bearer ", ""])
       expect(() => owner(header)).toThrow();
+  });
+});
+
+describe("regular expressions", () => {
+  it("are ours: none is made of what a client sends", () => {
+    const sources = ["engine", "protocol", "server", "worker"].flatMap((folder) => {
+      const path = join(import.meta.dirname, "../../../src-ts", folder);
+      const names = readdirSync(path, { recursive: true, encoding: "utf8" });
+      return names.filter((name) => name.endsWith(".ts")).map((name) => join(path, name));
+    });
+    const made = sources.flatMap((path) =>
+      [...readFileSync(path, "utf8").matchAll(/\bRegExp\(([^\n]*)/g)].map(([, what]) => what),
+    );
+    // The one that there is holds a limit of our own.
+    expect(made).toEqual([expect.stringContaining("limits.streamIdCharsMax")]);
   });
 });
 

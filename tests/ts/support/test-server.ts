@@ -16,6 +16,8 @@ export interface TestServer {
   port: number;
   /** What the server logged, one JSON line each. */
   logs: string[];
+  /** Of them, those at the level of errors. */
+  faults: string[];
   get(path: string, init?: RequestInit): Promise<globalThis.Response>;
   post(path: string, body: unknown, init?: RequestInit): Promise<globalThis.Response>;
 }
@@ -23,8 +25,13 @@ export interface TestServer {
 export async function startServer(config: ServerOptions = {}): Promise<TestServer> {
   const engine = new ScriptedEngine();
   const logs: string[] = [];
+  const faults: string[] = [];
   const keep = (...entry: unknown[]) => void logs.push(JSON.stringify(entry));
-  const logger = { debug: keep, info: keep, warn: keep, error: keep } as unknown as ServerLogger;
+  const fault = (...entry: unknown[]) => {
+    faults.push(JSON.stringify(entry));
+    keep(...entry);
+  };
+  const logger = { debug: keep, info: keep, warn: keep, error: fault } as unknown as ServerLogger;
   const server = createServer({ engine, config: { port: 0, ...config }, logger });
   const { url, port } = await server.listen();
   onTestFinished(async () => {
@@ -39,7 +46,7 @@ export async function startServer(config: ServerOptions = {}): Promise<TestServe
       ...init,
       headers: { "content-type": "application/json", ...init.headers },
     });
-  return { server, engine, url, port, logs, get, post };
+  return { server, engine, url, port, logs, faults, get, post };
 }
 
 export interface SseEvent {
