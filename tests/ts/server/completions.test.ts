@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ServingError } from "../../../src-ts/errors.js";
 import { Completion, ErrorResponse } from "../../../src-ts/protocol/index.js";
 import { hello, helloParts } from "../support/scripted-engine.js";
 import { parseSse, startServer } from "../support/test-server.js";
@@ -86,4 +87,17 @@ it("gives log probabilities as parallel lists, whose offsets go on from chunk to
       ({ data }) => Completion.parse(JSON.parse(data)).choices[0]?.logprobs?.text_offset ?? [],
     );
   expect(streamed).toEqual(offsets);
+});
+
+it("calls the prompt by its name, also in what the engine says of it", async () => {
+  const { post, engine } = await startServer();
+  engine.refusal = new ServingError("input must not be empty", {
+    code: "invalid_prompt",
+    status: 400,
+    param: "input",
+  });
+  const answer = await post("/v1/completions", { prompt: "x" });
+  expect(await answer.json()).toMatchObject({
+    error: { param: "prompt", message: "prompt must not be empty" },
+  });
 });
