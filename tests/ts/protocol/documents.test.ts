@@ -97,7 +97,7 @@ function registeredRoutes(): string[] {
   });
   const metrics = new Metrics(engine, { size: 0 });
   const tickets = new Tickets(config.limits);
-  addRoutes(app, { engine, config, logger }, { keys, tickets, metrics, drain() {} });
+  addRoutes(app, { engine, config, logger, now: () => 0 }, { keys, tickets, metrics, drain() {} });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));
 }
