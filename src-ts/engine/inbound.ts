@@ -2,11 +2,11 @@
  * What workers say about requests, as events of those requests. Gathers the tokens of a turn, so that
  * they are numbered once, and acknowledges steps when they are in the log.
  */
-import type { Event, Finish } from "../machines/Request.js";
+import type { Event, Finish, State } from "../machines/Request.js";
 import { LinkViolation } from "../worker/link.js";
 import type { StepRow } from "../worker/messages.js";
 import type { Preparer } from "./preparer.js";
-import type { LiveRequest, Slot } from "./request.js";
+import type { Arrived, LiveRequest, Slot } from "./request.js";
 import type { Slots } from "./slots.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
 
@@ -20,7 +20,7 @@ export class Inbound {
   constructor(
     private readonly slots: Slots,
     private readonly preparer: Preparer,
-    private readonly post: (request: LiveRequest, event: Event) => void,
+    private readonly post: (request: LiveRequest, event: Event, arrived?: Arrived) => void,
   ) {}
 
   receive(worker: Supervisor, message: RequestMessage): void {
@@ -43,16 +43,16 @@ export class Inbound {
     this.arrived.clear();
   }
 
-  /** What has arrived for this slot becomes one event of its request. */
+  /** What has arrived for this slot becomes one event of its request, and goes with it: it may have to wait. */
   number(slot: Slot): void {
-    const count = slot.tokens.length;
-    if (count > 0) {
-      const index = slot.request.log!.emitted.length;
-      this.post(slot.request, { kind: "tokens", lease: slot.lease, index, count });
-    }
+    const { request, lease, tokens, text, logprobs } = slot;
+    if (tokens.length === 0) return;
     slot.tokens = [];
     slot.text = "";
     slot.logprobs = [];
+    const index = request.log!.emitted.length;
+    const event: Event = { kind: "tokens", lease, index, count: tokens.length };
+    this.post(request, event, { tokens, text, logprobs });
   }
 
   /** After the tokens are in the log. */
@@ -117,7 +117,7 @@ export class Inbound {
   private arrive(worker: Supervisor, slot: Slot, row: StepRow): boolean {
     const [, index, token, text, logprobs] = row;
     const expected = slot.request.log!.emitted.length + slot.tokens.length;
-    if (slot.workerId !== worker.id || (index !== expected && !slot.abortSent)) {
+    if (slot.workerId !== worker.id || (index !== expected && !isEnding(slot.request.state))) {
       worker.condemn(`step: token ${index} of slot ${slot.id} where ${expected} was next`);
       return false;
     }
@@ -127,6 +127,11 @@ export class Inbound {
     this.arrived.add(slot);
     return true;
   }
+}
+
+// Its tokens are dropped: the log stands still while the worker goes on. One that is preempted keeps them.
+function isEnding(state: State): boolean {
+  return state.kind === "cancelling" && state.cause !== "preempted";
 }
 
 // The first lease's hit is the request's: a replay after a crash costs the client nothing.

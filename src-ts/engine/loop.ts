@@ -16,7 +16,7 @@ import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
 import { endingOf, noWorker, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
-import { admit, type LiveRequest, newSlot, timings } from "./request.js";
+import { type Arrived, admit, type LiveRequest, newSlot, timings } from "./request.js";
 import { Roster } from "./roster.js";
 import { overBudget, sizeOf } from "./sizing.js";
 import { Slots } from "./slots.js";
@@ -29,6 +29,13 @@ export interface LoopHost {
   observers: ReadonlySet<EngineObserver>;
 }
 
+interface Posted {
+  request: LiveRequest;
+  event: Request.Event;
+  /** What a `tokens` event is about. */
+  arrived: Arrived | undefined;
+}
+
 export class Loop {
   readonly live = new Map<string, LiveRequest>();
   readonly queue = new Set<LiveRequest>();
@@ -39,7 +46,7 @@ export class Loop {
   private readonly roster: Roster;
   private readonly logs: Logs;
   private readonly inbound: Inbound;
-  private readonly inbox: { request: LiveRequest; event: Request.Event }[] = [];
+  private readonly inbox: Posted[] = [];
   private stepping = false;
   private planNeeded = false;
   /** Accepted in this turn; `queued` is only news to those who are not started at once. */
@@ -67,8 +74,8 @@ export class Loop {
         this.unpreparable(request, code, message, field),
       recount: (worker) => this.recount(worker),
     });
-    this.inbound = new Inbound(this.slots, this.preparer, (request, event) =>
-      this.post(request, event),
+    this.inbound = new Inbound(this.slots, this.preparer, (request, event, arrived) =>
+      this.post(request, event, arrived),
     );
   }
 
@@ -100,14 +107,14 @@ export class Loop {
       this.post(request, { kind: "unplaceable", code: "model_unavailable" });
   }
 
-  post(request: LiveRequest, event: Request.Event): void {
-    this.inbox.push({ request, event });
+  post(request: LiveRequest, event: Request.Event, arrived?: Arrived): void {
+    this.inbox.push({ request, event, arrived });
     this.turn.touch();
     if (this.stepping) return;
     this.stepping = true;
     try {
       for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift())
-        this.step(next.request, next.event);
+        this.step(next);
     } finally {
       this.stepping = false;
     }
@@ -219,14 +226,14 @@ export class Loop {
 
   // Requests: transition and effects.
 
-  private step(request: LiveRequest, event: Request.Event): void {
+  private step({ request, event, arrived }: Posted): void {
     const from = request.state;
     const outcome = Request.transition(from, event);
     if (!outcome.ok) return this.reject(request, outcome.rejection, event);
     const to = outcome.state;
     request.state = to;
     if (from.kind === "prefilling" && to.kind === "decoding") this.prefilled(request);
-    for (const effect of outcome.effects) this.run(request, effect, event);
+    for (const effect of outcome.effects) this.run(request, effect, arrived);
     if (request.slot !== undefined && "lease" in from && !("lease" in to)) this.release(request);
   }
 
@@ -238,7 +245,7 @@ export class Loop {
     worker?.condemn(`${event.kind} of request ${request.id} while ${kind}`);
   }
 
-  private run(request: LiveRequest, effect: Request.Effect, event: Request.Event): void {
+  private run(request: LiveRequest, effect: Request.Effect, arrived?: Arrived): void {
     switch (effect.kind) {
       case "accept":
         return this.accept(request);
@@ -247,7 +254,7 @@ export class Loop {
       case "abort":
         return this.abort(request);
       case "emit":
-        return this.emit(request, event);
+        return this.emit(request, arrived);
       case "requeue":
         return this.requeue(request);
       case "migrated":
@@ -315,24 +322,23 @@ export class Loop {
   private abort(request: LiveRequest): void {
     const slot = request.slot;
     if (slot === undefined) return;
-    slot.abortSent = true;
     // The worker has not heard of it yet: the loop answers itself.
     if (!slot.submitted) return this.post(request, { kind: "aborted", lease: slot.lease });
     this.workerOf(slot.workerId)?.send({ type: "abort", ids: [slot.id] });
   }
 
-  private emit(request: LiveRequest, event: Request.Event): void {
-    const { slot, log } = request;
-    if (event.kind !== "tokens" || slot === undefined || log === undefined)
-      throw new Error(`request ${request.id}: tokens without a slot`);
+  private emit(request: LiveRequest, arrived: Arrived | undefined): void {
+    const { log } = request;
+    if (arrived === undefined || log === undefined)
+      throw new Error(`request ${request.id}: tokens out of nowhere`);
     const now = this.ports.clock.now();
     const first = request.firstTokenAt === undefined;
     request.firstTokenAt ??= now;
-    log.emit(slot.tokens, slot.text, slot.logprobs);
+    log.emit(arrived.tokens, arrived.text, arrived.logprobs);
     const gapMs = now - (first ? request.arrivedAt : request.lastDeltaAt);
     request.lastDeltaAt = now;
     for (const observer of this.host.observers)
-      observer.delta?.(log, { tokens: slot.tokens.length, gapMs, first });
+      observer.delta?.(log, { tokens: arrived.tokens.length, gapMs, first });
   }
 
   private prefilled(request: LiveRequest): void {

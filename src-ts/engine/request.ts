@@ -10,19 +10,24 @@ import { withDefaults } from "./defaults.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
 
-/** One dispatch: the name under which a worker knows the request. Frames of older slots find nothing. */
-export interface Slot {
+/** Tokens that a worker sent, with their text. */
+export interface Arrived {
+  tokens: number[];
+  text: string;
+  logprobs: TokenLogprob[];
+}
+
+/**
+ * One dispatch: the name under which a worker knows the request, and what has arrived and is not yet
+ * numbered. Frames of older slots find nothing.
+ */
+export interface Slot extends Arrived {
   id: number;
   request: LiveRequest;
   workerId: string;
   lease: Lease;
   /** False until the batch's window has ended: the worker has not heard of it yet. */
   submitted: boolean;
-  abortSent: boolean;
-  /** Arrived and not yet numbered. */
-  tokens: number[];
-  text: string;
-  logprobs: TokenLogprob[];
   startedAt: number;
 }
 
@@ -111,7 +116,6 @@ export function newSlot(id: number, request: LiveRequest, lease: Lease, now: num
     workerId: lease.workerId,
     lease,
     submitted: false,
-    abortSent: false,
     tokens: [],
     text: "",
     logprobs: [],

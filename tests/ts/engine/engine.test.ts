@@ -306,6 +306,37 @@ describe("a worker dies", () => {
     await settle();
     expect(response.text).toBe(words(0, 5));
   });
+
+  it("says a token out of order of who is preempted, and is broken all the same", async () => {
+    const sim = await new Sim({ maxBatch: 1 }).start();
+    const response = await begin(sim, { priority: "batch" });
+    const liar = sim.worker;
+    const [id] = [...liar.running.keys()];
+    liar.running.clear(); // so that it does not answer the abort
+    await begin(sim, { priority: "interactive" });
+    expect(liar.sent.at(-1)).toMatchObject({ type: "abort", ids: [id] });
+    liar.say({ type: "step", step: 1, rows: [[id!, 3, 7, "lie"]] });
+    await sim.clock.advance(1000);
+    expect(liar.signals).toContain("SIGKILL");
+    expect(response.text).toBe("");
+  });
+
+  it("lies of one request in the turn in which it told the truth of another", async () => {
+    const sim = await new Sim().start();
+    const honest = await begin(sim);
+    await begin(sim);
+    const liar = sim.worker;
+    const [first, second] = [...liar.running.keys()];
+    liar.say({ type: "step", step: 1, rows: [[first!, 0, 1000, wordAt(0)]] });
+    liar.say({ type: "aborted", id: second! });
+    await sim.clock.advance(1000);
+    expect(honest.tokens).toEqual([1000]);
+    expect(honest.text).toBe(words(0, 1));
+    for (let i = 0; i < 5; i++) sim.worker.step();
+    await settle();
+    expect(honest.text).toBe(words(0, 5));
+    expect(sim.spawned.length).toBe(2);
+  });
 });
 
 describe("readers", () => {
