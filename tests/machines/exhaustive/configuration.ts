@@ -1,0 +1,187 @@
+/** What a search explores: how much of everything there is, and who may say what. */
+
+/** What may go wrong with a process; each time costs one of the faults. */
+export type Fault =
+  /** It dies, wherever it is. */
+  | "die"
+  /** It stands still: it may go on later, and the timers that measure patience may fire meanwhile. */
+  | "hang"
+  /** It runs out of memory, says so and dies. */
+  | "outOfMemory"
+  /** It writes what is no frame. */
+  | "garbage"
+  /** It says what can't be true. */
+  | "lie"
+  /** Frames of a process arrive after its exit. */
+  | "ghost"
+  /** It can't load the model. */
+  | "loadFails";
+
+/** What people and the scheduler may do at any time. */
+export type Liberty =
+  /** Requests come from a log that an earlier server left. */
+  | "restore"
+  | "cancel"
+  | "deadline"
+  | "preempt"
+  /** The worker ends a text before its limit. */
+  | "stopEarly"
+  /** The worker refuses what it is admitted. */
+  | "refuse"
+  /** The server drains, shuts its requests down, stops its workers. */
+  | "close";
+
+/** An order to one worker. */
+export type Order = "restart" | "drain";
+
+export interface Configuration {
+  readonly name: string;
+  readonly workers: number;
+  readonly requests: number;
+  /** Faults in all, and which. */
+  readonly faultsMax: number;
+  readonly faults: readonly Fault[];
+  readonly liberties: readonly Liberty[];
+  /** Orders in all, and which. */
+  readonly ordersMax: number;
+  readonly orders: readonly Order[];
+  /** Tokens of every answer; every prompt has one. */
+  readonly tokensMax: number;
+  /** Members of a batch. */
+  readonly membersMax: number;
+  /** `fifo`: frames wait on the wire, either way. `rendezvous`: see `process.ts`. */
+  readonly wire: "fifo" | "rendezvous";
+  /** `any`: to every worker with room, at any time. `real`: as `Scheduler.plan` says. */
+  readonly plan: "any" | "real";
+  /** Frames of one worker that may come in one turn of the loop. */
+  readonly framesPerTurnMax: 1 | 2;
+  /** Whether requests are prepared by a worker first, or come in prepared. */
+  readonly prepare: boolean;
+  /** Deaths without progress that open a worker's circuit. */
+  readonly deathsWithoutProgressMax: number;
+  /** False where someone is treated by name: the scheduler and the preparer break ties so. */
+  readonly symmetric: boolean;
+}
+
+const plain = {
+  liberties: ["cancel"],
+  ordersMax: 0,
+  orders: [],
+  tokensMax: 2,
+  membersMax: 2,
+  wire: "rendezvous",
+  plan: "any",
+  framesPerTurnMax: 1,
+  prepare: false,
+  deathsWithoutProgressMax: 2,
+  symmetric: true,
+} as const;
+
+const everyFault = ["die", "hang", "outOfMemory", "garbage", "lie", "loadFails"] as const;
+
+/** One of everything, and everything that may be said. */
+export const everything: Configuration = {
+  ...plain,
+  name: "1 worker × 1 request × 2 faults: all faults, all liberties, an order, two frames a turn",
+  workers: 1,
+  requests: 1,
+  faultsMax: 2,
+  faults: [...everyFault, "ghost"],
+  liberties: ["restore", "cancel", "deadline", "preempt", "stopEarly", "refuse", "close"],
+  ordersMax: 1,
+  orders: ["restart", "drain"],
+  framesPerTurnMax: 2,
+};
+
+/** Three strikes need three faults. */
+export const strikes: Configuration = {
+  ...plain,
+  name: "1 worker × 1 request × 3 faults: deaths until the request is to blame",
+  workers: 1,
+  requests: 1,
+  faultsMax: 3,
+  faults: ["die", "hang", "outOfMemory"],
+  liberties: ["restore", "cancel", "preempt"],
+  deathsWithoutProgressMax: 5,
+};
+
+/** Requests that share a turn, a batch, and a worker that falls over. */
+export const together: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 2 faults: two frames a turn",
+  workers: 1,
+  requests: 2,
+  faultsMax: 2,
+  faults: ["die", "outOfMemory", "garbage", "lie"],
+  framesPerTurnMax: 2,
+};
+
+/** As the scheduler plans, with requests of two classes, which a worker prepares. */
+export const planned: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 1 fault: prepared by the worker, placed by the real plan",
+  workers: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "hang", "lie", "loadFails"],
+  liberties: ["cancel", "refuse"],
+  membersMax: 1,
+  plan: "real",
+  prepare: true,
+  deathsWithoutProgressMax: 1,
+  symmetric: false,
+};
+
+export const twoWorkers: Configuration = {
+  ...plain,
+  name: "2 workers × 2 requests × 1 fault",
+  workers: 2,
+  requests: 2,
+  faultsMax: 1,
+  faults: everyFault,
+};
+
+/** Small enough for wires on which frames wait. */
+export const onTheWire: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 1 fault, on a wire",
+  workers: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "outOfMemory", "garbage"],
+  tokensMax: 1,
+  wire: "fifo",
+  symmetric: false,
+};
+
+/** What `npm test` searches. */
+export const quick: readonly Configuration[] = [everything, strikes, together, planned, twoWorkers];
+
+/** What `npm run search` does beside: minutes. */
+export const large: readonly Configuration[] = [
+  {
+    ...plain,
+    name: "1 worker × 3 requests × 2 faults, with preemption",
+    workers: 1,
+    requests: 3,
+    faultsMax: 2,
+    faults: everyFault,
+    liberties: ["cancel", "preempt"],
+  },
+  {
+    ...plain,
+    name: "2 workers × 2 requests × 2 faults",
+    workers: 2,
+    requests: 2,
+    faultsMax: 2,
+    faults: everyFault,
+  },
+  {
+    ...plain,
+    name: "2 workers × 3 requests × 2 faults: deaths and standstills",
+    workers: 2,
+    requests: 3,
+    faultsMax: 2,
+    faults: ["die", "hang"],
+  },
+];

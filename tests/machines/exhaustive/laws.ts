@@ -1,0 +1,136 @@
+/** What must hold in every state between two turns of the loop. What each effect promises is checked where it runs. */
+import type * as Request from "../../../src-ts/machines/Request.js";
+import { strikesBeforeAlone } from "../../../src-ts/machines/Request.js";
+import type * as Worker from "../../../src-ts/machines/Worker.js";
+import { type Draft, law } from "./draft.js";
+import { members, type RequestPart, requestName, requestOf, termsOf, workerName } from "./world.js";
+
+export function checkState(draft: Draft): void {
+  for (const [index, request] of draft.requests.entries())
+    if (request !== null) checkRequest(draft, index, request);
+  for (const worker of draft.workers.keys()) {
+    checkWorker(draft, worker);
+    checkBatch(draft, worker);
+    checkProcess(draft, worker);
+  }
+}
+
+function checkRequest(draft: Draft, request: number, part: RequestPart): void {
+  const { state, slot, closed, queued, waiting, preparing } = part;
+  const name = requestName(request);
+  law(closed === (state.kind === "done"), `${name} is closed exactly if it is done`);
+  law((slot !== null) === "lease" in state, `${name} has a slot exactly while it has a lease`);
+  law(queued === (state.kind === "queued"), `${name} is in the queue exactly while it is queued`);
+  const toPrepare = state.kind === "preparing";
+  law(toPrepare === (waiting || preparing !== null), `${name} is prepared, or waits for it`);
+  if ("tally" in state) checkTally(name, part, state.tally);
+  if (slot === null || !("lease" in state)) return;
+  law(slot.tokens.length === 0, `${name}'s tokens are numbered when the turn is over`);
+  law(slot.lease.workerId === state.lease.workerId, `${name}'s slot is its lease's`);
+  law(slot.lease.epoch === state.lease.epoch, `${name}'s slot is its lease's`);
+  const { batch } = draft.worker(slot.worker);
+  const seats = members(batch).filter(({ requestId }) => requestId === name);
+  law(seats.length === 1, `${name} is a member of the batch that runs it`);
+}
+
+/** What is counted here and by the machine comes to the same. */
+function checkTally(name: string, part: RequestPart, tally: Request.Tally): void {
+  const { logged, furthest, fruitless } = part;
+  law(tally.emitted === logged, `${name}'s log has what it emitted`);
+  law(tally.mark === furthest, `${name} knows how far it got`);
+  law(tally.strikes === fruitless, `${name} counts its strikes`);
+  law(tally.alone === fruitless >= strikesBeforeAlone, `${name} is alone after its second strike`);
+}
+
+function checkBatch(draft: Draft, worker: number): void {
+  const { batch, windowArmed, wasReady, lost, state } = draft.worker(worker);
+  const name = workerName(worker);
+  law((batch !== null) === (wasReady && !lost), `${name} has a batch while it is up`);
+  law(windowArmed === (batch?.kind === "forming"), `${name}'s window is armed while it is open`);
+  const present = members(batch);
+  const { budget } = termsOf(draft.configuration);
+  for (const { requestId } of present) {
+    const slot = draft.requests[requestOf(requestId)]?.slot;
+    law(slot?.worker === worker, `${requestId} in ${name}'s batch has its slot there`);
+  }
+  const kvBytes = present.reduce((sum, { cost }) => sum + cost.kvBytes, 0);
+  const prefills = present.filter(({ prefilled }) => !prefilled);
+  const prefill = prefills.reduce((sum, { cost }) => sum + cost.promptTokens, 0);
+  law(present.length <= budget.members, `${name} is within its members`);
+  law(kvBytes <= budget.kvBytes, `${name} is within its KV bytes`);
+  law(prefills.length < 2 || prefill <= budget.prefillTokens, `${name} is within its prefill`);
+  const held = present.some(({ exclusive }) => exclusive);
+  law(!held || present.length === 1, `whom ${name} runs alone is alone`);
+  for (const { requestId, exclusive } of present) {
+    const request = draft.request(requestOf(requestId)).state;
+    if ("tally" in request && request.tally.alone) law(exclusive, `${requestId} must run alone`);
+  }
+  if (batch?.kind === "draining") law(state.kind === "draining", `${name} drains with its batch`);
+}
+
+function checkWorker(draft: Draft, worker: number): void {
+  const { state, accepting, timers, process, wasReady, lost, pending } = draft.worker(worker);
+  const name = workerName(worker);
+  law(accepting === (state.kind === "ready"), `${name} takes work exactly while it is ready`);
+  const up = "duty" in state;
+  law(up === (wasReady && !lost), `${name} is lost exactly once it is no longer up`);
+  const living = !["stopped", "backoff", "broken"].includes(state.kind);
+  law((process !== null) === living, `${name} has a process exactly while one is expected`);
+  const held = draft.requests.filter(
+    (one) => one?.slot?.worker === worker || one?.preparing?.worker === worker,
+  ).length;
+  if (up) law(state.duty.pending === held && pending === held, `${name} knows what it holds`);
+  const should = timersOf(state).toSorted().join();
+  law(timers.join() === should, `${name} while ${state.kind} has timers [${should}]`);
+}
+
+/** The process holds what was submitted to it, and was told of every abort. */
+function checkProcess(draft: Draft, worker: number): void {
+  const { process, state } = draft.worker(worker);
+  if (process?.stage !== "up" || draft.configuration.wire === "fifo" || !("duty" in state)) return;
+  for (const [index, request] of draft.requests.entries()) {
+    if (request?.slot?.worker !== worker) continue;
+    const { id, submitted } = request.slot;
+    const held = process.held.find((one) => one.id === id);
+    if (!submitted || draft.liar !== undefined) continue;
+    law(held !== undefined, `${workerName(worker)} holds ${requestName(index)}`);
+    const aborted = request.state.kind === "cancelling";
+    law(held.aborting === aborted, `the abort of ${requestName(index)} reached its process`);
+  }
+}
+
+/** The timers that each state needs, no more and no less. */
+function timersOf(state: Worker.State): Worker.Timer[] {
+  switch (state.kind) {
+    case "stopped":
+      return [];
+    case "starting":
+      return ["hello"];
+    case "loading":
+      return ["load"];
+    case "ready":
+      return state.duty.pending > 0 ? ["watchdog"] : [];
+    case "suspect":
+      return ["watchdog"];
+    case "draining":
+      return ["drain", "watchdog"];
+    case "stopping":
+      return ["stop"];
+    case "backoff":
+      return ["backoff"];
+    case "broken":
+      return ["probe"];
+  }
+}
+
+/** Who lies is condemned, alone: whatever it said leaves no other trace. */
+export function checkLiar(draft: Draft): void {
+  if (draft.liar === undefined) return;
+  for (const [worker, before] of draft.world.workers.entries()) {
+    const { state } = draft.worker(worker);
+    if (worker !== draft.liar)
+      law(state.kind === before.state.kind, `${workerName(worker)} pays for another's lie`);
+    else if (!draft.mayBeIgnored && ["ready", "suspect", "draining"].includes(before.state.kind))
+      law(state.kind === "stopping", `${workerName(worker)} lied and is not condemned`);
+  }
+}
