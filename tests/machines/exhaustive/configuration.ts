@@ -37,6 +37,8 @@ export type Order = "restart" | "drain";
 export interface Configuration {
   readonly name: string;
   readonly workers: number;
+  /** Of them, so many stand by until one that works is lost. */
+  readonly spares: number;
   readonly requests: number;
   /** Faults in all, and which. */
   readonly faultsMax: number;
@@ -64,6 +66,7 @@ export interface Configuration {
 }
 
 const plain = {
+  spares: 0,
   liberties: ["cancel"],
   ordersMax: 0,
   orders: [],
@@ -82,7 +85,7 @@ const everyFault = ["die", "hang", "outOfMemory", "garbage", "lie", "loadFails"]
 /** One of everything, and everything that may be said. */
 export const everything: Configuration = {
   ...plain,
-  name: "1 worker × 1 request × 2 faults: all faults, all liberties, an order, two frames a turn",
+  name: "1 worker × 1 request × 2 faults: all faults, all liberties, an order",
   workers: 1,
   requests: 1,
   faultsMax: 2,
@@ -90,7 +93,6 @@ export const everything: Configuration = {
   liberties: ["restore", "cancel", "deadline", "preempt", "stopEarly", "refuse", "close"],
   ordersMax: 1,
   orders: ["restart", "drain"],
-  framesPerTurnMax: 2,
 };
 
 /** Three strikes need three faults. */
@@ -141,6 +143,18 @@ export const twoWorkers: Configuration = {
   faults: everyFault,
 };
 
+/** One works, the other takes its place. */
+export const standby: Configuration = {
+  ...plain,
+  name: "1 worker and a spare × 2 requests × 1 fault",
+  workers: 2,
+  spares: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "hang", "outOfMemory"],
+  symmetric: false,
+};
+
 /** Small enough for wires on which frames wait. */
 export const onTheWire: Configuration = {
   ...plain,
@@ -155,10 +169,18 @@ export const onTheWire: Configuration = {
 };
 
 /** What `npm test` searches. */
-export const quick: readonly Configuration[] = [everything, strikes, together, planned, twoWorkers];
+export const quick: readonly Configuration[] = [
+  everything,
+  strikes,
+  together,
+  planned,
+  twoWorkers,
+  standby,
+];
 
 /** What `npm run search` does beside: minutes. */
 export const large: readonly Configuration[] = [
+  { ...everything, name: `${everything.name}, two frames a turn`, framesPerTurnMax: 2 },
   {
     ...plain,
     name: "1 worker × 3 requests × 2 faults, with preemption",

@@ -43,12 +43,14 @@ function checkTally(name: string, part: RequestPart, tally: Request.Tally): void
 }
 
 function checkBatch(draft: Draft, worker: number): void {
-  const { batch, windowArmed, wasReady, lost, state } = draft.worker(worker);
+  const { batch, windowArmed, wasReady, lost, state, onDuty } = draft.worker(worker);
   const name = workerName(worker);
-  law((batch !== null) === (wasReady && !lost), `${name} has a batch while it is up`);
+  const up = wasReady && !lost;
+  law(batch === null || up, `${name} has a batch only while it is up`);
+  law(batch !== null || !onDuty, `${name} has a batch when it is on duty`);
   law(windowArmed === (batch?.kind === "forming"), `${name}'s window is armed while it is open`);
   const present = members(batch);
-  const { budget } = termsOf(draft.configuration);
+  const { budget } = termsOf(draft.configuration, draft.worker(worker));
   for (const { requestId } of present) {
     const slot = draft.requests[requestOf(requestId)]?.slot;
     law(slot?.worker === worker, `${requestId} in ${name}'s batch has its slot there`);
@@ -69,9 +71,9 @@ function checkBatch(draft: Draft, worker: number): void {
 }
 
 function checkWorker(draft: Draft, worker: number): void {
-  const { state, accepting, timers, process, wasReady, lost, pending } = draft.worker(worker);
+  const { state, available, timers, process, wasReady, lost, pending } = draft.worker(worker);
   const name = workerName(worker);
-  law(accepting === (state.kind === "ready"), `${name} takes work exactly while it is ready`);
+  law(available === (state.kind === "ready"), `${name} is available exactly while it is ready`);
   const up = "duty" in state;
   law(up === (wasReady && !lost), `${name} is lost exactly once it is no longer up`);
   const living = !["stopped", "backoff", "broken"].includes(state.kind);

@@ -12,6 +12,7 @@ import { type Draft, law } from "./draft.js";
 import { obey } from "./process.js";
 import { Supervisors } from "./supervisor.js";
 import {
+  accepts,
   costOf,
   type Down,
   members,
@@ -99,28 +100,55 @@ export class Loop {
     obey(this.draft, worker, frame);
   }
 
-  workerAvailable(worker: number): void {
-    if (this.draft.worker(worker).batch === null)
-      this.draft.changeWorker(worker, { batch: Batch.initial(termsOf(this.draft.configuration)) });
+  /** As the roster has it: whoever stands by takes the place of who is not available any more. */
+  workersChanged(): void {
+    const { workers, configuration } = this.draft;
+    for (const [worker, { available }] of workers.entries())
+      if (!available) this.draft.changeWorker(worker, { onDuty: false });
+    const working = workers.filter(({ onDuty }) => onDuty).length;
+    const free = Math.max(0, configuration.workers - configuration.spares - working);
+    const standing = [...workers.keys()].filter(
+      (w) => workers[w]!.available && !workers[w]!.onDuty,
+    );
+    const beginning = standing.slice(0, free);
+    for (const worker of beginning) this.draft.changeWorker(worker, { onDuty: true });
+    for (const worker of beginning) this.begins(worker);
+  }
+
+  private begins(worker: number): void {
+    const part = this.draft.worker(worker);
+    if (part.batch === null)
+      this.draft.changeWorker(worker, {
+        batch: Batch.initial(termsOf(this.draft.configuration, part)),
+      });
     this.prepareWaiting();
     this.wantPlan();
   }
 
   workerDrains(worker: number): void {
     this.postBatch(worker, { kind: "drain", cause: "restart" });
+    this.workersChanged();
   }
 
   workerLost(worker: number, loss: Loss): void {
     const held = [...this.draft.requests.keys()].filter((r) => this.slotOf(r)?.worker === worker);
     const leases = held.map((request) => this.slotOf(request)?.lease);
     for (const request of held) this.number(request);
+    if (loss === "outOfMemory") this.squeeze(worker);
     this.postBatch(worker, { kind: "workerLost" });
     this.draft.changeWorker(worker, { batch: null, windowArmed: false });
     this.losePreparing(worker);
     for (const [index, lease] of leases.entries())
       if (lease) this.post(held[index]!, { kind: "lost", lease, loss });
+    this.workersChanged();
     this.prepareWaiting();
     this.wantPlan();
+  }
+
+  /** Who ran out of memory gets half as many members, until time has passed: see `moves.ts`. */
+  private squeeze(worker: number): void {
+    const squeezedTo = Math.max(1, Math.floor(members(this.draft.worker(worker).batch).length / 2));
+    this.draft.changeWorker(worker, { squeezedTo });
   }
 
   modelBroken(): void {
@@ -395,7 +423,7 @@ export class Loop {
   // Preparation.
 
   private startPreparing(request: number): void {
-    const accepting = [...this.draft.workers.keys()].filter((w) => this.draft.worker(w).accepting);
+    const accepting = [...this.draft.workers.keys()].filter((w) => accepts(this.draft.worker(w)));
     const [worker] = accepting.toSorted((a, b) => this.preparedBy(a) - this.preparedBy(b));
     if (worker === undefined) return this.draft.changeRequest(request, { waiting: true });
     const id = this.draft.nextSlot();
@@ -456,9 +484,10 @@ export class Loop {
 
   /** Whether the scheduler may send this request there now. */
   hasRoom(request: number, worker: number): boolean {
-    const { accepting, batch } = this.draft.worker(worker);
+    const { batch } = this.draft.worker(worker);
     const part = this.draft.request(request);
-    if (!accepting || batch === null || part.state.kind !== "queued") return false;
+    if (!accepts(this.draft.worker(worker)) || batch === null || part.state.kind !== "queued")
+      return false;
     const cost = costOf(this.draft.configuration, part);
     const exclusive = part.state.tally.alone;
     const requestId = requestName(request);
@@ -473,7 +502,7 @@ export class Loop {
 
   private plan(): void {
     this.planNeeded = false;
-    const workers = [...this.draft.workers.keys()].filter((w) => this.draft.worker(w).accepting);
+    const workers = [...this.draft.workers.keys()].filter((w) => accepts(this.draft.worker(w)));
     const { decisions } = Scheduler.plan({
       queue: [...this.draft.requests.entries()].flatMap(([index, one]) =>
         one?.queued ? [this.item(index, one)] : [],
@@ -508,9 +537,10 @@ export class Loop {
   }
 
   private place(worker: number): Scheduler.Worker {
-    const { batch } = this.draft.worker(worker);
+    const part = this.draft.worker(worker);
+    const { batch } = part;
     const present = members(batch);
-    const { budget: capacity } = termsOf(this.draft.configuration);
+    const { budget: capacity } = termsOf(this.draft.configuration, part);
     return {
       workerId: workerName(worker),
       key: "m",

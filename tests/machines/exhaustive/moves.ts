@@ -107,6 +107,13 @@ function workerMoves(draft: Draft, worker: number): Move[] {
   for (const timer of timers)
     if (timer === "stop" || timer === "drain" || timer === "backoff" || timer === "probe")
       moves.push(fires(worker, timer));
+  // Looked at when a batch is opened; the squeeze is over by then, or not.
+  if (draft.worker(worker).squeezedTo !== 0 && draft.worker(worker).batch === null)
+    moves.push(
+      outside(`${workerName(worker)}: it is long ago that it ran out of memory`, ({ draft }) =>
+        draft.changeWorker(worker, { squeezedTo: 0 }),
+      ),
+    );
   if (draft.server.ordersLeft > 0 && draft.server.phase !== "closed")
     moves.push(...orders(draft, worker));
   return moves;

@@ -11,7 +11,7 @@ import { type Draft, law } from "./draft.js";
 import { type Down, newProcess, workerName } from "./world.js";
 
 export interface SupervisorHost {
-  workerAvailable(worker: number): void;
+  workersChanged(): void;
   workerDrains(worker: number): void;
   workerLost(worker: number, loss: Loss): void;
   modelBroken(): void;
@@ -140,21 +140,22 @@ export class Supervisors {
   }
 
   private available(worker: number): void {
-    law(!this.draft.worker(worker).accepting, "available and unavailable alternate");
-    this.draft.changeWorker(worker, { accepting: true, wasReady: true });
-    this.host.workerAvailable(worker);
+    law(!this.draft.worker(worker).available, "available and unavailable alternate");
+    this.draft.changeWorker(worker, { available: true, wasReady: true });
+    this.host.workersChanged();
   }
 
   private unavailable(worker: number): void {
-    law(this.draft.worker(worker).accepting, "available and unavailable alternate");
-    this.draft.changeWorker(worker, { accepting: false });
+    law(this.draft.worker(worker).available, "available and unavailable alternate");
+    this.draft.changeWorker(worker, { available: false });
     if (this.draft.worker(worker).state.kind === "draining") this.host.workerDrains(worker);
+    else this.host.workersChanged();
   }
 
   private lose(worker: number, fault: Fault): void {
     const { wasReady, lost } = this.draft.worker(worker);
     law(wasReady && !lost, "lose comes once for an incarnation that was ready, and for no other");
-    this.draft.changeWorker(worker, { accepting: false, pending: 0, lost: true });
+    this.draft.changeWorker(worker, { available: false, pending: 0, lost: true });
     this.host.workerLost(worker, this.lossOf(worker, fault));
   }
 

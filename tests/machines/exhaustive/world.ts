@@ -69,7 +69,11 @@ export interface Process {
 
 export interface WorkerPart {
   readonly state: Worker.State;
-  readonly accepting: boolean;
+  /** It could take new work, and it shall; the others stand by. */
+  readonly available: boolean;
+  readonly onDuty: boolean;
+  /** Members that its next batches may have, since it ran out of memory with more; 0: no limit. */
+  readonly squeezedTo: number;
   /** What the machine was last told that it holds. */
   readonly pending: number;
   /** The last that it said about itself was that it ran out of memory. */
@@ -139,7 +143,9 @@ export function emptyWorld(configuration: Configuration): World {
   const policy = { ...Worker.defaultPolicy, deathsWithoutProgressMax };
   const worker: WorkerPart = {
     state: Worker.initial(policy),
-    accepting: false,
+    available: false,
+    onDuty: false,
+    squeezedTo: 0,
     pending: 0,
     outOfMemory: false,
     batch: null,
@@ -157,15 +163,19 @@ export function emptyWorld(configuration: Configuration): World {
   };
 }
 
-/** What every batch may hold: so little that prompts wait for one another. */
-export function termsOf({ membersMax }: Configuration): Batch.Terms {
-  const budget = { members: membersMax, kvBytes: membersMax, prefillTokens: 1 };
+/** What the batch of this worker may hold: so little that prompts wait for one another. */
+export function termsOf({ membersMax }: Configuration, { squeezedTo }: WorkerPart): Batch.Terms {
+  const members = squeezedTo === 0 ? membersMax : squeezedTo;
+  const budget = { members, kvBytes: membersMax, prefillTokens: 1 };
   return { key: "m", budget, windowMs: 1 };
 }
 
 export function costOf({ tokensMax }: Configuration, { logged }: RequestPart): Batch.Cost {
   return { promptTokens: promptTokens + logged, newTokens: tokensMax - logged, kvBytes: 1 };
 }
+
+/** Takes new work. */
+export const accepts = ({ available, onDuty }: WorkerPart): boolean => available && onDuty;
 
 export const members = (batch: Batch.State | null): Batch.Member[] =>
   batch === null ? [] : Batch.members(batch);
