@@ -62,7 +62,7 @@ describe("one name for all that only differ in names", () => {
   it(
     "stands for the same states as all the names do",
     () => {
-      const symmetric = { ...twoWorkers, faults: ["die"] } as const;
+      const symmetric = { ...twoWorkers, faults: ["die"], tokensMax: 1 } as const;
       const parts = new Parts(symmetric);
       const named = new Set<string>();
       const all = search(

@@ -51,7 +51,7 @@ export interface Configuration {
   readonly tokensMax: number;
   /** Members of a batch. */
   readonly membersMax: number;
-  /** `fifo`: frames wait on the wire, either way. `rendezvous`: see `process.ts`. */
+  /** `fifo`: frames wait on the wire, either way. `rendezvous`: see `wire.ts`. */
   readonly wire: "fifo" | "rendezvous";
   /** `any`: to every worker with room, at any time. `real`: as `Scheduler.plan` says. */
   readonly plan: "any" | "real";
@@ -91,6 +91,25 @@ export const everything: Configuration = {
   faultsMax: 2,
   faults: [...everyFault, "ghost"],
   liberties: ["restore", "cancel", "deadline", "preempt", "stopEarly", "refuse", "close"],
+  ordersMax: 1,
+  orders: ["restart", "drain"],
+};
+
+/** The same without the server's end: that has a search of its own, with a second request. */
+export const almostEverything: Configuration = {
+  ...everything,
+  name: "1 worker × 1 request × 2 faults: all faults, an order, all liberties but the server's end",
+  liberties: everything.liberties.filter((one) => one !== "close"),
+};
+
+export const closing: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 1 fault: the server's end, an order",
+  workers: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "hang"],
+  liberties: ["close"],
   ordersMax: 1,
   orders: ["restart", "drain"],
 };
@@ -152,6 +171,7 @@ export const standby: Configuration = {
   requests: 2,
   faultsMax: 1,
   faults: ["die", "hang", "outOfMemory"],
+  tokensMax: 1,
   symmetric: false,
 };
 
@@ -170,7 +190,8 @@ export const onTheWire: Configuration = {
 
 /** What `npm test` searches. */
 export const quick: readonly Configuration[] = [
-  everything,
+  almostEverything,
+  closing,
   strikes,
   together,
   planned,

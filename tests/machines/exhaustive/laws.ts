@@ -48,7 +48,10 @@ function checkBatch(draft: Draft, worker: number): void {
   const up = wasReady && !lost;
   law(batch === null || up, `${name} has a batch only while it is up`);
   law(batch !== null || !onDuty, `${name} has a batch when it is on duty`);
-  law(windowArmed === (batch?.kind === "forming"), `${name}'s window is armed while it is open`);
+  law(batch?.kind !== "forming" || windowArmed, `${name}'s window is armed while it is open`);
+  // A drain closes the window and leaves its timer: that one is late.
+  const mayFire = batch?.kind === "forming" || batch?.kind === "draining";
+  law(!windowArmed || mayFire, `${name} has no window without a batch that had one`);
   const present = members(batch);
   const { budget } = termsOf(draft.configuration, draft.worker(worker));
   for (const { requestId } of present) {

@@ -6,11 +6,13 @@
 import * as Batch from "../../../src-ts/machines/Batch.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
 import type { Loss } from "../../../src-ts/machines/Request.js";
-import { strikesMax } from "../../../src-ts/machines/Request.js";
-import * as Scheduler from "../../../src-ts/machines/Scheduler.js";
+import type * as Scheduler from "../../../src-ts/machines/Scheduler.js";
 import { type Draft, law } from "./draft.js";
-import { obey } from "./process.js";
+import { decisionsOf } from "./plan.js";
+import { Preparer } from "./preparer.js";
+import { countStrikes } from "./strikes.js";
 import { Supervisors } from "./supervisor.js";
+import { obey } from "./wire.js";
 import {
   accepts,
   costOf,
@@ -18,7 +20,6 @@ import {
   members,
   newRequest,
   promptTokens,
-  type RequestPart,
   requestName,
   requestOf,
   type Slot,
@@ -27,9 +28,6 @@ import {
   workerName,
   workerOf,
 } from "./world.js";
-
-const planPolicy: Scheduler.Policy = { ...Scheduler.defaultPolicy, imbalanceMax: 2 };
-const priorities = ["batch", "interactive", "normal"] as const;
 
 interface Posted {
   readonly request: number;
@@ -40,6 +38,7 @@ interface Posted {
 
 export class Loop {
   readonly supervisors: Supervisors;
+  private readonly preparer: Preparer;
   private readonly inbox: Posted[] = [];
   private stepping = false;
   private planNeeded = false;
@@ -47,13 +46,14 @@ export class Loop {
 
   constructor(readonly draft: Draft) {
     this.supervisors = new Supervisors(draft, this);
+    this.preparer = new Preparer(draft, this);
   }
 
   // What clients and the server say.
 
   begin(request: number): void {
     this.draft.requests[request] = newRequest;
-    if (this.draft.configuration.prepare) return this.startPreparing(request);
+    if (this.draft.configuration.prepare) return this.preparer.start(request);
     this.post(request, { kind: "prepared", promptTokens });
   }
 
@@ -121,7 +121,7 @@ export class Loop {
       this.draft.changeWorker(worker, {
         batch: Batch.initial(termsOf(this.draft.configuration, part)),
       });
-    this.prepareWaiting();
+    this.preparer.available();
     this.wantPlan();
   }
 
@@ -137,11 +137,11 @@ export class Loop {
     if (loss === "outOfMemory") this.squeeze(worker);
     this.postBatch(worker, { kind: "workerLost" });
     this.draft.changeWorker(worker, { batch: null, windowArmed: false });
-    this.losePreparing(worker);
+    this.preparer.lost(worker);
     for (const [index, lease] of leases.entries())
       if (lease) this.post(held[index]!, { kind: "lost", lease, loss });
     this.workersChanged();
-    this.prepareWaiting();
+    this.preparer.available();
     this.wantPlan();
   }
 
@@ -161,8 +161,8 @@ export class Loop {
   receive(worker: number, frame: Up): void {
     if (!("id" in frame)) return;
     this.touched = true;
-    if (frame.type === "prepared") return void this.prepared(worker, frame.id);
-    if (frame.type === "refused" && this.unprepared(worker, frame.id)) return;
+    if (frame.type === "prepared") return this.preparer.prepared(worker, frame.id);
+    if (frame.type === "refused" && this.preparer.refused(worker, frame.id)) return;
     const request = this.draft.requests.findIndex((one) => one?.slot?.id === frame.id);
     if (request === -1) return;
     if (frame.type === "token") return this.arrive(worker, request, frame.index);
@@ -226,7 +226,7 @@ export class Loop {
     if (!outcome.ok) return this.reject(request, outcome.rejection, event);
     const to = outcome.state;
     this.draft.changeRequest(request, { state: to });
-    this.countStrikes(request, from, event);
+    countStrikes(this.draft, request, from, event);
     if (from.kind === "prefilling" && to.kind === "decoding") this.prefilled(request);
     for (const effect of outcome.effects) this.run(request, effect, arrived);
     if (this.slotOf(request) && "lease" in from && !("lease" in to)) this.release(request);
@@ -343,28 +343,7 @@ export class Loop {
     const { state } = this.draft.request(request);
     law(state.kind === "done" && state.finish.kind === finish.kind, "closed as it is done");
     this.draft.changeRequest(request, { closed: true, queued: false, waiting: false });
-    this.takePreparing(request);
-  }
-
-  /** The law of strikes, counted apart from the machine. */
-  private countStrikes(request: number, from: Request.State, event: Request.Event): void {
-    const part = this.draft.request(request);
-    const ending = from.kind === "cancelling" && from.cause !== "preempted";
-    if (ending || !("lease" in from)) return;
-    const reached =
-      event.kind === "progress"
-        ? event.done
-        : event.kind === "tokens"
-          ? promptTokens + event.index + event.count
-          : 0;
-    if (reached > part.furthest)
-      this.draft.changeRequest(request, { furthest: reached, fruitless: 0 });
-    if (event.kind !== "lost") return;
-    const struck = event.loss !== "stopped" && part.furthest === part.furthestAtStart;
-    const fruitless = part.fruitless + (struck ? 1 : 0);
-    this.draft.changeRequest(request, { fruitless });
-    const failed = part.state.kind === "done";
-    law(failed === fruitless >= strikesMax, `${fruitless} strikes, and ${part.state.kind}`);
+    this.preparer.drop(request);
   }
 
   // Batches.
@@ -420,61 +399,6 @@ export class Loop {
     this.post(request, { kind: "lost", lease: slot.lease, loss: "stopped" });
   }
 
-  // Preparation.
-
-  private startPreparing(request: number): void {
-    const accepting = [...this.draft.workers.keys()].filter((w) => accepts(this.draft.worker(w)));
-    const [worker] = accepting.toSorted((a, b) => this.preparedBy(a) - this.preparedBy(b));
-    if (worker === undefined) return this.draft.changeRequest(request, { waiting: true });
-    const id = this.draft.nextSlot();
-    this.draft.changeRequest(request, { waiting: false, preparing: { id, worker } });
-    this.recount(worker);
-    this.send(worker, { type: "prepare", id });
-  }
-
-  private prepareWaiting(): void {
-    for (const [index, request] of this.draft.requests.entries())
-      if (request?.waiting) this.startPreparing(index);
-  }
-
-  private losePreparing(worker: number): void {
-    for (const [index, request] of this.draft.requests.entries())
-      if (request?.preparing?.worker === worker)
-        this.draft.changeRequest(index, { preparing: null, waiting: true });
-  }
-
-  private takePreparing(request: number): void {
-    const { preparing } = this.draft.request(request);
-    if (preparing === null) return;
-    this.draft.changeRequest(request, { preparing: null });
-    this.recount(preparing.worker);
-  }
-
-  private preparing(worker: number, id: number): number {
-    return this.draft.requests.findIndex(
-      (one) => one?.preparing?.id === id && one.preparing.worker === worker,
-    );
-  }
-
-  private prepared(worker: number, id: number): void {
-    const request = this.preparing(worker, id);
-    if (request === -1) return;
-    this.takePreparing(request);
-    this.post(request, { kind: "prepared", promptTokens });
-  }
-
-  private unprepared(worker: number, id: number): boolean {
-    const request = this.preparing(worker, id);
-    if (request === -1) return false;
-    this.takePreparing(request);
-    this.post(request, { kind: "unpreparable", code: "invalid_prompt" });
-    return true;
-  }
-
-  private preparedBy(worker: number): number {
-    return this.draft.requests.filter((one) => one?.preparing?.worker === worker).length;
-  }
-
   // The plan.
 
   private wantPlan(): void {
@@ -502,17 +426,7 @@ export class Loop {
 
   private plan(): void {
     this.planNeeded = false;
-    const workers = [...this.draft.workers.keys()].filter((w) => accepts(this.draft.worker(w)));
-    const { decisions } = Scheduler.plan({
-      queue: [...this.draft.requests.entries()].flatMap(([index, one]) =>
-        one?.queued ? [this.item(index, one)] : [],
-      ),
-      workers: workers.map((worker) => this.place(worker)),
-      shares: [], // one client: its credit is always even
-      now: 0,
-      policy: planPolicy,
-    });
-    for (const decision of decisions) this.decide(decision);
+    for (const decision of decisionsOf(this.draft)) this.decide(decision);
   }
 
   private decide(decision: Scheduler.Decision): void {
@@ -520,43 +434,6 @@ export class Loop {
     law(decision.kind !== "refuse", "everything fits somewhere");
     if (decision.kind === "dispatch") return this.dispatch(request, workerOf(decision.workerId));
     this.postIfLive(request, { kind: "preempt" });
-  }
-
-  private item(request: number, part: RequestPart): Scheduler.Item {
-    return {
-      requestId: requestName(request),
-      clientId: "c",
-      key: "m",
-      priority: priorities[request % priorities.length]!,
-      arrivedAt: 0,
-      deadlineAt: Number.POSITIVE_INFINITY,
-      cost: costOf(this.draft.configuration, part),
-      alone: part.state.kind === "queued" && part.state.tally.alone,
-      prefixes: [],
-    };
-  }
-
-  private place(worker: number): Scheduler.Worker {
-    const part = this.draft.worker(worker);
-    const { batch } = part;
-    const present = members(batch);
-    const { budget: capacity } = termsOf(this.draft.configuration, part);
-    return {
-      workerId: workerName(worker),
-      key: "m",
-      capacity,
-      free: batch === null ? { members: 0, kvBytes: 0, prefillTokens: 0 } : Batch.free(batch),
-      held: present.some(({ exclusive }) => exclusive),
-      running: present.map(({ requestId, cost }) => this.running(requestId, cost)),
-    };
-  }
-
-  private running(requestId: string, cost: Batch.Cost): Scheduler.Running {
-    const request = requestOf(requestId);
-    const { kind } = this.draft.request(request).state;
-    const priority = priorities[request % priorities.length]!;
-    const preemptible = kind === "prefilling" || kind === "decoding";
-    return { requestId, priority, arrivedAt: 0, startedAt: 0, cost, preemptible };
   }
 
   // Helpers.
@@ -570,8 +447,8 @@ export class Loop {
     if (slot) this.draft.changeRequest(request, { slot: { ...slot, ...change } });
   }
 
-  private recount(worker: number): void {
+  recount(worker: number): void {
     const running = this.draft.requests.filter((one) => one?.slot?.worker === worker).length;
-    this.supervisors.holds(worker, running + this.preparedBy(worker));
+    this.supervisors.holds(worker, running + this.preparer.held(worker));
   }
 }

@@ -1,7 +1,9 @@
 /** Everything that may happen next in a world. Knows who may say what, and no rule of the loop. */
 import type { Draft } from "./draft.js";
+import { fires } from "./faults.js";
 import type { Loop } from "./loop.js";
-import { fires, type Move, processMoves } from "./process.js";
+import { processMoves } from "./process.js";
+import type { Move } from "./wire.js";
 import { requestName, workerName } from "./world.js";
 
 export function movesOf(loop: Loop): Move[] {

@@ -8,8 +8,9 @@ import { checkLiar, checkState } from "./laws.js";
 import { Loop } from "./loop.js";
 import { movesOf } from "./moves.js";
 import { Parts } from "./parts.js";
-import { type Move, processMoves } from "./process.js";
+import { processMoves } from "./process.js";
 import { Numbers, States } from "./states.js";
+import type { Move } from "./wire.js";
 import { emptyWorld, type World } from "./world.js";
 
 export interface Found {

@@ -1,0 +1,122 @@
+/** What may befall a process, each at the price of one fault, and the timers that then lose patience. */
+import type { Fault } from "./configuration.js";
+import type { Draft } from "./draft.js";
+import { dead, dies } from "./going.js";
+import { frame, type Move, say } from "./wire.js";
+import { goneSlot, type Held, type Process, promptTokens, type Up, workerName } from "./world.js";
+
+export function faults(draft: Draft, worker: number, process: Process): Move[] {
+  const kinds = draft.configuration.faults;
+  return kinds.flatMap((kind) => faultMoves(draft, worker, process, kind));
+}
+
+function faultMoves(draft: Draft, worker: number, process: Process, kind: Fault): Move[] {
+  const spoken = process.stage !== "launched" && !process.hung;
+  const name = workerName(worker);
+  switch (kind) {
+    case "die":
+      return dies(draft, worker, "dies", true);
+    case "hang":
+      if (process.hung) return [];
+      return [
+        {
+          label: `${name} hangs`,
+          owed: false,
+          apply: ({ draft }) => {
+            draft.changeProcess(worker, { hung: true });
+            draft.spendFault();
+          },
+        },
+      ];
+    case "outOfMemory":
+      return process.stage === "up" && spoken ? [last(worker, { type: "outOfMemory" }, dead)] : [];
+    case "loadFails":
+      return process.stage === "loading" && spoken
+        ? [last(worker, { type: "loadFailed" }, dead)]
+        : [];
+    case "garbage":
+      return spoken ? [last(worker, { type: "garbage" }, {})] : [];
+    case "lie":
+      return process.stage === "up" && spoken ? lies(draft, worker, process) : [];
+    case "ghost":
+      return []; // at the exit
+  }
+}
+
+/** A frame that is a fault. */
+function last(worker: number, said: Up, change: Partial<Process>): Move {
+  return {
+    ...frame(worker, said, change, false),
+    apply: (loop) => {
+      loop.draft.spendFault();
+      // Said first: the dead do not write.
+      say(loop, worker, said);
+      loop.draft.changeProcess(worker, change);
+    },
+  };
+}
+
+/** What can't be true; told while the wire is a rendezvous, so that the liar is known. */
+function lies(draft: Draft, worker: number, { held }: Process): Move[] {
+  if (draft.configuration.wire === "fifo") return [];
+  const others = draft.requests.flatMap((one) =>
+    one?.slot && one.slot.worker !== worker ? [one.slot.id] : [],
+  );
+  return [
+    lie(worker, { type: "hello" }, false),
+    ...others.map((id) => lie(worker, { type: "token", id, index: 0 }, false)),
+    ...others.map((id) => lie(worker, { type: "ended", id }, false)),
+    ...held.flatMap((one) => liesAbout(one).map((said) => lie(worker, said, one.aborting))),
+  ];
+}
+
+function liesAbout({ id, next, prefilled, aborting }: Held): Up[] {
+  if (id === goneSlot) return [];
+  const total = promptTokens + next;
+  const said: Up[] = [{ type: "token", id, index: next + 1 }];
+  if (!aborting) said.push({ type: "aborted", id });
+  if (!prefilled) said.push({ type: "prefill", id, done: total + 1, total });
+  return said;
+}
+
+/** `ignorable`: about a request that is being ended, of which nobody listens to details. */
+function lie(worker: number, said: Up, ignorable: boolean): Move {
+  const move = last(worker, said, {});
+  return {
+    ...move,
+    label: `${move.label}, a lie`,
+    apply: (loop) => {
+      loop.draft.liar = worker;
+      loop.draft.mayBeIgnored ||= ignorable;
+      move.apply(loop);
+    },
+  };
+}
+
+/** Patience ends only with who stands still: that a healthy one is slow is the fault `hang`. */
+export function impatience(draft: Draft, worker: number): Move[] {
+  const { state, timers } = draft.worker(worker);
+  const { suspectMs, stallMs } = state.memory.policy;
+  return timers.flatMap((timer) => {
+    if (timer === "hello" || timer === "load") return [fires(worker, timer, 0)];
+    if (timer !== "watchdog" || draft.omits("watchdog")) return [];
+    const stalled = fires(worker, timer, stallMs);
+    return state.kind === "ready" ? [fires(worker, timer, suspectMs), stalled] : [stalled];
+  });
+}
+
+export function fires(
+  worker: number,
+  timer: "hello" | "load" | "watchdog" | "stop" | "drain" | "backoff" | "probe",
+  at = 0,
+): Move {
+  const late = at > 0 ? ` after ${at} ms` : "";
+  return {
+    label: `${workerName(worker)}: the ${timer} timer fires${late}`,
+    owed: true,
+    apply: ({ supervisors }) => {
+      supervisors.disarm(worker, timer);
+      supervisors.post(worker, { kind: "timer", timer, at });
+    },
+  };
+}
