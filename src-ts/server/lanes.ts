@@ -49,6 +49,14 @@ export class LaneQueue {
     }
   }
 
+  /** What waits in this lane never runs: the one before it has not ended, it was broken off. */
+  abandon(name: string | undefined): void {
+    const waiting = this.lanes.get(name ?? defaultLane);
+    if (waiting === undefined) return;
+    this.jobs -= waiting.length;
+    for (const job of waiting.splice(0)) job.drop?.();
+  }
+
   /** Forgets everything that waits. */
   drop(): void {
     for (const waiting of this.lanes.values()) for (const job of waiting) job.drop?.();

@@ -170,8 +170,10 @@ export class Session implements Sink, WriterOwner {
       },
       onEnd: done,
       onInterrupted: (reason) => {
-        // A draining server says so by closing.
-        if (!this.draining) this.sendError(reason, correlation);
+        // A draining server says so by closing, and its lane stops here: the next one's events would be
+        // taken for the rest of this one.
+        if (this.draining) this.lanes?.abandon(correlation.stream_id);
+        else this.sendError(reason, correlation);
         done();
       },
     });

@@ -642,6 +642,31 @@ describe("draining", () => {
     await expect(fetch(`${url}/health`)).rejects.toThrow();
   });
 
+  it("that breaks a response off starts nothing behind it in its lane", async () => {
+    const { url, engine, server } = await startServer();
+    const other = await openSocket(url);
+    const again = { input: "again", "mlx_serving:idempotency_key": "again" };
+    other.create(again);
+    await other.ended();
+    engine.script = hold;
+    const socket = await openSocket(url);
+    socket.create({ stream_id: "a" });
+    await socket.type("response.in_progress");
+    socket.create({ stream_id: "a", ...again });
+    // Its answer says that what was sent before has arrived.
+    socket.send({ type: "unknown" });
+    await socket.type("error");
+    const drained = server.drain(5_000);
+    await eventually(() => engine.draining);
+    const { log } = engine.runs[1]!;
+    log.interrupt(new ServingError("draining", { code: "server_draining", status: 503 }));
+    expect(await socket.closed).toMatchObject({ code: 1012 });
+    const ids = socket.events.flatMap(({ response }) => response?.id ?? []);
+    expect(new Set(ids)).toEqual(new Set([log.id]));
+    engine.runs[1]!.end({ kind: "stop" });
+    await drained;
+  });
+
   it("that runs out of time fails what is left, and its readers learn it", async () => {
     const { url, engine, server } = await startServer();
     engine.script = hold;
