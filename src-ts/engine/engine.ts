@@ -88,7 +88,7 @@ export class WorkerEngine implements Engine {
 
   /** Takes up what earlier processes left, and starts the workers. */
   start(): void {
-    for (const stored of this.ports.journal?.restored ?? []) this.restore(stored);
+    for (const stored of this.ports.journal?.takeRestored() ?? []) this.restore(stored);
     for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
   }
 

@@ -47,7 +47,6 @@ interface Entry {
 }
 
 export class SegmentJournal implements Journal {
-  readonly restored: readonly StoredResponse[];
   failing: ServingError | undefined;
   private failingSince = 0;
   private readonly logs = new Map<string, JournaledLog>();
@@ -62,8 +61,14 @@ export class SegmentJournal implements Journal {
   private wakeUp: () => void = () => {};
 
   constructor(private readonly options: JournalOptions) {
-    this.restored = options.recovered.responses;
     this.segments = new Segments(options);
+  }
+
+  takeRestored(): readonly StoredResponse[] {
+    const { recovered } = this.options;
+    const { responses } = recovered;
+    recovered.responses = [];
+    return responses;
   }
 
   add(log: JournaledLog): void {

@@ -3,7 +3,7 @@ import { Packr, Unpackr } from "msgpackr";
 import { z } from "zod";
 import type { LogEntry } from "../engine/api.js";
 import type { Acceptance, LogPart, StoredResponse } from "../engine/journal.js";
-import { packTokens, unpackTokens } from "../worker/link.js";
+import { packTokens } from "../worker/link.js";
 import { Sampling } from "../worker/messages.js";
 
 export type JournalRecord =
@@ -47,29 +47,52 @@ function toWire(record: JournalRecord): unknown[] {
 }
 
 const count = z.int().min(0);
-const tokens = z
-  .instanceof(Uint8Array)
-  .refine((bytes) => bytes.length % 4 === 0)
-  .transform(unpackTokens);
-const tokenList = tokens.transform((list) => [...list]);
+const tokenBytes = 4;
+const packed = z.instanceof(Uint8Array).refine((bytes) => bytes.length % tokenBytes === 0);
+const tokens = packed.transform((bytes) => Uint32Array.from(numbersOf(bytes)));
+const tokenList = packed.transform(numbersOf);
+
+function numbersOf(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const numbers: number[] = [];
+  for (let at = 0; at < bytes.length; at += tokenBytes) numbers.push(view.getUint32(at, true));
+  return numbers;
+}
 
 const topLogprob = z.object({ token: z.string(), bytes: z.array(count), logprob: z.number() });
+const logprobs = z.array(topLogprob.extend({ top: z.array(topLogprob) }));
 const ending = z.union([
   z.object({ kind: z.enum(["stop", "length", "toolCalls", "cancelled", "expired"]) }),
   z.object({ kind: z.literal("failed"), code: z.string(), message: z.string() }),
 ]);
 const usage = z.object({ promptTokens: count, cachedTokens: count, completionTokens: count });
-const bare = ["created", "queued", "inProgress", "itemAdded", "partAdded"] as const;
-const entry = z.discriminatedUnion("kind", [
-  z.object({ kind: z.enum([...bare, "textDone", "partDone", "itemDone"]) }),
-  z.object({
-    kind: z.literal("textDelta"),
-    text: z.string(),
-    tokens: count,
-    logprobs: z.array(topLogprob.extend({ top: z.array(topLogprob) })).optional(),
-  }),
-  z.object({ kind: z.literal("ended"), ending, usage, endedAt: z.number() }),
+const ended = z.object({ kind: z.literal("ended"), ending, usage, endedAt: z.number() });
+const bareKinds: ReadonlySet<unknown> = new Set([
+  "created",
+  "queued",
+  "inProgress",
+  "itemAdded",
+  "partAdded",
+  "textDone",
+  "partDone",
+  "itemDone",
 ]);
+
+/** By hand: there is one for every token of every response, and a start reads them all. */
+function isEntry(value: unknown): value is LogEntry {
+  if (typeof value !== "object" || value === null) return false;
+  const entry = value as Record<string, unknown>;
+  if (entry.kind === "textDelta") return isDelta(entry);
+  return bareKinds.has(entry.kind) || ended.safeParse(entry).success;
+}
+
+function isDelta(entry: Record<string, unknown>): boolean {
+  if (typeof entry.text !== "string") return false;
+  if (!Number.isSafeInteger(entry.tokens) || (entry.tokens as number) < 0) return false;
+  return entry.logprobs === undefined || logprobs.safeParse(entry.logprobs).success;
+}
+
+const entries = z.custom<LogEntry[]>((value) => Array.isArray(value) && value.every(isEntry));
 
 const acceptance = z.object({
   id: z.string().min(1),
@@ -87,19 +110,34 @@ const acceptance = z.object({
   cost: z.object({ promptTokens: count, newTokens: count, kvBytes: z.number() }),
 });
 
-const wire = z.union([
-  z.tuple([z.literal(types.whole), acceptance, z.array(entry), tokenList, count]),
-  z.tuple([z.literal(types.part), z.string(), count, z.array(entry), count, tokenList, count]),
-  z.tuple([z.literal(types.forgotten), z.string()]),
-]);
+const wire = {
+  [types.whole]: z.tuple([z.literal(types.whole), acceptance, entries, tokenList, count]),
+  [types.part]: z.tuple([
+    z.literal(types.part),
+    z.string(),
+    count,
+    entries,
+    count,
+    tokenList,
+    count,
+  ]),
+  [types.forgotten]: z.tuple([z.literal(types.forgotten), z.string()]),
+};
+type Wire = z.output<(typeof wire)[keyof typeof wire]>;
 
 /** Throws UnknownRecord. */
 export function decodeRecords(payload: Buffer): JournalRecord[] {
   return unpackAll(payload).map((value) => {
-    const parsed = wire.safeParse(value);
+    const type = Array.isArray(value) ? value[0] : undefined;
+    if (!isKnownType(type)) throw new UnknownRecord(`a record of type ${String(type)}`);
+    const parsed = wire[type].safeParse(value);
     if (!parsed.success) throw new UnknownRecord(parsed.error.issues[0]?.message);
     return fromWire(parsed.data);
   });
+}
+
+function isKnownType(type: unknown): type is keyof typeof wire {
+  return typeof type === "number" && type in wire;
 }
 
 function unpackAll(payload: Buffer): unknown[] {
@@ -110,26 +148,17 @@ function unpackAll(payload: Buffer): unknown[] {
   }
 }
 
-function fromWire(value: z.output<typeof wire>): JournalRecord {
+function fromWire(value: Wire): JournalRecord {
   switch (value[0]) {
     case types.whole: {
-      const [, header, entries, list, cachedTokens] = value;
-      const response = {
-        acceptance: header as Acceptance,
-        entries: entries as LogEntry[],
-        tokens: list,
-        cachedTokens,
-      };
+      const [, header, entries, tokens, cachedTokens] = value;
+      const response = { acceptance: header as Acceptance, entries, tokens, cachedTokens };
       return { kind: "whole", response };
     }
     case types.part: {
-      const [, id, entriesFrom, entries, tokensFrom, list, cachedTokens] = value;
-      const found = entries as LogEntry[];
-      return {
-        kind: "part",
-        id,
-        part: { entriesFrom, entries: found, tokensFrom, tokens: list, cachedTokens },
-      };
+      const [, id, entriesFrom, entries, tokensFrom, tokens, cachedTokens] = value;
+      const part = { entriesFrom, entries, tokensFrom, tokens, cachedTokens };
+      return { kind: "part", id, part };
     }
     case types.forgotten:
       return { kind: "forgotten", id: value[1] };

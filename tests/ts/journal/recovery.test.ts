@@ -1,3 +1,4 @@
+import { pack } from "msgpackr";
 import { describe, expect, it } from "vitest";
 import { encodeFrame, segmentStart } from "../../../src-ts/journal/frames.js";
 import { UnknownRecord } from "../../../src-ts/journal/records.js";
@@ -68,7 +69,7 @@ describe("recovery", () => {
     const data = disk.files.get(name)!;
     disk.flipBit(name, data.indexOf("c ") * 8);
     const opened = await open(disk);
-    const [one] = opened.journal.restored.filter(({ entries }) => textOf(entries) === "a b ");
+    const [one] = opened.journal.takeRestored().filter(({ entries }) => textOf(entries) === "a b ");
     const log = new TestLog(one!.acceptance).grow(...one!.entries);
     log.takeUnwritten();
     opened.journal.adopt(log);
@@ -94,6 +95,22 @@ describe("recovery", () => {
   it("refuses what it doesn't understand rather than lose it", async () => {
     const disk = new MemoryDisk();
     const frame = encodeFrame(Buffer.from([0x93, 0x63, 0x01, 0x02]), 0);
+    disk.files.set("00000001-00000000.log", Buffer.concat([segmentStart(), frame]));
+    await expect(recover(disk)).rejects.toThrow(UnknownRecord);
+  });
+
+  const none = new Uint8Array();
+  it.each([
+    ["an unknown kind of entry", [{ kind: "imageDelta" }], none],
+    ["a delta without its text", [{ kind: "textDelta", tokens: 1 }], none],
+    ["less than no token", [{ kind: "textDelta", text: "a", tokens: -1 }], none],
+    ["a log probability that is none", [{ ...delta("a"), logprobs: [{ token: "a" }] }], none],
+    ["an end without its reason", [{ kind: "ended", endedAt: 1 }], none],
+    ["three quarters of a token", [delta("a")], new Uint8Array(3)],
+  ])("refuses a part with %s", async (_, entries, tokens) => {
+    const disk = new MemoryDisk();
+    const payload = pack([2, "id", 0, entries, 0, tokens, 0]);
+    const frame = encodeFrame(payload, 0);
     disk.files.set("00000001-00000000.log", Buffer.concat([segmentStart(), frame]));
     await expect(recover(disk)).rejects.toThrow(UnknownRecord);
   });
