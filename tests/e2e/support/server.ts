@@ -31,6 +31,8 @@ export interface ServerOptions {
   /** Flags after `serve --port 0`. */
   flags?: string[];
   env?: Record<string, string>;
+  /** A command of the shell that the server's process runs first, such as a `ulimit`. */
+  before?: string;
 }
 
 export interface ServerProcess extends AsyncDisposable {
@@ -49,8 +51,9 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 /** Resolves when the ready line is there; rejects with the log when the process ends before it. */
-export async function startServer({ flags = [], env = {} }: ServerOptions = {}) {
-  const child = spawn(process.execPath, [program, "serve", "--port", "0", ...flags], {
+export async function startServer({ flags = [], env = {}, before }: ServerOptions = {}) {
+  const [command, ...args] = commandLine(before);
+  const child = spawn(command!, [...args, "serve", "--port", "0", ...flags], {
     env: { ...ownEnvironment(), ...nativeEnvironment(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own, so that nothing of it can outlive the test.
@@ -79,6 +82,12 @@ export async function startServer({ flags = [], env = {} }: ServerOptions = {}) 
     killGroup(child);
     throw error;
   }
+}
+
+/** The shell becomes the server: its pid is the server's. */
+function commandLine(before: string | undefined): string[] {
+  const server = [process.execPath, program];
+  return before === undefined ? server : ["sh", "-c", `${before}; exec "$@"`, "sh", ...server];
 }
 
 /** Without what only programs see that npm starts: they take a repeated signal for npm's echo. */
