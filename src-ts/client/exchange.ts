@@ -110,6 +110,11 @@ export class Exchange {
     return false;
   }
 
+  /** The server has turned it away unseen; it has to be asked again. */
+  unsend(): void {
+    this.#sent = false;
+  }
+
   /** From now on refusals that may pass are not final. */
   recoverUntil(until: number): void {
     this.#recovery = { until, refusals: 0, isAgain: this.#everSent };

@@ -49,6 +49,10 @@ export class Lanes {
   refuse(event: ErrorEvent): boolean {
     const exchange = this.#find(event);
     if (exchange === undefined) return false;
+    if (event.status === 503 && this.#isBehindUnsettled(exchange)) {
+      exchange.unsend();
+      return true;
+    }
     const verdict = exchange.refused(event);
     if (verdict.kind === "over") this.#remove(exchange);
     else if (verdict.kind === "now") this.#ask(exchange.lane);
@@ -111,6 +115,12 @@ export class Lanes {
       if (exchange.isSent && exchange.channel.eventId === event_id) return exchange;
     }
     return undefined;
+  }
+
+  /** The lane was broken off before it: it is asked for again when its turn comes. */
+  #isBehindUnsettled(exchange: Exchange): boolean {
+    const [first] = this.#lanes.get(exchange.lane) ?? [];
+    return first !== undefined && first !== exchange && (first.isUnsettled || first.isResting);
   }
 
   /** Its stream has failed here, runs on there, and nobody waits behind it. */

@@ -9,6 +9,8 @@ export interface Job {
   run(done: () => void): void;
   /** It will never run. */
   drop?(): void;
+  /** It will never run, and whoever asked for it is to know. */
+  refuse(reason: ServingError): void;
 }
 
 export interface LaneLimits {
@@ -49,12 +51,18 @@ export class LaneQueue {
     }
   }
 
-  /** What waits in this lane never runs: the one before it has not ended, it was broken off. */
-  abandon(name: string | undefined): void {
+  /**
+   * What waits in this lane never runs: the one before it has not ended, it was broken off, and their
+   * events would be taken for the rest of its own. `reason` undefined: they needn't know.
+   */
+  abandon(name: string | undefined, reason?: ServingError): void {
     const waiting = this.lanes.get(name ?? defaultLane);
     if (waiting === undefined) return;
     this.jobs -= waiting.length;
-    for (const job of waiting.splice(0)) job.drop?.();
+    for (const job of waiting.splice(0)) {
+      job.drop?.();
+      if (reason !== undefined) job.refuse(reason);
+    }
   }
 
   /** Forgets everything that waits. */

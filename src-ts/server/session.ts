@@ -100,7 +100,10 @@ export class Session implements Sink, WriterOwner {
 
   private create(message: ResponseCreate): void {
     const arrivedAt = this.context.now();
-    this.enqueue(message.stream_id, { run: (done) => this.submit(message, arrivedAt, done) });
+    this.enqueue(message.stream_id, {
+      run: (done) => this.submit(message, arrivedAt, done),
+      refuse: (reason) => this.sendError(reason, correlationOf(message)),
+    });
   }
 
   private cancel({ response_id }: ResponseCancel): void {
@@ -117,6 +120,7 @@ export class Session implements Sink, WriterOwner {
     const job: Job = {
       run: (done) => this.follow(cursor, { event_id, stream_id }, done),
       drop: () => cursor.close(),
+      refuse: (reason) => this.sendError(reason, { event_id, stream_id }),
     };
     try {
       this.enqueue(stream_id, job);
@@ -170,10 +174,9 @@ export class Session implements Sink, WriterOwner {
       },
       onEnd: done,
       onInterrupted: (reason) => {
-        // A draining server says so by closing, and its lane stops here: the next one's events would be
-        // taken for the rest of this one.
-        if (this.draining) this.lanes?.abandon(correlation.stream_id);
-        else this.sendError(reason, correlation);
+        // A draining server says so by closing.
+        if (!this.draining) this.sendError(reason, correlation);
+        this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);
         done();
       },
     });

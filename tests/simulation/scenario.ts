@@ -113,7 +113,7 @@ function requestOf(random: Random, index: number, clients: number): RequestPlan 
     seed: random.int(0, 2 ** 32 - 1),
     maxTokens: random.int(1, 16),
     store: random.chance(0.7),
-    lane: random.chance(0.3) ? random.pick(["a", "b"]) : undefined,
+    lane: random.chance(0.4) ? random.pick(["a", "b"]) : undefined,
     priority: random.pick(["interactive", "normal", "normal", "batch"]),
     deadlineMs: random.chance(0.1) ? random.int(50, 3_000) : undefined,
     leave: random.chance(0.15)
@@ -166,7 +166,7 @@ function detailsOf(kind: FaultPlan["kind"], random: Random): object {
     case "slow reader":
     case "full disk":
     case "broken model":
-      return { kind, ms: random.between(100, 8_000) };
+      return { kind, ms: random.between(100, 12_000) };
     case "kill server":
       return { kind, downMs };
     case "drain server":

@@ -29,7 +29,6 @@ export interface ServerPlan {
 export interface ServerWorld extends WorkerWorld {
   wallOffset(): number;
   diskMs(): number;
-  violated(what: string): never;
   /** Whether a rejected event may be a worker's lie. */
   mayLie(): boolean;
   booted(server: SimServer): void;

@@ -30,6 +30,7 @@ export interface WorkerWorld {
   timeline: Timeline;
   random: Random;
   trace(what: string): void;
+  violated(what: string): never;
   /** A worker has taken a request up: `emitted` are the tokens it was given with it. */
   admitted(worker: SimProcess, prompt: readonly number[], emitted: readonly number[]): void;
   /** Anything a worker does that no honest one would. */
@@ -53,6 +54,8 @@ interface Row {
 /** A frame, or a part of one, on its way to the orchestrator. */
 const linkMsMax = 3;
 const prefillTokensPerStep = 8;
+/** A worker whose link is broken is gone by then. */
+const replacedWithinMs = 1_000;
 
 export class SimProcess implements WorkerProcess {
   readonly pid: number;
@@ -375,6 +378,9 @@ export class SimProcess implements WorkerProcess {
       if (!(error instanceof LinkViolation)) throw error;
       this.linkBroken = true;
       this.events.violated(error.message);
+      this.later(replacedWithinMs, () => {
+        if (this.alive) this.world.violated(`${this.name} goes on with a broken link`);
+      });
     }
   }
 

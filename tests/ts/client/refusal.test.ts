@@ -141,6 +141,42 @@ describe("a resume that is refused", () => {
   });
 });
 
+describe("a stream that the server interrupts", () => {
+  it("is followed again, and what waits in its lane is asked for after it", async () => {
+    const world = new VirtualWorld();
+    const client = await world.connect();
+    const { socket } = world;
+    const first = client.respond({ input: "1" }, { lane: "a" });
+    const second = client.respond({ input: "2" }, { lane: "a" });
+    const script = new Script(socket, "resp_1", "a").created().delta("one ");
+    const [ofFirst, ofSecond] = socket.sent;
+    socket.error(ofFirst!, 503, "storage_unavailable");
+    socket.error(ofSecond!, 503, "storage_unavailable");
+    await world.time.pass(200);
+    expect(socket.sent).toHaveLength(3);
+    expect(socket.sent[2]).toMatchObject({ type: resumeType, response_id: "resp_1" });
+    script.delta("two").completed();
+    expect((await first.final()).text).toBe("one two");
+    expect(socket.sent[3]).toMatchObject({ type: "response.create", input: "2" });
+    new Script(socket, "resp_2", "a").created().delta("three").completed();
+    expect((await second.final()).text).toBe("three");
+  });
+
+  it("for longer than a minute fails with what the server says", async () => {
+    const world = new VirtualWorld();
+    const client = await world.connect();
+    const { socket } = world;
+    const stream = client.respond({ input: "1" }, { lane: "a" });
+    new Script(socket, "resp_1", "a").created();
+    for (let answered = 0; !stream.ended; await world.time.pass(100)) {
+      for (; answered < socket.sent.length; answered += 1)
+        socket.error(socket.sent[answered]!, 503, "storage_unavailable");
+      expect(world.time.now).toBeLessThan(70_000);
+    }
+    await expect(stream.final()).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+});
+
 describe("a request that is refused", () => {
   it("with 503 on a connection that was never lost is told at once", async () => {
     const world = new VirtualWorld();

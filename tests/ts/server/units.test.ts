@@ -4,7 +4,7 @@ import type { Writable } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import * as ws from "ws";
-import { isServingError } from "../../../src-ts/errors.js";
+import { isServingError, ServingError } from "../../../src-ts/errors.js";
 import { Keys } from "../../../src-ts/server/auth.js";
 import { encodeTextFrames } from "../../../src-ts/server/frames.js";
 import { checkShape, parseJson } from "../../../src-ts/server/json.js";
@@ -97,6 +97,7 @@ describe("lanes", () => {
           started.push(i);
           dones.push(done);
         },
+        refuse: () => {},
       });
     }
     dones[0]!();
@@ -106,5 +107,27 @@ describe("lanes", () => {
     dones[2]!();
     expect(started).toEqual([0, 1, 2]);
     expect([emptied, lanes.isEmpty]).toEqual([1, true]);
+  });
+
+  it("that are broken off tell what waits in them, and take new jobs", () => {
+    const limits = { lanesPerSocketMax: 2, queuedPerLaneMax: 2, requestsPerSocketMax: 9 };
+    const lanes = new LaneQueue(limits, () => {});
+    const refused: string[] = [];
+    let done = (): void => {};
+    let started = 0;
+    const job = (name: string) => ({
+      run: (whenDone: () => void) => {
+        started++;
+        done = whenDone;
+      },
+      refuse: ({ code }: ServingError) => refused.push(`${name} ${code}`),
+    });
+    for (const name of ["first", "second", "third"]) lanes.add("a", job(name));
+    lanes.abandon("a", new ServingError("no", { code: "storage_unavailable", status: 503 }));
+    done();
+    expect(refused).toEqual(["second storage_unavailable", "third storage_unavailable"]);
+    expect([started, lanes.isEmpty]).toEqual([1, true]);
+    lanes.add("a", job("fourth"));
+    expect(started).toBe(2);
   });
 });
