@@ -133,6 +133,8 @@ export class Writer {
       const slot = this.queue.shift();
       if (slot === undefined) return;
       slot.waiting = false;
+      // Interrupted while it waited for its turn.
+      if (!this.slots.has(slot.reading)) continue;
       left = this.takeFrom(slot, left, out);
       if (slot.reading.cursor.finished) {
         this.slots.delete(slot.reading);

@@ -107,8 +107,8 @@ export const mutations = [
   {
     name: "a slot's budget is released twice",
     file: "src-res/Batch.res.mjs",
-    find: "members: budget.members - present.length | 0,",
-    replace: "members: budget.members + 2 - present.length | 0,",
+    find: "members: budget.members - members.length | 0,",
+    replace: "members: budget.members + 2 - members.length | 0,",
   },
   {
     name: "who must be alone is not",
@@ -166,6 +166,18 @@ export const mutations = [
     find: "for (const token of tokens) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
     replace:
       "for (const token of [...tokens, ...tokens.slice(0, 1)]) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
+  },
+  {
+    name: "an interrupted reader keeps its turn",
+    file: "src-ts/server/writer.ts",
+    find: "if (!this.slots.has(slot.reading)) continue;",
+    replace: "void 0;",
+  },
+  {
+    name: "what waits behind an interrupted response runs",
+    file: "src-ts/server/session.ts",
+    find: "this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);",
+    replace: "void 0;",
   },
   {
     name: "a slow reader is told it has everything",

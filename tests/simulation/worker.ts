@@ -54,8 +54,8 @@ interface Row {
 /** A frame, or a part of one, on its way to the orchestrator. */
 const linkMsMax = 3;
 const prefillTokensPerStep = 8;
-/** A worker whose link is broken is gone by then. */
-const replacedWithinMs = 1_000;
+/** A worker whose link is broken is gone by then, also one that was being stopped and takes its time. */
+const replacedWithinMs = 6_000;
 
 export class SimProcess implements WorkerProcess {
   readonly pid: number;
