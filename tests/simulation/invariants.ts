@@ -32,7 +32,11 @@ export function responsesOf(server: SimServer): ResponseLog[] {
 export function checkEngine(server: SimServer, maxBatch: number): void {
   const { loop, supervisors } = insideOf(server);
   const { live, queue, slots, placement } = loop;
-  for (const request of live.values()) checkRequest(request, queue, slots.byId);
+  for (const request of live.values()) {
+    checkRequest(request, queue, slots.byId);
+    if (goesOn(server, request.id) && server.now > request.deadlineAt + 1)
+      throw new Error(`${request.id} goes on after its deadline`);
+  }
   for (const request of queue)
     if (request.state.kind !== "queued") throw new Error(`${request.id} waits and is not queued`);
   for (const slot of slots.byId.values())
@@ -78,6 +82,21 @@ function checkBatch(
   for (const id of ids)
     if (live.get(id)?.slot?.workerId !== workerId)
       throw new Error(`${workerId}: ${id} is not here`);
+}
+
+/** Requests that are being cancelled, by slot and worker. */
+export function cancellingIn(server: SimServer): { slot: number; workerId: string }[] {
+  return [...insideOf(server).loop.live.values()].flatMap(({ state, slot }) =>
+    state.kind === "cancelling" && slot !== undefined
+      ? [{ slot: slot.id, workerId: slot.workerId }]
+      : [],
+  );
+}
+
+/** It runs or waits, and nobody has ordered its end. */
+export function goesOn(server: SimServer, id: string): boolean {
+  const kind = insideOf(server).loop.live.get(id)?.state.kind;
+  return kind === "queued" || kind === "prefilling" || kind === "decoding";
 }
 
 /** Throws what is left over when nothing is to be done. */

@@ -21,7 +21,7 @@ export const mutations = [
   {
     name: "a worker's token is taken whatever its index",
     file: "src-ts/engine/inbound.ts",
-    find: "slot.workerId !== worker.id || (index !== expected && !slot.abortSent)",
+    find: "slot.workerId !== worker.id || (index !== expected && !isEnding(slot.request.state))",
     replace: "false",
   },
   {
@@ -112,9 +112,9 @@ export const mutations = [
   },
   {
     name: "who must be alone is not",
-    file: "src-res/Batch.res.mjs",
-    find: "let taken = candidate.exclusive ? present.length !== 0 : present.some(member => member.exclusive);",
-    replace: "let taken = false;",
+    file: "src-res/Request.res.mjs",
+    find: "let alone = tally.alone || strikes >= 2;",
+    replace: "let alone = false;",
   },
   {
     name: "who waits is not taken off the queue when it is cancelled",

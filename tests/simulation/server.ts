@@ -47,7 +47,7 @@ export class SimServer {
     readonly owner: Owner,
     private readonly world: ServerWorld,
     plan: ServerPlan,
-    clock: ProcessClock,
+    private readonly clock: ProcessClock,
     random: Random,
     journal: SegmentJournal | undefined,
   ) {
@@ -68,6 +68,11 @@ export class SimServer {
       now: () => clock.now(),
     };
     this.watch();
+  }
+
+  /** By its own clock. */
+  get now(): number {
+    return this.clock.now();
   }
 
   /** Resolves when it listens; workers load after that. */

@@ -54,6 +54,7 @@ interface Row {
 /** A frame, or a part of one, on its way to the orchestrator. */
 const linkMsMax = 3;
 const prefillTokensPerStep = 8;
+const creditsMax = 4;
 /** A worker whose link is broken is gone by then, also one that was being stopped and takes its time. */
 const replacedWithinMs = 6_000;
 
@@ -64,6 +65,8 @@ export class SimProcess implements WorkerProcess {
   stopped = false;
   /** Its engine never comes back. */
   hung = false;
+  /** It was stopped or hung once. */
+  wasDisturbed = false;
   readonly rows = new Map<number, Row>();
   private readonly inbox: ToWorker[] = [];
   private readonly decoder: FrameDecoder;
@@ -74,6 +77,7 @@ export class SimProcess implements WorkerProcess {
   private acked = 0;
   private stepTimer: Due | undefined;
   private linkBusyUntil = 0;
+  private inboundBusyUntil = 0;
   private linkBroken = false;
   private linkClosed = false;
 
@@ -97,7 +101,9 @@ export class SimProcess implements WorkerProcess {
 
   send(message: ToWorker): void {
     if (this.linkClosed) return;
-    this.later(this.world.random.between(0, 1), () => {
+    const { now } = this.world.timeline;
+    this.inboundBusyUntil = Math.max(this.inboundBusyUntil, now + this.world.random.between(0, 1));
+    this.later(this.inboundBusyUntil - now, () => {
       if (!this.alive) return;
       this.inbox.push(message);
       if (!this.stopped) this.read();
@@ -130,6 +136,12 @@ export class SimProcess implements WorkerProcess {
 
   stop(): void {
     this.stopped = true;
+    this.wasDisturbed = true;
+  }
+
+  hang(): void {
+    this.hung = true;
+    this.wasDisturbed = true;
   }
 
   resume(): void {
@@ -238,7 +250,8 @@ export class SimProcess implements WorkerProcess {
       return;
     }
     this.loaded = true;
-    this.credits = unackedStepsMax;
+    // Fewer than an answer has tokens, so that it matters.
+    this.credits = Math.min(creditsMax, unackedStepsMax);
     this.say({
       type: "ready",
       limits: {

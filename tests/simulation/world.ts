@@ -6,7 +6,7 @@ import type { Response } from "../../src-ts/engine/api.js";
 import { isServingError } from "../../src-ts/errors.js";
 import { MemoryDisk } from "../support/memory-disk.js";
 import { Asker, type AskerWorld } from "./asker.js";
-import { checkEngine, checkIdle, responsesOf } from "./invariants.js";
+import { cancellingIn, checkEngine, checkIdle, goesOn, responsesOf } from "./invariants.js";
 import { Ledger } from "./ledger.js";
 import { answerTo } from "./oracle.js";
 import { Random } from "./random.js";
@@ -29,6 +29,8 @@ export interface Life {
 
 /** When nothing has come to its end by then, it never does. */
 const lifeMsMax = 400_000;
+/** From the order to take a slot back until it is free: two ways over the link. */
+const cancelMsMax = 60;
 const eventsMax = 60_000;
 
 export class World {
@@ -47,6 +49,8 @@ export class World {
   private readonly lies = { any: false };
   private readonly seen = { diskFull: false, brokenModel: false, outOfMemory: false };
   private readonly down = { times: 0, drains: 0 };
+  /** A worker was disturbed from outside. */
+  private harmed = false;
   private readonly admissions = new Map<string, number>();
   private readonly accepted = new Map<string, Set<string>>();
   private readonly deleted = new Set<string>();
@@ -102,7 +106,26 @@ export class World {
       this.ledger.sawEntries(response, this.isNewServer);
       this.checkText(response);
     }
+    this.checkCancelling(server);
+    for (const id of this.abandoned)
+      if (goesOn(server, id)) throw new Violation(`${id} goes on though its reader has gone`);
     this.isNewServer = false;
+  }
+
+  private readonly abandoned = new Set<string>();
+  private readonly cancelling = new Map<string, number>();
+
+  /** A worker that is well gives a slot back as soon as it hears of it. */
+  private checkCancelling(server: SimServer): void {
+    for (const { slot, workerId } of cancellingIn(server)) {
+      const key = `${server.number}/${slot}`;
+      const since = this.cancelling.get(key) ?? this.timeline.now;
+      this.cancelling.set(key, since);
+      const process = server.processes.findLast(({ spec }) => spec.workerId === workerId);
+      const isWell = process?.alive === true && !process.wasDisturbed;
+      if (isWell && this.timeline.now - since > cancelMsMax)
+        throw new Violation(`slot ${slot} is not given back, ${cancelMsMax} ms after the order`);
+    }
   }
 
   private readonly prompts = new Map<string, string>();
@@ -201,20 +224,18 @@ export class World {
 
   private fault(fault: FaultPlan): void {
     this.trace(`fault: ${JSON.stringify(fault)}`);
-    const worker = this.someWorker();
+    const worker = () => this.someWorker();
     const wire = this.wires.size > 0 ? this.random.pick([...this.wires]) : undefined;
     switch (fault.kind) {
       case "kill worker":
-        return worker?.die(0, "SIGKILL", fault.keepBytes);
+        return worker()?.die(0, "SIGKILL", fault.keepBytes);
       case "stop worker":
-        worker?.stop();
-        return this.lasting(fault.ms, () => worker?.resume());
+        return this.stopWorker(worker(), fault.ms);
       case "hang worker":
-        if (worker !== undefined) worker.hung = true;
-        return;
+        return worker()?.hang();
       case "misbehave":
         if (fault.how === "out of memory") this.seen.outOfMemory = true;
-        return worker?.misbehave(fault.how);
+        return worker()?.misbehave(fault.how);
       case "restart worker":
         this.server?.engine.restartWorker("w1");
         return;
@@ -245,8 +266,14 @@ export class World {
   }
 
   private someWorker(): SimProcess | undefined {
+    this.harmed = true;
     const alive = this.server?.processes.filter((one) => one.alive && !one.hung) ?? [];
     return alive.length === 0 ? undefined : this.random.pick(alive);
+  }
+
+  private stopWorker(worker: SimProcess | undefined, ms: number): void {
+    worker?.stop();
+    this.lasting(ms, () => worker?.resume());
   }
 
   private killServer(downMs: number): void {
@@ -345,7 +372,10 @@ export class World {
   private async readDirect(response: Response, gone: AbortSignal): Promise<void> {
     const cursor = response.read(-1);
     if (gone.aborted) cursor.close();
-    gone.addEventListener("abort", () => cursor.close());
+    gone.addEventListener("abort", () => {
+      cursor.close();
+      this.abandoned.add(response.id);
+    });
     let text = "";
     for await (const entry of cursor) if (entry.kind === "textDelta") text += entry.text;
     const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
@@ -416,7 +446,10 @@ export class World {
 
   /** What may happen to a request, by the promises, in this life. */
   private mayEnd(plan: RequestPlan, code: string, accepted: boolean): boolean {
-    const lost = (this.admissions.get(plan.prompt) ?? 0) >= 3;
+    // Poison takes its batch with it twice, and no more: the third death is somebody else's doing.
+    const lost =
+      (this.admissions.get(plan.prompt) ?? 0) >= 3 &&
+      (this.harmed || this.scenario.rowsMax < Number.POSITIVE_INFINITY);
     const ids = [...(this.accepted.get(plan.prompt) ?? [])];
     const wasDeleted = ids.some((id) => this.deleted.has(id));
     const excuses: Record<string, boolean> = {
@@ -425,7 +458,7 @@ export class World {
       out_of_memory: (this.seen.outOfMemory || this.scenario.rowsMax < 2) && lost,
       deadline_exceeded: plan.deadlineMs !== undefined,
       aborted: plan.leave?.how === "abort",
-      cancelled: plan.leave !== undefined || wasDeleted,
+      cancelled: plan.leave !== undefined || wasDeleted || !plan.store,
       queue_full: this.scenario.plan.engine.queueMax < 10,
       no_worker: this.seen.brokenModel || this.scenario.faults.length > 2,
       storage_unavailable: this.seen.diskFull && this.survives(plan) && !accepted,
