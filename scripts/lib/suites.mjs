@@ -77,12 +77,21 @@ function endToEnd() {
   const runs = isNativeBuilt()
     ? { e2e: "on", "e2e-off": "off", "e2e-broken": "broken" }
     : { e2e: "auto" };
-  // Attacks are on the server: what computes behind it makes no difference, so once is enough.
-  const once = ["--exclude", "tests/e2e/attacks.test.ts"];
   return Object.entries(runs).map(([id, mode]) => ({
-    ...vitest(id, "tests/e2e", ...(id === "e2e" ? [] : once)),
+    ...vitest(id, "tests/e2e"),
     env: { E2E_NATIVE: mode },
   }));
+}
+
+/** Lives under seeded faults, in virtual time. */
+function simulation() {
+  const report = reportOf("simulation.json");
+  return {
+    id: "simulation",
+    command: [...script("scripts", "simulate.mjs"), "--report", report],
+    report,
+    read: (text) => JSON.parse(text),
+  };
 }
 
 /** Optional, as the module is: its suite exists where that could be built with its tests. */
@@ -103,7 +112,9 @@ export const suiteIds = [
   "ts",
   "python",
   "consumers",
+  "simulation",
   "conformance",
+  "faults",
   "e2e",
   "e2e-off",
   "e2e-broken",
@@ -118,7 +129,9 @@ export function allSuites() {
     vitest("ts", "tests/ts", "tests/scripts"),
     pytest(),
     consumers(),
+    simulation(),
     conformance(),
+    vitest("faults", "tests/faults"),
     ...endToEnd(),
     ...native(),
   ];

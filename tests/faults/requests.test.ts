@@ -5,7 +5,6 @@ import type { Engine, SubmissionInput } from "../../src-ts/engine/api.js";
 import { nativeEnvironment } from "../../src-ts/environment/python.js";
 import { createServer } from "../../src-ts/server/index.js";
 import { answerOf, FaultBench } from "./support/faults.js";
-import { nativeMode } from "./support/native.js";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -180,32 +179,29 @@ describe("a model that can't be loaded", () => {
   });
 });
 
-describe.runIf(isNativeBuilt() && nativeMode !== "broken")(
-  "native code that kills its worker",
-  () => {
-    it.each(["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"])(
-      "by %s is off after the second time, and no answer changes",
-      async (dieSignal) => {
-        const expected = await undisturbed(["tea"]);
-        // As the command line has it: asked for, and turned off for who has died of it.
-        const env = ({ native }: { native: boolean }) =>
-          nativeEnvironment({ native: native ? "on" : "off", nativeParts: ["pool"] });
-        await using bench = new FaultBench({ env });
-        // Each death at another token, so that none repeats after its resume.
-        bench.faults = ({ epoch }) => ({ dieAtToken: 5 * epoch, dieSignal });
-        await bench.start();
-        const parts = () => bench.info.native?.parts ?? {};
-        expect(parts().pool?.on).toBe(true);
-        const [answer] = await askAll(bench.engine, ["tea"]);
-        expect(answer).toEqual(expected[0]);
-        await bench.until(() => bench.info.state === "ready" && bench.info.restarts >= 2);
-        expect(Object.values(parts()).some(({ on }) => on)).toBe(false);
-        const verdict = `turned off after 2 deaths of the worker, the last by ${dieSignal}`;
-        expect(bench.warnings).toContain(`native parts: ${verdict}`);
-        const url = await listen(bench.engine);
-        const [worker] = (await (await fetch(`${url}/admin/workers`)).json()) as [object];
-        expect(worker).toMatchObject({ native: { disabled: verdict } });
-      },
-    );
-  },
-);
+describe.runIf(isNativeBuilt())("native code that kills its worker", () => {
+  it.each(["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"])(
+    "by %s is off after the second time, and no answer changes",
+    async (dieSignal) => {
+      const expected = await undisturbed(["tea"]);
+      // As the command line has it: asked for, and turned off for who has died of it.
+      const env = ({ native }: { native: boolean }) =>
+        nativeEnvironment({ native: native ? "on" : "off", nativeParts: ["pool"] });
+      await using bench = new FaultBench({ env });
+      // Each death at another token, so that none repeats after its resume.
+      bench.faults = ({ epoch }) => ({ dieAtToken: 5 * epoch, dieSignal });
+      await bench.start();
+      const parts = () => bench.info.native?.parts ?? {};
+      expect(parts().pool?.on).toBe(true);
+      const [answer] = await askAll(bench.engine, ["tea"]);
+      expect(answer).toEqual(expected[0]);
+      await bench.until(() => bench.info.state === "ready" && bench.info.restarts >= 2);
+      expect(Object.values(parts()).some(({ on }) => on)).toBe(false);
+      const verdict = `turned off after 2 deaths of the worker, the last by ${dieSignal}`;
+      expect(bench.warnings).toContain(`native parts: ${verdict}`);
+      const url = await listen(bench.engine);
+      const [worker] = (await (await fetch(`${url}/admin/workers`)).json()) as [object];
+      expect(worker).toMatchObject({ native: { disabled: verdict } });
+    },
+  );
+});

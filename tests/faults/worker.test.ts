@@ -15,12 +15,10 @@ import {
   watching,
   wholeFrame,
 } from "./support/faults.js";
-import { nativeMode } from "./support/native.js";
 
 vi.setConfig({ testTimeout: 180_000 });
 
 /** Frames are the same with and without native parts: enough in one of the runs. */
-const once = nativeMode === "on" || nativeMode === "auto";
 /** The fake engine's texts have a character of four tokens at 20. */
 const character = 20;
 const maxTokens = character + 6;
@@ -87,7 +85,7 @@ const boundaries: Faults[] = [
   ...range(maxTokens).map((i) => dying({ frame: "step", nth: i + 1, byte: wholeFrame })),
 ];
 
-describe.runIf(once)("a worker killed", () => {
+describe("a worker killed", () => {
   it("at every frame's boundary changes nothing", async () => {
     const whole = await undisturbed(short);
     expect(whole.text).toMatch(/\p{Extended_Pictographic}/u);
@@ -118,7 +116,7 @@ describe.runIf(once)("a worker killed", () => {
   });
 });
 
-describe.runIf(once)("a stop string", () => {
+describe("a stop string", () => {
   it("that straddles the death is found all the same", async () => {
     const { text } = await undisturbed(short);
     // From the middle of the third word to the middle of the sixth.

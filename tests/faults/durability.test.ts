@@ -11,7 +11,7 @@ import {
   type ResponseStream,
   type ResponseStreamEvent,
 } from "../../src-ts/client/index.js";
-import { type ServerProcess, startServer } from "./support/server.js";
+import { type ServerProcess, startServer } from "../e2e/support/server.js";
 import {
   dataFolder,
   expectWhole,

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { connect } from "../../src-ts/client/index.js";
+import { startServer } from "../e2e/support/server.js";
 import { range, read } from "../support/reading.js";
-import { startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 120_000 });
 

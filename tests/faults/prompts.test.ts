@@ -3,8 +3,8 @@
  * every way to fail, at the most talkative log level, and is looked for everywhere.
  */
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { type ServerProcess, startServer } from "../e2e/support/server.js";
 import { eventually, type Opened, openTo } from "./support/attack.js";
-import { type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 

@@ -1,6 +1,7 @@
 /** Connections that break anywhere: no event of a response is lost or doubled, and none is made twice. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, type ConnectOptions, connect } from "../../src-ts/client/index.js";
+import { isIdle, type ServerProcess, startServer } from "../e2e/support/server.js";
 import {
   type ChaosProxy,
   type ConnectionPlan,
@@ -9,7 +10,6 @@ import {
 } from "../support/chaos-proxy.js";
 import { ask, dataOf, RawSocket, wholeEvents } from "../support/raw-responses.js";
 import { logOf, type Outcome, range, read, seen } from "../support/reading.js";
-import { isIdle, type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 

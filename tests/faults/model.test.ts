@@ -3,16 +3,16 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { isNativeBuilt } from "../../scripts/lib/native.mjs";
 import { modelsFolder } from "../../scripts/lib/paths.mjs";
 import { createEngine, type Engine } from "../../src-ts/create-engine.js";
+import { startServer } from "../e2e/support/server.js";
 import { type Answer, answerOf } from "./support/faults.js";
-import { nativeEnvironment, nativeMode } from "./support/native.js";
-import { startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 180_000 });
 
 // Stock MLX on a CPU prefills some twenty tokens a second: less of everything there.
-const slow = nativeMode === "off" || nativeMode === "broken";
+const slow = !isNativeBuilt();
 /** More than a worker may be ahead of what was acknowledged: it has not ended when it is killed. */
 const maxTokens = slow ? 24 : 32;
 // Two chunks and a rest in the deterministic profile; where that is slow, a part of one.
@@ -28,9 +28,7 @@ const samplings: Record<string, { temperature: number; seed?: number }> = slow
 const moments: readonly ("prefill" | number)[] = slow ? ["prefill", 4] : ["prefill", 1, 4, 9];
 
 async function startEngine(): Promise<Engine> {
-  const native = nativeMode === "on" || nativeMode === "off" ? nativeMode : "auto";
-  const env = { ...process.env, ...nativeEnvironment() };
-  const engine = await createEngine({ maxBatch: 1, native }, { env });
+  const engine = await createEngine({ maxBatch: 1 });
   await engine.whenReady();
   return engine;
 }

@@ -9,7 +9,7 @@ import { describePython, pythonProject } from "../../../src-ts/environment/pytho
 import * as WorkerMachine from "../../../src-ts/machines/Worker.js";
 import type { FromWorker } from "../../../src-ts/worker/messages.js";
 import type { WorkerPort, WorkerSpec } from "../../../src-ts/worker/port.js";
-import { nativeEnvironment } from "./native.js";
+import { nativeEnvironment } from "../../e2e/support/native.js";
 
 export interface Place {
   frame: string;

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import WebSocket from "ws";
+import { type ServerProcess, startServer } from "../e2e/support/server.js";
 import {
   ask,
   eventually,
@@ -20,7 +21,6 @@ import {
   statusIn,
   wait,
 } from "./support/attack.js";
-import { type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 

@@ -1,0 +1,22 @@
+/** The operator's page says which test injects which fault: it must stay true. */
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const docs = resolve(import.meta.dirname, "../../docs");
+const page = readFileSync(resolve(docs, "OPERATIONS.md"), "utf8");
+const faults = [...page.matchAll(/^\| (\d+) \|.*\| ([^|]*) \|$/gm)].map(([, number, tests]) => ({
+  number: Number(number),
+  links: [...tests!.matchAll(/\]\(([^)]+)\)/g)].map(([, path]) => path!),
+}));
+
+describe("the table of faults", () => {
+  it("has every fault", () => {
+    expect(faults.map(({ number }) => number)).toEqual(Array.from({ length: 17 }, (_, i) => i + 1));
+  });
+
+  it.each(faults)("links fault $number to tests that exist", ({ links }) => {
+    expect(links.length).toBeGreaterThan(0);
+    expect(links.filter((link) => !existsSync(resolve(docs, link)))).toEqual([]);
+  });
+});
