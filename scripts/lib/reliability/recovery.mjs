@@ -8,6 +8,8 @@ const deltasBeforeKill = 5;
 const pollMs = 50;
 const maxTokens = 2_000;
 const fakeTokensPerSecond = 100;
+/** The embedded model's end of text never comes. */
+const withoutEnd = { 2: -100 };
 
 /**
  * Both servers run all the time, and are killed in turn.
@@ -19,7 +21,11 @@ export async function measureRecovery({ engine, rounds, connect, signal, say }) 
     for (const spares of spareCounts) servers.push(await start(engine, spares, signal));
     for (let round = 0; round < rounds; round++) {
       const order = round % 2 === 0 ? servers : servers.toReversed();
-      for (const server of order) server.pausesMs.push(await pauseOf(server, connect, round));
+      for (const server of order) {
+        // None may still be loading while the other is measured.
+        for (const { server: each, spares } of servers) await untilAllReady(each.url, spares + 1);
+        server.pausesMs.push(await pauseOf(server.server.url, connect, round));
+      }
     }
     return servers.map(({ spares, pausesMs }) => {
       const pauseMs = spreadOf(pausesMs);
@@ -40,8 +46,7 @@ async function start(engine, spares, signal) {
 }
 
 /** The tokens that were under way arrive still: the next one is that of the other worker. */
-async function pauseOf({ server: { url }, spares }, connect, round) {
-  const busyPid = await untilAllReady(url, spares + 1);
+async function pauseOf(url, connect, round) {
   const client = await connect(url);
   try {
     let killedAt;
@@ -50,13 +55,14 @@ async function pauseOf({ server: { url }, spares }, connect, round) {
     client.on("migrated", () => {
       hasMigrated = true;
     });
-    const stream = client.respond({ input: `Round ${round}`, max_output_tokens: maxTokens });
+    const body = { input: `Round ${round}`, max_output_tokens: maxTokens, logit_bias: withoutEnd };
+    const stream = client.respond(body);
     for await (const { type } of stream) {
       if (type !== "response.output_text.delta") continue;
       if (hasMigrated) return performance.now() - killedAt;
       deltas += 1;
       if (deltas !== deltasBeforeKill) continue;
-      const victim = await busyPid();
+      const victim = await busyPid(url);
       killedAt = performance.now();
       process.kill(victim, "SIGKILL");
     }
@@ -66,18 +72,20 @@ async function pauseOf({ server: { url }, spares }, connect, round) {
   }
 }
 
-/** Resolves with a way to find the worker that decodes. */
+const workersOf = async (url) => (await fetch(`${url}/admin/workers`)).json();
+
 async function untilAllReady(url, count) {
-  const workers = async () => (await fetch(`${url}/admin/workers`)).json();
   for (;;) {
-    const states = (await workers()).map(({ state }) => state);
-    if (states.length === count && states.every((state) => state === "ready")) break;
+    const states = (await workersOf(url)).map(({ state }) => state);
+    if (states.length === count && states.every((state) => state === "ready")) return;
     await sleep(pollMs);
   }
-  return async () => {
-    for (;;) {
-      const busy = (await workers()).find(({ decoding }) => decoding > 0);
-      if (busy?.pid !== undefined) return busy.pid;
-    }
-  };
+}
+
+/** Of the worker that decodes. */
+async function busyPid(url) {
+  for (;;) {
+    const busy = (await workersOf(url)).find(({ decoding }) => decoding > 0);
+    if (busy?.pid !== undefined) return busy.pid;
+  }
 }
