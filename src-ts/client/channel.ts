@@ -7,6 +7,7 @@ import {
   AbortedError,
   type ClientError,
   ConsumerTooSlowError,
+  ProtocolError,
   ResponseFailedError,
   SequenceGapError,
 } from "./errors.js";
@@ -110,6 +111,10 @@ export class Channel {
       if (this.#cancelWanted) this.#orderCancel(this.responseId);
     }
     if (this.ended) return false;
+    if ("response" in event && event.response.id !== this.responseId) {
+      this.fail(new ProtocolError(`An event of ${event.response.id} came for ${this.responseId}`));
+      return false;
+    }
     const expected = this.#received + 1;
     if (event.sequence_number < expected) {
       // Resumed after its end: the server repeats the terminal event.

@@ -218,9 +218,14 @@ export class ResponseLog implements Response {
     for (const cursor of this.cursors) cursor.notify(notice);
   }
 
-  /** Sends readers away who wait for what can't be shown now. It has not ended, and they may come back. */
+  /** Sends every reader away. It has not ended, and they may come back. */
   interrupt(reason: ServingError): void {
     for (const cursor of [...this.cursors]) cursor.interrupt(reason);
+  }
+
+  /** The same for those who wait for what can't be shown now; others still have something to read. */
+  interruptWaiting(reason: ServingError): void {
+    for (const cursor of [...this.cursors]) if (cursor.lag === 0) cursor.interrupt(reason);
   }
 
   /** Nobody may hear of it any more: where it is stored, it is forgotten there. */
@@ -370,7 +375,7 @@ class DurablePart implements JournaledLog {
   }
 
   stalled(reason: ServingError): void {
-    this.log.interrupt(reason);
+    this.log.interruptWaiting(reason);
   }
 
   takeSnapshot(): StoredResponse {

@@ -5,10 +5,12 @@ import { describe, expect, it } from "vitest";
 
 const docs = resolve(import.meta.dirname, "../../docs");
 const page = readFileSync(resolve(docs, "OPERATIONS.md"), "utf8");
-const faults = [...page.matchAll(/^\| (\d{1,2}) \|.*\| ([^|]*) \|$/gm)].map(([, number, tests]) => ({
-  number: Number(number),
-  links: [...tests!.matchAll(/\]\(([^)]+)\)/g)].map(([, path]) => path!),
-}));
+const faults = [...page.matchAll(/^\| (\d{1,2}) \|.*\| ([^|]*) \|$/gm)].map(
+  ([, number, tests]) => ({
+    number: Number(number),
+    links: [...tests!.matchAll(/\]\(([^)]+)\)/g)].map(([, path]) => path!),
+  }),
+);
 
 describe("the table of faults", () => {
   it("has every fault", () => {

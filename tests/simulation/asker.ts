@@ -11,6 +11,9 @@ import type { RequestPlan } from "./scenario.js";
 export interface AskerWorld {
   ports: ClientPorts;
   after(ms: number, run: () => void): void;
+  now(): number;
+  /** Nothing goes wrong in this life. */
+  isCalm: boolean;
   trace(what: string): void;
   violated(what: string): never;
   sawEvent(id: string, event: ResponseStreamEvent): void;
@@ -24,7 +27,12 @@ interface Asked {
   lastNumber: number;
   responseId: string | undefined;
   settled: boolean;
+  /** When its end was ordered and it could be: once its id was known. */
+  cancelledAt: number;
 }
+
+/** From the order to end it until its end is here: two ways, and a worker's turn. */
+const cancelMsMax = 200;
 
 export class Asker {
   private client: Client | undefined;
@@ -54,16 +62,21 @@ export class Asker {
   ask(plan: RequestPlan): void {
     const copies = plan.twice && plan.leave === undefined ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      const asked = { plan, lastNumber: -1, responseId: undefined, settled: false };
+      const asked = {
+        plan,
+        lastNumber: -1,
+        responseId: undefined,
+        settled: false,
+        cancelledAt: Number.POSITIVE_INFINITY,
+      };
       this.asked.push(asked);
       if (this.client === undefined) this.waiting.push(asked);
       else this.respond(this.client, asked);
     }
   }
 
-  cancel(responseId: string): void {
-    this.client?.cancel(responseId);
-  }
+  /** Prompts that were refused because they could not be stored. */
+  readonly turnedAway: string[] = [];
 
   // The first connection is the caller's to repeat.
   private connect(): void {
@@ -101,6 +114,7 @@ export class Asker {
     const { leave } = plan;
     if (leave !== undefined)
       this.world.after(leave.afterMs, () => {
+        asked.cancelledAt = this.world.now();
         if (leave.how === "cancel") stream.cancel();
         else abort.abort();
       });
@@ -112,7 +126,10 @@ export class Asker {
     if (number !== asked.lastNumber + 1)
       this.world.violated(`${asked.plan.prompt}: ${number} came after ${asked.lastNumber}`);
     asked.lastNumber = number;
-    if ("response" in event) asked.responseId ??= event.response.id;
+    if (asked.responseId === undefined && "response" in event) {
+      asked.responseId = event.response.id;
+      if (asked.cancelledAt < Number.POSITIVE_INFINITY) asked.cancelledAt = this.world.now();
+    }
     if (asked.responseId === undefined)
       return this.world.violated(`${asked.plan.prompt}: ${event.type} came first`);
     this.world.sawEvent(asked.responseId, event);
@@ -124,15 +141,25 @@ export class Asker {
         asked.settled = true;
         this.world.trace(`${this.name}: "${asked.plan.prompt}" is ${response.status}`);
         this.check(asked.plan, response.status, text, usage);
+        this.checkCancelled(asked, response.status);
       },
       (error: unknown) => {
         asked.settled = true;
         const code = error instanceof ClientError ? error.code : String(error);
         this.world.trace(`${this.name}: "${asked.plan.prompt}" failed with ${code}`);
+        const { twice } = asked.plan;
+        if (code === "storage_unavailable" && asked.responseId === undefined && !twice)
+          this.turnedAway.push(asked.plan.prompt);
         if (!this.world.mayEnd(asked.plan, code, asked.responseId !== undefined))
           this.world.violated(`"${asked.plan.prompt}" failed: ${code} ${error}`);
       },
     );
+  }
+
+  private checkCancelled({ plan, cancelledAt }: Asked, status: string): void {
+    const lateMs = this.world.now() - cancelledAt;
+    if (this.world.isCalm && status !== "cancelled" && lateMs > cancelMsMax)
+      this.world.violated(`"${plan.prompt}" ran on for ${lateMs} ms after it was cancelled`);
   }
 
   private check(

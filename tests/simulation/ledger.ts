@@ -11,8 +11,8 @@ export class Ledger {
 
   constructor(
     private readonly violated: (what: string) => never,
-    /** Nobody can find it any more, but who reads it gets its end. */
-    private readonly isDeleted: (id: string) => boolean,
+    /** Deleted, or its server has ended: nobody can find it any more, but who reads it gets its end. */
+    private readonly isGone: (id: string) => boolean,
   ) {}
 
   /** What the engine shows of it now. */
@@ -34,7 +34,7 @@ export class Ledger {
     const known = listOf(this.events, id);
     this.agree("event", id, known, event.sequence_number, JSON.stringify(rest));
     const shown = this.entries.get(id)?.length ?? 0;
-    if (event.sequence_number >= shown && !this.isDeleted(id))
+    if (event.sequence_number >= shown && !this.isGone(id))
       this.violated(`${id}: event ${event.sequence_number} was sent before it could be seen`);
   }
 

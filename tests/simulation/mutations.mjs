@@ -200,12 +200,6 @@ export const mutations = [
     replace: "this.noteFailure(error as NodeJS.ErrnoException);\n      return true;",
   },
   {
-    name: "a write that failed is not cut back",
-    file: "src-ts/journal/segments.ts",
-    find: "await this.cutBack(file, segment.bytes);\n      throw error;",
-    replace: "segment.bytes = offset + 40;\n      throw error;",
-  },
-  {
     name: "what was turned away stays on disk",
     file: "src-ts/journal/journal.ts",
     find: "batch.forgotten.push(id);\n    log.unwritable();",
@@ -236,10 +230,10 @@ export const mutations = [
     replace: 'this.post(request, { kind: "restored", promptTokens, emitted: 0 });',
   },
   {
-    name: "a restored request is not queued",
-    file: "src-res/Request.res.mjs",
-    find: 'case "restored" :',
-    replace: 'case "restored!" :',
+    name: "what is found on disk is not taken up",
+    file: "src-ts/engine/engine.ts",
+    find: "for (const stored of this.ports.journal?.takeRestored() ?? []) this.restore(stored);",
+    replace: "this.ports.journal?.takeRestored();",
   },
   {
     name: "a key is forgotten over a restart",
@@ -267,16 +261,10 @@ export const mutations = [
   },
   // The client.
   {
-    name: "the client resumes one event early and does not notice",
-    file: "src-ts/client/channel.ts",
-    find: "if (event.sequence_number < expected) {",
-    replace: "if (event.sequence_number < expected - 1) {",
-  },
-  {
-    name: "the client takes what comes after a gap",
-    file: "src-ts/client/channel.ts",
-    find: "this.fail(new SequenceGapError(expected, event.sequence_number));\n      return",
-    replace: "if (expected < 0) return",
+    name: "the client resumes one event late",
+    file: "src-ts/client/exchange.ts",
+    find: "starting_after: this.channel.received,",
+    replace: "starting_after: this.channel.received + 1,",
   },
   {
     name: "the client asks for another response after a cut",

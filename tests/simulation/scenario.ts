@@ -40,6 +40,7 @@ export type FaultPlan = { at: number } & (
   | { kind: "kill server"; downMs: number }
   | { kind: "drain server"; graceMs: number; downMs: number }
   | { kind: "full disk"; ms: number }
+  | { kind: "failing disk"; ms: number; share: number; cutsBack: boolean }
   | { kind: "clock jump"; ms: number }
   | { kind: "broken model"; ms: number }
   | { kind: "delete response" }
@@ -64,7 +65,7 @@ export function scenarioOf(seed: number): Scenario {
   const clients = random.int(1, 3);
   const isDurable = random.chance(0.7);
   const count = random.int(2, 7);
-  return {
+  return twisted(random, {
     seed,
     plan: planOf(random, isDurable),
     clients,
@@ -72,7 +73,47 @@ export function scenarioOf(seed: number): Scenario {
     directs: Array.from({ length: random.int(0, 2) }, (_, i) => directOf(random, i)),
     faults: Array.from({ length: random.int(0, 6) }, () => faultOf(random, isDurable)),
     rowsMax: random.chance(0.15) ? random.int(1, 3) : Number.POSITIVE_INFINITY,
-  };
+  });
+}
+
+/** What chance alone brings together too seldom. */
+function twisted(random: Random, scenario: Scenario): Scenario {
+  const { plan, faults } = scenario;
+  const at = random.between(100, activeMs);
+  const twist = random.next();
+  if (twist < 0.06) {
+    // Who can't read meets what can't be written.
+    const narrow = { ...plan, segmentBytesMax: 1e6, writeBufferBytesMax: 600 };
+    const stall: FaultPlan[] = [
+      { kind: "slow reader", at, ms: random.between(6_000, 9_000) },
+      { kind: "full disk", at: at + random.between(0, 200), ms: random.between(5_500, 12_000) },
+    ];
+    return { ...scenario, plan: narrow, faults: [...faults, ...stall] };
+  }
+  if (twist < 0.12) {
+    // A disk that fails, and what is found on it.
+    const share = random.pick([0, random.next(), 1]);
+    const ms = random.between(50, 1_000);
+    const failing: FaultPlan[] = [
+      { kind: "failing disk", at, ms, share, cutsBack: random.chance(0.5) },
+      { kind: "kill server", at: at + ms + random.between(800, 1_300), downMs: 50 },
+    ];
+    return {
+      ...scenario,
+      plan: { ...plan, segmentBytesMax: 1e6 },
+      faults: [...faults, ...failing],
+    };
+  }
+  if (twist < 0.16) {
+    // Orders that cross.
+    const crossing: FaultPlan[] = [
+      { kind: "stop worker", at, ms: 14_000 },
+      { kind: "drain server", at: at + 20, graceMs: 0, downMs: 50 },
+      { kind: "restart worker", at: at + random.between(30, 1_000) },
+    ];
+    return { ...scenario, faults: crossing };
+  }
+  return scenario;
 }
 
 function planOf(random: Random, isDurable: boolean): ServerPlan {

@@ -31,6 +31,10 @@ export interface Life {
 const lifeMsMax = 400_000;
 /** From the order to take a slot back until it is free: two ways over the link. */
 const cancelMsMax = 60;
+/** Until the word that a response is gone is on disk. */
+const deletedMsMax = 50;
+/** Until the disk has the word that what it may hold was turned away. */
+const retractedMsMax = 700;
 const eventsMax = 60_000;
 
 export class World {
@@ -53,7 +57,10 @@ export class World {
   private harmed = false;
   private readonly admissions = new Map<string, number>();
   private readonly accepted = new Map<string, Set<string>>();
-  private readonly deleted = new Set<string>();
+  /** When each was. */
+  private readonly deleted = new Map<string, number>();
+  private diedAt = 0;
+  private diskOkAt = 0;
   private pendingDirects = 0;
   private isBroken = false;
 
@@ -64,7 +71,7 @@ export class World {
     this.random = new Random(scenario.seed ^ 0x5eed);
     this.ledger = new Ledger(
       (what) => this.violated(what),
-      (id) => this.deleted.has(id),
+      (id) => this.deleted.has(id) || this.down.drains > 0,
     );
   }
 
@@ -103,6 +110,7 @@ export class World {
     if (server === undefined) return;
     checkEngine(server, this.scenario.plan.engine.maxBatch);
     for (const response of responsesOf(server)) {
+      if (this.isNewServer) this.checkForgotten(response.id);
       this.ledger.sawEntries(response, this.isNewServer);
       this.checkText(response);
     }
@@ -129,6 +137,14 @@ export class World {
   }
 
   private readonly prompts = new Map<string, string>();
+
+  /** What was deleted in time is not there after a restart. */
+  private checkForgotten(id: string): void {
+    const deletedAt = this.deleted.get(id);
+    if (deletedAt === undefined || this.seen.diskFull) return;
+    if (this.diedAt - deletedAt > deletedMsMax)
+      throw new Violation(`${id} was deleted and is back`);
+  }
 
   /** Whatever is out is a beginning of the right answer. */
   private checkText(response: Response): void {
@@ -158,7 +174,15 @@ export class World {
     if (server === undefined) throw new Violation("at the end there is no server");
     this.checkNow();
     checkIdle(server);
-    for (const asker of this.askers) this.checkAcknowledged(server, asker.acknowledged);
+    for (const asker of this.askers) {
+      this.checkAcknowledged(server, asker.acknowledged);
+      // A server that dies before its disk works again could not take back what it had written.
+      if (this.down.times > 0 && this.diedAt - this.diskOkAt < retractedMsMax) continue;
+      for (const prompt of asker.turnedAway) {
+        const ids = [...(this.accepted.get(prompt) ?? [])];
+        if (ids.length > 0) throw new Violation(`"${prompt}" was turned away and runs as ${ids}`);
+      }
+    }
   }
 
   /** What is stored is there, ended once, whatever happened since. */
@@ -249,6 +273,8 @@ export class World {
         return this.drainServer(fault.graceMs, fault.downMs);
       case "full disk":
         return this.fillDisk(fault.ms);
+      case "failing disk":
+        return this.breakDisk(fault);
       case "clock jump":
         this.wallOffset += fault.ms;
         return;
@@ -297,6 +323,7 @@ export class World {
 
   private serverDown(downMs: number): void {
     this.down.times++;
+    this.diedAt = this.timeline.now;
     this.server = undefined;
     const { faults } = this.disk;
     this.disk = this.disk.afterDeath((bytes) => this.random.int(0, bytes));
@@ -328,12 +355,25 @@ export class World {
     });
   }
 
+  private breakDisk(fault: Extract<FaultPlan, { kind: "failing disk" }>): void {
+    this.seen.diskFull = true;
+    const { disk } = this;
+    disk.faults.truncateFails = !fault.cutsBack;
+    disk.faults.writeFails = { code: "EIO", share: fault.share };
+    this.diskOkAt = Number.POSITIVE_INFINITY;
+    this.lasting(fault.ms, () => {
+      disk.faults.writeFails = undefined;
+      disk.faults.truncateFails = false;
+      this.diskOkAt = this.timeline.now;
+    });
+  }
+
   private deleteOne(): void {
     const { server } = this;
     const responses = server === undefined ? [] : responsesOf(server);
     if (responses.length === 0) return;
     const { id } = this.random.pick(responses);
-    this.deleted.add(id);
+    this.deleted.set(id, this.timeline.now);
     server?.engine.delete(id, "open");
   }
 
@@ -349,16 +389,13 @@ export class World {
       this.pendingDirects--;
     };
     const { prompt, seed, maxTokens } = plan;
-    const submitted = server.engine.submit(
-      {
-        input: { kind: "chat", messages: [{ role: "user", content: prompt }] },
-        sampling: { seed },
-        maxTokens,
-        owner: "direct",
-        abandonment: { kind: "cancel" },
-      },
-      gone.signal,
-    );
+    const submitted = server.engine.submit({
+      input: { kind: "chat", messages: [{ role: "user", content: prompt }] },
+      sampling: { seed },
+      maxTokens,
+      owner: "direct",
+      abandonment: { kind: "cancel" },
+    });
     const dead = new Promise<void>((resolve) => this.onDeath(server, resolve));
     const read = submitted.then((response) => this.readDirect(response, gone.signal));
     void Promise.race([read, dead])
@@ -371,11 +408,12 @@ export class World {
 
   private async readDirect(response: Response, gone: AbortSignal): Promise<void> {
     const cursor = response.read(-1);
-    if (gone.aborted) cursor.close();
-    gone.addEventListener("abort", () => {
+    const leave = (): void => {
       cursor.close();
       this.abandoned.add(response.id);
-    });
+    };
+    if (gone.aborted) leave();
+    gone.addEventListener("abort", leave);
     let text = "";
     for await (const entry of cursor) if (entry.kind === "textDelta") text += entry.text;
     const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
@@ -437,6 +475,8 @@ export class World {
         random: random.next,
       },
       after: (ms, run) => void this.timeline.after(ms, run),
+      now: () => this.timeline.now,
+      isCalm: this.scenario.faults.length === 0,
       trace: (what) => this.trace(what),
       violated: (what) => this.violated(what),
       sawEvent: (id, event) => this.check(() => this.ledger.sawEvent(id, event)),

@@ -7,8 +7,8 @@ import type { Disk, DiskFile } from "../../src-ts/journal/disk.js";
 export interface DiskFaults {
   /** Bytes that still fit, over all files. */
   roomBytes: number;
-  /** Every write fails with this code, having written so many bytes of it. */
-  writeFails: { code: string; bytes: number } | undefined;
+  /** Every write fails with this code, having written this share of it. */
+  writeFails: { code: string; share: number } | undefined;
   truncateFails: boolean;
   /** Passes before an operation is done. */
   delay: () => Promise<void>;
@@ -96,7 +96,8 @@ export class MemoryDisk implements Disk {
     this.writes++;
     const { writeFails, roomBytes } = this.faults;
     const fits = Math.min(data.length, Math.max(0, roomBytes));
-    const bytes = writeFails === undefined ? fits : Math.min(fits, writeFails.bytes);
+    const share = Math.floor(data.length * (writeFails?.share ?? 1));
+    const bytes = Math.min(fits, share);
     if (!this.isDead) this.put(name, data.subarray(0, bytes), offset);
     if (writeFails !== undefined) throw failure(writeFails.code);
     if (bytes < data.length) throw failure("ENOSPC");

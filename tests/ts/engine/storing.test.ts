@@ -200,12 +200,14 @@ describe("a full disk", () => {
     });
     const unstored = await begin(sim, { store: false });
     const reasons: string[] = [];
-    response.read(-1).onInterrupted(({ code }) => reasons.push(code));
+    const { length } = response.entries;
+    response.read(length - 1).onInterrupted(({ code }) => reasons.push(code));
+    response.read(-1).onInterrupted(() => reasons.push("one who has something to read"));
     await steps(sim, 5);
     expect(unstored.ending).toEqual({ kind: "length" });
     expect(response.ending).toBeUndefined();
     await sim.clock.advance(6_000);
-    expect(reasons).toContain("storage_unavailable");
+    expect(reasons).toEqual(["storage_unavailable"]);
     disk.faults.roomBytes = 1e6;
     await sim.clock.advance(1_000);
     expect(response.ending).toEqual({ kind: "length" });

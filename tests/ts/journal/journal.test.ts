@@ -148,7 +148,7 @@ describe("a disk that is full", () => {
     const disk = new MemoryDisk();
     const opened = await open(disk);
     await stored(opened, "a");
-    disk.faults.writeFails = { code: "EIO", bytes: Number.POSITIVE_INFINITY };
+    disk.faults.writeFails = { code: "EIO", share: 1 };
     disk.faults.truncateFails = true;
     const ghost = new TestLog(acceptanceOf("ghost")).grow(created);
     opened.journal.add(ghost);
