@@ -103,6 +103,12 @@ export interface Submission {
 export type SubmissionInput = Pick<Submission, "input"> &
   Partial<Omit<Submission, "input" | "sampling">> & { sampling?: Partial<SamplingRequest> };
 
+/**
+ * What an aborted signal still ends: only a request that has not been accepted (what is accepted is left
+ * to `abandonment`), or whatever runs. Default: always.
+ */
+export type SignalReach = "preparing" | "always";
+
 /** A response: its header, its log, and how to follow it. */
 export interface Response {
   readonly id: string;
@@ -258,9 +264,9 @@ export interface Engine {
   /**
    * Templates and tokenizes, then accepts. Resolves once `response.created` is in the log. Rejects with
    * ServingError: 400 (prompt), 404 model_not_found, 409 idempotency_conflict, 429 queue_full,
-   * 503 draining or no worker. `signal` gives up while preparing and cancels afterwards.
+   * 503 draining or no worker. `signal` gives up while preparing and, by its default reach, cancels afterwards.
    */
-  submit(submission: SubmissionInput, signal?: AbortSignal): Promise<Response>;
+  submit(submission: SubmissionInput, signal?: AbortSignal, reach?: SignalReach): Promise<Response>;
   /** Undefined too when it belongs to somebody else. */
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */

@@ -10,6 +10,7 @@ import type {
   ModelInfo,
   Readiness,
   Response,
+  SignalReach,
   Submission,
   SubmissionInput,
   WorkerInfo,
@@ -92,10 +93,14 @@ export class WorkerEngine implements Engine {
     for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
   }
 
-  submit(input: SubmissionInput, signal?: AbortSignal): Promise<Response> {
+  submit(
+    input: SubmissionInput,
+    signal?: AbortSignal,
+    reach: SignalReach = "always",
+  ): Promise<Response> {
     const submission = completeSubmission(input, this.ports.random);
     return this.registry.once(submission, (idempotencyId) =>
-      this.admit(submission, idempotencyId, signal),
+      this.admit(submission, idempotencyId, signal && { signal, reach }),
     );
   }
 
@@ -213,7 +218,7 @@ export class WorkerEngine implements Engine {
   private admit(
     submission: Submission,
     idempotencyId: string | undefined,
-    signal: AbortSignal | undefined,
+    ending: { signal: AbortSignal; reach: SignalReach } | undefined,
   ): Promise<ResponseLog> {
     const refusal = this.refusal(submission);
     if (refusal !== undefined) {
@@ -226,9 +231,11 @@ export class WorkerEngine implements Engine {
     }
     return new Promise((accept, refuse) => {
       const request = this.newRequest(submission, idempotencyId, { accept, refuse });
-      const cancel = (): void => this.loop.cancel(request.id);
-      if (signal?.aborted) queueMicrotask(cancel);
-      else signal?.addEventListener("abort", cancel, { once: true });
+      const cancel = (): void => {
+        if (ending?.reach === "always" || request.log === undefined) this.loop.cancel(request.id);
+      };
+      if (ending?.signal.aborted) queueMicrotask(cancel);
+      else ending?.signal.addEventListener("abort", cancel, { once: true });
       this.loop.begin(request);
     });
   }

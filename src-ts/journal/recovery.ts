@@ -67,7 +67,9 @@ export async function recover(disk: Disk): Promise<Recovered> {
     .toSorted((a, b) => a.sequence - b.sequence);
   const state = new Recovery();
   for (const name of names) state.add(name, await readSegment(disk, name));
-  for (const { segment, goodBytes } of state.torn) await disk.truncate(segment, goodBytes);
+  // Nothing is ever written behind it: where it can't be cut off, it is found torn the next time too.
+  for (const { segment, goodBytes } of state.torn)
+    await disk.truncate(segment, goodBytes).catch(() => {});
   return state.result();
 }
 

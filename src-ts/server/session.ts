@@ -146,7 +146,7 @@ export class Session implements Sink, WriterOwner {
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
       ? Promise.reject(errorOf({ kind: "expired" }))
-      : engine.submit(submission, preparing.signal);
+      : engine.submit(submission, preparing.signal, "preparing");
     submitted
       .then((response) => this.accepted(response, correlationOf(message), done))
       .catch((error: unknown) => {

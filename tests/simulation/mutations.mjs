@@ -129,6 +129,12 @@ export const mutations = [
     replace: 'if (abandonment.kind === "cancel") return;',
   },
   {
+    name: "who goes away in the turn in which it is accepted is cancelled",
+    file: "src-ts/server/session.ts",
+    find: 'engine.submit(submission, preparing.signal, "preparing");',
+    replace: "engine.submit(submission, preparing.signal);",
+  },
+  {
     name: "a deadline is not kept",
     file: "src-ts/engine/loop.ts",
     find: 'const expire = (): void => this.post(request, { kind: "deadline" });',

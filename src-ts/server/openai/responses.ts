@@ -99,7 +99,7 @@ async function submitUnlessGone(
   const giveUp = () => preparing.abort();
   reply.raw.on("close", giveUp);
   try {
-    return await engine.submit(submission, preparing.signal);
+    return await engine.submit(submission, preparing.signal, "preparing");
   } finally {
     reply.raw.off("close", giveUp);
   }

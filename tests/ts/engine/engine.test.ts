@@ -468,3 +468,24 @@ describe("drain and close", () => {
     expect(sim.clock.pendingTimers).toBe(0);
   });
 });
+
+describe("a signal", () => {
+  it("that reaches only preparing ones leaves what was accepted in the same turn", async () => {
+    const sim = await new Sim({}, { holdPrepares: true }).start();
+    const begun = async (reach: "preparing" | "always"): Promise<Response> => {
+      const abort = new AbortController();
+      const submitted = sim.engine.submit(submission(), abort.signal, reach);
+      await settle();
+      sim.worker.prepareHeld();
+      abort.abort();
+      return submitted;
+    };
+    const left = await begun("preparing");
+    const cancelled = await begun("always");
+    await sim.clock.advance(window);
+    sim.worker.prefill();
+    await settle();
+    expect(left.ending).toBeUndefined();
+    expect(cancelled.ending).toEqual({ kind: "cancelled" });
+  });
+});
