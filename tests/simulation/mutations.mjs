@@ -129,12 +129,6 @@ export const mutations = [
     replace: 'if (abandonment.kind === "cancel") return;',
   },
   {
-    name: "who goes away in the turn in which it is accepted is cancelled",
-    file: "src-ts/server/session.ts",
-    find: 'engine.submit(submission, preparing.signal, "preparing");',
-    replace: "engine.submit(submission, preparing.signal);",
-  },
-  {
     name: "a deadline is not kept",
     file: "src-ts/engine/loop.ts",
     find: 'const expire = (): void => this.post(request, { kind: "deadline" });',
@@ -172,12 +166,6 @@ export const mutations = [
     find: "for (const token of tokens) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
     replace:
       "for (const token of [...tokens, ...tokens.slice(0, 1)]) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
-  },
-  {
-    name: "an interrupted reader keeps its turn",
-    file: "src-ts/server/writer.ts",
-    find: "if (!this.slots.has(slot.reading)) continue;",
-    replace: "void 0;",
   },
   {
     name: "what waits behind an interrupted response runs",

@@ -76,34 +76,40 @@ export function scenarioOf(seed: number): Scenario {
   });
 }
 
+const onDisk = { segmentBytesMax: 1e6 };
+const narrow = { writeBufferBytesMax: 600, lagEntriesMax: 6 };
+
+/** Who can't read meets what can't be written, or a server that ends. */
+function stalled(random: Random, { plan, faults }: Scenario, at: number): Partial<Scenario> {
+  const slow: FaultPlan = { kind: "slow reader", at, ms: random.between(6_000, 9_000) };
+  const other: FaultPlan = random.chance(0.5)
+    ? { kind: "full disk", at: at + random.between(0, 200), ms: random.between(5_500, 12_000) }
+    : { kind: "drain server", at: at + random.between(100, 400), graceMs: 50, downMs: 50 };
+  return {
+    plan: { ...plan, ...onDisk, writeBufferBytesMax: narrow.writeBufferBytesMax },
+    faults: [...faults, slow, other],
+  };
+}
+
+/** A disk that fails, what is found on it, and readers who fall behind for it. */
+function failing(random: Random, { plan, faults }: Scenario, at: number): Partial<Scenario> {
+  const ms = random.between(50, 1_000);
+  const share = random.pick([0, random.next(), 1]);
+  const failures: FaultPlan[] = [
+    { kind: "failing disk", at, ms, share, cutsBack: random.chance(0.5) },
+    { kind: "kill server", at: at + ms + random.between(800, 1_300), downMs: 50 },
+  ];
+  if (random.chance(0.5)) return { plan: { ...plan, ...onDisk }, faults: [...faults, ...failures] };
+  const slow: FaultPlan = { kind: "slow reader", at, ms: ms + 100 };
+  return { plan: { ...plan, ...onDisk, ...narrow }, faults: [...faults, ...failures, slow] };
+}
+
 /** What chance alone brings together too seldom. */
 function twisted(random: Random, scenario: Scenario): Scenario {
-  const { plan, faults } = scenario;
   const at = random.between(100, activeMs);
   const twist = random.next();
-  if (twist < 0.06) {
-    // Who can't read meets what can't be written.
-    const narrow = { ...plan, segmentBytesMax: 1e6, writeBufferBytesMax: 600 };
-    const stall: FaultPlan[] = [
-      { kind: "slow reader", at, ms: random.between(6_000, 9_000) },
-      { kind: "full disk", at: at + random.between(0, 200), ms: random.between(5_500, 12_000) },
-    ];
-    return { ...scenario, plan: narrow, faults: [...faults, ...stall] };
-  }
-  if (twist < 0.12) {
-    // A disk that fails, and what is found on it.
-    const share = random.pick([0, random.next(), 1]);
-    const ms = random.between(50, 1_000);
-    const failing: FaultPlan[] = [
-      { kind: "failing disk", at, ms, share, cutsBack: random.chance(0.5) },
-      { kind: "kill server", at: at + ms + random.between(800, 1_300), downMs: 50 },
-    ];
-    return {
-      ...scenario,
-      plan: { ...plan, segmentBytesMax: 1e6 },
-      faults: [...faults, ...failing],
-    };
-  }
+  if (twist < 0.06) return { ...scenario, ...stalled(random, scenario, at) };
+  if (twist < 0.12) return { ...scenario, ...failing(random, scenario, at) };
   if (twist < 0.16) {
     // Orders that cross.
     const crossing: FaultPlan[] = [
