@@ -8,7 +8,8 @@ import { ServingError } from "../errors.js";
 import type { Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Ending, LogEntry, Notice, Response, ResponseUsage } from "./api.js";
 import { LogCursor } from "./cursor.js";
-import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "./journal.js";
+import { DurablePart, nothing, type Shown, type Storing } from "./durable.js";
+import type { LogPart, StoredResponse } from "./journal.js";
 import type { Turn } from "./turn.js";
 
 /** Fixed before the first entry. */
@@ -33,25 +34,6 @@ export interface LogKeeper {
   /** Its end can be seen. */
   ended(log: ResponseLog): void;
 }
-
-/** How a log gets to disk, and what becomes of its first entry there. */
-export interface Storing {
-  journal: Journal;
-  acceptance: Acceptance;
-  /** The response exists from now on, whatever happens to this process. */
-  onStored(): void;
-  onUnstorable(): void;
-}
-
-/** Counts of what may be seen; the rest is still being written. */
-interface Shown {
-  entries: number;
-  tokens: number;
-  logprobs: number;
-  textChars: number;
-}
-
-const nothing: Shown = { entries: 0, tokens: 0, logprobs: 0, textChars: 0 };
 
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
@@ -313,75 +295,6 @@ export class ResponseLog implements Response {
   private grown(): void {
     if (this.durable === undefined) this.show();
     else this.durable.touch();
-  }
-}
-
-/** What stands between growing and being seen. */
-class DurablePart implements JournaledLog {
-  private added = false;
-  private forgotten = false;
-  private taken = nothing;
-
-  constructor(
-    private readonly log: ResponseLog,
-    private readonly storing: Storing,
-  ) {}
-
-  get acceptance(): Acceptance {
-    return this.storing.acceptance;
-  }
-
-  touch(): void {
-    // Nobody can come back to it: whoever reads it still gets its end.
-    if (this.forgotten) return this.log.show();
-    const { journal } = this.storing;
-    if (this.added) return journal.touch(this);
-    this.added = true;
-    journal.add(this);
-  }
-
-  adopt(): void {
-    this.added = true;
-    this.taken = this.log.counts();
-    this.storing.journal.adopt(this);
-  }
-
-  forget(): void {
-    if (this.forgotten) return;
-    this.forgotten = true;
-    this.storing.journal.forget(this.log.id);
-    this.log.show();
-  }
-
-  takeUnwritten(): LogPart | undefined {
-    const counts = this.log.counts();
-    const { entries, tokens } = this.taken;
-    if (counts.entries === entries && counts.tokens === tokens) return undefined;
-    const part = this.log.since(this.taken);
-    this.taken = counts;
-    return part;
-  }
-
-  written(): void {
-    if (this.forgotten) return;
-    const isFirst = this.log.entryCount === 0;
-    this.log.show(this.taken);
-    if (isFirst) this.storing.onStored();
-  }
-
-  unwritable(): void {
-    this.forgotten = true;
-    this.storing.onUnstorable();
-  }
-
-  stalled(reason: ServingError): void {
-    this.log.interruptWaiting(reason);
-  }
-
-  takeSnapshot(): StoredResponse {
-    this.taken = this.log.counts();
-    const { entries, tokens, cachedTokens } = this.log.since(nothing);
-    return { acceptance: this.acceptance, entries, tokens, cachedTokens };
   }
 }
 

@@ -243,7 +243,7 @@ export const mutations = [
   },
   {
     name: "who reads a deleted response waits for ever",
-    file: "src-ts/engine/log.ts",
+    file: "src-ts/engine/durable.ts",
     find: "if (this.forgotten) return this.log.show();",
     replace: "if (this.forgotten) return;",
   },
