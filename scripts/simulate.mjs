@@ -12,25 +12,19 @@ import { mutations } from "../tests/simulation/mutations.mjs";
 import { bundleSimulator } from "./lib/simulation/bundle.mjs";
 import { play } from "./lib/simulation/play.mjs";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    seeds: { type: "string" },
-    mutations: { type: "boolean" },
-    report: { type: "string" },
-  },
-});
+const usageText = "Usage: npm run simulate -- [--seed N | --seeds A-B | --mutations]\n";
+const values = readOptions();
 
 /** So many seeds a mutation gets to be caught by; none of them is new. */
 const seedsPerMutation = 3_000;
 const seedsOfSuite = "1-10000";
 const count = { passed: 0, failed: 0, skipped: 0 };
 
-if (values.seed !== undefined) tell(Number(values.seed));
+if (values.seed !== undefined) process.exitCode = await tell(values.seed);
 else if (values.report !== undefined) await suite(values.report);
 else if (values.mutations) await playMutations();
 else await playSeeds(values.seeds ?? seedsOfSuite);
-process.exit(count.failed > 0 ? 1 : 0);
+if (count.failed > 0) process.exitCode = 1;
 
 function note(isGood, text) {
   count[isGood ? "passed" : "failed"] += 1;
@@ -38,10 +32,31 @@ function note(isGood, text) {
 }
 
 async function tell(seed) {
+  if (!/^[1-9]\d*$/.test(seed)) usage("--seed must be a number from 1 on.");
   const bundle = await bundleSimulator("simulator");
-  const args = ["--enable-source-maps", bundle, String(seed), "--trace"];
+  const args = ["--enable-source-maps", bundle, seed, "--trace"];
   const { status } = spawnSync(process.execPath, args, { stdio: "inherit" });
-  process.exit(status ?? 1);
+  return status ?? 1;
+}
+
+function usage(sentence) {
+  process.stderr.write(`${sentence}\n${usageText}`);
+  process.exit(2);
+}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        seed: { type: "string" },
+        seeds: { type: "string" },
+        mutations: { type: "boolean" },
+        report: { type: "string" },
+      },
+    }).values;
+  } catch (error) {
+    return usage(error.message);
+  }
 }
 
 async function suite(report) {
@@ -62,10 +77,7 @@ async function playKept() {
 
 async function playSeeds(range) {
   const [from, to = from] = range.split("-").map(Number);
-  if (!(from >= 1 && to >= from)) {
-    process.stderr.write("--seeds must be a range such as 1-10000.\n");
-    process.exit(2);
-  }
+  if (!(from >= 1 && to >= from)) usage("--seeds must be a range such as 1-10000.");
   const bundle = await bundleSimulator("simulator");
   const { seeds, events, virtualMs, faults, broken } = await play(bundle, { from, to });
   const hours = (virtualMs / 3_600_000).toFixed(1);

@@ -14,7 +14,9 @@ export async function runServer(config: ServeConfig): Promise<void> {
   for (const name of unknownVariables(process.env)) {
     logger.warn(`the variable ${name} means nothing here and is ignored`);
   }
-  const stop = new StopSignals((signal) => logger.info({ signal }, "stopping"));
+  const stop = new StopSignals((signal) =>
+    logger.info({ signal }, "stopping: what runs may end; another signal ends it at once"),
+  );
   try {
     const server = await serveConfig(config, {
       signal: stop.signal,

@@ -14,9 +14,16 @@ process.on("unhandledRejection", (error) => {
   if (!(error instanceof Violation)) throw error;
 });
 
+/** The life that a seed stands for: a line for each thing that is going to happen. */
+function describe(seed: number): string {
+  const { requests, directs, faults, ...rest } = scenarioOf(seed);
+  const lines = [rest, ...requests, ...directs, ...faults].map((one) => JSON.stringify(one));
+  return `${lines.join("\n")}\n\n`;
+}
+
 for (let seed = Number(from); seed <= Number(to); seed++) {
   const world = new World(scenarioOf(seed), isTraced);
-  if (isTraced) process.stdout.write(`${JSON.stringify(scenarioOf(seed), null, 1)}\n`);
+  if (isTraced) process.stdout.write(describe(seed));
   total.seeds++;
   try {
     const { events, virtualMs, faults } = await world.run();

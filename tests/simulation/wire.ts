@@ -14,6 +14,7 @@ export interface WireWorld {
   timeline: Timeline;
   random: Random;
   trace(what: string): void;
+  readonly isTraced: boolean;
   wires: Set<Wire>;
 }
 
@@ -56,7 +57,7 @@ export class Wire implements Socket {
 
   send(text: string): void {
     if (this.clientClosed || this.isCut) return;
-    this.world.trace(`→ ${text}`);
+    if (this.world.isTraced) this.world.trace(`→ ${brief(text)}`);
     const at = Math.max(this.clientBusyUntil, this.world.timeline.now + this.latency());
     this.clientBusyUntil = at;
     this.later(at - this.world.timeline.now, () => {
@@ -186,7 +187,7 @@ export class Wire implements Socket {
       const frame = frameOf(this.unparsed);
       if (frame === undefined || this.clientClosed) return;
       this.unparsed = this.unparsed.subarray(frame.bytes);
-      this.world.trace(`← ${frame.text}`);
+      if (this.world.isTraced) this.world.trace(`← ${brief(frame.text)}`);
       this.handlers.onText(frame.text);
     }
   }
@@ -222,6 +223,26 @@ export class Wire implements Socket {
   private later(ms: number, run: () => void): void {
     this.world.timeline.after(ms, run);
   }
+}
+
+/** A message in a line: what it is, whose, its number and what is new in it. */
+function brief(text: string): string {
+  let message: Record<string, unknown>;
+  try {
+    message = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return text;
+  }
+  const { type, stream_id, sequence_number, response, error, ...rest } = message;
+  const { id, status } = (response ?? {}) as { id?: string; status?: string };
+  const { code } = (error ?? {}) as { code?: string };
+  const { input, delta, response_id, starting_after } = rest;
+  const known = { lane: stream_id, number: sequence_number, id: id ?? response_id, status, code };
+  const words = Object.entries({ ...known, input, delta, after: starting_after });
+  return `${type} ${words
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(" ")}`;
 }
 
 /** The first whole text frame; undefined if there is none yet. */

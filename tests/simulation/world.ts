@@ -66,7 +66,7 @@ export class World {
 
   constructor(
     private readonly scenario: Scenario,
-    private readonly isTraced: boolean,
+    readonly isTraced: boolean,
   ) {
     this.random = new Random(scenario.seed ^ 0x5eed);
     this.ledger = new Ledger(
