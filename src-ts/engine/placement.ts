@@ -93,7 +93,7 @@ export class Placement {
   }
 
   /** Members that this worker may have now, of `maxBatch`. */
-  membersMax(workerId: string): number {
+  private membersMax(workerId: string): number {
     return this.squeezes.get(workerId)?.members ?? this.options.maxBatch;
   }
 

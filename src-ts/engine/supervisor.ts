@@ -162,7 +162,7 @@ export class Supervisor {
 
   private reject(rejection: Worker.Rejection, event: Worker.Event): void {
     this.host.rejected(this, rejection.kind, this.state.kind, event.kind);
-    if (rejection.kind !== "illegal" || !workerEvents.has(event.kind)) return;
+    if (rejection.kind !== "illegal" || !saidByWorkers.has(event.kind)) return;
     this.condemn(`${event.kind} while ${this.state.kind}`);
   }
 
@@ -341,7 +341,8 @@ export class Supervisor {
   }
 }
 
-const workerEvents: ReadonlySet<Worker.Event["kind"]> = new Set([
+/** What only the worker itself may say: when it is illegal, the worker is broken. */
+export const saidByWorkers: ReadonlySet<Worker.Event["kind"]> = new Set([
   "hello",
   "loadProgress",
   "loaded",

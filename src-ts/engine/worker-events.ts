@@ -27,7 +27,10 @@ export function workerEvents(sinks: WorkerEventSinks): SupervisorHost {
       else loop.workersChanged(worker.model.id);
     },
     lost: (worker, fault, epoch) => {
-      const leases = loop.workerLost(worker, lossOf(fault, worker));
+      const leases = loop.workerLost(
+        worker,
+        lossOf(fault, worker.reason?.code === "out_of_memory"),
+      );
       for (const observer of observers)
         observer.workerLost?.({ workerId: worker.id, epoch, fault, leases });
     },
@@ -75,8 +78,9 @@ function loadError({ model, reason }: Supervisor): ServingError {
   return new ServingError(`model ${model.id}: ${message}`, { code, status: 503 });
 }
 
-function lossOf(fault: Fault, { reason }: Supervisor): Loss {
-  if (reason?.code === "out_of_memory") return "outOfMemory";
+/** What the fault of a worker is to its requests; `ranOut`: it said that memory was short. */
+export function lossOf(fault: Fault, ranOut: boolean): Loss {
+  if (ranOut) return "outOfMemory";
   switch (fault) {
     case "linkClosed":
     case "linkViolated":

@@ -87,3 +87,27 @@ export const pause = 0.5 * policy.backoffMinMs;
 
 /** One line of a table: from this state, on this event, to that state, with these orders. */
 export type Row = [name: string, from: State, event: Event, to: State, effects: Effect[]];
+
+/** The timers that each state needs, no more and no less. */
+export function timersOf(state: State): Timer[] {
+  switch (state.kind) {
+    case "stopped":
+      return [];
+    case "starting":
+      return ["hello"];
+    case "loading":
+      return ["load"];
+    case "ready":
+      return state.duty.pending > 0 ? ["watchdog"] : [];
+    case "suspect":
+      return ["watchdog"];
+    case "draining":
+      return ["drain", "watchdog"];
+    case "stopping":
+      return ["stop"];
+    case "backoff":
+      return ["backoff"];
+    case "broken":
+      return ["probe"];
+  }
+}

@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import type { Effect, Event, State, Timer } from "../../src-ts/machines/Worker.js";
 import { defaultPolicy, initial, protocol, transition } from "../../src-ts/machines/Worker.js";
 import { deepFreeze } from "./support.js";
+import { timersOf } from "./Worker.fixtures.js";
 
 export const capabilities = { contextMax: 1, kvBytesPerToken: 1, kvBytesFixed: 0, weightsBytes: 1 };
 
@@ -182,29 +183,5 @@ export class World {
   /** The system does as it was told; a process that was not told to go stays. */
   settle(): void {
     for (let turn = 0; turn < 5 && this.process?.ordered; turn += 1) this.exit(0.5);
-  }
-}
-
-/** The timers that each state needs, no more and no less. */
-function timersOf(state: State): Timer[] {
-  switch (state.kind) {
-    case "stopped":
-      return [];
-    case "starting":
-      return ["hello"];
-    case "loading":
-      return ["load"];
-    case "ready":
-      return state.duty.pending > 0 ? ["watchdog"] : [];
-    case "suspect":
-      return ["watchdog"];
-    case "draining":
-      return ["drain", "watchdog"];
-    case "stopping":
-      return ["stop"];
-    case "backoff":
-      return ["backoff"];
-    case "broken":
-      return ["probe"];
   }
 }

@@ -1,5 +1,6 @@
 /** What a seed stands for: how the server is set up, what clients ask for, and what goes wrong when. */
 import type { EngineOptions } from "../../src-ts/engine/api.js";
+import { fakeEngine } from "../support/engine-options.js";
 import { Random } from "./random.js";
 import type { ServerPlan } from "./server.js";
 import { type Misbehaviour, misbehaviours } from "./worker.js";
@@ -135,16 +136,11 @@ function planOf(random: Random, isDurable: boolean): ServerPlan {
 
 function engineOf(random: Random): EngineOptions {
   return {
-    models: [{ id: "m", kind: "fake", path: "" }],
+    ...fakeEngine,
     workersPerModel: random.int(1, 2),
     spareWorkersPerModel: random.chance(0.3) ? 1 : 0,
-    engine: "fake",
     maxBatch: random.int(1, 4),
     queueMax: random.pick([2, 64]),
-    contextMax: 0,
-    memoryBudgetBytes: 0,
-    device: "auto",
-    fakeTokensPerSecond: 0,
     retentionBytesMax: 1e9,
     retentionMs: 1e11,
   };

@@ -1,4 +1,5 @@
 /** From ratios to verdicts: the rule that was decided before anything was measured. */
+import { medianOf } from "../statistics.mjs";
 
 /** @type {readonly { from: number, verdict: string }[]} `from`: the least gain. */
 export const rule = [
@@ -22,10 +23,8 @@ const agreeingShareMin = 0.75;
  */
 export function gainOf({ rounds, better }) {
   const gains = rounds.map((ratio) => (better === "more" ? ratio : 1 / ratio) - 1);
-  const ascending = [...gains].sort((a, b) => a - b);
-  const middle = (ascending.length - 1) / 2;
-  const median = (ascending[Math.floor(middle)] + ascending[Math.ceil(middle)]) / 2;
-  return { min: ascending[0], median, max: ascending.at(-1), rounds: gains };
+  const median = medianOf(gains);
+  return { min: Math.min(...gains), median, max: Math.max(...gains), rounds: gains };
 }
 
 /**

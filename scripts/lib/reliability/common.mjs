@@ -1,4 +1,5 @@
 /** What the measurements of reliability share. */
+import { medianOf } from "../statistics.mjs";
 
 /** Options of `serve` for an engine, as a user would have it. */
 export function flagsOf(engine) {
@@ -8,12 +9,10 @@ export function flagsOf(engine) {
 /** Median, extremes and all values, rounded. */
 export function spreadOf(values, digits = 1) {
   const round = (value) => Number(value.toFixed(digits));
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const median = (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
-  const [min, max] = [sorted[0], sorted.at(-1)];
   return {
-    ...{ median: round(median), min: round(min), max: round(max) },
+    median: round(medianOf(values)),
+    min: round(Math.min(...values)),
+    max: round(Math.max(...values)),
     rounds: values.map(round),
   };
 }

@@ -10,6 +10,7 @@ import * as WorkerMachine from "../../../src-ts/machines/Worker.js";
 import type { FromWorker } from "../../../src-ts/worker/messages.js";
 import type { WorkerPort, WorkerSpec } from "../../../src-ts/worker/port.js";
 import { nativeEnvironment } from "../../e2e/support/native.js";
+import { fakeEngine } from "../../support/engine-options.js";
 
 export interface Place {
   frame: string;
@@ -48,20 +49,7 @@ export const hardened: WorkerMachine.Policy = {
   deathsWithoutProgressMax: 1_000_000,
 };
 
-const quick: EngineOptions = {
-  models: [{ id: "fake", kind: "fake", path: "" }],
-  workersPerModel: 1,
-  spareWorkersPerModel: 0,
-  engine: "fake",
-  maxBatch: 4,
-  queueMax: 64,
-  contextMax: 0,
-  memoryBudgetBytes: 0,
-  device: "auto",
-  fakeTokensPerSecond: 0,
-  retentionBytesMax: 1e6,
-  retentionMs: 60_000,
-};
+const quick: EngineOptions = { ...fakeEngine, models: [{ id: "fake", kind: "fake", path: "" }] };
 
 export interface BenchOptions {
   engine?: Partial<EngineOptions>;

@@ -1,7 +1,7 @@
 /** What must hold in every state between two turns of the loop. What each effect promises is checked where it runs. */
 import type * as Request from "../../../src-ts/machines/Request.js";
 import { strikesBeforeAlone } from "../../../src-ts/machines/Request.js";
-import type * as Worker from "../../../src-ts/machines/Worker.js";
+import { timersOf } from "../Worker.fixtures.js";
 import { type Draft, law } from "./draft.js";
 import { members, type RequestPart, requestName, requestOf, termsOf, workerName } from "./world.js";
 
@@ -101,30 +101,6 @@ function checkProcess(draft: Draft, worker: number): void {
     law(held !== undefined, `${workerName(worker)} holds ${requestName(index)}`);
     const aborted = request.state.kind === "cancelling";
     law(held.aborting === aborted, `the abort of ${requestName(index)} reached its process`);
-  }
-}
-
-/** The timers that each state needs, no more and no less. */
-function timersOf(state: Worker.State): Worker.Timer[] {
-  switch (state.kind) {
-    case "stopped":
-      return [];
-    case "starting":
-      return ["hello"];
-    case "loading":
-      return ["load"];
-    case "ready":
-      return state.duty.pending > 0 ? ["watchdog"] : [];
-    case "suspect":
-      return ["watchdog"];
-    case "draining":
-      return ["drain", "watchdog"];
-    case "stopping":
-      return ["stop"];
-    case "backoff":
-      return ["backoff"];
-    case "broken":
-      return ["probe"];
   }
 }
 

@@ -4,6 +4,8 @@
  * promises.
  */
 
+import { saidByWorkers } from "../../../src-ts/engine/supervisor.js";
+import { lossOf } from "../../../src-ts/engine/worker-events.js";
 import type { Loss } from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
 import type { Fault, Intent } from "../../../src-ts/machines/Worker.js";
@@ -17,16 +19,6 @@ export interface SupervisorHost {
   modelBroken(): void;
   send(worker: number, frame: Down): void;
 }
-
-/** What only the worker itself may say: when it is illegal, the worker is broken. */
-const saidByWorkers: ReadonlySet<Worker.Event["kind"]> = new Set([
-  "hello",
-  "loadProgress",
-  "loaded",
-  "loadFailed",
-  "progressed",
-  "busy",
-]);
 
 export class Supervisors {
   private readonly inboxes = new Map<number, Worker.Event[]>();
@@ -156,21 +148,7 @@ export class Supervisors {
     const { wasReady, lost } = this.draft.worker(worker);
     law(wasReady && !lost, "lose comes once for an incarnation that was ready, and for no other");
     this.draft.changeWorker(worker, { available: false, pending: 0, lost: true });
-    this.host.workerLost(worker, this.lossOf(worker, fault));
-  }
-
-  private lossOf(worker: number, fault: Fault): Loss {
-    if (this.draft.worker(worker).outOfMemory) return "outOfMemory";
-    switch (fault) {
-      case "linkClosed":
-      case "linkViolated":
-      case "stalled":
-      case "stopped":
-      case "outOfMemory":
-        return fault;
-      default:
-        return "exited";
-    }
+    this.host.workerLost(worker, lossOf(fault, this.draft.worker(worker).outOfMemory));
   }
 
   private reportBroken(): void {

@@ -11,6 +11,7 @@ import type {
   WorkerProcess,
   WorkerSpec,
 } from "../../../src-ts/worker/port.js";
+import { fakeEngine } from "../../support/engine-options.js";
 import { nativeParts } from "../support/native-figures.js";
 
 export class VirtualClock implements Clock {
@@ -287,20 +288,7 @@ export class Sim implements WorkerPort {
   }
 }
 
-const defaults: EngineOptions = {
-  models: [{ id: "m", kind: "fake", path: "" }],
-  workersPerModel: 1,
-  spareWorkersPerModel: 0,
-  engine: "fake",
-  maxBatch: 4,
-  queueMax: 8,
-  contextMax: 0,
-  memoryBudgetBytes: 0,
-  device: "auto",
-  fakeTokensPerSecond: 0,
-  retentionBytesMax: 1e6,
-  retentionMs: 60_000,
-};
+const defaults: EngineOptions = { ...fakeEngine, queueMax: 8 };
 
 export const submission = (changes: Partial<Submission> = {}): Submission => ({
   input: { kind: "text", text: "hello" },

@@ -1,0 +1,17 @@
+/** Options of an engine without a model. */
+import type { EngineOptions } from "../../src-ts/engine/api.js";
+
+export const fakeEngine: EngineOptions = {
+  models: [{ id: "m", kind: "fake", path: "" }],
+  workersPerModel: 1,
+  spareWorkersPerModel: 0,
+  engine: "fake",
+  maxBatch: 4,
+  queueMax: 64,
+  contextMax: 0,
+  memoryBudgetBytes: 0,
+  device: "auto",
+  fakeTokensPerSecond: 0,
+  retentionBytesMax: 1e6,
+  retentionMs: 60_000,
+};
