@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { run, SetupError } from "../../scripts/lib/process.mjs";
 
 let folder: string;
@@ -53,7 +53,8 @@ it("ends the program and what it has started when it is aborted", async () => {
   const running = node(script, { signal: abort.signal, onLine: () => abort.abort() });
   await expect(running).rejects.toThrow("interrupted");
   const grandchild = Number(readFileSync(pidFile, "utf8"));
-  expect(isRunning(grandchild)).toBe(false);
+  // A killed process closes its pipes, which the rejection waits for, a moment before it is gone.
+  await vi.waitUntil(() => !isRunning(grandchild), { timeout: 10_000, interval: 1 });
 });
 
 it("does not start anything once it is aborted", async () => {
