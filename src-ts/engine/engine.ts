@@ -132,7 +132,7 @@ export class WorkerEngine implements Engine {
   readiness(): Readiness {
     if (this.draining) return { ready: false, reason: "draining", retryAfterS };
     const workers = this.loop.workersOf(this.defaultModel.id);
-    if (workers.some(({ accepting }) => accepting)) return { ready: true };
+    if (workers.some(({ inService }) => inService)) return { ready: true };
     const states = workers.map(({ state, reason }) =>
       reason === undefined ? state.kind : `${state.kind} (${reason.message})`,
     );

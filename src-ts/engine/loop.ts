@@ -5,6 +5,7 @@
  */
 import * as Request from "../machines/Request.js";
 import type { Decision } from "../machines/Scheduler.js";
+import { sendAdmission } from "./admission.js";
 import type { Ending, EngineObserver } from "./api.js";
 import { withDefaults } from "./defaults.js";
 import { Inbound } from "./inbound.js";
@@ -14,9 +15,16 @@ import { Logs } from "./logs.js";
 import { Placement, type PlacementOptions } from "./placement.js";
 import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
-import { endingOf, noWorker, refusalOf } from "./refusals.js";
+import { blamedField, endingOf, noWorker, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
-import { type Arrived, admit, type LiveRequest, newSlot, timings } from "./request.js";
+import {
+  type Arrived,
+  isSuspect,
+  type LiveRequest,
+  newSlot,
+  type Slot,
+  timings,
+} from "./request.js";
 import { Roster } from "./roster.js";
 import { overBudget, sizeOf } from "./sizing.js";
 import { Slots } from "./slots.js";
@@ -72,7 +80,11 @@ export class Loop {
       prepared: (request, worker) => this.prepared(request, worker),
       unpreparable: (request, code, message, field) =>
         this.unpreparable(request, code, message, field),
+      preparerLost: (request, loss) => this.preparerLost(request, loss),
       recount: (worker) => this.recount(worker),
+      freed: () => this.wantPlan(),
+      isEmpty: (worker) => this.slots.of(worker.id).size === 0,
+      isReserved: (worker) => this.isReserved(worker),
     });
     this.inbound = new Inbound(this.slots, this.preparer, (request, event, arrived) =>
       this.post(request, event, arrived),
@@ -132,6 +144,12 @@ export class Loop {
     this.inbound.receive(worker, message);
   }
 
+  /** A worker has come up, or is itself again. Before it takes work it tries whoever must be alone. */
+  workerAvailable(worker: Supervisor): void {
+    this.preparer.tryAlone(worker);
+    this.workersChanged(worker.model.id);
+  }
+
   /** A worker can take work, or can't any more: who of its model does is reviewed. */
   workersChanged(modelId: string): void {
     for (const worker of this.roster.review(modelId)) this.begins(worker);
@@ -148,10 +166,11 @@ export class Loop {
     for (const slot of slots) this.inbound.number(slot);
     this.placement.lost(worker.id, loss);
     this.inbound.forgetWorker(worker);
-    this.preparer.lost(worker);
-    for (const slot of slots) this.post(slot.request, { kind: "lost", lease: slot.lease, loss });
+    const preparing = this.preparer.held(worker.id) > 0;
+    this.preparer.lost(worker, loss);
+    for (const { request, lease } of slots)
+      this.post(request, { kind: "lost", lease, loss, preparing });
     this.workersChanged(worker.model.id);
-    this.preparer.available();
     this.wantPlan();
     return slots.length;
   }
@@ -172,7 +191,7 @@ export class Loop {
   /** Members that a model's workers could take right now. */
   freeMembers(modelId: string): number {
     return this.workersOf(modelId)
-      .filter(({ accepting }) => accepting)
+      .filter(({ inService }) => inService)
       .reduce((sum, { id }) => sum + this.placement.freeMembers(id), 0);
   }
 
@@ -182,7 +201,6 @@ export class Loop {
       evict: (requestIds) => this.evict(requestIds),
       rejected: (kind, state, event) => this.observeRejection("Batch", kind, state, event),
     });
-    this.preparer.available();
     this.wantPlan();
   }
 
@@ -191,6 +209,7 @@ export class Loop {
   private endTurn(): void {
     this.inbound.numberAll();
     if (this.planNeeded) this.plan();
+    this.preparer.review();
     this.inbound.acknowledge();
     for (const request of this.accepted)
       if (request.state.kind === "queued" && !request.begun) request.log?.queued();
@@ -247,6 +266,8 @@ export class Loop {
 
   private run(request: LiveRequest, effect: Request.Effect, arrived?: Arrived): void {
     switch (effect.kind) {
+      case "prepare":
+        return this.preparer.start(request, effect.alone);
       case "accept":
         return this.accept(request);
       case "start":
@@ -295,8 +316,7 @@ export class Loop {
     request.slot = slot;
     request.startedAt ??= now;
     this.slots.add(slot);
-    if (!this.placement.join(request, slot, alone))
-      return this.post(request, { kind: "lost", lease, loss: "stopped" });
+    if (!this.placement.join(request, slot, alone)) return this.notHeardOf(slot);
     this.recount(this.workerOf(slot.workerId));
     if (request.begun) return;
     request.begun = true;
@@ -304,19 +324,23 @@ export class Loop {
   }
 
   private submit(worker: Supervisor, requestIds: readonly string[]): void {
-    const requests = requestIds.flatMap((id) => {
-      const slot = this.live.get(id)?.slot;
-      return slot === undefined ? [] : [admit(slot)];
+    const slots = requestIds.flatMap((id) => this.live.get(id)?.slot ?? []);
+    sendAdmission(worker, slots, ({ request, lease }, { code, message }) => {
+      request.failure = `${blamedField(request)}: ${message}`;
+      this.post(request, { kind: "refused", lease, code });
     });
-    if (requests.length > 0) worker.send({ type: "admit", requests });
   }
 
   private evict(requestIds: readonly string[]): void {
     for (const id of requestIds) {
       const slot = this.live.get(id)?.slot;
-      if (slot !== undefined)
-        this.post(slot.request, { kind: "lost", lease: slot.lease, loss: "stopped" });
+      if (slot !== undefined) this.notHeardOf(slot);
     }
+  }
+
+  /** Its worker never heard of it. */
+  private notHeardOf({ request, lease }: Slot): void {
+    this.post(request, { kind: "lost", lease, loss: "stopped", preparing: false });
   }
 
   private abort(request: LiveRequest): void {
@@ -363,7 +387,7 @@ export class Loop {
     this.queue.delete(request);
     this.accepted.delete(request);
     request.deadline?.cancel();
-    this.preparer.drop(request, this.workerOf(request.preparing?.workerId));
+    this.preparer.drop(request);
     request.storing?.discard();
     const { log } = request;
     if (log === undefined) return this.refuse(request, finish);
@@ -402,6 +426,11 @@ export class Loop {
     });
   }
 
+  private preparerLost(request: LiveRequest, loss: Request.Loss): void {
+    request.failedField = blamedField(request);
+    this.post(request, { kind: "preparerLost", loss });
+  }
+
   private unpreparable(
     request: LiveRequest,
     code: Request.Failure,
@@ -427,7 +456,15 @@ export class Loop {
   }
 
   private recount(worker: Supervisor | undefined): void {
-    worker?.holds(this.slots.of(worker.id).size + this.preparer.held(worker.id));
+    if (worker === undefined) return;
+    const preparing = this.preparer.held(worker.id);
+    worker.holds(this.slots.of(worker.id).size + preparing, preparing);
+  }
+
+  private isReserved({ id, model }: Supervisor): boolean {
+    const held = [...this.slots.of(id)];
+    if (held.length > 0) return held.some(({ request }) => isSuspect(request));
+    return [...this.queue].some((one) => one.modelId === model.id && isSuspect(one));
   }
 
   private observeRejection(machine: string, kind: string, state: string, event: string): void {

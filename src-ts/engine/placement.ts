@@ -51,7 +51,8 @@ export class Placement {
   /** The incarnation is gone, its members with it. */
   lost(workerId: string, loss: Loss): void {
     const batch = this.batches.get(workerId);
-    if (loss === "outOfMemory") this.squeeze(workerId, batch?.members.length ?? 0);
+    const members = batch?.members.length ?? 0;
+    if (loss === "outOfMemory" && members > 0) this.squeeze(workerId, members);
     this.batches.delete(workerId);
     batch?.workerLost();
     this.prefixes.forget(workerId);
@@ -131,6 +132,7 @@ export class Placement {
       capacity: this.capacity(worker),
       free: batch?.free ?? { members: 0, kvBytes: 0, prefillTokens: 0 },
       held: members.some(({ exclusive }) => exclusive),
+      preparing: worker.preparing > 0,
       running: members.map(({ requestId, cost }) => this.running(requestId, cost)),
     };
   }

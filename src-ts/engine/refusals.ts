@@ -1,7 +1,8 @@
 /** Words and codes for what the engine turns away or fails. One place, so that every face says the same. */
 import { ServingError } from "../errors.js";
-import type { Failure, Finish } from "../machines/Request.js";
+import { type Failure, type Finish, preparationDeathsMax } from "../machines/Request.js";
 import type { Ending } from "./api.js";
+import type { LiveRequest } from "./request.js";
 
 const failureWords: Record<Failure, string> = {
   worker_crashed: "the worker died three times while it ran this request",
@@ -9,10 +10,18 @@ const failureWords: Record<Failure, string> = {
   generation_error: "the model failed on this request",
   server_shutdown: "the server is shutting down",
   invalid_prompt: "the prompt could not be rendered",
+  invalid_request: "a worker could not read this request",
+  request_too_large: "the request is larger than what a worker takes",
   context_length_exceeded: "the prompt is longer than the model's context",
   memory_budget_exceeded: "the request needs more memory than any worker has",
   storage_unavailable: "the response can't be stored now: its log can't be written",
   model_unavailable: "the server was restarted without this response's model",
+};
+
+/** The same before anything was accepted, where there are other words for it. */
+const preparationWords: Partial<Record<Failure, string>> = {
+  worker_crashed: `the worker died ${preparationDeathsMax} times while it prepared this prompt, the last time with nothing else to do`,
+  out_of_memory: "there was not enough memory to prepare this prompt",
 };
 
 /** Statuses of failures that happen before anything was accepted. */
@@ -22,6 +31,8 @@ const failureStatus: Record<Failure, number> = {
   generation_error: 500,
   server_shutdown: 503,
   invalid_prompt: 400,
+  invalid_request: 400,
+  request_too_large: 413,
   context_length_exceeded: 400,
   memory_budget_exceeded: 400,
   storage_unavailable: 503,
@@ -50,12 +61,18 @@ export function refusalOf(
   if (finish.kind !== "failed")
     return new ServingError("the request was cancelled", { code: "cancelled", status: 499 });
   const status = failureStatus[finish.code];
-  return new ServingError(failure ?? failureWords[finish.code], {
+  const words = preparationWords[finish.code] ?? failureWords[finish.code];
+  return new ServingError(failure ?? words, {
     code: finish.code,
     status,
     param: field ?? null,
     ...(status === 503 ? { retryAfterS } : {}),
   });
+}
+
+/** The field that a prompt comes in, for what is to blame on all of it. */
+export function blamedField({ submission }: LiveRequest): "messages" | "input" {
+  return submission.input.kind === "chat" ? "messages" : "input";
 }
 
 export function queueFull(queueMax: number): ServingError {

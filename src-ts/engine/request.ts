@@ -123,6 +123,11 @@ export function newSlot(id: number, request: LiveRequest, lease: Lease, now: num
   };
 }
 
+/** It must run with nobody beside it, until it gets further than ever. */
+export function isSuspect({ state }: LiveRequest): boolean {
+  return "tally" in state && state.tally.alone;
+}
+
 /** From now on the worker knows it. */
 export function admit(slot: Slot): Admission {
   slot.submitted = true;

@@ -71,12 +71,14 @@ export class Supervisor {
   available = false;
   /** It shall; the others stand by. The roster says which. */
   onDuty = false;
+  /** It prepares a prompt that may have killed another, and takes nobody beside it. */
+  trying = false;
   spawns = 0;
   private process: WorkerProcess | undefined;
   private readonly timers = new Map<Worker.Timer, Timer>();
   private readonly inbox: Worker.Event[] = [];
   private draining = false;
-  private pending = 0;
+  private pending = { count: 0, preparing: 0 };
   private waiters: (() => void)[] = [];
 
   constructor(
@@ -105,9 +107,14 @@ export class Supervisor {
     return pid === 0 ? undefined : pid;
   }
 
-  /** Takes new work. */
-  get accepting(): boolean {
+  /** Up, and one of those that work. */
+  get inService(): boolean {
     return this.available && this.onDuty;
+  }
+
+  /** Takes new work right now. */
+  get accepting(): boolean {
+    return this.inService && !this.trying;
   }
 
   send(message: ToWorker): void {
@@ -124,13 +131,18 @@ export class Supervisor {
     this.draining = false;
   }
 
-  /** How many requests it holds, prepared or running. */
-  holds(count: number): void {
-    if (count === this.pending) return;
-    this.pending = count;
+  /** Prompts that it is preparing. */
+  get preparing(): number {
+    return this.pending.preparing;
+  }
+
+  /** How many requests it holds, prepared or running; `preparing`: of them, the former. */
+  holds(count: number, preparing: number): void {
+    if (count === this.pending.count && preparing === this.pending.preparing) return;
+    this.pending = { count, preparing };
     // What an incarnation held when it was lost is nothing to the next one.
     if (!("duty" in this.state)) return;
-    this.post({ kind: "pending", epoch: this.epoch, count, at: this.ports.clock.now() });
+    this.post({ kind: "pending", epoch: this.epoch, count, preparing, at: this.ports.clock.now() });
   }
 
   /** The worker said something that can't be true: it is broken. */
@@ -201,7 +213,7 @@ export class Supervisor {
         return this.host.unavailable(this);
       case "lose":
         this.available = false;
-        this.pending = 0;
+        this.pending = { count: 0, preparing: 0 };
         return this.host.lost(this, effect.fault, effect.epoch);
       case "report":
         return this.host.report(this, effect.fault, effect.fatal);
@@ -225,7 +237,7 @@ export class Supervisor {
     this.telemetry = undefined;
     this.nativeParts = undefined;
     this.nativeFigures = undefined;
-    this.pending = 0;
+    this.pending = { count: 0, preparing: 0 };
     const { id: workerId, engine, model } = this.options;
     const native = this.nativeFaults.verdict === undefined;
     const spec = { workerId, epoch, engine, model, native };
@@ -260,12 +272,19 @@ export class Supervisor {
     };
   }
 
+  /** It fell over, or does right now, while it was preparing somebody. */
+  private get isExcused(): boolean {
+    const { state } = this;
+    return state.kind === "stopping" ? state.excused : "duty" in state && state.duty.preparing > 0;
+  }
+
   private dropped(frames: number): void {
     for (let i = 0; i < frames; i++) this.host.rejected(this, "stale", this.state.kind, "frame");
   }
 
+  // Tokenizers and templates are none of them: a prompt that kills turns no native part off.
   private judgeNative(signal: string): void {
-    if (!this.nativeFaults.died(signal, this.nativeParts)) return;
+    if (this.isExcused || !this.nativeFaults.died(signal, this.nativeParts)) return;
     const { verdict } = this.nativeFaults;
     this.host.log("warn", `native parts: ${verdict}`, { worker: this.id });
   }

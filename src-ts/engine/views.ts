@@ -15,7 +15,7 @@ export function modelInfo(
     created: Math.floor(startedAtMs / 1000),
     isDefault,
     contextMax: workers.find(({ limits }) => limits !== undefined)?.limits?.contextMax,
-    ready: workers.some(({ accepting }) => accepting),
+    ready: workers.some(({ inService }) => inService),
   };
 }
 

@@ -19,7 +19,7 @@ export function workerEvents(sinks: WorkerEventSinks): SupervisorHost {
   const { loop, observers } = sinks;
   return {
     available: (worker) => {
-      loop.workersChanged(worker.model.id);
+      loop.workerAvailable(worker);
       sinks.onAvailable(worker.model.id);
     },
     unavailable: (worker) => {

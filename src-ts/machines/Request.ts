@@ -19,4 +19,10 @@ export type {
   tokenizerEvent as TokenizerEvent,
   workerEvent as WorkerEvent,
 } from "../../src-res/Request.gen.js";
-export { initial, strikesBeforeAlone, strikesMax, transition } from "../../src-res/Request.gen.js";
+export {
+  initial,
+  preparationDeathsMax,
+  strikesBeforeAlone,
+  strikesMax,
+  transition,
+} from "../../src-res/Request.gen.js";

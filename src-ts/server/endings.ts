@@ -10,6 +10,8 @@ const clientClosedRequest = 499;
 /** Failures that are not the server's own fault; every other one is 500. */
 const statusByCode: Readonly<Record<string, number>> = {
   invalid_prompt: 400,
+  invalid_request: 400,
+  request_too_large: 413,
   context_length_exceeded: 400,
   memory_budget_exceeded: 400,
   storage_unavailable: 503,

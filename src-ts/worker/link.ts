@@ -20,11 +20,23 @@ import {
 export const frameMagic = 0x4d58;
 export const frameVersion = 1;
 export const frameHeaderBytes = 16;
-/** Longest payload of a frame. */
+/** Longest payload of a frame, in both directions; the worker has the same (`PAYLOAD_BYTES_MAX` in link.py). */
 export const frameBytesMax = 16 * 1024 * 1024;
 
 export class LinkViolation extends Error {
   override readonly name = "LinkViolation";
+}
+
+/** A message that no frame can carry: what it says is at fault, and the link is as well as before. */
+export class UnsendableMessage extends Error {
+  override readonly name = "UnsendableMessage";
+
+  constructor(
+    readonly code: "invalid_request" | "request_too_large",
+    message: string,
+  ) {
+    super(message);
+  }
 }
 
 // `skipValues` is documented but not typed: an undefined field is a field that isn't there.
@@ -32,7 +44,7 @@ const packOptions = { useRecords: false, variableMapSize: true, skipValues: [und
 const packer = new Packr(packOptions);
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
-/** One frame, ready to be written. */
+/** One frame, ready to be written. Throws UnsendableMessage. */
 export function encodeFrame(message: ToWorker, epoch: number): Buffer {
   const { type, ...body } = message;
   return encodeRaw(toWorkerTypes[type], epoch, body);
@@ -40,7 +52,12 @@ export function encodeFrame(message: ToWorker, epoch: number): Buffer {
 
 /** For the tests that play the worker's part. */
 export function encodeRaw(type: number, epoch: number, body: unknown): Buffer {
-  const payload = packer.pack(body);
+  const payload = pack(body);
+  if (payload.length > frameBytesMax)
+    throw new UnsendableMessage(
+      "request_too_large",
+      `${payload.length} bytes; a worker takes ${frameBytesMax} at once`,
+    );
   const frame = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
   frame.writeUInt16LE(frameMagic, 0);
   frame.writeUInt8(frameVersion, 2);
@@ -50,6 +67,16 @@ export function encodeRaw(type: number, epoch: number, body: unknown): Buffer {
   frame.writeUInt32LE(crc32(payload), 12);
   payload.copy(frame, frameHeaderBytes);
   return frame;
+}
+
+// Values of the caller's own making can hold what has no form in msgpack, or no end.
+function pack(body: unknown): Buffer {
+  try {
+    return packer.pack(body);
+  } catch (error) {
+    const reason = (error as Error).name;
+    throw new UnsendableMessage("invalid_request", `it can't be written for a worker (${reason})`);
+  }
 }
 
 const namesByType = new Map<number, FromWorkerName>(

@@ -117,12 +117,12 @@ class World {
     expect(this.slot, "and frees the slot").toBeUndefined();
   }
 
-  lose(loss: Loss): void {
+  lose(loss: Loss, preparing = false): void {
     if (!this.slot) return;
     const ending = this.state.kind === "cancelling" && this.state.cause !== "preempted";
     const struck = loss !== "stopped" && this.furthest === this.furthestAtStart;
-    if (struck) this.fruitless += 1;
-    this.answer((lease) => ({ kind: "lost", lease, loss }));
+    if (struck && !preparing) this.fruitless += 1;
+    this.answer((lease) => ({ kind: "lost", lease, loss, preparing }));
     if (!ending) expect(this.closed !== undefined).toBe(this.fruitless >= strikesMax);
   }
 
@@ -170,7 +170,7 @@ const word: fc.Arbitrary<(lease: Lease) => Event> = fc.oneof(
   ),
   oneOf(losses).map(
     (loss) =>
-      (lease: Lease): Event => ({ kind: "lost", lease, loss }),
+      (lease: Lease): Event => ({ kind: "lost", lease, loss, preparing: false }),
   ),
 );
 
@@ -195,10 +195,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 6,
-    arbitrary: oneOf(losses).map(
-      (loss): Step =>
+    arbitrary: fc.tuple(oneOf(losses), fc.boolean()).map(
+      ([loss, preparing]): Step =>
         (world) =>
-          world.lose(loss),
+          world.lose(loss, preparing),
     ),
   },
   {

@@ -62,6 +62,7 @@ export const worker = (
     capacity,
     free: { members: 4 - runs.length, kvBytes: 100 - held, prefillTokens: 200 },
     held: false,
+    preparing: false,
     running: [...runs],
     ...more,
   };

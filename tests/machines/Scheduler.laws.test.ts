@@ -43,8 +43,9 @@ const site = (workerId: string): fc.Arbitrary<Site> =>
         prefillTokens: fc.integer({ min: 50, max: 400 }),
       }),
       seats: fc.array(seat, { maxLength: 6 }),
+      preparing: fc.boolean(),
     })
-    .map(({ key, capacity, seats }) => {
+    .map(({ key, capacity, seats, preparing }) => {
       let batch = Batch.initial({ key, budget: capacity, windowMs: 0 });
       const seated: Worker["running"] = [];
       for (const [index, { cost, exclusive, prefilled, ...more }] of seats.entries()) {
@@ -58,7 +59,8 @@ const site = (workerId: string): fc.Arbitrary<Site> =>
       }
       const held = Batch.members(batch).some(({ exclusive }) => exclusive);
       const free = Batch.free(batch);
-      return { worker: { workerId, key, capacity, free, held, running: seated }, batch };
+      const worker = { workerId, key, capacity, free, held, preparing, running: seated };
+      return { worker, batch };
     });
 
 function join(

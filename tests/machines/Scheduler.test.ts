@@ -138,6 +138,14 @@ describe("fit", () => {
     );
   });
 
+  it("gives it no worker that prepares somebody, and keeps one for it", () => {
+    const alone = item("alone", { alone: true, arrivedAt: now - 9 });
+    const preparing = worker("w", [], { preparing: true });
+    expect(placed(decide([alone], [preparing, worker("v")]))).toEqual(["alone@v"]);
+    expect(decide([alone, item("b")], [preparing])).toEqual([]);
+    expect(placed(decide([item("b")], [preparing]))).toEqual(["b@w"]);
+  });
+
   it("refuses what no worker of its key could ever hold, with the limit", () => {
     const huge = item("huge", { cost: cost({ kvBytes: 101 }) });
     expect(decide([huge], [worker("w"), worker("v", [], { key: "other" })])).toEqual([

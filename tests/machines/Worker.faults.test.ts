@@ -207,7 +207,7 @@ const orders: Row[] = [
   [
     "drained: stopped",
     draining("restart"),
-    { kind: "pending", epoch, count: 0, at },
+    { kind: "pending", epoch, count: 0, preparing: 0, at },
     stopping("restart"),
     [disarm("drain"), disarm("watchdog"), lose("stopped"), ...ask],
   ],

@@ -27,6 +27,7 @@ export const duty = (more: Partial<Duty> = {}): Duty => ({
   capabilities,
   progressed: true,
   pending: 0,
+  preparing: 0,
   quietSince: at,
   allowanceMs: 0,
   ...more,
@@ -48,13 +49,19 @@ export const draining = (intent: Intent, more: Partial<Duty> = {}): State => ({
   duty: duty({ pending: 1, ...more }),
   intent,
 });
-export const stopping = (intent: Intent, fault: Fault = "stopped", progressed = true): State => ({
+export const stopping = (
+  intent: Intent,
+  fault: Fault = "stopped",
+  progressed = true,
+  excused = false,
+): State => ({
   kind: "stopping",
   memory,
   pid,
   intent,
   fault,
   progressed,
+  excused,
 });
 export const starting: State = { kind: "starting", memory, pid };
 export const loading: State = { kind: "loading", memory, pid, done: 0, total: 0 };

@@ -17,7 +17,7 @@ const word = fc.constantFrom<(epoch: number, at: number) => Event>(
   (epoch, at) => ({ kind: "busy", epoch, allowanceMs: 1, at }),
   (epoch) => ({ kind: "violated", epoch }),
   (epoch) => ({ kind: "closed", epoch }),
-  (epoch, at) => ({ kind: "pending", epoch, count: 1, at }),
+  (epoch, at) => ({ kind: "pending", epoch, count: 1, preparing: 0, at }),
   (epoch, at) => ({ kind: "exited", epoch, code: 0, signal: "", at, jitter: 0 }),
 );
 
@@ -34,10 +34,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 6,
-    arbitrary: fc.nat(3).map(
-      (count): Step =>
+    arbitrary: fc.tuple(fc.nat(3), fc.nat(3)).map(
+      ([count, preparing]): Step =>
         (world) =>
-          world.hold(count),
+          world.hold(count, Math.min(count, preparing)),
     ),
   },
   {

@@ -42,6 +42,10 @@ class Bench {
     return this.say({ kind: "exited", epoch: this.epoch, code: 1, signal: "", at, jitter: 1 });
   }
 
+  hold(count: number, preparing: number, at: number): this {
+    return this.say({ kind: "pending", epoch: this.epoch, count, preparing, at });
+  }
+
   timer(timer: "backoff" | "probe", at: number): this {
     return this.say({ kind: "timer", timer, at });
   }
@@ -101,6 +105,41 @@ describe("restarts", () => {
     expect(bench.state.kind).toBe("starting");
     bench.up(20).work(20).die(20);
     expect(bench.state).toMatchObject({ kind: "broken" });
+  });
+
+  it("come at once and are not counted where somebody was being prepared", () => {
+    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4);
+    const { memory } = bench.state;
+    for (let death = 1; death <= 2 * policy.deathsMax; death += 1)
+      bench.up(death).hold(1, 1, death).die(death);
+    expect(bench.state).toMatchObject({
+      kind: "starting",
+      memory: { deaths: memory.deaths, fruitless: memory.fruitless },
+    });
+    bench.up(5).hold(1, 0, 5).die(5);
+    expect(bench.state.kind).toBe("broken");
+  });
+
+  it("count what is answered in time, whoever was being prepared before", () => {
+    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4);
+    bench.up(5).hold(1, 1, 5).hold(0, 0, 6).die(6);
+    expect(bench.state.kind).toBe("broken");
+  });
+
+  it.each(["violated", "closed"] as const)(
+    "are excused too where the link is %s before the exit",
+    (kind) => {
+      const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4).up(5).hold(1, 1, 5);
+      bench.say({ kind, epoch: bench.epoch }).die(6);
+      expect(bench.state.kind).toBe("starting");
+    },
+  );
+
+  it("are excused where the preparation stood still", () => {
+    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4).up(5).hold(1, 1, 5);
+    bench.say({ kind: "timer", timer: "watchdog", at: 5 + policy.stallMs });
+    expect(bench.state).toMatchObject({ kind: "stopping", fault: "stalled", excused: true });
+    expect(bench.die(20_000).state.kind).toBe("starting");
   });
 
   it("probe once: a death without progress breaks it again at once, however late", () => {

@@ -157,9 +157,9 @@ export class World {
   }
 
   /** The loop tells the load of a worker that is up. */
-  hold(count: number): void {
+  hold(count: number, preparing = 0): void {
     if (["ready", "suspect", "draining"].includes(this.state.kind))
-      this.say({ kind: "pending", epoch: this.epoch, count, at: this.now });
+      this.say({ kind: "pending", epoch: this.epoch, count, preparing, at: this.now });
   }
 
   breakLink(kind: "violated" | "closed"): void {

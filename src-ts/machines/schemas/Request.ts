@@ -11,6 +11,7 @@ export const tally = exactly<Machine.Tally>()(
     emitted: count,
     mark: count,
     strikes: count,
+    doubts: count,
     alone: z.boolean(),
   }),
 );
@@ -22,6 +23,8 @@ export const failure = exactly<Machine.Failure>()(
     "generation_error",
     "server_shutdown",
     "invalid_prompt",
+    "invalid_request",
+    "request_too_large",
     "context_length_exceeded",
     "memory_budget_exceeded",
     "storage_unavailable",
@@ -52,7 +55,7 @@ const leased = { lease, tally, markAtStart: count };
 
 export const state = exactly<Machine.State>()(
   z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("preparing") }),
+    z.strictObject({ kind: z.literal("preparing"), deaths: count }),
     z.strictObject({ kind: z.literal("queued"), epoch: count, tally }),
     z.strictObject({ kind: z.literal("prefilling"), ...leased, done: count, total: ordinal }),
     z.strictObject({ kind: z.literal("decoding"), ...leased }),
@@ -65,6 +68,7 @@ export const tokenizerEvent = exactly<Machine.TokenizerEvent>()(
   z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("prepared"), promptTokens: ordinal }),
     z.strictObject({ kind: z.literal("unpreparable"), code: failure }),
+    z.strictObject({ kind: z.literal("preparerLost"), loss }),
   ]),
 );
 
@@ -101,7 +105,7 @@ export const workerEvent = exactly<Machine.WorkerEvent>()(
     z.strictObject({ kind: z.literal("tokens"), lease, index: count, count: ordinal }),
     z.strictObject({ kind: z.literal("ended"), lease, finish }),
     z.strictObject({ kind: z.literal("aborted"), lease }),
-    z.strictObject({ kind: z.literal("lost"), lease, loss }),
+    z.strictObject({ kind: z.literal("lost"), lease, loss, preparing: z.boolean() }),
     z.strictObject({ kind: z.literal("refused"), lease, code: failure }),
   ]),
 );

@@ -43,6 +43,7 @@ export const worker = exactly<Machine.Worker>()(
     capacity: budget,
     free: budget,
     held: z.boolean(),
+    preparing: z.boolean(),
     running: z.array(running).max(limits.membersMax),
   }),
 );

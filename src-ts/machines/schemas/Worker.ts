@@ -41,6 +41,7 @@ export const duty = exactly<Machine.Duty>()(
     capabilities,
     progressed: z.boolean(),
     pending: count,
+    preparing: count,
     quietSince: instant,
     allowanceMs: durationMs,
   }),
@@ -88,6 +89,7 @@ export const state = exactly<Machine.State>()(
       intent,
       fault,
       progressed: z.boolean(),
+      excused: z.boolean(),
     }),
     z.strictObject({ kind: z.literal("backoff"), memory, attempt: count, until: instant }),
     z.strictObject({ kind: z.literal("broken"), memory, reason: fault, since: instant }),
@@ -148,7 +150,13 @@ export const linkEvent = exactly<Machine.LinkEvent>()(
 
 export const loadEvent = exactly<Machine.LoadEvent>()(
   z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("pending"), epoch: ordinal, count, at: instant }),
+    z.strictObject({
+      kind: z.literal("pending"),
+      epoch: ordinal,
+      count,
+      preparing: count,
+      at: instant,
+    }),
   ]),
 );
 

@@ -59,6 +59,8 @@ export interface Configuration {
   readonly framesPerTurnMax: 1 | 2;
   /** Whether requests are prepared by a worker first, or come in prepared. */
   readonly prepare: boolean;
+  /** Whether the first request kills every process that prepares it, or that runs it. */
+  readonly poison: "nothing" | "prepare" | "run";
   /** Deaths without progress that open a worker's circuit. */
   readonly deathsWithoutProgressMax: number;
   /** False where someone is treated by name: the scheduler and the preparer break ties so. */
@@ -76,6 +78,7 @@ const plain = {
   plan: "any",
   framesPerTurnMax: 1,
   prepare: false,
+  poison: "nothing",
   deathsWithoutProgressMax: 2,
   symmetric: true,
 } as const;
@@ -153,6 +156,47 @@ export const planned: Configuration = {
   symmetric: false,
 };
 
+/** Whoever prepares the first request dies of it; who else is there pays nothing. */
+export const poisonedPreparation: Configuration = {
+  ...plain,
+  name: "1 worker × 3 requests: who prepares the first one dies",
+  workers: 1,
+  requests: 3,
+  faultsMax: 0,
+  faults: [],
+  tokensMax: 1,
+  prepare: true,
+  poison: "prepare",
+  deathsWithoutProgressMax: 1,
+  symmetric: false,
+};
+
+export const poisonedAmongTwo: Configuration = {
+  ...poisonedPreparation,
+  name: "2 workers × 2 requests: who prepares the first one dies",
+  workers: 2,
+  requests: 2,
+};
+
+/** The poison and a death from outside, which nobody can tell apart. */
+export const poisonedAndKilled: Configuration = {
+  ...poisonedPreparation,
+  name: "1 worker × 2 requests × 1 fault: who prepares the first one dies",
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "hang", "outOfMemory"],
+  deathsWithoutProgressMax: 2,
+};
+
+/** Beside who is always being prepared it must come to its strikes all the same. */
+export const poisonedRun: Configuration = {
+  ...poisonedPreparation,
+  name: "1 worker × 3 requests: who runs the first one dies, whoever is prepared beside it",
+  liberties: [],
+  poison: "run",
+  deathsWithoutProgressMax: 9,
+};
+
 export const twoWorkers: Configuration = {
   ...plain,
   name: "2 workers × 2 requests × 1 fault",
@@ -195,12 +239,37 @@ export const quick: readonly Configuration[] = [
   strikes,
   together,
   planned,
+  poisonedPreparation,
+  poisonedAmongTwo,
+  poisonedAndKilled,
+  poisonedRun,
   twoWorkers,
   standby,
 ];
 
 /** What `npm run search` does beside: minutes. */
 export const large: readonly Configuration[] = [
+  {
+    ...poisonedPreparation,
+    name: "2 workers × 3 requests: who prepares the first one dies, two frames a turn",
+    workers: 2,
+    framesPerTurnMax: 2,
+  },
+  {
+    ...poisonedAndKilled,
+    name: "2 workers × 3 requests × 1 fault: who prepares the first one dies",
+    workers: 2,
+    requests: 3,
+    liberties: ["cancel", "preempt"],
+  },
+  {
+    ...poisonedRun,
+    name: "2 workers × 3 requests × 1 fault: who runs the first one dies",
+    workers: 2,
+    faultsMax: 1,
+    faults: ["die"],
+    liberties: ["cancel"],
+  },
   { ...everything, name: `${everything.name}, two frames a turn`, framesPerTurnMax: 2 },
   {
     ...plain,

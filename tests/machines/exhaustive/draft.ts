@@ -25,7 +25,11 @@ export type Omission =
   | "right index"
   | "index of the preempted"
   | "tokens of one event"
-  | "right culprit";
+  | "right culprit"
+  | "trial"
+  | "orphan"
+  | "reserve"
+  | "room of a suspect";
 
 /** The machines and the glue; a test may put wrong ones in. */
 export interface Machinery {

@@ -1,9 +1,21 @@
 /** What must hold in every state between two turns of the loop. What each effect promises is checked where it runs. */
 import type * as Request from "../../../src-ts/machines/Request.js";
 import { strikesBeforeAlone } from "../../../src-ts/machines/Request.js";
+import type * as Worker from "../../../src-ts/machines/Worker.js";
 import { timersOf } from "../Worker.fixtures.js";
 import { type Draft, law } from "./draft.js";
-import { members, type RequestPart, requestName, requestOf, termsOf, workerName } from "./world.js";
+import { checkPoison } from "./poison.js";
+import {
+  isSuspect,
+  members,
+  preparedBy,
+  type RequestPart,
+  requestName,
+  requestOf,
+  slotsOf,
+  termsOf,
+  workerName,
+} from "./world.js";
 
 export function checkState(draft: Draft): void {
   for (const [index, request] of draft.requests.entries())
@@ -13,16 +25,20 @@ export function checkState(draft: Draft): void {
     checkBatch(draft, worker);
     checkProcess(draft, worker);
   }
+  checkPoison(draft);
 }
 
 function checkRequest(draft: Draft, request: number, part: RequestPart): void {
-  const { state, slot, closed, queued, waiting, preparing } = part;
+  const { state, slot, closed, queued, waiting, suspect, preparing } = part;
   const name = requestName(request);
   law(closed === (state.kind === "done"), `${name} is closed exactly if it is done`);
   law((slot !== null) === "lease" in state, `${name} has a slot exactly while it has a lease`);
   law(queued === (state.kind === "queued"), `${name} is in the queue exactly while it is queued`);
   const toPrepare = state.kind === "preparing";
-  law(toPrepare === (waiting || preparing !== null), `${name} is prepared, or waits for it`);
+  const places = [waiting, suspect, preparing !== null].filter(Boolean).length;
+  law(places === (toPrepare ? 1 : 0), `${name} is prepared, or waits for it`);
+  if (state.kind === "preparing")
+    law(state.deaths === part.deaths, `${name} counts the deaths over its preparation`);
   if ("tally" in state) checkTally(name, part, state.tally);
   if (slot === null || !("lease" in state)) return;
   law(slot.tokens.length === 0, `${name}'s tokens are numbered when the turn is over`);
@@ -35,11 +51,13 @@ function checkRequest(draft: Draft, request: number, part: RequestPart): void {
 
 /** What is counted here and by the machine comes to the same. */
 function checkTally(name: string, part: RequestPart, tally: Request.Tally): void {
-  const { logged, furthest, fruitless } = part;
+  const { logged, furthest, fruitless, doubts } = part;
   law(tally.emitted === logged, `${name}'s log has what it emitted`);
   law(tally.mark === furthest, `${name} knows how far it got`);
   law(tally.strikes === fruitless, `${name} counts its strikes`);
-  law(tally.alone === fruitless >= strikesBeforeAlone, `${name} is alone after its second strike`);
+  law(tally.doubts === doubts, `${name} counts its doubts`);
+  const alone = fruitless + doubts >= strikesBeforeAlone;
+  law(tally.alone === alone, `${name} is alone after its second strike`);
 }
 
 function checkBatch(draft: Draft, worker: number): void {
@@ -74,19 +92,33 @@ function checkBatch(draft: Draft, worker: number): void {
 }
 
 function checkWorker(draft: Draft, worker: number): void {
-  const { state, available, timers, process, wasReady, lost, pending } = draft.worker(worker);
+  const { state, available, timers, process, wasReady, lost } = draft.worker(worker);
   const name = workerName(worker);
   law(available === (state.kind === "ready"), `${name} is available exactly while it is ready`);
   const up = "duty" in state;
   law(up === (wasReady && !lost), `${name} is lost exactly once it is no longer up`);
   const living = !["stopped", "backoff", "broken"].includes(state.kind);
   law((process !== null) === living, `${name} has a process exactly while one is expected`);
-  const held = draft.requests.filter(
-    (one) => one?.slot?.worker === worker || one?.preparing?.worker === worker,
-  ).length;
-  if (up) law(state.duty.pending === held && pending === held, `${name} knows what it holds`);
+  if (up) checkDuty(draft, worker, state.duty);
   const should = timersOf(state).toSorted().join();
   law(timers.join() === should, `${name} while ${state.kind} has timers [${should}]`);
+}
+
+function checkDuty(draft: Draft, worker: number, duty: Worker.Duty): void {
+  const { pending, pendingPreparing, orphans, trying, process } = draft.worker(worker);
+  const name = workerName(worker);
+  const preparing = preparedBy(draft, worker).length + orphans;
+  const held = slotsOf(draft, worker).length + preparing;
+  law(duty.pending === held && pending === held, `${name} knows what it holds`);
+  const told = duty.preparing === preparing && pendingPreparing === preparing;
+  law(told, `${name} knows what it prepares`);
+  law(!trying || (held === 1 && preparing === 1), `whom ${name} tries is alone there`);
+  const alone = preparedBy(draft, worker).some((one) => draft.request(one).preparing?.alone);
+  law(!alone || trying, `who is to be prepared alone is tried by ${name}`);
+  const suspected = slotsOf(draft, worker).some((one) => isSuspect(draft.request(one)));
+  law(!suspected || preparing === 0, `${name} prepares nobody beside who must run alone`);
+  if (process?.stage !== "up" || draft.configuration.wire === "fifo") return;
+  law(process.preparing.length === preparing, `${name} prepares what the loop thinks it does`);
 }
 
 /** The process holds what was submitted to it, and was told of every abort. */

@@ -9,6 +9,7 @@ import type { Loss } from "../../../src-ts/machines/Request.js";
 import type * as Scheduler from "../../../src-ts/machines/Scheduler.js";
 import { type Draft, law } from "./draft.js";
 import { decisionsOf } from "./plan.js";
+import { checkFailure } from "./poison.js";
 import { Preparer } from "./preparer.js";
 import { countStrikes } from "./strikes.js";
 import { Supervisors } from "./supervisor.js";
@@ -23,6 +24,7 @@ import {
   requestName,
   requestOf,
   type Slot,
+  slotsOf,
   termsOf,
   type Up,
   workerName,
@@ -53,7 +55,7 @@ export class Loop {
 
   begin(request: number): void {
     this.draft.requests[request] = newRequest;
-    if (this.draft.configuration.prepare) return this.preparer.start(request);
+    if (this.draft.configuration.prepare) return this.preparer.start(request, false);
     this.post(request, { kind: "prepared", promptTokens });
   }
 
@@ -91,6 +93,7 @@ export class Loop {
       this.touched = false;
       for (const request of this.draft.requests.keys()) this.number(request);
       if (this.planNeeded && this.draft.configuration.plan === "real") this.plan();
+      this.preparer.review();
     }
   }
 
@@ -98,6 +101,12 @@ export class Loop {
 
   send(worker: number, frame: Down): void {
     obey(this.draft, worker, frame);
+  }
+
+  /** Before it takes work it tries whoever must be alone. */
+  workerAvailable(worker: number): void {
+    this.preparer.tryAlone(worker);
+    this.workersChanged();
   }
 
   /** As the roster has it: whoever stands by takes the place of who is not available any more. */
@@ -121,7 +130,6 @@ export class Loop {
       this.draft.changeWorker(worker, {
         batch: Batch.initial(termsOf(this.draft.configuration, part)),
       });
-    this.preparer.available();
     this.wantPlan();
   }
 
@@ -131,23 +139,25 @@ export class Loop {
   }
 
   workerLost(worker: number, loss: Loss): void {
-    const held = [...this.draft.requests.keys()].filter((r) => this.slotOf(r)?.worker === worker);
+    const held = slotsOf(this.draft, worker);
     const leases = held.map((request) => this.slotOf(request)?.lease);
     for (const request of held) this.number(request);
     if (loss === "outOfMemory") this.squeeze(worker);
     this.postBatch(worker, { kind: "workerLost" });
     this.draft.changeWorker(worker, { batch: null, windowArmed: false });
-    this.preparer.lost(worker);
+    const preparing = this.preparer.held(worker) > 0;
+    this.preparer.lost(worker, loss);
     for (const [index, lease] of leases.entries())
-      if (lease) this.post(held[index]!, { kind: "lost", lease, loss });
+      if (lease) this.post(held[index]!, { kind: "lost", lease, loss, preparing });
     this.workersChanged();
-    this.preparer.available();
     this.wantPlan();
   }
 
   /** Who ran out of memory gets half as many members, until time has passed: see `moves.ts`. */
   private squeeze(worker: number): void {
-    const squeezedTo = Math.max(1, Math.floor(members(this.draft.worker(worker).batch).length / 2));
+    const { length } = members(this.draft.worker(worker).batch);
+    if (length === 0) return;
+    const squeezedTo = Math.max(1, Math.floor(length / 2));
     this.draft.changeWorker(worker, { squeezedTo });
   }
 
@@ -162,7 +172,7 @@ export class Loop {
     if (!("id" in frame)) return;
     this.touched = true;
     if (frame.type === "prepared") return this.preparer.prepared(worker, frame.id);
-    if (frame.type === "refused" && this.preparer.refused(worker, frame.id)) return;
+    if (frame.type === "unpreparable") return this.preparer.unpreparable(worker, frame.id);
     const request = this.draft.requests.findIndex((one) => one?.slot?.id === frame.id);
     if (request === -1) return;
     if (frame.type === "token") return this.arrive(worker, request, frame.index);
@@ -244,6 +254,8 @@ export class Loop {
     const part = this.draft.request(request);
     law(!part.closed, "nothing comes after close");
     switch (effect.kind) {
+      case "prepare":
+        return this.preparer.start(request, effect.alone);
       case "accept":
         this.draft.changeRequest(request, { accepted: true });
         return this.requeue(request);
@@ -280,7 +292,7 @@ export class Loop {
     const slot = { id, worker, lease, submitted: false, abortSent: false, tokens: [] };
     this.draft.changeRequest(request, { slot, furthestAtStart: part.furthest });
     if (!this.join(request, worker, alone))
-      return this.post(request, { kind: "lost", lease, loss: "stopped" });
+      return this.post(request, { kind: "lost", lease, loss: "stopped", preparing: false });
     this.recount(worker);
   }
 
@@ -342,7 +354,9 @@ export class Loop {
   private close(request: number, finish: Request.Finish): void {
     const { state } = this.draft.request(request);
     law(state.kind === "done" && state.finish.kind === finish.kind, "closed as it is done");
-    this.draft.changeRequest(request, { closed: true, queued: false, waiting: false });
+    const over = { closed: true, queued: false, waiting: false, suspect: false };
+    this.draft.changeRequest(request, over);
+    checkFailure(this.draft, request, finish);
     this.preparer.drop(request);
   }
 
@@ -390,18 +404,19 @@ export class Loop {
     const { slot, logged } = this.draft.request(request);
     law(slot?.worker === worker && !slot.submitted, "submitted once, where its slot is");
     this.changeSlot(request, { submitted: true });
-    this.send(worker, { type: "admit", id: slot.id, emitted: logged });
+    const deadly = this.draft.configuration.poison === "run" && request === 0;
+    this.send(worker, { type: "admit", id: slot.id, emitted: logged, deadly });
   }
 
   private evict(request: number): void {
     const slot = this.slotOf(request);
     law(slot !== null && !slot.submitted, "evicted before it was submitted");
-    this.post(request, { kind: "lost", lease: slot.lease, loss: "stopped" });
+    this.post(request, { kind: "lost", lease: slot.lease, loss: "stopped", preparing: false });
   }
 
   // The plan.
 
-  private wantPlan(): void {
+  wantPlan(): void {
     this.planNeeded = true;
     this.touched = true;
   }
@@ -415,6 +430,8 @@ export class Loop {
     const cost = costOf(this.draft.configuration, part);
     const exclusive = part.state.tally.alone;
     const requestId = requestName(request);
+    if (exclusive && this.preparer.held(worker) > 0 && !this.draft.omits("room of a suspect"))
+      return false;
     return Batch.transition(batch, { kind: "join", requestId, cost, key: "m", exclusive, at: 0 })
       .ok;
   }
@@ -448,7 +465,7 @@ export class Loop {
   }
 
   recount(worker: number): void {
-    const running = this.draft.requests.filter((one) => one?.slot?.worker === worker).length;
-    this.supervisors.holds(worker, running + this.preparer.held(worker));
+    const preparing = this.preparer.held(worker);
+    this.supervisors.holds(worker, slotsOf(this.draft, worker).length + preparing, preparing);
   }
 }

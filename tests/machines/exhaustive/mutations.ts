@@ -2,7 +2,14 @@
 import type * as Batch from "../../../src-ts/machines/Batch.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
-import { type Configuration, everything, together, twoWorkers } from "./configuration.js";
+import {
+  type Configuration,
+  everything,
+  poisonedPreparation,
+  poisonedRun,
+  together,
+  twoWorkers,
+} from "./configuration.js";
 import { type Machinery, machinery, type Omission } from "./draft.js";
 
 export interface Mutation {
@@ -87,6 +94,30 @@ const impatient: Machinery["worker"] = (state, event) => {
   return { ok: true, state: { kind: "starting", memory: next, pid: 0 }, effects };
 };
 
+/** Preparing somebody is no excuse. */
+const unforgiving: Machinery["worker"] = (state, event) =>
+  event.kind === "exited" && "duty" in state
+    ? machinery.worker({ ...state, duty: { ...state.duty, preparing: 0 } }, event)
+    : machinery.worker(state, event);
+
+/** Who is prepared beside it is no excuse. */
+const undoubting: Machinery["request"] = (state, event) =>
+  machinery.request(state, event.kind === "lost" ? { ...event, preparing: false } : event);
+
+/** Nobody is ever struck while somebody is prepared, and nobody gets to run alone for it. */
+const credulous: Machinery["request"] = (state, event) => {
+  const outcome = machinery.request(state, event);
+  if (!outcome.ok || event.kind !== "lost" || outcome.state.kind !== "queued") return outcome;
+  const tally = { ...outcome.state.tally, doubts: 0 };
+  return { ...outcome, state: { ...outcome.state, tally } };
+};
+
+/** A death over a preparation is nobody's. */
+const unbounded: Machinery["request"] = (state, event) =>
+  event.kind === "preparerLost" && state.kind === "preparing"
+    ? { ok: true, state, effects: [{ kind: "prepare", alone: false }] }
+    : machinery.request(state, event);
+
 export const mutations: readonly Mutation[] = [
   omitting("epoch check", /illegal, and honest/, {
     ...everything,
@@ -111,6 +142,29 @@ export const mutations: readonly Mutation[] = [
     faults: ["lie"],
   }),
   omitting("right culprit", /pays for another's lie/, { ...twoWorkers, faults: ["lie"] }),
+  omitting("trial", /fails for what it did not do/, poisonedPreparation),
+  omitting("orphan", /prepares what the loop thinks it does/, poisonedPreparation),
+  omitting("reserve", /prepares nobody beside who must run alone/, poisonedRun),
+  omitting("room of a suspect", /prepares nobody beside who must run alone/, poisonedRun),
+  answering(
+    "a preparation that may kill for ever",
+    { request: unbounded },
+    /counts the deaths over its preparation/,
+    poisonedPreparation,
+  ),
+  answering(
+    "a worker that pays for what it prepared",
+    { worker: unforgiving },
+    /pays for what it prepared/,
+    poisonedPreparation,
+  ),
+  answering(
+    "a strike for who ran beside it",
+    { request: undoubting },
+    /counts its strikes/,
+    poisonedPreparation,
+  ),
+  answering("a doubt that leads nowhere", { request: credulous }, /counts its doubts/, poisonedRun),
   answering("strikes that are not counted", { request: request(forgiven) }, /counts its strikes/),
   answering("a token that is renumbered", { request: request(renumbered) }, /without gaps/),
   answering("an end that comes twice", { request: request(twiceClosed) }, /comes after close/),

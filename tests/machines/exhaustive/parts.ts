@@ -21,6 +21,7 @@ import {
   goneSlot,
   type Held,
   newRequest,
+  type Preparing,
   type Process,
   type RequestPart,
   requestName,
@@ -197,7 +198,7 @@ export class Parts {
     return [
       this.requestStates.number(state),
       place,
-      preparing?.worker,
+      preparing && [preparing.worker, preparing.alone],
       ...Object.values(flags),
     ].join();
   }
@@ -319,11 +320,8 @@ function nameProcess(process: Process, nameOf: (id: number) => number): Process 
     "id" in one ? { ...one, id: nameOf(one.id as number) } : one;
   return {
     ...process,
-    held: unite(
-      process.held.map((one) => plainHeld({ ...one, id: nameOf(one.id) })),
-      ({ id }) => id,
-    ),
-    preparing: unite(process.preparing.map(nameOf), (id) => id),
+    held: unite(process.held.map((one) => plainHeld({ ...one, id: nameOf(one.id) }))),
+    preparing: process.preparing.map((one) => ({ ...one, id: nameOf(one.id) })).toSorted(byName),
     down: process.down.map(frame),
     up: process.up.map(frame),
   };
@@ -332,22 +330,25 @@ function nameProcess(process: Process, nameOf: (id: number) => number): Process 
 const sameName = (name: string): string => name;
 
 function writeProcess({ stage, held, preparing, down, up, ...flags }: Process): string {
-  const kept = held.map(({ id, next, prefilled, aborting }) =>
-    [id, next, prefilled, aborting].join(),
+  const kept = held.map(({ id, deadly, next, prefilled, aborting }) =>
+    [id, deadly, next, prefilled, aborting].join(),
   );
+  const prepares = preparing.map(({ id, deadly }) => [id, deadly].join());
   const wires = down.length + up.length === 0 ? "" : JSON.stringify([down, up]);
-  return `${stage};${Object.values(flags).join()};${kept.join(";")};${preparing.join()};${wires}`;
+  return `${stage};${Object.values(flags).join()};${kept.join(";")};${prepares.join(";")};${wires}`;
 }
 
 const plainHeld = (held: Held): Held =>
-  held.id === goneSlot ? { id: goneSlot, next: 0, prefilled: false, aborting: false } : held;
+  held.id === goneSlot ? { ...held, next: 0, prefilled: false, aborting: false } : held;
+
+const byName = (a: Preparing, b: Preparing): number =>
+  a.id - b.id || Number(a.deadly) - Number(b.deadly);
 
 /** In order, and what has gone once. */
-function unite<T>(values: readonly T[], idOf: (value: T) => number): T[] {
-  const firstGone = values.findIndex((one) => idOf(one) === goneSlot);
-  return values
-    .filter((one, index) => idOf(one) !== goneSlot || index === firstGone)
-    .toSorted((a, b) => idOf(a) - idOf(b));
+function unite(values: readonly Held[]): Held[] {
+  const isFirst = (one: Held, index: number): boolean =>
+    values.findIndex(({ id, deadly }) => id === one.id && deadly === one.deadly) === index;
+  return values.filter((one, index) => one.id !== goneSlot || isFirst(one, index)).toSorted(byName);
 }
 
 // Orders.

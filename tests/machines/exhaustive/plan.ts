@@ -6,6 +6,7 @@ import {
   accepts,
   costOf,
   members,
+  preparedBy,
   type RequestPart,
   requestName,
   requestOf,
@@ -55,6 +56,7 @@ function place(draft: Draft, worker: number): Scheduler.Worker {
     capacity,
     free: batch === null ? { members: 0, kvBytes: 0, prefillTokens: 0 } : Batch.free(batch),
     held: present.some(({ exclusive }) => exclusive),
+    preparing: preparedBy(draft, worker).length + part.orphans > 0,
     running: present.map(({ requestId, cost }) => running(draft, requestId, cost)),
   };
 }

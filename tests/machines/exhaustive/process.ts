@@ -2,12 +2,13 @@
 import type { Configuration } from "./configuration.js";
 import type { Draft } from "./draft.js";
 import { faults, impatience } from "./faults.js";
-import { afterDeath, exits, ghosts } from "./going.js";
+import { afterDeath, dies, exits, ghosts } from "./going.js";
 import { frame, hear, type Move, read, say } from "./wire.js";
 import {
   type Down,
   goneSlot,
   type Held,
+  type Preparing,
   type Process,
   promptTokens,
   type Up,
@@ -48,8 +49,10 @@ function acts(draft: Draft, worker: number, process: Process): Move[] {
     case "loading":
       return [...moves, frame(worker, { type: "ready" }, { stage: "up" })];
     case "up":
-      for (const held of process.held) moves.push(...works(draft.configuration, worker, held));
-      for (const id of process.preparing) moves.push(...prepares(draft.configuration, worker, id));
+      for (const held of process.held)
+        if (held.deadly) moves.push(...killed(draft, worker, "runs"));
+        else moves.push(...works(draft.configuration, worker, held));
+      for (const one of process.preparing) moves.push(...prepares(draft, worker, one));
       return moves;
     default:
       return moves;
@@ -142,16 +145,35 @@ function heldFrame(
   };
 }
 
-function prepares({ liberties }: Configuration, worker: number, id: number): Move[] {
+/** It dies of what it does, without a fault from outside. */
+function killed(draft: Draft, worker: number, does: string): Move[] {
+  return dies(draft, worker, `dies of what it ${does}`, false).map((move) => ({
+    ...move,
+    apply: (loop) => {
+      const { server } = loop.draft;
+      loop.draft.server = { ...server, kills: server.kills + 1 };
+      move.apply(loop);
+    },
+  }));
+}
+
+function prepares(draft: Draft, worker: number, one: Preparing): Move[] {
+  if (one.deadly) return killed(draft, worker, "prepares");
+  const { id } = one;
+  const { liberties } = draft.configuration;
   const answer = (said: Up, owed: boolean): Move => ({
     ...frame(worker, said, {}, owed),
     apply: (loop) => {
       const { preparing } = loop.draft.worker(worker).process!;
-      loop.draft.changeProcess(worker, { preparing: preparing.filter((one) => one !== id) });
+      const rest = preparing.toSpliced(
+        preparing.findIndex((one) => one.id === id && !one.deadly),
+        1,
+      );
+      loop.draft.changeProcess(worker, { preparing: rest });
       say(loop, worker, said);
     },
   });
   const moves = [answer({ type: "prepared", id }, true)];
-  if (liberties.includes("refuse")) moves.push(answer({ type: "refused", id }, false));
+  if (liberties.includes("refuse")) moves.push(answer({ type: "unpreparable", id }, false));
   return moves;
 }

@@ -20,11 +20,13 @@ export function countStrikes(
       : event.kind === "tokens"
         ? promptTokens + event.index + event.count
         : 0;
-  if (reached > part.furthest) draft.changeRequest(request, { furthest: reached, fruitless: 0 });
+  if (reached > part.furthest)
+    draft.changeRequest(request, { furthest: reached, fruitless: 0, doubts: 0 });
   if (event.kind !== "lost") return;
   const struck = event.loss !== "stopped" && part.furthest === part.furthestAtStart;
-  const fruitless = part.fruitless + (struck ? 1 : 0);
-  draft.changeRequest(request, { fruitless });
+  const fruitless = part.fruitless + (struck && !event.preparing ? 1 : 0);
+  const doubts = part.doubts + (struck && event.preparing ? 1 : 0);
+  draft.changeRequest(request, { fruitless, doubts });
   const failed = part.state.kind === "done";
   law(failed === fruitless >= strikesMax, `${fruitless} strikes, and ${part.state.kind}`);
 }

@@ -13,6 +13,7 @@ import { type Draft, law } from "./draft.js";
 import { type Down, newProcess, workerName } from "./world.js";
 
 export interface SupervisorHost {
+  workerAvailable(worker: number): void;
   workersChanged(): void;
   workerDrains(worker: number): void;
   workerLost(worker: number, loss: Loss): void;
@@ -44,13 +45,14 @@ export class Supervisors {
     this.inboxes.delete(worker);
   }
 
-  /** How many requests it holds, prepared or running. */
-  holds(worker: number, count: number): void {
-    const { pending, state } = this.draft.worker(worker);
-    if (count === pending || this.draft.omits("recount")) return;
-    this.draft.changeWorker(worker, { pending: count });
+  /** How many requests it holds, prepared or running; `preparing`: of them, the former. */
+  holds(worker: number, count: number, preparing: number): void {
+    const { pending, pendingPreparing, state } = this.draft.worker(worker);
+    if ((count === pending && preparing === pendingPreparing) || this.draft.omits("recount"))
+      return;
+    this.draft.changeWorker(worker, { pending: count, pendingPreparing: preparing });
     if (!("duty" in state)) return;
-    this.post(worker, { kind: "pending", epoch: this.epoch(worker), count, at: 0 });
+    this.post(worker, { kind: "pending", epoch: this.epoch(worker), count, preparing, at: 0 });
   }
 
   condemn(worker: number): void {
@@ -114,6 +116,7 @@ export class Supervisors {
     this.draft.changeWorker(worker, {
       process: newProcess,
       pending: 0,
+      pendingPreparing: 0,
       wasReady: false,
       lost: false,
     });
@@ -134,7 +137,7 @@ export class Supervisors {
   private available(worker: number): void {
     law(!this.draft.worker(worker).available, "available and unavailable alternate");
     this.draft.changeWorker(worker, { available: true, wasReady: true });
-    this.host.workersChanged();
+    this.host.workerAvailable(worker);
   }
 
   private unavailable(worker: number): void {
@@ -147,7 +150,12 @@ export class Supervisors {
   private lose(worker: number, fault: Fault): void {
     const { wasReady, lost } = this.draft.worker(worker);
     law(wasReady && !lost, "lose comes once for an incarnation that was ready, and for no other");
-    this.draft.changeWorker(worker, { available: false, pending: 0, lost: true });
+    this.draft.changeWorker(worker, {
+      available: false,
+      pending: 0,
+      pendingPreparing: 0,
+      lost: true,
+    });
     this.host.workerLost(worker, lossOf(fault, this.draft.worker(worker).outOfMemory));
   }
 

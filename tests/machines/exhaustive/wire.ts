@@ -54,7 +54,9 @@ export function read(draft: Draft, worker: number, frame: Down): void {
     case "stop":
       return draft.changeProcess(worker, { askedToStop: true });
     case "prepare":
-      return draft.changeProcess(worker, { preparing: [...process.preparing, frame.id] });
+      return draft.changeProcess(worker, {
+        preparing: [...process.preparing, { id: frame.id, deadly: frame.deadly }],
+      });
     case "admit":
       return admit(draft, worker, process, frame);
     case "abort": {
@@ -70,11 +72,11 @@ function admit(
   draft: Draft,
   worker: number,
   { held }: Process,
-  { id, emitted }: Extract<Down, { type: "admit" }>,
+  { id, emitted, deadly }: Extract<Down, { type: "admit" }>,
 ): void {
   if (id !== goneSlot && held.some((one) => one.id === id))
     throw new Broken("a slot is admitted once");
-  const admitted: Held = { id, next: emitted, prefilled: false, aborting: false };
+  const admitted: Held = { id, deadly, next: emitted, prefilled: false, aborting: false };
   draft.changeProcess(worker, { held: [...held, admitted] });
 }
 

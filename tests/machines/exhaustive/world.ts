@@ -22,8 +22,16 @@ export interface RequestPart {
   readonly state: Request.State;
   readonly queued: boolean;
   readonly slot: Slot | null;
-  /** Where it is being prepared. */
-  readonly preparing: { readonly id: number; readonly worker: number } | null;
+  /** Where it is being prepared; `alone`: as a suspect. */
+  readonly preparing: {
+    readonly id: number;
+    readonly worker: number;
+    readonly alone: boolean;
+  } | null;
+  /** It waits for a worker that prepares it alone. */
+  readonly suspect: boolean;
+  /** Workers lost while they prepared it, counted apart from its machine. */
+  readonly deaths: number;
   /** No worker can prepare it now. */
   readonly waiting: boolean;
   /** Tokens in its log. */
@@ -34,11 +42,13 @@ export interface RequestPart {
   readonly furthest: number;
   readonly furthestAtStart: number;
   readonly fruitless: number;
+  readonly doubts: number;
 }
 
-/** A request in a process. */
+/** A request in a process; `deadly`: it ends with the process's death and not otherwise. */
 export interface Held {
   readonly id: number;
+  readonly deadly: boolean;
   readonly next: number;
   readonly prefilled: boolean;
   readonly aborting: boolean;
@@ -46,14 +56,28 @@ export interface Held {
 
 export type Down =
   | { readonly type: "load" | "stop" }
-  | { readonly type: "prepare" | "abort"; readonly id: number }
-  | { readonly type: "admit"; readonly id: number; readonly emitted: number };
+  | { readonly type: "abort"; readonly id: number }
+  | { readonly type: "prepare"; readonly id: number; readonly deadly: boolean }
+  | {
+      readonly type: "admit";
+      readonly id: number;
+      readonly emitted: number;
+      readonly deadly: boolean;
+    };
 
 export type Up =
   | { readonly type: "hello" | "ready" | "loadFailed" | "outOfMemory" | "garbage" }
-  | { readonly type: "prepared" | "ended" | "aborted" | "refused"; readonly id: number }
+  | {
+      readonly type: "prepared" | "unpreparable" | "ended" | "aborted" | "refused";
+      readonly id: number;
+    }
   | { readonly type: "prefill"; readonly id: number; readonly done: number; readonly total: number }
   | { readonly type: "token"; readonly id: number; readonly index: number };
+
+export interface Preparing {
+  readonly id: number;
+  readonly deadly: boolean;
+}
 
 export interface Process {
   readonly stage: "launched" | "silent" | "greeted" | "loading" | "up" | "dead";
@@ -62,7 +86,7 @@ export interface Process {
   readonly killed: boolean;
   readonly linkClosed: boolean;
   readonly held: readonly Held[];
-  readonly preparing: readonly number[];
+  readonly preparing: readonly Preparing[];
   readonly down: readonly Down[];
   readonly up: readonly Up[];
 }
@@ -76,6 +100,11 @@ export interface WorkerPart {
   readonly squeezedTo: number;
   /** What the machine was last told that it holds. */
   readonly pending: number;
+  readonly pendingPreparing: number;
+  /** What it prepares for requests that have ended meanwhile. */
+  readonly orphans: number;
+  /** It is with a suspect. */
+  readonly trying: boolean;
   /** The last that it said about itself was that it ran out of memory. */
   readonly outOfMemory: boolean;
   readonly batch: Batch.State | null;
@@ -93,6 +122,8 @@ export interface ServerPart {
   readonly phase: "open" | "draining" | "shutDown" | "closed";
   readonly faultsLeft: number;
   readonly ordersLeft: number;
+  /** Processes that the poisonous request has killed. */
+  readonly kills: number;
 }
 
 export interface World {
@@ -111,6 +142,8 @@ export const newRequest: RequestPart = {
   queued: false,
   slot: null,
   preparing: null,
+  suspect: false,
+  deaths: 0,
   waiting: false,
   logged: 0,
   accepted: false,
@@ -118,6 +151,7 @@ export const newRequest: RequestPart = {
   furthest: 0,
   furthestAtStart: 0,
   fruitless: 0,
+  doubts: 0,
 };
 
 export const newProcess: Process = {
@@ -147,6 +181,9 @@ export function emptyWorld(configuration: Configuration): World {
     onDuty: false,
     squeezedTo: 0,
     pending: 0,
+    pendingPreparing: 0,
+    orphans: 0,
+    trying: false,
     outOfMemory: false,
     batch: null,
     windowArmed: false,
@@ -159,7 +196,7 @@ export function emptyWorld(configuration: Configuration): World {
   return {
     requests: Array.from({ length: requests }, () => null),
     workers: Array.from({ length: workers }, () => worker),
-    server: { phase: "open", faultsLeft: faultsMax, ordersLeft: ordersMax },
+    server: { phase: "open", faultsLeft: faultsMax, ordersLeft: ordersMax, kills: 0 },
   };
 }
 
@@ -175,7 +212,21 @@ export function costOf({ tokensMax }: Configuration, { logged }: RequestPart): B
 }
 
 /** Takes new work. */
-export const accepts = ({ available, onDuty }: WorkerPart): boolean => available && onDuty;
+export const accepts = ({ available, onDuty, trying }: WorkerPart): boolean =>
+  available && onDuty && !trying;
+
+/** It must run with nobody beside it. */
+export const isSuspect = ({ state }: RequestPart): boolean => "tally" in state && state.tally.alone;
+
+type Requests = Pick<World, "requests">;
+
+/** Requests with a slot there. */
+export const slotsOf = ({ requests }: Requests, worker: number): number[] =>
+  [...requests.keys()].filter((one) => requests[one]?.slot?.worker === worker);
+
+/** Requests that are being prepared there. */
+export const preparedBy = ({ requests }: Requests, worker: number): number[] =>
+  [...requests.keys()].filter((one) => requests[one]?.preparing?.worker === worker);
 
 export const members = (batch: Batch.State | null): Batch.Member[] =>
   batch === null ? [] : Batch.members(batch);

@@ -5,13 +5,24 @@ const lease = { workerId: "w1", epoch: 2 } as const;
 const older = { workerId: "w1", epoch: 1 } as const;
 const elsewhere = { workerId: "w2", epoch: 2 } as const;
 
-const fresh = { promptTokens: 8, emitted: 0, mark: 0, strikes: 0, alone: false } as const;
-const out = { promptTokens: 8, emitted: 3, mark: 11, strikes: 0, alone: false } as const;
+const fresh = {
+  promptTokens: 8,
+  emitted: 0,
+  mark: 0,
+  strikes: 0,
+  doubts: 0,
+  alone: false,
+} as const;
+const out = { promptTokens: 8, emitted: 3, mark: 11, strikes: 0, doubts: 0, alone: false } as const;
 const struck = { ...out, strikes: 1 } as const;
+const doubtful = { ...out, doubts: 1 } as const;
 const alone = { ...out, strikes: 2, alone: true } as const;
 
 export const states: Specimens<State> = {
-  preparing: [specimen({ kind: "preparing" })],
+  preparing: [
+    specimen({ kind: "preparing", deaths: 0 }, "no death"),
+    specimen({ kind: "preparing", deaths: 1 }, "a suspect"),
+  ],
   queued: [
     specimen({ kind: "queued", epoch: 2, tally: fresh }, "nothing emitted"),
     specimen({ kind: "queued", epoch: 2, tally: alone }, "tokens out, two strikes"),
@@ -39,6 +50,10 @@ export const states: Specimens<State> = {
     specimen(
       { kind: "decoding", lease, tally: struck, markAtStart: 11 },
       "mark not passed, one strike",
+    ),
+    specimen(
+      { kind: "decoding", lease, tally: doubtful, markAtStart: 11 },
+      "mark not passed, one doubt",
     ),
     specimen(
       { kind: "decoding", lease, tally: alone, markAtStart: 11 },
@@ -76,6 +91,11 @@ export const events: Specimens<Event> = {
     specimen({ kind: "prepared", promptTokens: 0 }, "no tokens"),
   ],
   unpreparable: [specimen({ kind: "unpreparable", code: "context_length_exceeded" })],
+  preparerLost: [
+    specimen({ kind: "preparerLost", loss: "exited" }, "exited"),
+    specimen({ kind: "preparerLost", loss: "outOfMemory" }, "out of memory"),
+    specimen({ kind: "preparerLost", loss: "stopped" }, "stopped by us"),
+  ],
   restored: [
     specimen({ kind: "restored", promptTokens: 8, emitted: 3 }),
     specimen({ kind: "restored", promptTokens: 0, emitted: 0 }, "no tokens"),
@@ -113,11 +133,15 @@ export const events: Specimens<Event> = {
     specimen({ kind: "aborted", lease: elsewhere }, "from another worker"),
   ],
   lost: [
-    specimen({ kind: "lost", lease, loss: "exited" }, "exited"),
-    specimen({ kind: "lost", lease, loss: "outOfMemory" }, "out of memory"),
-    specimen({ kind: "lost", lease, loss: "stopped" }, "stopped by us"),
-    specimen({ kind: "lost", lease: older, loss: "exited" }, "older lease"),
-    specimen({ kind: "lost", lease: elsewhere, loss: "exited" }, "from another worker"),
+    specimen({ kind: "lost", lease, loss: "exited", preparing: false }, "exited"),
+    specimen({ kind: "lost", lease, loss: "exited", preparing: true }, "exited while preparing"),
+    specimen({ kind: "lost", lease, loss: "outOfMemory", preparing: false }, "out of memory"),
+    specimen({ kind: "lost", lease, loss: "stopped", preparing: false }, "stopped by us"),
+    specimen({ kind: "lost", lease: older, loss: "exited", preparing: false }, "older lease"),
+    specimen(
+      { kind: "lost", lease: elsewhere, loss: "exited", preparing: false },
+      "from another worker",
+    ),
   ],
   refused: [
     specimen({ kind: "refused", lease, code: "invalid_prompt" }, "this lease"),

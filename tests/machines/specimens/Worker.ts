@@ -16,6 +16,7 @@ const idle: Duty = {
   capabilities,
   progressed: true,
   pending: 0,
+  preparing: 0,
   quietSince: 90_000,
   allowanceMs: 0,
 };
@@ -24,6 +25,8 @@ const at = 100_000;
 const working: Duty = { ...idle, pending: 2, quietSince: at - 1_000 };
 const quiet: Duty = { ...working, quietSince: at - policy.suspectMs };
 const stalled: Duty = { ...working, quietSince: at - policy.stallMs };
+/** Somebody else answers for its death. */
+const preparing: Duty = { ...fresh, pending: 2, preparing: 1, quietSince: 99_000 };
 const since = at - 2_000;
 const pid = 42;
 
@@ -45,6 +48,7 @@ export const states: Specimens<State> = {
     specimen({ kind: "ready", memory, duty: quiet }, "quiet for suspectMs"),
     specimen({ kind: "ready", memory, duty: stalled }, "quiet for stallMs"),
     specimen({ kind: "ready", memory: doomed, duty: idle }, "idle, last chance"),
+    specimen({ kind: "ready", memory: doomed, duty: preparing }, "preparing, last chance"),
   ],
   suspect: [
     specimen({ kind: "suspect", memory, duty: quiet, since }, "quiet for suspectMs"),
@@ -78,23 +82,63 @@ export const states: Specimens<State> = {
   ],
   stopping: [
     specimen(
-      { kind: "stopping", memory, pid: 0, intent: "stop", fault: "stopped", progressed: false },
+      {
+        kind: "stopping",
+        memory,
+        pid: 0,
+        intent: "stop",
+        fault: "stopped",
+        progressed: false,
+        excused: false,
+      },
       "to stop, pid unknown",
     ),
     specimen(
-      { kind: "stopping", memory, pid, intent: "stop", fault: "stopped", progressed: true },
+      {
+        kind: "stopping",
+        memory,
+        pid,
+        intent: "stop",
+        fault: "stopped",
+        progressed: true,
+        excused: false,
+      },
       "to stop",
     ),
     specimen(
-      { kind: "stopping", memory, pid, intent: "restart", fault: "stopped", progressed: true },
+      {
+        kind: "stopping",
+        memory,
+        pid,
+        intent: "restart",
+        fault: "stopped",
+        progressed: true,
+        excused: false,
+      },
       "to restart, ordered",
     ),
     specimen(
-      { kind: "stopping", memory, pid, intent: "restart", fault: "stalled", progressed: true },
+      {
+        kind: "stopping",
+        memory,
+        pid,
+        intent: "restart",
+        fault: "stalled",
+        progressed: true,
+        excused: false,
+      },
       "to restart, after a fault and progress",
     ),
     specimen(
-      { kind: "stopping", memory, pid, intent: "restart", fault: "loadFailed", progressed: false },
+      {
+        kind: "stopping",
+        memory,
+        pid,
+        intent: "restart",
+        fault: "loadFailed",
+        progressed: false,
+        excused: false,
+      },
       "to restart, after a fault without progress",
     ),
     specimen(
@@ -105,8 +149,21 @@ export const states: Specimens<State> = {
         intent: "restart",
         fault: "stalled",
         progressed: true,
+        excused: false,
       },
       "to restart, after a fault, last chance",
+    ),
+    specimen(
+      {
+        kind: "stopping",
+        memory: doomed,
+        pid,
+        intent: "restart",
+        fault: "stalled",
+        progressed: false,
+        excused: true,
+      },
+      "to restart, after a fault while preparing, last chance",
     ),
   ],
   backoff: [specimen({ kind: "backoff", memory, attempt: 1, until: at + 100 })],
@@ -168,10 +225,11 @@ export const events: Specimens<Event> = {
     specimen({ kind: "closed", epoch: older }, "older epoch"),
   ],
   pending: [
-    specimen({ kind: "pending", epoch, count: 3, at }, "some"),
-    specimen({ kind: "pending", epoch, count: 0, at }, "none"),
-    specimen({ kind: "pending", epoch, count: -1, at }, "below zero"),
-    specimen({ kind: "pending", epoch: older, count: 1, at }, "older epoch"),
+    specimen({ kind: "pending", epoch, count: 3, preparing: 1, at }, "some"),
+    specimen({ kind: "pending", epoch, count: 0, preparing: 0, at }, "none"),
+    specimen({ kind: "pending", epoch, count: 1, preparing: 2, at }, "fewer than it prepares"),
+    specimen({ kind: "pending", epoch, count: -1, preparing: -1, at }, "below zero"),
+    specimen({ kind: "pending", epoch: older, count: 1, preparing: 0, at }, "older epoch"),
   ],
   timer: [
     specimen({ kind: "timer", timer: "hello", at }, "hello"),

@@ -22,7 +22,7 @@ const { decisions } = Scheduler.plan({
     },
   ],
   workers: [
-    { workerId: "w1", key: "model", capacity: budget, free: budget, held: false, running: [] },
+    { workerId: "w1", key: "model", capacity: budget, free: budget, held: false, preparing: false, running: [] },
   ],
   shares: [],
   now: 0,
@@ -38,7 +38,7 @@ const events: Request.Event[] = [
   { kind: "prepared", promptTokens: 5 },
   { kind: "dispatch", workerId },
   { kind: "tokens", lease: first, index: 0, count: 2 },
-  { kind: "lost", lease: first, loss: "exited" },
+  { kind: "lost", lease: first, loss: "exited", preparing: false },
   { kind: "dispatch", workerId },
   { kind: "tokens", lease: first, index: 2, count: 1 },
   { kind: "ended", lease: second, finish: { kind: "stop" } },
