@@ -3,7 +3,7 @@ import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
 import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
-import { packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
+import { encodeFrame, packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
 import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
 import type {
   WorkerEvents,
@@ -102,6 +102,7 @@ export class SimWorker implements WorkerProcess {
 
   send(message: ToWorker): void {
     if (!this.alive) return;
+    encodeFrame(message, this.spec.epoch); // it must have a form on a real link
     this.sent.push(message);
     queueMicrotask(() => this.answer(message));
   }
@@ -198,6 +199,7 @@ export class SimWorker implements WorkerProcess {
 
   private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
     const text = input.kind === "text" ? input.text : "";
+    if (text.startsWith("venom")) return this.die(0, "SIGSEGV");
     if (text === "refuse me")
       return this.say({
         type: "refused",
