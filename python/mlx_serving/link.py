@@ -17,6 +17,7 @@ from typing import Final, cast
 
 import msgpack
 
+from .garbled import make_out
 from .messages import FROM_WORKER_TYPES, FromWorkerBody, Violation
 from .outgoing import Outgoing, PlainOutgoing
 
@@ -24,6 +25,7 @@ LINK_FD: Final = 3
 MAGIC: Final = 0x4D58
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<HBBIII")
+# `frameBytesMax` in link.ts.
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 READ_BYTES: Final = 256 * 1024
 
@@ -77,12 +79,13 @@ def _no_extension(code: int, _data: bytes) -> object:
 
 
 def _unpack(payload: bytes, crc: int) -> object:
+    """The body, or what can be made out of it: the link is well, only one message is not."""
     if zlib.crc32(payload) != crc:
         raise Violation("checksum mismatch", "bad_checksum")
     try:
         return msgpack.unpackb(payload, ext_hook=_no_extension)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Violation(f"payload is no msgpack: {type(error).__name__}", "bad_payload") from error
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        return make_out(payload, error)
 
 
 class Link:

@@ -47,7 +47,11 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
 Finish = Literal["stop", "length", "tool_calls", "failed"]
 FailureCode = Literal["generation_error", "out_of_memory"]
 RefusalCode = Literal[
-    "invalid_prompt", "context_length_exceeded", "out_of_memory", "memory_budget_exceeded"
+    "invalid_prompt",
+    "invalid_request",
+    "context_length_exceeded",
+    "out_of_memory",
+    "memory_budget_exceeded",
 ]
 
 
@@ -158,8 +162,16 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """In the place of a request that its frame names and that can't be read."""
+
+    id: int
+    refusal: Refused
+
+
+@dataclass(frozen=True, slots=True)
 class Admit:
-    requests: list[Admission]
+    requests: list[Admission | Unreadable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +199,7 @@ class Stop:
     pass
 
 
-ToWorker = Load | Prepare | Admit | Abort | Ack | Ping | Drain | Stop
+ToWorker = Load | Prepare | Unreadable | Admit | Abort | Ack | Ping | Drain | Stop
 
 
 @dataclass(frozen=True, slots=True)

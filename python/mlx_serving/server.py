@@ -37,6 +37,7 @@ from .messages import (
     Refused,
     Stop,
     Telemetry,
+    Unreadable,
     Violation,
 )
 from .outgoing import Outgoing
@@ -183,6 +184,8 @@ class Server:
                 self._exit(EXIT_CLEAN)
             elif isinstance(message, Prepare):
                 self._on_prepare(message)
+            elif isinstance(message, Unreadable):
+                self._on_unreadable(message)
             elif isinstance(message, Admit):
                 self._on_admit(message)
             elif isinstance(message, Abort):
@@ -229,6 +232,10 @@ class Server:
         self._check_new(request.id)
         preparer.put(request)
 
+    def _on_unreadable(self, request: Unreadable) -> None:
+        self._check_new(request.id)
+        self._send_refused(request.id, request.refusal)
+
     def _on_prepared(self, body: Prepared) -> None:
         _, preparer = self._ready()
         if preparer.settle(body["id"]):
@@ -238,8 +245,12 @@ class Server:
     def _on_admit(self, message: Admit) -> None:
         slots, _ = self._ready()
         for request in message.requests:
-            self._check_new(request.id)
             self._staff.collector.record_request()
+            if isinstance(request, Unreadable):
+                self._staff.collector.record_failure()
+                self._on_unreadable(request)
+                continue
+            self._check_new(request.id)
             try:
                 ended = slots.admit(request)
             except Refused as refusal:

@@ -196,6 +196,7 @@ export type NativeFigures = z.infer<typeof NativeFigures>;
 
 export const refusalCodes = [
   "invalid_prompt",
+  "invalid_request",
   "context_length_exceeded",
   "out_of_memory",
   "memory_budget_exceeded",

@@ -136,6 +136,7 @@ SHAPES: dict[str, Shape] = {
         id=u32,
         code=one_of(
             "invalid_prompt",
+            "invalid_request",
             "context_length_exceeded",
             "out_of_memory",
             "memory_budget_exceeded",

@@ -1,14 +1,17 @@
-"""Frames as bytes: what is accepted, and that everything else breaks the link."""
+"""Frames as bytes: what is accepted, what of a payload can be made out, what breaks the link."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+import zlib
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlx_serving.garbled import Garbled
 from mlx_serving.link import (
     HEADER,
     MAGIC,
@@ -75,14 +78,29 @@ def test_violations(data: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x81\xa1", b"\xd4\x00\x00", b"\xc0\xc0"])
-def test_payloads_that_are_no_msgpack(payload: bytes) -> None:
-    import zlib
-
-    frame = HEADER.pack(MAGIC, VERSION, 6, EPOCH, len(payload), zlib.crc32(payload)) + payload
-    with pytest.raises(Violation) as caught:
-        decoded(frame)
-    assert caught.value.code == "bad_payload"
+@pytest.mark.parametrize(
+    ("payload", "body", "whole"),
+    [
+        (b"", {}, False),
+        (b"\xc1", {}, False),
+        (b"\x81\xa1", {}, False),
+        (b"\xc0\xc0", {}, False),
+        (b"\x82\xa2id\x07\xa5input\xc1", {"id": 7}, False),
+        (b"\x81\xa2id\x07\x00", {"id": 7}, False),
+        (b"\x81\xa2id\xa1\xff", {"id": "\udcff"}, True),
+        (b"\x81\xa2id\xa3\xed\xa0\x80", {"id": "\udced\udca0\udc80"}, True),
+        (b"\x81\x01\x02", {1: 2}, True),
+        (b"\xd4\x00\x00", msgpack.ExtType(0, b"\x00"), True),
+    ],
+)
+def test_payloads_that_are_no_msgpack(payload: bytes, body: object, whole: bool) -> None:
+    """They are handed on with what can be made out, and the frame after them is read."""
+    crc = zlib.crc32(payload)
+    frame = HEADER.pack(MAGIC, VERSION, 2, EPOCH, len(payload), crc) + payload
+    (type_byte, garbled), after = decoded(frame + encode(6, EPOCH, {"n": 1}))
+    assert type_byte == 2 and after == (6, {"n": 1})
+    assert isinstance(garbled, Garbled)
+    assert (garbled.body, garbled.whole) == (body, whole)
 
 
 def test_the_oversize_length_is_seen_before_its_payload() -> None:

@@ -1,5 +1,5 @@
-"""Whatever comes over the link, a worker takes it or says Violation, holds no more than a frame,
-and ends with its code."""
+"""Whatever comes over the link, a worker takes it, refuses the request that it names or says
+Violation, holds no more than a frame, and ends with its code."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_serving.link import HEADER, MAGIC, PAYLOAD_BYTES_MAX, READ_BYTES, VERSION, FrameDecoder
-from mlx_serving.messages import TO_WORKER_TYPES, Violation
+from mlx_serving.messages import TO_WORKER_TYPES, Admit, Unreadable, Violation
 from mlx_serving.parse import parse
 
-from orchestrator import Worker, frame
+from orchestrator import Worker, admission, frame
 from test_parse import GOOD
 
 EPOCH = 7
@@ -109,7 +109,7 @@ def test_damaged_frames(changes: Mutations, at: list[int]) -> None:
     assert all(body in bodies for _, body in frames)
     for type_byte, body in frames:
         with contextlib.suppress(Violation):
-            parse(type_byte, body)
+            answered(parse(type_byte, body))
 
 
 def framed(payload: bytes, type_byte: int = 6) -> bytes:
@@ -129,7 +129,7 @@ def test_any_payload_with_a_right_checksum(type_byte: int, payload: bytes) -> No
     frames, _, _ = received(framed(payload, type_byte), [])
     for kind, body in frames:
         with contextlib.suppress(Violation):
-            parse(kind, body)
+            answered(parse(kind, body))
 
 
 anything = st.recursive(
@@ -174,7 +174,15 @@ def replaced(body: Any) -> st.SearchStrategy[Any]:
 def test_any_body(named: tuple[str, Any]) -> None:
     name, body = named
     with contextlib.suppress(Violation):
-        parse(TO_WORKER_TYPES[name], body)
+        answered(parse(TO_WORKER_TYPES[name], body))
+
+
+def answered(message: object) -> None:
+    """Every refusal can be sent, and names a request."""
+    for one in message.requests if isinstance(message, Admit) else [message]:
+        if isinstance(one, Unreadable):
+            assert 0 <= one.id <= 0xFFFF_FFFF
+            msgpack.packb([one.refusal.code, one.refusal.field, str(one.refusal)])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +205,7 @@ def test_payloads_that_claim_too_much(payload: bytes) -> None:
     for kind, body in frames:
         with pytest.raises(Violation):
             parse(kind, body)
-    assert frames or violation is not None
+    assert frames and violation is None
 
 
 def test_a_frame_is_held_until_it_is_whole() -> None:
@@ -224,10 +232,45 @@ def garbage(seed: int) -> bytes:
             good[: HEADER.size] + noise,
             b"%" + good,
             good[:8] + b"\xff\xff\xff\x7f" + good[12:],
-            framed(noise, TO_WORKER_TYPES["admit"]),
+            framed(b"\xc1" + noise, TO_WORKER_TYPES["admit"]),
             frame(random_.randrange(9, 256), EPOCH, {}),
         ]
     ) + bytes(1 << 16)
+
+
+@st.composite
+def unreadable(draw: st.DrawFn) -> tuple[int, bytes]:
+    """The id of a request, and a `prepare` of it whose payload names it and is broken behind."""
+    id = draw(st.integers(0, 0xFFFF_FFFF))
+    head = b"\x82" + msgpack.packb("id") + msgpack.packb(id) + msgpack.packb("input")
+    text = msgpack.packb({"kind": "text", "text": "@" * draw(st.integers(1, 90))})
+    spoilt = draw(
+        st.sampled_from([b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf8"])
+    )
+    tail = draw(
+        st.one_of(
+            st.just(text.replace(b"@" * len(spoilt), spoilt, 1)),
+            st.integers(0, len(text) - 1).map(lambda cut: text[:cut]),
+            st.binary(min_size=1, max_size=20).map(lambda extra: text + extra),
+            st.just(b"\xc1" + text),
+            st.just(b"\x91" * 5000),
+        )
+    )
+    return id, head + tail
+
+
+@given(unreadable())
+@settings(max_examples=500)
+def test_whoever_is_named_is_refused(named: tuple[int, bytes]) -> None:
+    id, payload = named
+    frames, violation, held = received(framed(payload, TO_WORKER_TYPES["prepare"]), [])
+    assert violation is None and held == 0
+    message = parse(*frames[0])
+    if isinstance(message, Unreadable):
+        assert message.id == id
+        answered(message)
+    else:  # fewer bytes of text than the spoilt ones
+        assert b"@" in payload
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -249,3 +292,27 @@ def test_a_process_ends_with_its_code_and_says_why(seed: int) -> None:
         }
         assert worker.exit_code() == EXIT_VIOLATION
         assert f"worker: {fault['code']}: " in worker.stderr()
+
+
+def spoilt(name: str, body: Any) -> bytes:
+    """A frame in which every `@@@` is half of a surrogate pair instead."""
+    payload = msgpack.packb(body).replace(b"@@@", b"\xed\xa0\x80")
+    return framed(payload, TO_WORKER_TYPES[name])
+
+
+def test_a_process_refuses_what_it_cannot_read_and_serves_the_rest() -> None:
+    with Worker(epoch=EPOCH) as worker:
+        worker.ready()
+        chat = {"kind": "chat", "messages": [{"role": "user", "content": "@@@"}]}
+        text = {"kind": "text", "text": "a@@@"}
+        for id, input in enumerate((chat, text, {"kind": "nothing"}), 10):
+            worker.sock.sendall(spoilt("prepare", {"id": id, "input": input}))
+            refused = worker.expect("refused")
+            assert (refused["id"], refused["code"]) == (id, "invalid_request")
+        good = [admission(id, max_tokens=3) for id in (1, 3)]
+        bad = admission(2, stop=["@@@"])
+        worker.sock.sendall(spoilt("admit", {"requests": [good[0], bad, good[1]]}))
+        assert worker.wait_for("refused")["id"] == 2
+        assert {worker.wait_for("ended")["id"] for _ in range(2)} == {1, 3}
+        worker.send("prepare", id=20, input=chat)
+        assert worker.wait_for("prepared")["id"] == 20

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mlx_serving import messages
+from mlx_serving.garbled import Garbled
 from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, Violation, pack_tokens
 from mlx_serving.parse import parse
 
@@ -56,6 +57,7 @@ def test_values_arrive() -> None:
     admit = parsed("admit", GOOD["admit"])
     assert isinstance(admit, messages.Admit)
     request = admit.requests[0]
+    assert isinstance(request, messages.Admission)
     assert request.prompt == list(b"hello") and request.emitted == [3]
     assert request.sampling.logit_bias == ((5, -1.5),) and request.sampling.stop == ("a",)
     assert request.max_tokens == 40
@@ -71,19 +73,21 @@ def test_inputs_of_prepare() -> None:
         assert isinstance(prepare, messages.Prepare) and prepare.input == expected
 
 
+def is_wrong(name: str, body: object) -> bool:
+    """It breaks the link, or it names the request that it is the fault of."""
+    try:
+        return isinstance(parsed(name, body), messages.Unreadable)
+    except Violation:
+        return True
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_unknown_and_missing_keys(name: str) -> None:
-    with pytest.raises(Violation):
-        parsed(name, {**GOOD[name], "extra": 1})
+    assert is_wrong(name, {**GOOD[name], "extra": 1})
     for key in GOOD[name]:
-        with pytest.raises(Violation):
-            parsed(name, {k: v for k, v in GOOD[name].items() if k != key})
+        assert is_wrong(name, {k: v for k, v in GOOD[name].items() if k != key})
     with pytest.raises(Violation):
         parsed(name, [GOOD[name]])
-
-
-def with_sampling(**changes: Any) -> dict[str, Any]:
-    return {"requests": [{**admission(1), "sampling": {**sampling(), **changes}}]}
 
 
 @pytest.mark.parametrize(
@@ -95,28 +99,120 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("ping", {"n": True}),
         ("abort", {"ids": [1, "2"]}),
         ("abort", {"ids": 1}),
-        ("admit", {"requests": [{**admission(1), "prompt": b"123"}]}),
-        ("admit", {"requests": [{**admission(1), "prompt": [1]}]}),
-        ("admit", with_sampling(temperature=float("nan"))),
-        ("admit", with_sampling(temperature="1")),
-        ("admit", with_sampling(logprobs=21)),
-        ("admit", with_sampling(logprobs=-2)),
-        ("admit", with_sampling(logitBias=[[1]])),
-        ("admit", with_sampling(logitBias=[[-1, 0.5]])),
-        ("admit", with_sampling(stop="x")),
-        ("admit", with_sampling(extra=1)),
-        ("prepare", {"id": 1, "input": {"kind": "picture"}}),
-        ("prepare", {"id": 1, "input": {"kind": "text", "text": 1}}),
-        ("prepare", {"id": 1, "input": {"kind": "chat", "messages": ["x"]}}),
-        ("prepare", {"id": 1, "input": {"kind": "chat", "messages": [], "more": 1}}),
+        ("admit", {"requests": 1}),
+        ("admit", {"requests": [1]}),
+        ("admit", {"requests": [admission(1), {**admission(2), "id": -2}]}),
+        ("admit", {"requests": [{**admission(1), "id": "1"}]}),
+        ("prepare", {"input": GOOD["prepare"]["input"]}),
+        ("prepare", {**GOOD["prepare"], "id": 1 << 32}),
+        ("prepare", {**GOOD["prepare"], "id": True}),
         ("load", {**GOOD["load"], "options": {**load_options(), "device": "tpu"}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "deterministic": 1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "memoryBudgetBytes": -1}}),
     ],
 )
-def test_wrong_values(name: str, body: object) -> None:
+def test_wrong_values_that_no_request_can_answer_for(name: str, body: object) -> None:
     with pytest.raises(Violation):
         parsed(name, body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"prompt": b"123"}, "prompt"),
+        ({"prompt": [1]}, "prompt"),
+        ({"emitted": None}, "emitted"),
+        ({"maxTokens": 1 << 32}, "maxTokens"),
+        ({"more": 1}, "request"),
+        ({"\udc80": 1}, "request"),
+        ({"sampling": 1}, "sampling"),
+        *(
+            ({"sampling": {**sampling(), **changes}}, "sampling")
+            for changes in (
+                {"temperature": float("nan")},
+                {"temperature": "1"},
+                {"topK": -1},
+                {"seed": 1 << 32},
+                {"seed": 0.5},
+                {"logprobs": 21},
+                {"logprobs": -2},
+                {"logitBias": [[1]]},
+                {"logitBias": [[-1, 0.5]]},
+                {"stop": "x"},
+                {"stop": ["\udced\udca0\udc80"]},
+                {"extra": 1},
+            )
+        ),
+    ],
+)
+def test_an_admission_that_cannot_be_read_is_refused_alone(
+    changes: dict[str, Any], field: str
+) -> None:
+    bad = {**admission(2), **changes}
+    admit = parsed("admit", {"requests": [admission(1), bad, admission(3)]})
+    assert isinstance(admit, messages.Admit)
+    first, refused, third = admit.requests
+    assert isinstance(first, messages.Admission) and isinstance(third, messages.Admission)
+    assert isinstance(refused, messages.Unreadable) and refused.id == 2
+    assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
+    str(refused.refusal).encode()
+
+
+def deep(levels: int) -> object:
+    return [] if levels == 0 else [deep(levels - 1)]
+
+
+def said(content: object) -> dict[str, Any]:
+    return {"kind": "chat", "messages": [{"role": "user", "content": "x"}, {"content": content}]}
+
+
+@pytest.mark.parametrize(
+    ("input", "field", "message"),
+    [
+        ({"kind": "picture"}, "input", "input.kind must be one of chat, text, tokens"),
+        ({}, "input", "input.kind must be"),
+        (None, "input", "input must be a map"),
+        ({"kind": "text", "text": 1}, "input", "input must be a string"),
+        ({"kind": "text", "text": "a\udc80"}, "input", "input is not valid UTF-8"),
+        ({"kind": "tokens", "tokens": b"123"}, "input", "input must be token ids"),
+        ({"kind": "chat", "messages": ["x"]}, "messages", "messages[0] must be a map"),
+        (
+            {"kind": "chat", "messages": [], "more": 1},
+            "messages",
+            "messages has missing or",
+        ),
+        ({"kind": "chat", "messages": [], "templateArgs": []}, "templateArgs", "templateArgs"),
+        (said("\ud800"), "messages", "messages[1].content is not valid UTF-8"),
+        (said([{"text": "\udfff"}]), "messages", "messages[1].content[0].text is not valid UTF-8"),
+        (said({"\udc80": 1}), "messages", "messages[1].content has a key that is not"),
+        (said({1: 2}), "messages", "messages[1].content must be a map with string keys"),
+        (said(b"bytes"), "messages", "messages[1].content is of a type that JSON does not have"),
+        (said(deep(900)), "messages", "is nested deeper than"),
+    ],
+)
+def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, message: str) -> None:
+    refused = parsed("prepare", {"id": 5, "input": input})
+    assert isinstance(refused, messages.Unreadable) and refused.id == 5
+    assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
+    assert message in str(refused.refusal)
+    str(refused.refusal).encode()
+
+
+def test_of_a_payload_that_ends_too_soon_its_request_is_refused() -> None:
+    for body in ({"id": 3}, {"id": 3, "input": {"kind": "text", "text": "x"}}):
+        refused = parsed("prepare", Garbled(body, False, "torn"))
+        assert isinstance(refused, messages.Unreadable) and refused.id == 3
+    for name, body in (
+        ("prepare", {}),
+        ("admit", {}),
+        ("admit", GOOD["admit"]),
+        ("ping", {"n": 1}),
+    ):
+        with pytest.raises(Violation) as caught:
+            parsed(name, Garbled(body, False, "torn"))
+        assert caught.value.code == "bad_payload"
+    with pytest.raises(Violation):
+        parsed("ping", Garbled({"n": 1}, True, "torn"))
 
 
 def test_unknown_types() -> None:
