@@ -86,7 +86,7 @@ class FakeEngine:
             weights_bytes=0,
             kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
         )
-        return Loaded(limits, FakeTextModel(self._faults.prepare_ms), SamplingDefaults(), {})
+        return Loaded(limits, FakeTextModel(self._faults.on_prepare), SamplingDefaults(), {})
 
     def insert(self, request: Admission) -> None:
         self._faults.on_prompt(request.prompt)

@@ -8,6 +8,8 @@ The environment variable MLX_SERVING_FAKE_FAULTS holds a JSON object with any of
   hangAtToken         the same, but the engine thread never comes back
   raiseAtToken        the same, but the step raises an exception
   poison              SIGKILL when a prompt holds this word
+  poisonPrepare       SIGSEGV while a prompt that holds this word is prepared
+  hangPrepare         the same, but the prepare thread never comes back
   outOfMemoryAtRows   a step with more rows than that runs out of memory
   outOfMemoryAtTokens a prompt of more tokens than that runs out of memory
   exitOnLoad          true: the process exits with code 1 while it loads
@@ -51,6 +53,8 @@ _NAMES: Final = {
     "hangAtToken": "hang_at_token",
     "raiseAtToken": "raise_at_token",
     "poison": "poison",
+    "poisonPrepare": "poison_prepare",
+    "hangPrepare": "hang_prepare",
     "outOfMemoryAtRows": "rows_max",
     "outOfMemoryAtTokens": "prompt_tokens_max",
     "exitOnLoad": "exit_on_load",
@@ -79,6 +83,8 @@ class Faults:
     hang_at_token: int = -1
     raise_at_token: int = -1
     poison: str = ""
+    poison_prepare: str = ""
+    hang_prepare: str = ""
     rows_max: int | None = None
     prompt_tokens_max: int | None = None
     exit_on_load: bool = False
@@ -103,6 +109,14 @@ class Faults:
             os._exit(1)
         if self.load_failed:
             raise LoadFailed("model_not_found", self.load_failed)
+
+    def on_prepare(self, text: str) -> None:
+        if self.prepare_ms:
+            time.sleep(self.prepare_ms / 1000)
+        if self.hang_prepare and self.hang_prepare in text:
+            time.sleep(1e9)
+        if self.poison_prepare and self.poison_prepare in text:
+            signal.raise_signal(signal.SIGSEGV)  # this thread: it must not come to an answer
 
     def on_prompt(self, prompt: list[int]) -> None:
         if self.poison and self.poison.encode() in bytes(token & 255 for token in prompt):

@@ -8,7 +8,7 @@ tokens of one byte each, as real tokenizers do it.
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -78,9 +78,10 @@ class FakeTextModel:
     vocabulary = VOCABULARY
     token_bytes_max = 1
 
-    def __init__(self, prepare_ms: float = 0.0) -> None:
+    def __init__(self, on_prepare: Callable[[str], None] = lambda _text: None) -> None:
+        """`on_prepare`: what befalls a text before it is tokenized."""
         self._table = PieceTable(PIECES)
-        self._prepare_seconds = prepare_ms / 1000
+        self._on_prepare = on_prepare
 
     def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
         lines = [_line(i, message) for i, message in enumerate(messages)]
@@ -89,8 +90,7 @@ class FakeTextModel:
         return "".join(lines) + "<|assistant|>"
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
-        if self._prepare_seconds:
-            time.sleep(self._prepare_seconds)
+        self._on_prepare(text)
         return list(text.encode())
 
     def detokenizer(self) -> Detokenizer:

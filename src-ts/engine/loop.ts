@@ -15,7 +15,7 @@ import { Logs } from "./logs.js";
 import { Placement, type PlacementOptions } from "./placement.js";
 import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
-import { blamedField, endingOf, noWorker, refusalOf } from "./refusals.js";
+import { endingOf, noWorker, promptField, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
 import {
   type Arrived,
@@ -326,7 +326,7 @@ export class Loop {
   private submit(worker: Supervisor, requestIds: readonly string[]): void {
     const slots = requestIds.flatMap((id) => this.live.get(id)?.slot ?? []);
     sendAdmission(worker, slots, ({ request, lease }, { code, message }) => {
-      request.failure = `${blamedField(request)}: ${message}`;
+      request.failure = `${promptField}: ${message}`;
       this.post(request, { kind: "refused", lease, code });
     });
   }
@@ -427,7 +427,7 @@ export class Loop {
   }
 
   private preparerLost(request: LiveRequest, loss: Request.Loss): void {
-    request.failedField = blamedField(request);
+    request.failedField = promptField;
     this.post(request, { kind: "preparerLost", loss });
   }
 

@@ -5,7 +5,7 @@
  */
 import type { Failure, Loss } from "../machines/Request.js";
 import { UnsendableMessage, unpackTokens } from "../worker/link.js";
-import { blamedField } from "./refusals.js";
+import { promptField } from "./refusals.js";
 import type { LiveRequest } from "./request.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
 
@@ -114,7 +114,9 @@ export class Preparer {
     if (request === undefined) return true;
     request.preparing = undefined;
     if (message.type === "refused") {
-      this.host.unpreparable(request, message.code, message.message, message.field);
+      // Templates know prompts as messages; not every API does.
+      const field = message.field === "messages" ? promptField : message.field;
+      this.host.unpreparable(request, message.code, message.message, field);
       return true;
     }
     request.promptTokens = tokens!;
@@ -139,8 +141,8 @@ export class Preparer {
       worker.send({ type: "prepare", id: slotId, input });
     } catch (error) {
       if (!(error instanceof UnsendableMessage)) throw error;
-      const field = blamedField(request);
-      return this.host.unpreparable(request, error.code, `${field}: ${error.message}`, field);
+      const said = `${promptField}: ${error.message}`;
+      return this.host.unpreparable(request, error.code, said, promptField);
     }
     request.preparing = { slotId, workerId: worker.id };
     this.running.set(slotId, { worker, request, alone });

@@ -2,7 +2,6 @@
 import { ServingError } from "../errors.js";
 import { type Failure, type Finish, preparationDeathsMax } from "../machines/Request.js";
 import type { Ending } from "./api.js";
-import type { LiveRequest } from "./request.js";
 
 const failureWords: Record<Failure, string> = {
   worker_crashed: "the worker died three times while it ran this request",
@@ -70,10 +69,8 @@ export function refusalOf(
   });
 }
 
-/** The field that a prompt comes in, for what is to blame on all of it. */
-export function blamedField({ submission }: LiveRequest): "messages" | "input" {
-  return submission.input.kind === "chat" ? "messages" : "input";
-}
+/** What a prompt comes in, whatever its API calls it: the server has that name. */
+export const promptField = "input";
 
 export function queueFull(queueMax: number): ServingError {
   return new ServingError(`the queue is full: ${queueMax} requests are waiting (--max-queue)`, {

@@ -24,6 +24,9 @@ export interface Faults {
   dieSignal?: string;
   hangAtToken?: number;
   poison?: string;
+  poisonPrepare?: string;
+  hangPrepare?: string;
+  prepareMs?: number;
   outOfMemoryAtRows?: number;
   outOfMemoryAtTokens?: number;
   exitOnLoad?: boolean;

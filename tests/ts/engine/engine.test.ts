@@ -97,7 +97,7 @@ describe("what is turned away before it is accepted", () => {
       { input: { kind: "text", text: "refuse me" } },
       400,
       "invalid_prompt",
-      "messages",
+      "input",
     ],
     [
       "a prompt that fills the context",
