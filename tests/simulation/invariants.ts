@@ -16,7 +16,11 @@ interface Inside {
     queue: Set<LiveRequest>;
     slots: { byId: Map<number, Slot> };
     placement: { batches: Map<string, { members: readonly Member[] }> };
-    preparer: { waiting: Set<LiveRequest>; running: Map<number, LiveRequest> };
+    preparer: {
+      waiting: Set<LiveRequest>;
+      suspects: Set<LiveRequest>;
+      running: Map<number, { request: LiveRequest | undefined; worker: Supervisor }>;
+    };
   };
   registry: { kept: Map<string, { log: ResponseLog }> };
   supervisors: Supervisor[];
@@ -43,10 +47,35 @@ export function checkEngine(server: SimServer, maxBatch: number): void {
     if (live.get(slot.request.id)?.slot !== slot) throw new Error(`slot ${slot.id} is nobody's`);
   for (const [workerId, { members }] of placement.batches)
     checkBatch(workerId, members, live, maxBatch);
+  for (const worker of supervisors) if (worker.trying) checkTrial(server, worker);
   for (const { id } of supervisors) {
     const alive = server.processes.filter(({ spec, alive }) => alive && spec.workerId === id);
     if (alive.length > 1) throw new Error(`${id} has ${alive.length} processes`);
   }
+}
+
+function checkTrial(server: SimServer, worker: Supervisor): void {
+  const { loop } = insideOf(server);
+  const prepares = [...loop.preparer.running.values()].filter((one) => one.worker === worker);
+  const runs = [...loop.slots.byId.values()].filter(({ workerId }) => workerId === worker.id);
+  if (prepares.length !== 1 || runs.length > 0)
+    throw new Error(`${worker.id} tries a suspect beside ${prepares.length + runs.length - 1}`);
+}
+
+/** Whose prompt a worker prepares under this slot; undefined: it has ended. */
+export function preparedFor(server: SimServer, slotId: number): string | undefined {
+  return insideOf(server).loop.preparer.running.get(slotId)?.request?.id;
+}
+
+/** Throws where anybody is not as well off as one that nothing has befallen. */
+export function checkUnblamed(server: SimServer): void {
+  const { loop, supervisors } = insideOf(server);
+  for (const { id, state } of loop.live.values())
+    if ("tally" in state && state.tally.strikes > 0)
+      throw new Error(`${id} is struck for what was prepared beside it`);
+  for (const { id, state, spawns } of supervisors)
+    if (state.kind === "backoff" || state.kind === "broken")
+      throw new Error(`${id} is ${state.kind} after ${spawns} starts, for what it prepared`);
 }
 
 function checkRequest(
@@ -106,7 +135,8 @@ export function checkIdle(server: SimServer): void {
     live: loop.live.size,
     queue: loop.queue.size,
     slots: loop.slots.byId.size,
-    preparing: loop.preparer.running.size + loop.preparer.waiting.size,
+    preparing:
+      loop.preparer.running.size + loop.preparer.waiting.size + loop.preparer.suspects.size,
     members: [...loop.placement.batches.values()].reduce(
       (sum, { members }) => sum + members.length,
       0,

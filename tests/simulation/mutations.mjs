@@ -46,14 +46,14 @@ export const mutations = [
   {
     name: "tokens out are forgotten when a worker is lost",
     file: "src-res/Request.res.mjs",
-    find: "        emitted: tally.emitted,\n        mark: tally.mark,\n        strikes: strikes,",
-    replace: "        emitted: 0,\n        mark: tally.mark,\n        strikes: strikes,",
+    find: "emitted: tally$1.emitted,",
+    replace: "emitted: 0,",
   },
   {
     name: "strikes are not counted",
     file: "src-res/Request.res.mjs",
-    find: "return tally.strikes + 1 | 0;",
-    replace: "return tally.strikes;",
+    find: "strikes: tally.strikes + 1 | 0,",
+    replace: "strikes: tally.strikes,",
   },
   {
     name: "the worker's last strike comes one late",
@@ -64,8 +64,44 @@ export const mutations = [
   {
     name: "a prompt whose preparing worker died is not prepared again",
     file: "src-ts/engine/preparer.ts",
-    find: "this.take(request, undefined);\n      this.waiting.add(request);",
-    replace: "this.take(request, undefined);",
+    find: "this.host.preparerLost(request, loss);",
+    replace: "void loss;",
+  },
+  {
+    name: "a prompt may kill whoever prepares it for ever",
+    file: "src-res/Request.res.mjs",
+    find: "let deaths$1 = deaths + 1 | 0;",
+    replace: "let deaths$1 = 1;",
+  },
+  {
+    name: "who may have killed a worker is prepared beside others",
+    file: "src-ts/engine/preparer.ts",
+    find: "if (alone) {\n      this.suspects.add(request);",
+    replace: "if (request.id === \"\") {\n      this.suspects.add(request);",
+  },
+  {
+    name: "others are sent to the worker that tries a suspect",
+    file: "src-ts/engine/supervisor.ts",
+    find: "return this.inService && !this.trying;",
+    replace: "return this.inService;",
+  },
+  {
+    name: "who ends while it is prepared is forgotten",
+    file: "src-ts/engine/preparer.ts",
+    find: "if (preparation !== undefined) preparation.request = undefined;",
+    replace: "if (preparation !== undefined) this.take(request.preparing.slotId, preparation);",
+  },
+  {
+    name: "a worker pays for what it prepared",
+    file: "src-res/Supervision.res.mjs",
+    find: "if (death.excused) {",
+    replace: "if (death.at < 0) {",
+  },
+  {
+    name: "who runs beside a prompt that kills is struck for it",
+    file: "src-ts/engine/loop.ts",
+    find: "const preparing = this.preparer.held(worker.id) > 0;",
+    replace: "const preparing = false;",
   },
   {
     name: "the watchdog sleeps",
@@ -113,7 +149,7 @@ export const mutations = [
   {
     name: "who must be alone is not",
     file: "src-res/Request.res.mjs",
-    find: "let alone = tally.alone || strikes >= 2;",
+    find: "let alone = tally$1.alone || (strikes + tally$1.doubts | 0) >= 2;",
     replace: "let alone = false;",
   },
   {

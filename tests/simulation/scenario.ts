@@ -105,12 +105,28 @@ function failing(random: Random, { plan, faults }: Scenario, at: number): Partia
   return { plan: { ...plan, ...onDisk, ...narrow }, faults: [...faults, ...failures, slow] };
 }
 
+/** Nothing goes wrong but for prompts that kill who prepares them, one after another or at once. */
+function poisoned(random: Random, { clients, requests }: Scenario): Partial<Scenario> {
+  const gapMs = random.pick([0, 10, 150, 400]);
+  const from = random.between(0, activeMs);
+  const venoms = Array.from({ length: random.int(2, 5) }, (_, i) => ({
+    ...requestOf(random, requests.length + i, clients),
+    at: from + i * gapMs,
+    prompt: `venom ${requests.length + i}`,
+    // Often before its worker has come to an end with it.
+    deadlineMs: random.chance(0.5) ? random.int(1, 120) : undefined,
+  }));
+  const mates = requests.map((one) => ({ ...one, prompt: one.prompt.replace("poison", "tell") }));
+  return { requests: [...mates, ...venoms], faults: [], rowsMax: Number.POSITIVE_INFINITY };
+}
+
 /** What chance alone brings together too seldom. */
 function twisted(random: Random, scenario: Scenario): Scenario {
   const at = random.between(100, activeMs);
   const twist = random.next();
   if (twist < 0.06) return { ...scenario, ...stalled(random, scenario, at) };
   if (twist < 0.12) return { ...scenario, ...failing(random, scenario, at) };
+  if (twist >= 0.9) return { ...scenario, ...poisoned(random, scenario) };
   if (twist < 0.16) {
     // Orders that cross.
     const crossing: FaultPlan[] = [
@@ -148,11 +164,10 @@ function engineOf(random: Random): EngineOptions {
 
 function requestOf(random: Random, index: number, clients: number): RequestPlan {
   const special = random.next();
-  const word = special < 0.04 ? "refuse" : special < 0.08 ? "poison" : "tell";
   return {
     at: random.between(0, activeMs),
     client: random.int(0, clients - 1),
-    prompt: `${word} ${index} ${"x".repeat(random.pick([0, 3, 30, 120]))}`,
+    prompt: `${wordOf(special)} ${index} ${"x".repeat(random.pick([0, 3, 30, 120]))}`,
     seed: random.int(0, 2 ** 32 - 1),
     maxTokens: random.int(1, 16),
     store: random.chance(0.7),
@@ -164,6 +179,14 @@ function requestOf(random: Random, index: number, clients: number): RequestPlan 
       : undefined,
     twice: random.chance(0.1),
   };
+}
+
+/** What is wrong with a prompt: refused when it is prepared or admitted, or it kills who does either. */
+function wordOf(special: number): string {
+  if (special < 0.04) return "refuse";
+  if (special < 0.08) return "poison";
+  if (special < 0.12) return "venom";
+  return special < 0.14 ? "garble" : "tell";
 }
 
 function directOf(random: Random, index: number): DirectPlan {

@@ -36,6 +36,8 @@ export interface WorkerWorld {
   /** Anything a worker does that no honest one would. */
   dishonest(): void;
   isPoison(prompt: readonly number[]): boolean;
+  /** A prompt kills the worker that prepares it. */
+  killed(worker: SimProcess, slotId: number): void;
   /** Rows of a batch that fit into memory. */
   rowsMax(): number;
   loadFails(): boolean;
@@ -68,6 +70,8 @@ export class SimProcess implements WorkerProcess {
   /** It was stopped or hung once. */
   wasDisturbed = false;
   readonly rows = new Map<number, Row>();
+  /** Prompts that it prepares. */
+  preparing = 0;
   private readonly inbox: ToWorker[] = [];
   private readonly decoder: FrameDecoder;
   private readonly epoch: number;
@@ -271,7 +275,14 @@ export class SimProcess implements WorkerProcess {
   private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
     const content = input.kind === "chat" ? input.messages.at(-1)?.content : "";
     const prompt = String(content);
-    this.own(this.world.random.between(0, 5), () => {
+    this.preparing++;
+    const kills = prompt.startsWith("venom");
+    this.own(this.world.random.between(0, kills ? 40 : 5), () => {
+      if (kills) {
+        this.world.killed(this, id);
+        return this.die(139, "SIGSEGV", 0);
+      }
+      this.preparing--;
       if (prompt.startsWith("refuse")) {
         const refusal = { code: "invalid_prompt", field: "messages", message: "no" } as const;
         this.say({ type: "refused", id, ...refusal });
@@ -286,6 +297,10 @@ export class SimProcess implements WorkerProcess {
     const prompt = [...unpackTokens(request.prompt)];
     const tokens = [...unpackTokens(request.emitted)];
     this.world.admitted(this, prompt, tokens);
+    if (isUnreadable(prompt)) {
+      const refusal = { code: "invalid_request", field: "sampling", message: "no" } as const;
+      return this.say({ type: "refused", id: request.id, ...refusal });
+    }
     if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
@@ -424,6 +439,11 @@ export const misbehaviours = [
   "out of memory",
 ] as const;
 export type Misbehaviour = (typeof misbehaviours)[number];
+
+/** A request that its frame names and that can't be read. */
+function isUnreadable(prompt: readonly number[]): boolean {
+  return String.fromCodePoint(...prompt.slice(1)).startsWith("garble");
+}
 
 function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">) {
   if (tokens.at(-1) === endToken) return "stop";

@@ -4,9 +4,18 @@
  */
 import type { Response } from "../../src-ts/engine/api.js";
 import { isServingError } from "../../src-ts/errors.js";
+import { preparationDeathsMax } from "../../src-ts/machines/Request.js";
 import { MemoryDisk } from "../support/memory-disk.js";
 import { Asker, type AskerWorld } from "./asker.js";
-import { cancellingIn, checkEngine, checkIdle, goesOn, responsesOf } from "./invariants.js";
+import {
+  cancellingIn,
+  checkEngine,
+  checkIdle,
+  checkUnblamed,
+  goesOn,
+  preparedFor,
+  responsesOf,
+} from "./invariants.js";
 import { Ledger } from "./ledger.js";
 import { answerTo } from "./oracle.js";
 import { Random } from "./random.js";
@@ -55,6 +64,8 @@ export class World {
   private readonly down = { times: 0, drains: 0 };
   /** A worker was disturbed from outside. */
   private harmed = false;
+  /** Workers that died of preparing it, by server and request. */
+  private readonly kills = new Map<string, number>();
   private readonly admissions = new Map<string, number>();
   private readonly accepted = new Map<string, Set<string>>();
   /** When each was. */
@@ -115,9 +126,17 @@ export class World {
       this.checkText(response);
     }
     this.checkCancelling(server);
+    if (this.onlyPreparationKills) checkUnblamed(server);
     for (const id of this.abandoned)
       if (goesOn(server, id)) throw new Violation(`${id} goes on though its reader has gone`);
     this.isNewServer = false;
+  }
+
+  /** In this life, so far, no worker can have died of anything else. */
+  private get onlyPreparationKills(): boolean {
+    const { requests, rowsMax } = this.scenario;
+    if (this.harmed || this.seen.brokenModel || rowsMax < Number.POSITIVE_INFINITY) return false;
+    return !requests.some(({ prompt }) => prompt.startsWith("poison"));
   }
 
   private readonly abandoned = new Set<string>();
@@ -449,8 +468,22 @@ export class World {
       isPoison: (prompt) => String.fromCodePoint(...prompt.slice(1)).startsWith("poison"),
       rowsMax: () => this.scenario.rowsMax,
       loadFails: () => this.isBroken,
+      killed: (worker, slotId) => this.killed(worker, slotId),
       admitted: (_worker, prompt, emitted) => this.admitted(prompt, emitted),
     };
+  }
+
+  /** A second time it must have been alone, and there is no third. */
+  private killed({ spec, preparing, rows }: SimProcess, slotId: number): void {
+    const { server } = this;
+    const id = server === undefined ? undefined : preparedFor(server, slotId);
+    if (server === undefined || id === undefined) return;
+    const key = `${server.number}/${id}`;
+    const kills = (this.kills.get(key) ?? 0) + 1;
+    this.kills.set(key, kills);
+    if (kills > preparationDeathsMax) this.violated(`${id} kills ${kills} workers`);
+    if (kills > 1 && preparing + rows.size > 1)
+      this.violated(`${id} kills ${spec.workerId} beside ${preparing + rows.size - 1}`);
   }
 
   private admitted(prompt: readonly number[], emitted: readonly number[]): void {
@@ -490,12 +523,17 @@ export class World {
     const lost =
       (this.admissions.get(plan.prompt) ?? 0) >= 3 &&
       (this.harmed || this.scenario.rowsMax < Number.POSITIVE_INFINITY);
+    // A suspect is tried alone: nobody else's poison can kill it twice.
+    const tried = !accepted && this.harmed;
     const ids = [...(this.accepted.get(plan.prompt) ?? [])];
     const wasDeleted = ids.some((id) => this.deleted.has(id));
     const excuses: Record<string, boolean> = {
       invalid_prompt: plan.prompt.startsWith("refuse"),
-      worker_crashed: plan.prompt.startsWith("poison") || lost,
-      out_of_memory: (this.seen.outOfMemory || this.scenario.rowsMax < 2) && lost,
+      invalid_request: plan.prompt.startsWith("garble"),
+      worker_crashed: /^(poison|venom)/.test(plan.prompt) || lost || tried,
+      out_of_memory:
+        ((this.seen.outOfMemory || this.scenario.rowsMax < 2) && lost) ||
+        (this.seen.outOfMemory && tried),
       deadline_exceeded: plan.deadlineMs !== undefined,
       aborted: plan.leave?.how === "abort",
       cancelled: plan.leave !== undefined || wasDeleted || !plan.store,
