@@ -1,7 +1,8 @@
 /**
  * Frames on the link: magic u16, version u8, type u8, epoch u32, length u32, crc32 u32 (all
  * little-endian), then msgpack. Owns framing and validation; knows nothing of processes or meaning.
- * Anything unexpected is a `LinkViolation`: the link is broken for good.
+ * Anything unexpected from a worker is a `LinkViolation`: the link is broken for good (why, and why not the
+ * other way round: docs/decisions/0012). What can't be sent is an `UnsendableMessage`: nothing has happened.
  */
 
 import { Packr, Unpackr } from "msgpackr";

@@ -1,8 +1,12 @@
-/** Whatever comes over the link, its decoder takes it or says LinkViolation, and holds no more than a frame. */
+/**
+ * Whatever comes over the link, its decoder takes it or says LinkViolation, and holds no more than a frame.
+ * Whatever is to go over it is a whole frame, or an UnsendableMessage that leaves no trace.
+ */
 import crc32 from "crc-32";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  encodeFrame,
   encodeRaw,
   FrameDecoder,
   frameBytesMax,
@@ -10,6 +14,7 @@ import {
   frameMagic,
   frameVersion,
   LinkViolation,
+  UnsendableMessage,
 } from "../../../src-ts/worker/link.js";
 import { type FromWorker, fromWorkerTypes } from "../../../src-ts/worker/messages.js";
 
@@ -196,5 +201,74 @@ describe("the decoder of frames", () => {
     }
     expect(() => decoder.push(frame.subarray(-frameHeaderBytes))).toThrow(LinkViolation);
     expect(decoder.heldBytes).toBe(0);
+  });
+});
+
+describe("the encoder of frames", () => {
+  const prepare = (content: unknown) =>
+    encodeFrame(
+      { type: "prepare", id: 7, input: { kind: "chat", messages: [{ role: "user", content }] } },
+      epoch,
+    );
+  const plain = prepare("x");
+
+  it("writes a whole frame, or says that it can't and goes on as before", () => {
+    const values = fc.anything({
+      withBigInt: true,
+      withSet: true,
+      withMap: true,
+      withDate: true,
+      withTypedArray: true,
+      withNullPrototype: true,
+      withSparseArray: true,
+    });
+    fc.assert(
+      fc.property(fc.oneof(values, fc.string({ unit: "binary" })), (content) => {
+        try {
+          const frame = prepare(content);
+          const payload = frame.subarray(frameHeaderBytes);
+          expect(frame.readUInt16LE(0)).toBe(frameMagic);
+          expect(frame.readUInt32LE(8)).toBe(payload.length);
+          expect(frame.readUInt32LE(12)).toBe(crc32.buf(payload) >>> 0);
+        } catch (error) {
+          expect(error).toBeInstanceOf(UnsendableMessage);
+        }
+        expect(prepare("x")).toEqual(plain);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  const nested = (levels: number): unknown => {
+    let value: unknown = 0;
+    for (let level = 0; level < levels; level++) value = [value];
+    return value;
+  };
+  const throwing = {
+    get content(): never {
+      throw new TypeError("of the caller's making");
+    },
+  };
+
+  it.each([
+    ["too much", "x".repeat(frameBytesMax), "request_too_large"],
+    [
+      "a little too much",
+      "x".repeat(frameBytesMax - plain.length + frameHeaderBytes - 2),
+      "request_too_large",
+    ],
+    ["nested without end", nested(100_000), "invalid_request"],
+    ["an integer of 80 bits", 1n << 80n, "invalid_request"],
+    ["a getter that throws", throwing, "invalid_request"],
+  ])("refuses %s by name", (_name, content, code) => {
+    expect(() => prepare(content)).toThrow(expect.objectContaining({ code }));
+    expect(() => prepare(content)).toThrow(UnsendableMessage);
+    expect(prepare("x")).toEqual(plain);
+  });
+
+  it("writes a payload of exactly the limit", () => {
+    const room = frameBytesMax - plain.length + frameHeaderBytes + 1 - 4; // a longer string says its length in four more bytes
+    expect(prepare("x".repeat(room)).length).toBe(frameHeaderBytes + frameBytesMax);
+    expect(() => prepare("x".repeat(room + 1))).toThrow(UnsendableMessage);
   });
 });
