@@ -12,10 +12,23 @@ from queue import SimpleQueue
 from typing import Final
 
 from .engine import TextModel
-from .messages import Chat, Prepare, Prepared, PrepareInput, Refused, Text, pack_tokens
+from .messages import (
+    Chat,
+    Prepare,
+    Prepared,
+    PrepareInput,
+    Refused,
+    Text,
+    Tokens,
+    pack_tokens,
+)
 from .prefix import block_hashes
 
 MESSAGES_MAX: Final = 8192
+# A prompt of more characters may take longer than the orchestrator waits for a sign of life; so
+# much patience for each is several times what the slowest texts take.
+LONG_CHARACTERS: Final = 200_000
+PATIENCE_MS_PER_CHARACTER: Final = 0.05
 
 
 def context_exceeded(field: str, tokens: str, context_max: int) -> Refused:
@@ -25,6 +38,22 @@ def context_exceeded(field: str, tokens: str, context_max: int) -> Refused:
         f"{field}: {tokens} tokens; the limit is {context_max - 1}, the context of "
         f"{context_max} tokens less one for the answer",
     )
+
+
+def patience_ms(input: PrepareInput) -> float:
+    """What this prompt may take beyond the usual; 0 for all but long ones."""
+    if isinstance(input, Tokens):
+        return 0.0
+    characters = _characters(input.text if isinstance(input, Text) else input.messages)
+    return characters * PATIENCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return sum(map(_characters, value.values())) if isinstance(value, dict) else 0
 
 
 def input_field(input: PrepareInput) -> str:
@@ -70,7 +99,7 @@ def _tokenize(
 
 
 class Preparer:
-    """The prepare thread. `done` and `failed` are called on it."""
+    """The prepare thread. The callbacks are called on it."""
 
     def __init__(
         self,
@@ -79,12 +108,14 @@ class Preparer:
         done: Callable[[Prepared], None],
         refused: Callable[[int, Refused], None],
         crashed: Callable[[BaseException], None],
+        busy: Callable[[str, float], None],
     ) -> None:
         self._model = model
         self._context_max = context_max
         self._done = done
         self._refused = refused
         self._crashed = crashed
+        self._busy = busy
         self._queue: SimpleQueue[Prepare] = SimpleQueue()
         self._wanted: set[int] = set()
         threading.Thread(target=self._run, name="prepare", daemon=True).start()
@@ -113,6 +144,8 @@ class Preparer:
     def _answer(self, request: Prepare) -> None:
         if request.id not in self._wanted:
             return
+        if (patience := patience_ms(request.input)) > 0:
+            self._busy("preparing a long prompt", patience)
         try:
             tokens = prompt_tokens(request.input, self._model, self._context_max)
         except Refused as refusal:

@@ -210,6 +210,7 @@ class Server:
             done=lambda body: self.post(self._on_prepared, body),
             refused=self.refused,
             crashed=self.crashed,
+            busy=self.busy,
         )
         self._link.send(
             "ready",

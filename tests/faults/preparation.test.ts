@@ -118,11 +118,17 @@ describe("what no process can read", () => {
     expect(bench.lost).toEqual([]);
   });
 
-  it("after the acceptance fails that response, and none of its batch", async () => {
+  it.each([
+    ["a stop string of half a character", { stop: ["\ud800"] }],
+    ["a seed of 41 bits", { seed: 2 ** 40 }],
+    ["a seed below zero", { seed: -1 }],
+    ["a temperature that is none", { temperature: Number.NaN }],
+    ["a penalty without end", { presencePenalty: Number.POSITIVE_INFINITY }],
+    ["a bias of half a token", { logitBias: [[0.5, 1]] as [number, number][] }],
+  ])("%s fails its response after the acceptance, and none of its batch", async (_, sampling) => {
     const bench = await poisoned({});
-    const stop = ["\ud800"];
     const [bad, ...good] = await Promise.all([
-      bench.engine.submit({ ...input("x"), sampling: { stop } }),
+      bench.engine.submit({ ...input("x"), sampling }),
       ...mates.map((text) => bench.engine.submit(input(text, 5))),
     ]);
     const { end } = await answerOf(bad!);

@@ -10,6 +10,7 @@ from mlx_serving.fake_text import VOCABULARY, token_at
 
 from orchestrator import (
     FAKE_MODEL,
+    Message,
     Run,
     Worker,
     admission,
@@ -268,3 +269,23 @@ def test_an_exception_in_a_step_is_a_fault_and_the_end() -> None:
         fault = worker.wait_for("fault")
         assert "RuntimeError" in fault["message"]
         assert worker.exit_code() == 1
+
+
+@pytest.mark.parametrize(
+    "input",
+    [
+        {"kind": "text", "text": "7" * 400_000},
+        {"kind": "chat", "messages": [{"role": "user", "content": "7" * 400_000}]},
+        {"kind": "chat", "messages": [{"role": "user", "content": [{"text": "7" * 400_000}]}]},
+    ],
+)
+def test_a_long_prompt_asks_for_patience_before_it_is_prepared(input: Message) -> None:
+    """Tokenizing a million digits takes longer than the watchdog waits for one who says nothing."""
+    with Worker() as worker:
+        worker.ready(contextMax=1_000_000)
+        worker.send("prepare", id=1, input={"kind": "text", "text": "short"})
+        assert worker.receive()["type"] == "prepared"
+        worker.send("prepare", id=2, input=input)
+        busy = worker.receive()
+        assert busy["type"] == "busy" and busy["allowanceMs"] >= 20_000
+        assert worker.expect("prepared")["id"] == 2

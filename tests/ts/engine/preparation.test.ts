@@ -179,6 +179,17 @@ describe("a prompt that kills who prepares it", () => {
     expect(stateOf(sim)).toEqual(["ready"]);
   });
 
+  it("that takes long is waited for as long as its worker asks", async () => {
+    const sim = await new Sim({}, { holdPrepares: true }).start();
+    const submitted = sim.engine.submit(submission());
+    await settle();
+    sim.worker.say({ type: "busy", reason: "preparing a long prompt", allowanceMs: 60_000 });
+    await sim.clock.advance(60_000);
+    expect(sim.spawned).toHaveLength(1);
+    sim.worker.prepareHeld();
+    expect((await submitted).promptTokens).toHaveLength(5);
+  });
+
   it("waits while a worker is restarted by order, and is no suspect for it", async () => {
     const sim = await new Sim({}, { holdPrepares: true }).start();
     const good = outcomeOf(sim, text("good"));
