@@ -22,7 +22,15 @@ const { decisions } = Scheduler.plan({
     },
   ],
   workers: [
-    { workerId: "w1", key: "model", capacity: budget, free: budget, held: false, preparing: false, running: [] },
+    {
+      workerId: "w1",
+      key: "model",
+      capacity: budget,
+      free: budget,
+      held: false,
+      preparing: false,
+      running: [],
+    },
   ],
   shares: [],
   now: 0,
