@@ -1,24 +1,21 @@
-"""The rows that decode together: one forward pass and one draw per step for all of them.
+"""The rows that decode together: one step and one draw for all of them.
 
 A step is queued before the tokens of the one before are read, so the device never waits for
-Python. Works on mlx-lm's models and caches through their own methods (`merge`, `extend`, `filter`,
-`extract`) and imports nothing of mlx-lm.
+Python. How the rows pass through the model is `forward.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import mlx.core as mx
 
 from .engine import RowLogprobs
+from .forward import Cache, Rows
 from .messages import Admission
 from .sampling import LazyLogprobs, RowSampling, Sampler, arrays, draw
-
-Cache = list[Any]
-"""mlx-lm's cache objects of a model, one a layer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,11 +65,11 @@ class Fed:
 
 
 class Batch:
-    def __init__(self, model: Any, sampler: Sampler) -> None:
-        self._model = model
+    def __init__(self, caches: Rows, sampler: Sampler) -> None:
+        """`caches`: empty."""
+        self._caches = caches
         self._sampler = sampler
         self.rows: list[Row] = []
-        self._cache: Cache = []
         self._tokens = mx.array([], dtype=mx.uint32)
 
     @property
@@ -82,18 +79,11 @@ class Batch:
 
     @property
     def kv_bytes(self) -> int:
-        return sum(cache.nbytes for cache in self._cache)
+        return self._caches.kv_bytes
 
     def join(self, rows: Sequence[Row]) -> None:
         """Takes in rows whose prefill is done."""
-        merged = [
-            layer[0].merge(list(layer)) for layer in zip(*(row.cache for row in rows), strict=True)
-        ]
-        if self.rows:
-            for mine, theirs in zip(self._cache, merged, strict=True):
-                mine.extend(theirs)
-        else:
-            self._cache = merged
+        self._caches.join([row.cache for row in rows])
         tokens = mx.array([row.last for row in rows], dtype=mx.uint32)
         self._tokens = mx.concatenate([self._tokens, tokens])
         self.rows = [*self.rows, *rows]
@@ -106,8 +96,7 @@ class Batch:
         for i, row in enumerate(self.rows):
             if row.index >= row.observe_from:
                 row.sampling.observe(tokens[i : i + 1])
-        logits = self._model(tokens[:, None], cache=self._cache)[:, -1, :]
-        self._draw(logits)
+        self._draw(self._caches.logits(tokens))
         values = cast(list[int], tokens.tolist())
         fed: list[Fed] = []
         for row, token, lazy in zip(self.rows, values, drawn, strict=True):
@@ -130,8 +119,7 @@ class Batch:
 
     def extract(self, row: Row) -> Cache:
         """A copy of one row's cache: prompt and generated tokens, all that were fed."""
-        place = self.rows.index(row)
-        cache = [layer.extract(place) for layer in self._cache]
+        cache = self._caches.extract(self.rows.index(row))
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
         return cache
 
@@ -141,10 +129,5 @@ class Batch:
         if len(keep) == len(self.rows):
             return
         self.rows = [self.rows[i] for i in keep]
-        if not keep:
-            self._cache = []
-            self._tokens = mx.array([], dtype=mx.uint32)
-            return
-        for layer in self._cache:
-            layer.filter(keep)
-        self._tokens = self._tokens[mx.array(keep)]
+        self._caches.keep(keep)
+        self._tokens = self._tokens[mx.array(keep)] if keep else mx.array([], dtype=mx.uint32)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from .messages import (
+    Abilities,
     Admission,
     Capabilities,
     FailureCode,
@@ -107,6 +108,7 @@ class Loaded:
     text: TextModel
     sampling: SamplingDefaults
     native: Mapping[Part, PartStatus]
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 class Host(Protocol):

@@ -23,7 +23,7 @@ class KvCost:
 def kv_cost(cache: list[Any], tokens: int) -> KvCost:
     """Read off a cache that holds `tokens` tokens. Windows count as full: they will be."""
     per_token = fixed = 0.0
-    for layer in _leaves(cache):
+    for layer in leaves(cache):
         keys: Any = getattr(layer, "keys", None)
         values: Any = getattr(layer, "values", None)
         if getattr(keys, "ndim", 0) != 4 or values is None:
@@ -38,12 +38,13 @@ def kv_cost(cache: list[Any], tokens: int) -> KvCost:
     return KvCost(per_token, fixed)
 
 
-def _leaves(cache: list[Any]) -> list[Any]:
-    leaves: list[Any] = []
+def leaves(cache: list[Any]) -> list[Any]:
+    """The layers' caches, and those that make up one."""
+    found: list[Any] = []
     for layer in cache:
         inner = getattr(layer, "caches", None)
-        leaves += [layer] if inner is None else _leaves(list(inner))
-    return leaves
+        found += [layer] if inner is None else leaves(list(inner))
+    return found
 
 
 def machine_bytes() -> int:

@@ -230,6 +230,31 @@ class Capabilities:
         }
 
 
+PrefixReuse = Literal["part", "whole", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
+    else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
+    prompt may be prefilled in pieces. The reasons are one line each, None where nothing is amiss.
+    """
+
+    batch: bool = True
+    batch_reason: str | None = None
+    prefix: PrefixReuse = "part"
+    prefix_reason: str | None = None
+    pieces: bool = True
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch,
+            "batchReason": self.batch_reason,
+            "prefix": self.prefix,
+            "prefixReason": self.prefix_reason,
+        }
+
+
 def pack_tokens(tokens: list[int]) -> bytes:
     """Token ids as little-endian u32."""
     packed = array("I", tokens)
@@ -281,6 +306,7 @@ class Ready(TypedDict):
     endTokens: list[int]
     vocabulary: int
     native: Mapping[Part, PartStatus]
+    abilities: dict[str, Any]
 
 
 class LoadFailure(TypedDict):

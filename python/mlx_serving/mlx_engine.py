@@ -32,7 +32,7 @@ from .hf_text import (
     sentence_piece,
 )
 from .log import log
-from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
+from .messages import Abilities, Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
 from .models import resolve
 from .pace import Pace
 from .prefix import PrefixCache
@@ -40,7 +40,7 @@ from .prefix import PrefixCache
 if TYPE_CHECKING:
     import mlx.core as mx
 
-    from .batch import Cache
+    from .forward import Cache, Rows
     from .sampling import Sampler
     from .steps import Steps
 
@@ -50,6 +50,7 @@ COMPILE_ALLOWANCE_MS: Final = 180_000.0
 LOAD_PARTS: Final = 4
 WARM_UP_TOKENS: Final = 4
 CONTEXT_DEFAULT: Final = 8192
+EVERYTHING: Final = Abilities()
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
@@ -105,10 +106,13 @@ class MlxEngine:
         with ThreadPoolExecutor(1) as background:
             loading_text = background.submit(load_text, folder, weights.config)
             pace, cost, vocabulary = _warm_up(weights.model, options)
+            abilities = _measure(weights.model, vocabulary)
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
-            budget, weights.size_bytes, options.prefix_cache_bytes
+            budget,
+            weights.size_bytes,
+            0 if abilities.prefix == "none" else options.prefix_cache_bytes,
         )
         made_for = context_max(weights.config)
         limits = Capabilities(
@@ -122,7 +126,7 @@ class MlxEngine:
 
         new_steps = partial(
             Steps,
-            CacheFactory(weights.model),
+            CacheFactory(weights.model, abilities),
             limits=limits,
             vocabulary=vocabulary,
             max_batch=max(1, options.max_batch),
@@ -138,7 +142,7 @@ class MlxEngine:
             host=host,
         )
         host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-        return Loaded(limits, text, sampling_defaults(folder), parts)
+        return Loaded(limits, text, sampling_defaults(folder), parts, abilities)
 
     def insert(self, request: Admission) -> None:
         self._steps.insert(request)
@@ -216,10 +220,20 @@ def _wire_memory() -> None:
 
 
 class CacheFactory:
-    """A model with mlx-lm's caches for it."""
+    """A model with mlx-lm's caches for it, used as far as they were seen to be right."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, abilities: Abilities = EVERYTHING) -> None:
         self.model = model
+        self._abilities = abilities
+
+    @property
+    def in_pieces(self) -> bool:
+        return self._abilities.pieces
+
+    def rows(self) -> Rows:
+        from .forward import Apart, Together
+
+        return Together(self.model) if self._abilities.batch else Apart(self.model)
 
     def new(self) -> Cache:
         """An empty cache for one request."""
@@ -230,7 +244,7 @@ class CacheFactory:
     def can_trim(self, cache: Cache) -> bool:
         from mlx_lm.models.cache import can_trim_prompt_cache
 
-        return bool(can_trim_prompt_cache(cache))
+        return self._abilities.prefix == "part" and bool(can_trim_prompt_cache(cache))
 
     def trim(self, cache: Cache, tokens: int) -> None:
         """Takes the last tokens off, in place."""
@@ -268,8 +282,6 @@ def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
         raise LoadFailed("model_unsupported", message) from error
     except RuntimeError as error:
         raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
-    if not all(hasattr(layer, "merge") for layer in CacheFactory(model).new()):
-        raise LoadFailed("model_unsupported", f"{folder}: its cache cannot be batched")
     return Weights(model, config, bytes_of(model))
 
 
@@ -342,6 +354,17 @@ def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int
         step_seconds=seconds / 2,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
+
+
+def _measure(model: Any, vocabulary: int) -> Abilities:
+    from .abilities import measure
+
+    abilities = measure(CacheFactory(model), vocabulary)
+    if not abilities.batch:
+        log(f"rows pass through this model one at a time: {abilities.batch_reason}")
+    if abilities.prefix == "none":
+        log(f"no prefixes are kept: {abilities.prefix_reason}")
+    return abilities
 
 
 def _compile_all(

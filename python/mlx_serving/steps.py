@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import mlx.core as mx
 
-from .batch import Batch, Cache, Fed, Row
+from .batch import Batch, Fed, Row
 from .engine import (
     End,
     Host,
@@ -27,6 +27,7 @@ from .engine import (
     is_out_of_memory,
 )
 from .engine import Row as OutputRow
+from .forward import Cache, Rows
 from .messages import Admission, Capabilities, Refused
 from .pace import BORDER_TOKENS, Pace, allowance_ms
 from .prefix import PrefixCache
@@ -41,6 +42,12 @@ class Caches(Protocol):
 
     model: Any
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a prompt may be prefilled in pieces."""
+        ...
+
+    def rows(self) -> Rows: ...
     def new(self) -> Cache: ...
     def can_trim(self, cache: Cache) -> bool: ...
     def trim(self, cache: Cache, tokens: int) -> None: ...
@@ -71,7 +78,7 @@ class Steps:
         self._prefixes = prefixes
         self._host = host
         self._compiles = compiles
-        self._batch = Batch(caches.model, sampler)
+        self._batch = Batch(caches.rows(), sampler)
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []
@@ -103,7 +110,7 @@ class Steps:
 
     def _new_row(self, request: Admission) -> Row:
         emitted = request.emitted
-        replays = self._pace.deterministic and bool(emitted)
+        replays = bool(emitted) and (self._pace.deterministic or not self._caches.in_pieces)
         known = request.prompt if replays else request.prompt + emitted
         cache, cached = self._from_prefix_cache(known)
         first = len(emitted)
@@ -238,7 +245,8 @@ class Steps:
         left = len(row.prefill) - row.done
         if left == 0:
             return
-        tokens = self._pace.chunk_tokens(row.done, left, seconds)
+        in_pieces = self._caches.in_pieces
+        tokens = self._pace.chunk_tokens(row.done, left, seconds) if in_pieces else left
         self._announce(1, tokens, tokens / self._pace.prefill_tokens_per_second)
         start = time.monotonic()
         chunk = mx.array([row.prefill[row.done : row.done + tokens]])

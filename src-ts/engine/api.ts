@@ -4,6 +4,7 @@
  */
 import type { ServingError } from "../errors.js";
 import type {
+  Abilities,
   NativeMetrics,
   NativeParts,
   NativePool,
@@ -14,6 +15,7 @@ import type {
 } from "../worker/messages.js";
 
 export type {
+  Abilities,
   NativeMetrics,
   NativePart,
   NativePartStatus,
@@ -175,6 +177,8 @@ export interface ModelInfo {
   /** Undefined until a worker has loaded it. */
   contextMax: number | undefined;
   ready: boolean;
+  /** What it was seen to do when it was loaded; undefined until a worker has loaded it. */
+  abilities: Abilities | undefined;
 }
 
 export interface NativeInfo {

@@ -94,7 +94,18 @@ export const response = {
 
 export const deleted = { id: "resp_1", object: "response", deleted: true };
 
-export const modelObject = { id: model, object: "model", created, owned_by: "mlx-serving" };
+export const modelObject = {
+  id: model,
+  object: "model",
+  created,
+  owned_by: "mlx-serving",
+  mlx_serving: {
+    decoding: "together",
+    decoding_reason: null,
+    prefix_reuse: "part",
+    prefix_reuse_reason: null,
+  },
+};
 
 export const modelList = { object: "list", data: [modelObject] };
 

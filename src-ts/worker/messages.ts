@@ -156,6 +156,18 @@ export type NativePartStatus = z.infer<typeof NativePartStatus>;
 export const NativeParts = z.partialRecord(z.enum(nativeParts), NativePartStatus);
 export type NativeParts = z.infer<typeof NativeParts>;
 
+/**
+ * What the model was seen to do when it was loaded. `batch`: rows decode in one forward pass, else each in
+ * its own. `prefix`: how much of a cached prompt may be used again. The reasons: null where nothing is amiss.
+ */
+export const Abilities = z.object({
+  batch: z.boolean(),
+  batchReason: z.string().nullable(),
+  prefix: z.enum(["part", "whole", "none"]),
+  prefixReason: z.string().nullable(),
+});
+export type Abilities = z.infer<typeof Abilities>;
+
 const count = z.int().min(0);
 
 /** Of a worker's requests since it was started. */
@@ -229,6 +241,7 @@ export const fromWorker = {
     endTokens: z.array(u32),
     vocabulary: u32,
     native: NativeParts,
+    abilities: Abilities,
   }),
   /** The model can't be loaded; the worker exits after it. */
   loadFailed: z.object({ code: z.string(), message: z.string() }),

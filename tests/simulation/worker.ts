@@ -17,7 +17,7 @@ import {
   type ToWorker,
 } from "../../src-ts/worker/messages.js";
 import type { WorkerEvents, WorkerProcess, WorkerSpec } from "../../src-ts/worker/port.js";
-import { nativeParts } from "../ts/support/native-figures.js";
+import { abilities, nativeParts } from "../ts/support/native-figures.js";
 import { certainText, endToken, promptTokensOf, tokenAt, wholeText } from "./oracle.js";
 import type { Random } from "./random.js";
 import type { Due, Owner, Timeline } from "./timeline.js";
@@ -265,6 +265,7 @@ export class SimProcess implements WorkerProcess {
       endTokens: [endToken],
       vocabulary: 2_000,
       native: nativeParts,
+      abilities,
     });
   }
 

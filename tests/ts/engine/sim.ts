@@ -12,7 +12,7 @@ import type {
   WorkerSpec,
 } from "../../../src-ts/worker/port.js";
 import { fakeEngine } from "../../support/engine-options.js";
-import { nativeParts } from "../support/native-figures.js";
+import { abilities, nativeParts } from "../support/native-figures.js";
 
 export class VirtualClock implements Clock {
   private time = 0;
@@ -172,6 +172,7 @@ export class SimWorker implements WorkerProcess {
           endTokens: [2],
           vocabulary: 9,
           native: nativeParts,
+          abilities,
         });
       case "prepare":
         return this.prepare(message);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
-import { nativeFigures, nativeParts } from "../support/native-figures.js";
+import { abilities, nativeFigures, nativeParts } from "../support/native-figures.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, pass, rawConnection, startServer } from "../support/test-server.js";
 import { openSocket } from "../support/test-socket.js";
@@ -46,11 +46,22 @@ describe("routes", () => {
   it("lists models and finds one whose id has a slash", async () => {
     const { get } = await startServer();
     const list = await (await get("/v1/models")).json();
+    const ours = { object: "model", owned_by: "mlx-serving" };
     expect(list).toEqual({
       object: "list",
       data: [
-        { id: "org/first", object: "model", created: 1_700_000_000, owned_by: "mlx-serving" },
-        { id: "second", object: "model", created: 1_700_000_001, owned_by: "mlx-serving" },
+        {
+          ...ours,
+          id: "org/first",
+          created: 1_700_000_000,
+          mlx_serving: {
+            decoding: "one_row_at_a_time",
+            decoding_reason: abilities.batchReason,
+            prefix_reuse: "part",
+            prefix_reuse_reason: null,
+          },
+        },
+        { ...ours, id: "second", created: 1_700_000_001, mlx_serving: null },
       ],
     });
     expect(await (await get("/v1/models/org/first")).json()).toMatchObject({ id: "org/first" });

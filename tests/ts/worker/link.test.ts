@@ -10,7 +10,7 @@ import {
   unpackTokens,
 } from "../../../src-ts/worker/link.js";
 import { type FromWorker, fromWorkerTypes } from "../../../src-ts/worker/messages.js";
-import { nativeFigures, nativeParts } from "../support/native-figures.js";
+import { abilities, nativeFigures, nativeParts } from "../support/native-figures.js";
 
 const epoch = 3;
 const step = { step: 1, rows: [[7, 0, 42, "Grüße 🙂"]] };
@@ -117,6 +117,7 @@ describe("native figures", () => {
     endTokens: [],
     vocabulary: 1,
     native: nativeParts,
+    abilities,
   };
   const native = nativeFigures;
   const frame = (type: keyof typeof fromWorkerTypes, body: unknown) =>
