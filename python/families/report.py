@@ -30,9 +30,9 @@ def page(results: list[Result]) -> str:
             count=NEW_TOKENS,
             prompts=", ".join(map(str, PROMPT_TOKENS)),
         ),
-        f"{len(results)} modules: {len(compared)} families compared, {right} of them as mlx-lm alone"
-        f" in everything; {len(families)} that could not be compared; {len(shared)} that hold no"
-        " family.\n",
+        f"{len(results)} modules: {len(compared)} families compared, {right} of them as mlx-lm"
+        f" alone in everything; {len(families)} that could not be compared; {len(shared)} that hold"
+        " no family.\n",
         "| family | also called | requests of a step | prefix | alone | batch | prefix | resume |",
         "|---|---|---|---|---|---|---|---|",
         *(_row(result.family, result.seen) for result in compared if result.seen is not None),

@@ -33,6 +33,8 @@ from .hf_text import (
 )
 from .log import log
 from .messages import Abilities, Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
+from .model_config import check_config, why_not_built, why_not_run
+from .model_files import usable
 from .models import resolve
 from .pace import Pace
 from .prefix import PrefixCache
@@ -76,6 +78,11 @@ class MlxEngine:
     def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
+        with usable(folder) as files:
+            return self._load(folder, files, options, host)
+
+    def _load(self, folder: Path, files: Path, options: LoadOptions, host: Host) -> Loaded:
+        """`files`: the folder, or its stand-in."""
         host.loading(1, LOAD_PARTS, "libraries")
         if options.device == "cpu" or expected_backend() == "cpu":
             # Before MLX, which finds its names in it.
@@ -89,7 +96,7 @@ class MlxEngine:
             _wire_memory()
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
-        weights = load_weights(folder, budget, on_gpu)
+        weights = load_weights(folder, budget, on_gpu, files)
         if not on_gpu:
             report = fast.accelerate(weights.model)
             weights.size_bytes = bytes_of(weights.model) + report.packed_bytes
@@ -104,8 +111,11 @@ class MlxEngine:
         host.busy("compilation", COMPILE_ALLOWANCE_MS)
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
         with ThreadPoolExecutor(1) as background:
-            loading_text = background.submit(load_text, folder, weights.config)
-            pace, cost, vocabulary = _warm_up(weights.model, options)
+            loading_text = background.submit(load_text, folder, weights.config, files)
+            try:
+                pace, cost, vocabulary = _warm_up(weights.model, options)
+            except Exception as error:
+                raise why_not_run(folder, error) from error
             abilities = _measure(weights.model, vocabulary)
             text = loading_text.result()
         text.vocabulary = vocabulary
@@ -264,22 +274,26 @@ def _sampler(parts: Parts) -> Sampler:
     return FastSampler()
 
 
-def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
-    """Raises `LoadFailed`. The folder must have been checked."""
+def load_weights(
+    folder: Path, budget_bytes: int, on_gpu: bool, files: Path | None = None
+) -> Weights:
+    """Raises `LoadFailed`. The folder must have been checked; `files`: its stand-in."""
     size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
     if size > budget_bytes:
-        message = f"the weights take {size} bytes, the memory budget is {budget_bytes}"
+        message = f"{folder}: its weights take {size} bytes, the memory budget is {budget_bytes}"
         raise LoadFailed("out_of_memory", message)
     import mlx.core as mx
     from mlx_lm.utils import load_model
 
     try:
-        model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        model, config = load_model(files or folder, lazy=True, trust_remote_code=False)
+    except (Exception, SystemExit) as error:
+        # Whatever a family makes of its configuration, and one wants another package and exits.
+        model_type = str(check_config(folder)["model_type"])
+        raise why_not_built(folder, model_type, error) from error
+    try:
         _choose_dtype(model, on_gpu, budget_bytes - size)
         mx.eval(model.parameters())
-    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
-        message = f"{folder}: mlx-lm cannot load it ({type(error).__name__}: {str(error)[:300]})"
-        raise LoadFailed("model_unsupported", message) from error
     except RuntimeError as error:
         raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
     return Weights(model, config, bytes_of(model))
@@ -315,17 +329,18 @@ def context_max(config: dict[str, Any]) -> int:
     return CONTEXT_DEFAULT
 
 
-def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
-    """Raises `LoadFailed`."""
+def load_text(folder: Path, config: dict[str, Any], files: Path | None = None) -> HfTextModel:
+    """Raises `LoadFailed`. `files`: the folder's stand-in."""
     from mlx_lm import tokenizer_utils
     from mlx_lm.utils import load_tokenizer
 
     try:
         options = {"trust_remote_code": False}
-        wrapper = load_tokenizer(folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
+        wrapper = load_tokenizer(files or folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
     except Exception as error:
         # Whatever a tokenizer's files can raise, and that is a lot of kinds.
-        message = f"{folder}: its tokenizer cannot be loaded ({type(error).__name__})"
+        said = f"{type(error).__name__}: {str(error)[:300]}".replace(str(files), str(folder))
+        message = f"{folder}: its tokenizer cannot be loaded ({said})"
         raise LoadFailed("tokenizer_missing", message) from error
     end_tokens = frozenset(int(token) for token in wrapper.eos_token_ids)
     detokenizer = wrapper.detokenizer
