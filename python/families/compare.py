@@ -53,8 +53,8 @@ class Comparison:
         self._model = model
         self._vocabulary = int(model(mx.array([[1]])).shape[-1])
         self.abilities = measure(CacheFactory(model), self._vocabulary)
-        self._prompts = [prompt(seed, count) for seed, count in enumerate(PROMPT_TOKENS)]
-        self._truth = [self._by_mlx_lm(tokens) for tokens in self._prompts]
+        self.prompts = [prompt(seed, count) for seed, count in enumerate(PROMPT_TOKENS)]
+        self.truth = [self._by_mlx_lm(tokens) for tokens in self.prompts]
 
     def seen(self) -> Seen:
         return Seen(
@@ -75,36 +75,36 @@ class Comparison:
         serving = self.serving()
         return first_difference(
             (f"prompt of {len(tokens)}", serving.run([(tokens, [])])[0], truth)
-            for tokens, truth in zip(self._prompts, self._truth, strict=True)
+            for tokens, truth in zip(self.prompts, self.truth, strict=True)
         )
 
     def batch(self) -> str | None:
         """Two rows and three of unequal length, then all, of which the first leaves early and the
         last comes late."""
         for rows in (2, 3):
-            out = self.serving().run([(tokens, []) for tokens in self._prompts[:rows]])
+            out = self.serving().run([(tokens, []) for tokens in self.prompts[:rows]])
             seen = first_difference(
-                (f"row {i + 1} of {rows}", tokens, self._truth[i]) for i, tokens in enumerate(out)
+                (f"row {i + 1} of {rows}", tokens, self.truth[i]) for i, tokens in enumerate(out)
             )
             if seen is not None:
                 return seen
         serving = self.serving()
-        ids = [serving.insert(self._prompts[0], [], NEW_TOKENS // 2)]
-        ids += [serving.insert(tokens, []) for tokens in self._prompts[1:3]]
+        ids = [serving.insert(self.prompts[0], [], NEW_TOKENS // 2)]
+        ids += [serving.insert(tokens, []) for tokens in self.prompts[1:3]]
         for _ in range(NEW_TOKENS // 4):
             serving.step()
-        ids.append(serving.insert(self._prompts[3], []))
+        ids.append(serving.insert(self.prompts[3], []))
         serving.finish()
         lengths = [NEW_TOKENS // 2, NEW_TOKENS, NEW_TOKENS, NEW_TOKENS]
         return first_difference(
-            (f"row {i + 1} of 4 that come and go", serving.tokens[id], self._truth[i][: lengths[i]])
+            (f"row {i + 1} of 4 that come and go", serving.tokens[id], self.truth[i][: lengths[i]])
             for i, id in enumerate(ids)
         )
 
     def prefix(self) -> str | None:
         """The prompt again, the conversation's next turn, and another prompt that begins alike."""
         serving = self.serving(PREFIX_BYTES)
-        tokens, truth = self._prompts[0], self._truth[0]
+        tokens, truth = self.prompts[0], self.truth[0]
         turn = [*tokens, *truth, 5, 6, 7]
         branch = [*tokens[: len(tokens) // 2], 9, 8, 7]
         cases = [("first", tokens), ("again", tokens), ("next turn", turn), ("branch", branch)]
@@ -116,10 +116,10 @@ class Comparison:
         """With tokens out already, beside a row that has none."""
         cases = []
         for count in RESUMED_AT:
-            for tokens, truth in zip(self._prompts[:2], self._truth, strict=False):
-                out = self.serving().run([(tokens, truth[:count]), (self._prompts[3], [])])
+            for tokens, truth in zip(self.prompts[:2], self.truth, strict=False):
+                out = self.serving().run([(tokens, truth[:count]), (self.prompts[3], [])])
                 cases.append((f"after {count} tokens", out[0], truth[count:]))
-                cases.append(("its neighbour", out[1], self._truth[3]))
+                cases.append(("its neighbour", out[1], self.truth[3]))
         return first_difference(cases)
 
 
@@ -142,6 +142,10 @@ class Serving:
             sampler=StockSampler(),
         )
         self.tokens: dict[int, list[int]] = {}
+
+    @property
+    def kv_bytes(self) -> float:
+        return self._steps.load_figures().kv_bytes
 
     def insert(self, prompt: list[int], emitted: list[int], new_tokens: int = NEW_TOKENS) -> int:
         id = len(self.tokens)

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { NativeParts } from "../worker/messages.js";
+import { type FamilyReport, familyOf } from "./families.js";
 import {
   embeddedModelFolder,
   embeddedModelId,
@@ -65,13 +66,17 @@ export interface DoctorReport {
     threads: number | null;
     reason: string | null;
   };
-  /** Models on this machine. `ready`: all files are there; `bytes`: what they take. */
+  /**
+   * Models on this machine. `ready`: all files are there; `bytes`: what they take; `family`: how its like is
+   * served, null where it can't be told.
+   */
   models: {
     id: string;
     kind: "embedded" | "folder" | "hub";
     path: string;
     ready: boolean;
     bytes: number;
+    family: FamilyReport | null;
   }[];
 }
 
@@ -130,7 +135,8 @@ export function listModels(env: NodeJS.ProcessEnv = process.env): DoctorReport["
   };
   return [embedded, ...registeredModels(env)].map(({ id, kind, path }) => {
     const ready = kind === "embedded" ? isEmbeddedModelReady(env) : existsSync(path);
-    return { id, kind, path, ready, bytes: existsSync(path) ? folderBytes(path) : 0 };
+    const bytes = existsSync(path) ? folderBytes(path) : 0;
+    return { id, kind, path, ready, bytes, family: familyOf(path) };
   });
 }
 

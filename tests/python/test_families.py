@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "python"))
@@ -67,6 +69,34 @@ def test_a_model_that_is_wrong_in_pieces_gets_whole_prompts() -> None:
     assert comparison.alone() is None and comparison.resume() is None
 
 
+@pytest.mark.parametrize("family", ["gpt_oss", "gemma3_text", "recurrent_gemma", "llama4", "mamba"])
+def test_repeats_from_the_prefix_cache_beside_others(family: str) -> None:
+    """Hits that join a batch that goes on: a window's ring once came back cut, and wrong."""
+    comparison = Comparison(build(family))
+    assert comparison.prefix() is None
+    serving = comparison.serving(1 << 26)
+    asked = [comparison.prompts[0], comparison.prompts[3], comparison.prompts[0]]
+    first = serving.run([(tokens, []) for tokens in asked])
+    assert first == [comparison.truth[0], comparison.truth[3], comparison.truth[0]]
+    for _ in range(2):
+        assert serving.run([(tokens, []) for tokens in asked]) == first
+
+
+def test_memory_of_long_answers_is_that_of_their_caches() -> None:
+    """Paddings that are only ever computed with are to be computed, or all steps stay in memory."""
+    for family in ("gpt_oss", "mamba", "lfm2"):
+        comparison = Comparison(build(family))
+        serving = comparison.serving()
+        for tokens in ([5], [7], comparison.prompts[0]):
+            serving.insert(tokens, [], 400)
+        seen = []
+        for step in range(300):
+            serving.step()
+            if step % 100 == 99:
+                seen.append(mx.get_active_memory() - serving.kv_bytes)
+        assert max(seen) - min(seen) < 1 << 20, family
+
+
 # --- the run over all ---
 
 
@@ -76,6 +106,21 @@ def test_every_module_has_a_configuration_or_a_reason() -> None:
     assert why_none().keys() <= set(names)
     for name in names:
         assert config(name)["model_type"] == name
+
+
+def test_what_is_written_is_of_the_pinned_version() -> None:
+    """A new release of mlx-lm asks for `npm run families`."""
+    root = Path(__file__).parents[2]
+    table = json.loads((root / "python/mlx_serving/families.json").read_text("utf-8"))
+    page = (root / "docs/MODELS.md").read_text("utf-8")
+    version = metadata.version("mlx-lm")
+    assert table["mlxLm"] == version and f"mlx-lm {version}" in page
+    assert len(table["families"]) > 100
+    for name in modules():
+        assert f"| {name} |" in page or f"{name} (" in page
+    for family, expected in [*TOGETHER.items(), *APART.items()]:
+        entry = {"batch": family in TOGETHER, "prefix": expected}
+        assert table["families"][family] == entry
 
 
 def test_differences_are_told() -> None:

@@ -177,6 +177,17 @@ def test_a_stand_in_only_where_there_is_need(folder: Path) -> None:
     assert not files.exists()
 
 
+@pytest.mark.parametrize("said", [5, [5], [2, 5]])
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_the_tokenizers_end_ends_a_text_whatever_others_say(
+    folder: Path, name: str, said: object
+) -> None:
+    """A stale id in a quantized repository had every answer run to its limit."""
+    before = CONFIG if name == "config.json" else {}
+    write(folder / name, {**before, "eos_token_id": said})
+    assert load(folder).text.end_tokens == {2, 5}
+
+
 # --- errors ---
 
 
