@@ -30,7 +30,7 @@ SINGLE: Final = 1
 # One step of two rows, two of three, one of those that are left.
 STEPS: Final = 4
 TOKENS: Final = 32
-PIECE_TOKENS: Final = 7
+PIECE_TOKENS: Final = 9
 KEPT_TOKENS: Final = 2
 SECOND_SEED: Final = 4242
 FAR_APART: Final = 7919
@@ -123,12 +123,13 @@ class _Trial:
         return _Row(self._caches, tokens, prompt, replays)
 
     def abilities(self) -> Abilities:
-        copies = self._why_not(self._copied)
         pieces = self._why_not(self._in_pieces)
         self._middle = self._row(5, MIDDLE, 3, replays=not pieces)
         self._single = self._row(9, SINGLE, 3, replays=not pieces)
+        batch = self._why_not(self._batched, self._learn_noise)
+        # A batch is made of copies.
+        copies = batch and self._why_not(self._copied)
         prefix, prefix_reason = self._prefix(copies or pieces)
-        batch = self._why_not(self._learn_noise) or self._why_not(self._batched)
         return Abilities(
             batch=batch is None,
             batch_reason=batch,
@@ -145,16 +146,22 @@ class _Trial:
         cut = self._why_not(self._cut_off)
         return ("whole", cut) if cut else ("part", None)
 
-    def _why_not(self, tried: Callable[[], mx.array]) -> str | None:
-        """None: it works. `tried` gives a difference to truth."""
+    def _why_not(
+        self, tried: Callable[[], mx.array], noisy: Callable[[], mx.array] | None = None
+    ) -> str | None:
+        """None: it works. `tried` gives a difference to truth; `noisy` one that is no fault, which
+        is only asked for where it matters."""
+        bound = self._bound
         try:
             difference = number(tried())
+            if noisy is not None and difference > bound:
+                bound = min(max(bound, NOISE_FACTOR * number(noisy())), DIFFERENCE_MAX)
         except Exception as error:
             return f"{type(error).__name__}: {error}"[:REASON_CHARACTERS_MAX]
         # Not a number is no answer either.
-        if difference <= self._bound:
+        if difference <= bound:
             return None
-        return f"logits differ by {difference:.2g} of their spread, {self._bound:.2g} is noise"
+        return f"logits differ by {difference:.2g} of their spread, {bound:.2g} is noise"
 
     def _copied(self) -> mx.array:
         """A copy of a cache that others have gone on with."""
@@ -173,15 +180,12 @@ class _Trial:
         return self._replayed(row, cache, row.prompt - 1)
 
     def _cut_off(self) -> mx.array:
-        """A cache that is cut back to its first tokens, and filled with the same again: beyond a
-        window and, for caches that can't be cut there, before."""
-        worst = []
-        for row in (self._long, self._single):
-            cache = deepcopy(row.finished)
-            if self._caches.can_trim(cache):
-                self._caches.trim(cache, len(row.tokens) - 1 - KEPT_TOKENS)
-                worst.append(self._replayed(row, cache, KEPT_TOKENS))
-        return mx.max(mx.stack(worst))
+        """A cache that is cut back to its first tokens, and filled with the same again: one that
+        has gone beyond a window, or where that can't be cut, one that has not."""
+        row = self._long if self._caches.can_trim(self._long.finished) else self._single
+        cache = deepcopy(row.finished)
+        self._caches.trim(cache, len(row.tokens) - 1 - KEPT_TOKENS)
+        return self._replayed(row, cache, KEPT_TOKENS)
 
     def _replayed(self, row: _Row, cache: Cache, done: int) -> mx.array:
         logits = self._caches.model(mx.array([row.tokens[done:-1]]), cache=cache)[0]
@@ -195,10 +199,7 @@ class _Trial:
         rows = [self._long] * 3
         batch = Together(self._caches.model)
         batch.join([row.prefilled() for row in rows])
-        noise = self._step(batch, rows, [0] * 3)
-        bound = NOISE_FACTOR * number(noise)
-        self._bound = min(max(self._bound, bound), DIFFERENCE_MAX)
-        return noise
+        return self._step(batch, rows, [0] * 3)
 
     def _batched(self) -> mx.array:
         """Ragged rows that come, stay and leave, each step against truth."""
