@@ -210,6 +210,11 @@ export const serveOptions = {
     undefined,
     `native parts that --native is about: ${nativeParts.join(", ")}, or all; default: all if it is on, else those worth it`,
   ),
+  noBuild: option(
+    flag,
+    false,
+    "build no native parts at the start; those that are there are used all the same",
+  ),
   device: option(choice(["auto", "cpu", "gpu"]), "auto", "where the model runs"),
   apiKeyFile: option(
     text("<file>", "a file name"),

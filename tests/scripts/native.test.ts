@@ -11,7 +11,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { buildNative, failureLines, isNativeSettled, reasonOf } from "../../scripts/lib/native.mjs";
+import { buildNative, isNativeSettled } from "../../scripts/lib/native.mjs";
+import { failureLines, reasonOf } from "../../scripts/lib/native-reasons.mjs";
 import { SetupError } from "../../scripts/lib/process.mjs";
 
 const pins = join(import.meta.dirname, "..", "..", "native", "pins");

@@ -119,6 +119,21 @@ describe("values", () => {
     expect(resolveConfig({ folder }).native).toBe("on");
   });
 
+  it("of no-build are those of a flag", () => {
+    expect(resolveConfig({ folder }).noBuild).toBe(false);
+    expect(resolveConfig({ folder, flags: { noBuild: true } }).noBuild).toBe(true);
+    const environment = { MLX_SERVING_NO_BUILD: "1" };
+    expect(resolveConfig({ folder, environment }).noBuild).toBe(true);
+    writeConfig({ "no-build": "on" });
+    expect(resolveConfig({ folder }).noBuild).toBe(true);
+    expect(resolveConfig({ folder, environment: { MLX_SERVING_NO_BUILD: "off" } }).noBuild).toBe(
+      false,
+    );
+    expect(() => resolveConfig({ folder, flags: { noBuild: "later" } })).toThrow(
+      "--no-build must be on or off",
+    );
+  });
+
   it("of native parts are known names, or all", () => {
     const partsOf = (nativeParts: unknown) =>
       resolveConfig({ folder, flags: { nativeParts } }).nativeParts;
