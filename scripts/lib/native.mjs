@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { acquireLock } from "./lock.mjs";
 import { isKeptApart, nativeHome, pythonPath } from "./native-home.mjs";
 import { nativeParts } from "./native-parts.mjs";
@@ -111,16 +111,18 @@ async function alone(options, work) {
   const all = (reason) => partsFor(env, options).map(({ id }) => ({ id, reason }));
   if (!existsSync(interpreterOf(environmentFolder(env))))
     return all("there is no Python environment yet (npm start)");
-  const lock = join(nativeHome(env), "native.lock");
+  const home = nativeHome(env);
+  if (isKeptApart(env) && home.includes(delimiter))
+    return all(`Python finds no modules in ${home}: its path must have no “${delimiter}” in it`);
   const onWait = (holder) => options.detail?.(`waiting for ${holder}, which builds them`);
   let release = () => {};
   try {
-    release = await acquireLock(lock, { signal, onWait });
+    release = await acquireLock(join(home, "native.lock"), { signal, onWait });
     return await work();
   } catch (error) {
-    // What has no code is a mistake of ours; what has one says that nothing can be written there.
+    // What has no code is a mistake of ours.
     if (signal?.aborted || error.code === undefined) throw error;
-    return all(reasonOf(error));
+    return all(`${home} can't be written (${error.code})`);
   } finally {
     release();
   }
@@ -178,7 +180,7 @@ async function compile(
   const { cmake, configureArgs } = await ensureCmake(python, tools);
   const pinned = await ensurePinned(part.pin, python, tools);
   mkdirSync(folder, { recursive: true });
-  const release = await acquireLock(join(folder, "lock"), tools);
+  const unlock = await acquireLock(join(folder, "lock"), tools);
   try {
     // What an earlier run found may be another Python or compiler by now; the objects are kept.
     rmSync(join(folder, "CMakeCache.txt"), { force: true });
@@ -196,13 +198,22 @@ async function compile(
       const share = shareOf(line);
       if (share !== undefined) tools.detail(share);
     };
-    await run(cmake, ["--build", folder, "--parallel", String(jobs)], { ...tools, onLine });
-    await run(cmake, ["--install", folder], tools);
+    // The user's generator may be one that decides only now what it builds.
+    const release = ["--config", "Release"];
+    const parallel = ["--parallel", String(jobs)];
+    await run(cmake, ["--build", folder, ...release, ...parallel], { ...tools, onLine });
+    await run(cmake, ["--install", folder, ...release], { ...tools, env: unstaged(tools.env) });
     await checkLoads(part, python, tools);
     return installedFiles(folder);
   } finally {
-    release();
+    unlock();
   }
+}
+
+/** DESTDIR is for whoever makes a package of something else. */
+function unstaged(env = process.env) {
+  const { DESTDIR: _, ...rest } = env;
+  return rest;
 }
 
 /** ` 45 %` from what make and ninja say: `[ 45%] Building …`, `[9/20] Building …`. */
@@ -220,7 +231,7 @@ function installedFiles(folder) {
 async function checkLoads(part, python, options) {
   const asked = { MLX_SERVING_NATIVE: "on", MLX_SERVING_NATIVE_PARTS: "all" };
   const outer = options.env ?? process.env;
-  const env = { ...outer, ...asked, PYTHONPATH: pythonPath(outer) };
+  const env = { ...outer, ...asked, PYTHONPATH: pythonPath(outer), PYTHONSAFEPATH: "1" };
   const reason = (await run(python, ["-c", part.check], { ...options, env })).trim();
   if (reason !== "") throw new SetupError(reason);
 }

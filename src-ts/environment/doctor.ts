@@ -114,7 +114,12 @@ const unmade = unanswered("the environment is not made yet; the first start of a
 async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonReport> {
   try {
     const { stdout } = await promisify(execFile)(path, ["-m", "mlx_serving.doctor"], {
-      env: { ...env, PYTHONPATH: pythonPath(env), KRSERVE_BUILD_COMMAND: buildCommand() },
+      env: {
+        ...env,
+        PYTHONPATH: pythonPath(env),
+        PYTHONSAFEPATH: "1",
+        KRSERVE_BUILD_COMMAND: buildCommand(),
+      },
       timeout: askTimeoutMs,
     });
     return PythonReport.parse(JSON.parse(stdout));

@@ -1,5 +1,5 @@
 /** What the first start of an installed package builds is kept, for exactly what it was built from. */
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Installed, type Start } from "./installed.js";
@@ -159,7 +159,16 @@ describe("a build that can't be", () => {
     installed.write("my cache/native", "a file");
     const { code, stderr, ...rest } = await start();
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(reasons({ code, stderr, ...rest })).toEqual([expect.stringMatching(/EEXIST|ENOTDIR/)]);
+    expect(reasons({ code, stderr, ...rest })).toEqual([
+      expect.stringMatching(/native\/\S+ can't be written \((EEXIST|ENOTDIR)\)/),
+    ]);
+  });
+
+  it("where Python would not find it is a reason", async () => {
+    symlinkSync(installed.cache, join(installed.folder, "a:b"));
+    const started = await start({ MLX_SERVING_CACHE: join(installed.folder, "a:b") });
+    expect(reasons(started)).toEqual([expect.stringMatching(/its path must have no “:” in it$/)]);
+    expect(installed.takeCalls()).toEqual([]);
   });
 
   it("because its log can't be written is none", async () => {
