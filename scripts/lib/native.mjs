@@ -171,12 +171,9 @@ async function build(part, home, options) {
 }
 
 /** @returns {Promise<string[]>} The files that were installed. */
-async function compile(
-  part,
-  home,
-  python,
-  { tests = false, folder, only: _, build: __, ...tools },
-) {
+async function compile(part, home, python, options) {
+  const { tests = false, folder, only: _, build: __, ...asked } = options;
+  const tools = { ...asked, env: unstaged(asked.env) };
   const { cmake, configureArgs } = await ensureCmake(python, tools);
   const pinned = await ensurePinned(part.pin, python, tools);
   mkdirSync(folder, { recursive: true });
@@ -202,7 +199,7 @@ async function compile(
     const release = ["--config", "Release"];
     const parallel = ["--parallel", String(jobs)];
     await run(cmake, ["--build", folder, ...release, ...parallel], { ...tools, onLine });
-    await run(cmake, ["--install", folder, ...release], { ...tools, env: unstaged(tools.env) });
+    await run(cmake, ["--install", folder, ...release], tools);
     await checkLoads(part, python, tools);
     return installedFiles(folder);
   } finally {
