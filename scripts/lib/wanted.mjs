@@ -1,6 +1,6 @@
 /**
  * Guesses, before anything is built, what a command line will need. A wrong guess costs nothing but time:
- * `serve` fetches a model that it turns out to need, and does without native parts.
+ * `serve` makes what it turns out to need.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { embeddedModelId } from "./model.mjs";
