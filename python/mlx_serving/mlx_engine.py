@@ -24,6 +24,7 @@ from .acceleration import Parts, mlx_parts, require
 from .engine import Host, Loaded, LoadFigures, StepOutput
 from .fast import blas
 from .generation import sampling_defaults
+from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
 from .hf_text import (
     HfTextModel,
     byte_level_alphabet,
@@ -128,6 +129,9 @@ class MlxEngine:
             max_batch=max(1, options.max_batch),
             compiles=on_gpu,
             sampler=_sampler(parts),
+            grouping=Grouping(
+                cost.bytes_per_token, PADDING_BYTES_MAX_GPU if on_gpu else PADDING_BYTES_MAX_CPU
+            ),
         )
         if on_gpu:
             _compile_all(new_steps, pace, prefix_bytes, limits.context_max, host)

@@ -27,6 +27,7 @@ from .engine import (
     is_out_of_memory,
 )
 from .engine import Row as OutputRow
+from .grouping import Grouping
 from .messages import Admission, Capabilities, Refused
 from .pace import BORDER_TOKENS, Pace, allowance_ms
 from .prefix import PrefixCache
@@ -60,6 +61,7 @@ class Steps:
         host: Host,
         compiles: bool,
         sampler: Sampler,
+        grouping: Grouping,
     ) -> None:
         """`compiles`: each new shape is compiled on its first use, which may take a minute."""
         self._caches = caches
@@ -71,7 +73,7 @@ class Steps:
         self._prefixes = prefixes
         self._host = host
         self._compiles = compiles
-        self._batch = Batch(caches.model, sampler)
+        self._batch = Batch(caches.model, sampler, grouping)
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []

@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models import llama
 from mlx_serving.engine import End, PrefillProgress, RowLogprobs
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
@@ -88,6 +89,7 @@ class Driver:
         kv_budget: float = 1e9,
         compiles: bool = False,
         sampler: Sampler | None = None,
+        grouping: Grouping | None = None,
     ) -> None:
         self.host = Recorder()
         self.steps = Steps(
@@ -101,6 +103,7 @@ class Driver:
             host=self.host,
             compiles=compiles,
             sampler=sampler or StockSampler(),
+            grouping=grouping or Grouping(),
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}
