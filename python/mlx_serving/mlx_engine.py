@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -36,6 +37,7 @@ from .log import log
 from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
 from .models import resolve
 from .pace import Pace
+from .pass_cost import PassCost
 from .prefix import PrefixCache
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ CUDA_DISTRIBUTIONS: Final = ("mlx-cuda-13", "mlx-cuda-12")
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 LOAD_PARTS: Final = 4
 WARM_UP_TOKENS: Final = 4
+# A second length tells what a token costs from what a pass does.
+WARM_UP_CHUNK_TOKENS: Final = 32
 CONTEXT_DEFAULT: Final = 8192
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
@@ -89,6 +93,7 @@ class MlxEngine:
             _wire_memory()
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
+        _bound_buffers(budget)
         weights = load_weights(folder, budget, on_gpu)
         if not on_gpu:
             report = fast.accelerate(weights.model)
@@ -216,6 +221,14 @@ def _wire_memory() -> None:
     maybe_set_recommended_wired_limit()
 
 
+def _bound_buffers(budget_bytes: int) -> None:
+    """MLX keeps buffers that were freed for the next ones. Clearing them after each chunk cost a
+    GPU as much time as the chunk, so they are bounded instead."""
+    import mlx.core as mx
+
+    mx.set_cache_limit(int(memory.SHARE_OF_BUFFERS * budget_bytes))
+
+
 # --- mlx-lm ---
 
 
@@ -333,17 +346,18 @@ def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
 
 
 def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int]:
-    """A short prefill and a decode step, twice: the first compiles and touches the weights, the
-    second is measured."""
+    """Short runs, twice: the first compile and touch the weights, the second are measured."""
     _short_run(model)
+    _chunk_seconds(model)
     start = time.monotonic()
     cache, vocabulary = _short_run(model)
-    seconds = time.monotonic() - start
+    pass_seconds = (time.monotonic() - start) / 2
+    token_seconds = (_chunk_seconds(model) - pass_seconds) / WARM_UP_CHUNK_TOKENS
     pace = Pace(
         chunk_tokens_max=options.prefill_chunk_tokens,
         deterministic=options.deterministic,
-        prefill_tokens_per_second=WARM_UP_TOKENS / seconds,
-        step_seconds=seconds / 2,
+        cost=PassCost(pass_seconds, token_seconds, WARM_UP_CHUNK_TOKENS),
+        step_seconds=pass_seconds,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
 
@@ -357,7 +371,7 @@ def _compile_all(
 
     steps = new_steps(
         end_tokens=frozenset(),
-        pace=replace(pace),
+        pace=deepcopy(pace),
         prefixes=PrefixCache(prefix_bytes),
         host=warm_up.Quiet(host),
     )
@@ -372,6 +386,16 @@ def _compile_all(
     except RuntimeError as error:
         log(f"not all kernels are compiled: {error}")
     mx.clear_cache()
+
+
+def _chunk_seconds(model: Any) -> float:
+    import mlx.core as mx
+
+    start = time.monotonic()
+    cache = CacheFactory(model).new()
+    model(mx.zeros((1, WARM_UP_CHUNK_TOKENS), dtype=mx.uint32), cache=cache)
+    mx.eval([layer.state for layer in cache])
+    return time.monotonic() - start
 
 
 def _short_run(model: Any) -> tuple[Cache, int]:

@@ -1,16 +1,30 @@
-"""How much prefill shares a step with the decoding rows. Pure arithmetic over measured times."""
+"""How much prefill shares a step with the decoding rows. Pure arithmetic over measured times.
+
+While rows decode, every decode step earns prefill some time. A chunk is as long as fits into what
+one step earns, so that the gap between two tokens stays within a multiple of the undisturbed one.
+Where not even an efficient chunk fits, since a forward pass costs what it costs however short the
+chunk, chunks come less often instead of being so short that they do nothing but cost.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from .pass_cost import PassCost
 
 # While rows decode, prefill takes at most twice a decode step's time: the gap between two tokens
 # is then at most three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
-SECONDS_MIN: Final = 0.02
+# Of the steps in which nothing decodes: what arrives is looked at after it.
 SECONDS_MAX: Final = 1.0
-CHUNK_TOKENS_MIN: Final = 8
+CHUNK_TOKENS_MIN: Final = 4
+# A chunk shorter than what brings its pass's fixed cost up by this share only wastes passes.
+TOKENS_SHARE_MIN: Final = 0.25
+# Every so many chunks beside decoding rows one is shorter by this factor: chunks of one length
+# don't tell what a pass costs from what each token does.
+PROBE_CHUNKS: Final = 6
+PROBE_FACTOR: Final = 4
 # Fixed borders of the deterministic profile.
 BORDER_TOKENS: Final = 128
 SMOOTHING: Final = 0.5
@@ -25,30 +39,67 @@ class Pace:
 
     chunk_tokens_max: int
     deterministic: bool
-    prefill_tokens_per_second: float
+    cost: PassCost
     step_seconds: float
+    # Time that prefill may take now; below zero where the last chunk took longer than it had.
+    _seconds: float = field(default=0.0, init=False)
+    # What the next chunk needs, if it is more than a step earns.
+    _needed: float = field(default=0.0, init=False)
+    _chunks: int = field(default=0, init=False)
 
-    def prefill_seconds(self, decoding: bool) -> float:
-        """Time that prefill may take in this step."""
+    def begin(self, decoding: bool) -> None:
+        """A step's prefill. To be called after `stepped` where rows decode."""
         if not decoding:
-            return SECONDS_MAX
-        return min(SECONDS_MAX, max(SECONDS_MIN, PREFILL_SHARE * self.step_seconds))
+            self._seconds = SECONDS_MAX
 
-    def chunk_tokens(self, done: int, left: int, seconds: float) -> int:
-        """Length of the next chunk of a prompt with `done` tokens computed and `left` to go."""
+    def chunk_tokens(self, done: int, left: int, decoding: bool) -> int:
+        """Length of the next chunk of a prompt with `done` tokens computed and `left` to go; 0: not
+        in this step."""
+        if self._seconds <= 0:
+            return 0
         if self.deterministic:
             return min(left, BORDER_TOKENS - done % BORDER_TOKENS)
-        fitting = max(CHUNK_TOKENS_MIN, int(self.prefill_tokens_per_second * seconds))
-        return min(left, fitting, max(CHUNK_TOKENS_MIN, self.chunk_tokens_max))
+        least = min(left, self._tokens_min(done))
+        if decoding:
+            tokens = self._beside_decoding(done, left, least)
+            is_probe = tokens >= PROBE_FACTOR and self._chunks % PROBE_CHUNKS == 0
+            return tokens // PROBE_FACTOR if is_probe else tokens
+        fitting = min(left, self.cost.tokens_within(self._seconds, done), self._tokens_max)
+        if fitting >= least:
+            return fitting
+        return least if self._seconds == SECONDS_MAX else 0
 
-    def prefilled(self, tokens: int, seconds: float) -> None:
-        # A few tokens say little about a chunk's speed: the step's fixed cost is most of it.
-        if tokens >= CHUNK_TOKENS_MIN:
-            measured = tokens / max(seconds, 1e-6)
-            self.prefill_tokens_per_second = _smoothed(self.prefill_tokens_per_second, measured)
+    def _beside_decoding(self, done: int, left: int, least: int) -> int:
+        seconds = min(self._seconds, self._earned)
+        fitting = min(left, self.cost.tokens_within(seconds, done), self._tokens_max)
+        if fitting >= least:
+            return fitting
+        self._needed = self.cost.seconds(least, done)
+        return least if self._seconds >= self._needed else 0
+
+    @property
+    def _earned(self) -> float:
+        return PREFILL_SHARE * self.step_seconds
+
+    @property
+    def _tokens_max(self) -> int:
+        return max(CHUNK_TOKENS_MIN, self.chunk_tokens_max)
+
+    def _tokens_min(self, done: int) -> int:
+        worth = self.cost.tokens_worth_a_pass(TOKENS_SHARE_MIN, done)
+        return min(self._tokens_max, max(CHUNK_TOKENS_MIN, worth))
+
+    def prefilled(self, tokens: int, depth: int, seconds: float) -> None:
+        """A chunk with `depth` tokens before it is computed."""
+        self.cost.learn(tokens, depth, seconds)
+        self._seconds = max(self._seconds - seconds, -self._earned)
+        self._needed = 0.0
+        self._chunks += 1
 
     def stepped(self, seconds: float) -> None:
-        self.step_seconds = _smoothed(self.step_seconds, seconds)
+        """The rows have decoded."""
+        self.step_seconds += SMOOTHING * (seconds - self.step_seconds)
+        self._seconds = min(self._seconds + self._earned, max(self._earned, self._needed))
 
 
 def allowance_ms(expected_seconds: float) -> float:
@@ -56,7 +107,3 @@ def allowance_ms(expected_seconds: float) -> float:
     if expected_seconds < ANNOUNCE_SECONDS:
         return 0.0
     return expected_seconds * ALLOWANCE_FACTOR * 1000
-
-
-def _smoothed(before: float, measured: float) -> float:
-    return before + SMOOTHING * (measured - before)

@@ -1,7 +1,7 @@
 """The steps of the MLX engine: admission, prefill, decode, prefix cache.
 
-Every step decodes all live rows once, then prefills for as long as `pace.py` allows, one chunk of
-each waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
+Every step decodes all live rows once, then prefills as much as `pace.py` allows, one chunk of each
+waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
 fed by the row's first decode step, and so are, in the deterministic profile, the tokens of a
 resume; outside it they are prefilled with the prompt.
 """
@@ -34,7 +34,6 @@ from .prefix import PrefixCache
 from .sampling import RowSampling, Sampler
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
-CLEAR_CACHE_STEPS: Final = 256
 
 
 class Caches(Protocol):
@@ -77,8 +76,7 @@ class Steps:
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []
-        self._shapes: set[tuple[int, int]] = set()
-        self._steps = 0
+        self._shapes: set[tuple[tuple[int, ...], int]] = set()
 
     @property
     def max_batch(self) -> int:
@@ -170,13 +168,13 @@ class Steps:
             output.ends.append(failed(request.id, error))
 
     def _decode(self, output: StepOutput) -> None:
-        self._announce(len(self._batch.rows), 1, self._pace.step_seconds)
+        self._announce(self._batch.passes, 1, self._pace.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
+        if self._prefilling:
+            # What is queued would be measured with the chunk.
+            mx.eval(self._batch.tokens)
         self._pace.stepped(time.monotonic() - start)
-        self._steps += 1
-        if self._steps % CLEAR_CACHE_STEPS == 0:
-            mx.clear_cache()
         rows: list[OutputRow] = []
         finished: list[Row] = []
         for token in fed:
@@ -205,18 +203,17 @@ class Steps:
 
     def _prefill(self, output: StepOutput) -> None:
         decoding = bool(self._batch.rows)
-        if decoding:
-            # What is queued would be measured with the chunk.
-            mx.eval(self._batch.tokens)
-        start = time.monotonic()
-        budget = self._pace.prefill_seconds(decoding)
+        self._pace.begin(decoding)
         while self._prefilling:
-            spent = time.monotonic() - start
-            if spent >= budget:
+            row = self._prefilling[0]
+            left = len(row.prefill) - row.done
+            tokens = self._pace.chunk_tokens(row.done, left, decoding) if left else 0
+            if left and not tokens:
                 break
-            row = self._prefilling.popleft()
+            self._prefilling.popleft()
             try:
-                self._prefill_chunk(row, budget - spent)
+                if tokens:
+                    self._prefill_chunk(row, tokens)
             except Exception as error:
                 output.ends.append(self._failed(row, error))
                 continue
@@ -236,26 +233,22 @@ class Steps:
         mx.clear_cache()
         return failed(row.id, error)
 
-    def _prefill_chunk(self, row: Row, seconds: float) -> None:
-        left = len(row.prefill) - row.done
-        if left == 0:
-            return
-        tokens = self._pace.chunk_tokens(row.done, left, seconds)
-        self._announce(1, tokens, tokens / self._pace.prefill_tokens_per_second)
+    def _prefill_chunk(self, row: Row, tokens: int) -> None:
+        depth = row.done
+        self._announce((1,), tokens, self._pace.cost.seconds(tokens, depth))
         start = time.monotonic()
-        chunk = mx.array([row.prefill[row.done : row.done + tokens]])
+        chunk = mx.array([row.prefill[depth : depth + tokens]])
         self._caches.model(chunk, cache=row.cache)
         mx.eval([layer.state for layer in row.cache])
-        mx.clear_cache()
-        self._pace.prefilled(tokens, time.monotonic() - start)
+        self._pace.prefilled(tokens, depth, time.monotonic() - start)
         row.done += tokens
         self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         self._keep_prompt(row)
 
-    def _announce(self, rows: int, tokens: int, expected_seconds: float) -> None:
+    def _announce(self, passes: tuple[int, ...], tokens: int, expected_seconds: float) -> None:
         """Says `busy` before what may take long."""
-        if self._compiles and (rows, tokens) not in self._shapes:
-            self._shapes.add((rows, tokens))
+        if self._compiles and (passes, tokens) not in self._shapes:
+            self._shapes.add((passes, tokens))
             self._host.busy("compilation", COMPILE_ALLOWANCE_MS)
         elif allowance := allowance_ms(expected_seconds):
             self._host.busy("decode" if tokens == 1 else "prefill", allowance)

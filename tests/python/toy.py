@@ -12,6 +12,7 @@ from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
+from mlx_serving.pass_cost import PassCost
 from mlx_serving.prefix import PrefixCache
 from mlx_serving.sampling import Sampler, StockSampler
 from mlx_serving.steps import Steps
@@ -98,7 +99,7 @@ class Driver:
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            pace=Pace(chunk_tokens, deterministic, 1e6, 0.01),
+            pace=Pace(chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
             prefixes=PrefixCache(prefix_bytes),
             host=self.host,
             compiles=compiles,
