@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 SHARE_OF_MEMORY: Final = 0.7
-# Of the budget: freed buffers that may wait to be used again.
-SHARE_OF_BUFFERS: Final = 0.05
 PREFIX_SHARE_MAX: Final = 0.5
 CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 

@@ -14,8 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -52,6 +51,8 @@ CUDA_DISTRIBUTIONS: Final = ("mlx-cuda-13", "mlx-cuda-12")
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 LOAD_PARTS: Final = 4
 WARM_UP_TOKENS: Final = 4
+# cuDNN plans attention anew for each length of chunk and keys, 50 ms a chunk.
+UNIT_TOKENS_CUDA: Final = 64
 # A second length tells what a token costs from what a pass does.
 WARM_UP_CHUNK_TOKENS: Final = 32
 CONTEXT_DEFAULT: Final = 8192
@@ -84,7 +85,7 @@ class MlxEngine:
         if options.device == "cpu" or expected_backend() == "cpu":
             # Before MLX, which finds its names in it.
             blas.load()
-        warm_up.keep_compiled()
+        warm_up.prepare_compiler()
         _import_libraries()
         on_gpu = _choose_device(options.device)
         parts = mlx_parts(on_gpu)
@@ -93,7 +94,6 @@ class MlxEngine:
             _wire_memory()
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
-        _bound_buffers(budget)
         weights = load_weights(folder, budget, on_gpu)
         if not on_gpu:
             report = fast.accelerate(weights.model)
@@ -110,7 +110,8 @@ class MlxEngine:
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
         with ThreadPoolExecutor(1) as background:
             loading_text = background.submit(load_text, folder, weights.config)
-            pace, cost, vocabulary = _warm_up(weights.model, options)
+            unit = UNIT_TOKENS_CUDA if on_gpu and expected_backend() == "cuda" else 1
+            pace, cost, vocabulary = _warm_up(weights.model, options, unit)
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
@@ -132,14 +133,14 @@ class MlxEngine:
             limits=limits,
             vocabulary=vocabulary,
             max_batch=max(1, options.max_batch),
-            compiles=on_gpu,
+            on_gpu=on_gpu,
             sampler=_sampler(parts),
             grouping=Grouping(
                 cost.bytes_per_token, PADDING_BYTES_MAX_GPU if on_gpu else PADDING_BYTES_MAX_CPU
             ),
         )
         if on_gpu:
-            _compile_all(new_steps, pace, prefix_bytes, limits.context_max, host)
+            _compile_all(new_steps, pace, options, limits.context_max, host)
         self._steps = new_steps(
             end_tokens=text.end_tokens,
             pace=pace,
@@ -219,14 +220,6 @@ def _wire_memory() -> None:
     from mlx_lm.utils import maybe_set_recommended_wired_limit
 
     maybe_set_recommended_wired_limit()
-
-
-def _bound_buffers(budget_bytes: int) -> None:
-    """MLX keeps buffers that were freed for the next ones. Clearing them after each chunk cost a
-    GPU as much time as the chunk, so they are bounded instead."""
-    import mlx.core as mx
-
-    mx.set_cache_limit(int(memory.SHARE_OF_BUFFERS * budget_bytes))
 
 
 # --- mlx-lm ---
@@ -345,7 +338,7 @@ def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
     return HfTextModel(wrapper, pieces, trim, end_tokens)
 
 
-def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int]:
+def _warm_up(model: Any, options: LoadOptions, unit_tokens: int) -> tuple[Pace, memory.KvCost, int]:
     """Short runs, twice: the first compile and touch the weights, the second are measured."""
     _short_run(model)
     _chunk_seconds(model)
@@ -358,31 +351,44 @@ def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int
         deterministic=options.deterministic,
         cost=PassCost(pass_seconds, token_seconds, WARM_UP_CHUNK_TOKENS),
         step_seconds=pass_seconds,
+        unit_tokens=unit_tokens,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
 
 
 def _compile_all(
-    new_steps: Callable[..., Steps], pace: Pace, prefix_bytes: int, context_max: int, host: Host
+    new_steps: Callable[..., Steps],
+    pace: Pace,
+    options: LoadOptions,
+    context_max: int,
+    host: Host,
 ) -> None:
     """Serves requests of our own. Their speed says nothing, so they have a pace of their own; and
     none ends before its time."""
     import mlx.core as mx
 
-    steps = new_steps(
-        end_tokens=frozenset(),
-        pace=deepcopy(pace),
-        prefixes=PrefixCache(prefix_bytes),
-        host=warm_up.Quiet(host),
-    )
-    try:
-        warm_up.run(
-            steps,
-            steps.max_batch,
-            context_max,
-            host,
-            lambda share: host.loading(LOAD_PARTS - 1 + share, LOAD_PARTS, "kernels"),
+    def run(chunk_tokens: int, runs: list[list[Admission]], first: float, last: float) -> None:
+        steps = new_steps(
+            end_tokens=frozenset(),
+            pace=replace(pace, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)),
+            prefixes=PrefixCache(0),
+            host=warm_up.Quiet(host),
         )
+
+        def tell(share: float) -> None:
+            done = first + share * (last - first)
+            host.loading(LOAD_PARTS - 1 + done, LOAD_PARTS, "kernels")
+
+        warm_up.run(steps, runs, host, tell)
+
+    long_prompt = warm_up.long_prompt(context_max)
+    requests = list(warm_up.requests(max(1, options.max_batch), context_max))
+    try:
+        if pace.unit_tokens == 1:
+            run(pace.chunk_tokens_max, requests, 0, 1)
+        else:
+            run(pace.chunk_tokens_max, [*requests, long_prompt], 0, 0.8)
+            run(pace.unit_tokens, [long_prompt], 0.8, 1)
     except RuntimeError as error:
         log(f"not all kernels are compiled: {error}")
     mx.clear_cache()

@@ -34,6 +34,10 @@ from .prefix import PrefixCache
 from .sampling import RowSampling, Sampler
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
+# MLX keeps freed buffers for the next ones. Giving them back takes as long as a chunk, so it is
+# done between prompts or after so many steps, and only where they are many.
+BOUND_STEPS: Final = 256
+BUFFER_SHARE: Final = 0.1
 
 
 class Caches(Protocol):
@@ -58,11 +62,11 @@ class Steps:
         pace: Pace,
         prefixes: PrefixCache[Cache],
         host: Host,
-        compiles: bool,
+        on_gpu: bool,
         sampler: Sampler,
         grouping: Grouping,
     ) -> None:
-        """`compiles`: each new shape is compiled on its first use, which may take a minute."""
+        """`on_gpu`: each new shape is compiled on its first use, which may take a minute."""
         self._caches = caches
         self._limits = limits
         self._end_tokens = end_tokens
@@ -71,11 +75,12 @@ class Steps:
         self._pace = pace
         self._prefixes = prefixes
         self._host = host
-        self._compiles = compiles
+        self._on_gpu = on_gpu
         self._batch = Batch(caches.model, sampler, grouping)
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []
+        self._steps = 0
         self._shapes: set[tuple[tuple[int, ...], int]] = set()
 
     @property
@@ -132,8 +137,7 @@ class Steps:
         if found is None:
             return self._caches.new(), 0
         entry, usable = found
-        if self._pace.deterministic:
-            usable -= usable % BORDER_TOKENS
+        usable -= usable % (BORDER_TOKENS if self._pace.deterministic else self._pace.unit_tokens)
         if usable == 0 or (entry.whole and usable < entry.tokens):
             return self._caches.new(), 0
         cache = deepcopy(entry.value)
@@ -159,6 +163,8 @@ class Steps:
             self._start(self._waiting.popleft(), output)
         if self._prefilling:
             self._prefill(output)
+        else:
+            self._pace.rested()
         return output
 
     def _start(self, request: Admission, output: StepOutput) -> None:
@@ -171,10 +177,14 @@ class Steps:
         self._announce(self._batch.passes, 1, self._pace.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
-        if self._prefilling:
-            # What is queued would be measured with the chunk.
+        if self._prefilling and not self._on_gpu:
+            # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
+            # measured alone.
             mx.eval(self._batch.tokens)
-        self._pace.stepped(time.monotonic() - start)
+        self._steps += 1
+        if self._steps % BOUND_STEPS == 0:
+            self._bound_buffers()
+        self._pace.stepped(time.monotonic() - start, bool(self._prefilling) and self._on_gpu)
         rows: list[OutputRow] = []
         finished: list[Row] = []
         for token in fed:
@@ -224,6 +234,7 @@ class Steps:
         if self._prefilled:
             self._batch.join(self._prefilled)
             self._prefilled = []
+            self._bound_buffers()
 
     def _failed(self, row: Row, error: Exception) -> End:
         """The row is to blame, unless memory ran out while others used it too."""
@@ -237,21 +248,34 @@ class Steps:
         depth = row.done
         self._announce((1,), tokens, self._pace.cost.seconds(tokens, depth))
         start = time.monotonic()
-        chunk = mx.array([row.prefill[depth : depth + tokens]])
-        self._caches.model(chunk, cache=row.cache)
+        padding = self._padding(row, tokens)
+        chunk = row.prefill[depth : depth + tokens] + [row.last] * padding
+        self._caches.model(mx.array([chunk]), cache=row.cache)
+        self._caches.trim(row.cache, padding)
         mx.eval([layer.state for layer in row.cache])
         self._pace.prefilled(tokens, depth, time.monotonic() - start)
         row.done += tokens
         self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         self._keep_prompt(row)
 
+    def _padding(self, row: Row, tokens: int) -> int:
+        """Tokens that make a prompt's last chunk a whole unit, if they can be taken off again."""
+        unit = self._pace.unit_tokens
+        if self._pace.deterministic or tokens >= unit or not self._caches.can_trim(row.cache):
+            return 0
+        return unit - tokens
+
     def _announce(self, passes: tuple[int, ...], tokens: int, expected_seconds: float) -> None:
         """Says `busy` before what may take long."""
-        if self._compiles and (passes, tokens) not in self._shapes:
+        if self._on_gpu and (passes, tokens) not in self._shapes:
             self._shapes.add((passes, tokens))
             self._host.busy("compilation", COMPILE_ALLOWANCE_MS)
         elif allowance := allowance_ms(expected_seconds):
             self._host.busy("decode" if tokens == 1 else "prefill", allowance)
+
+    def _bound_buffers(self) -> None:
+        if mx.get_cache_memory() > BUFFER_SHARE * self._limits.kv_budget_bytes:
+            mx.clear_cache()
 
     # --- prefix cache ---
 

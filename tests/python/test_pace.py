@@ -14,6 +14,7 @@ from mlx_serving.pace import (
     BORDER_TOKENS,
     CHUNK_TOKENS_MIN,
     PREFILL_SHARE,
+    PREFILL_SHARE_OF_UNITS,
     SECONDS_MAX,
     Pace,
     allowance_ms,
@@ -147,10 +148,35 @@ def test_a_pass_dearer_than_a_step_earns_comes_less_often() -> None:
     assert sum(gap > STEP_SECONDS for gap in machine.gaps) < len(machine.gaps) / 3
 
 
+@given(st.integers(0, 5000), st.integers(1, 5000), st.booleans())
+def test_chunks_of_units_begin_at_multiples_of_their_length(
+    done: int, left: int, decoding: bool
+) -> None:
+    units = Pace(500, False, PassCost(0.001, 0.00001, 512), 0.05, unit_tokens=64)
+    units.stepped(0.05)
+    units.begin(decoding)
+    chunk = units.chunk_tokens(done, left, decoding)
+    if chunk < left:
+        assert (done + chunk) % 64 == 0
+    assert chunk <= 64 or (not decoding and chunk == 448 and done % 448 == 0)
+
+
+def test_units_dearer_than_a_step_earns_hold_their_share() -> None:
+    machine = Machine(gpu, PassCost(0.0125, 0.00004, 512), step_seconds=0.006)
+    machine.pace.unit_tokens = 64
+    seconds = machine.prefill(4000)
+    decoding = 0.006 * len(machine.gaps)
+    share = (seconds - decoding) / decoding
+    assert 0.9 * PREFILL_SHARE_OF_UNITS <= share <= 1.1 * PREFILL_SHARE_OF_UNITS
+    assert set(machine.chunks[:-1]) == {64}
+    assert max(machine.gaps) <= 0.006 + 1.1 * gpu(64, 4000)
+
+
 def test_steps_without_prefill_save_no_time_up() -> None:
     rested = pace(cost=PassCost(0.001, 0.001, 512))
     for _ in range(1000):
         rested.stepped(0.05)
+        rested.rested()
     rested.begin(decoding=True)
     assert rested.chunk_tokens(0, 10_000, decoding=True) <= PREFILL_SHARE * 0.05 / 0.001
 

@@ -186,6 +186,33 @@ def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
         assert driver.tokens[i] == greedy(toy, prompt(i, 3 + 20 * i), 15)
 
 
+def test_chunks_of_whole_units_change_nothing(toy: Any) -> None:
+    """The last chunk is padded, and a prefix is used up to a whole unit."""
+    ids = prompt(4, 150)
+    driver = Driver(toy, unit_tokens=16, chunk_tokens=64, prefix_bytes=1 << 24)
+    driver.insert(request(0, prompt(8, 5), 60))
+    driver.step()
+    text = driver.run(request(1, ids), request(2, prompt(2, 3)), request(3, [7]))[1]
+    assert text == greedy(toy, ids, 12)
+    assert driver.tokens[2] == greedy(toy, prompt(2, 3), 12)
+    assert driver.tokens[3] == greedy(toy, [7], 12)
+    assert {progress.done % 16 for progress in driver.prefills[1][:-2]} == {0}
+    following = [*ids, *text, 5, 6]
+    driver.run(request(4, following))
+    assert driver.cached(4) == 160
+    assert driver.tokens[4] == greedy(toy, following, 12)
+
+
+def test_freed_buffers_are_given_back(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[int] = []
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 2 << 30)
+    monkeypatch.setattr(mx, "clear_cache", lambda: cleared.append(1))
+    Driver(toy, kv_budget=1e9).run(request(1, prompt(1, 20)), request(2, prompt(2, 20)))
+    assert cleared == [1]
+    Driver(toy, kv_budget=1e12).run(request(1, prompt(1, 20)))
+    assert cleared == [1]
+
+
 # --- groups ---
 
 GROUPINGS = {
@@ -346,7 +373,7 @@ def test_what_can_never_fit_is_refused(toy: Any) -> None:
 
 
 def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:
-    driver = Driver(toy, compiles=True)
+    driver = Driver(toy, on_gpu=True)
     driver.run(request(1, prompt(1, 20)))
     assert driver.host.busies == ["compilation", "compilation"]
     driver.run(request(2, prompt(2, 20)))

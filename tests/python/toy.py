@@ -88,9 +88,10 @@ class Driver:
         prefix_bytes: int = 0,
         chunk_tokens: int = 64,
         kv_budget: float = 1e9,
-        compiles: bool = False,
+        on_gpu: bool = False,
         sampler: Sampler | None = None,
         grouping: Grouping | None = None,
+        unit_tokens: int = 1,
     ) -> None:
         self.host = Recorder()
         self.steps = Steps(
@@ -99,10 +100,12 @@ class Driver:
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            pace=Pace(chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
+            pace=Pace(
+                chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01, unit_tokens
+            ),
             prefixes=PrefixCache(prefix_bytes),
             host=self.host,
-            compiles=compiles,
+            on_gpu=on_gpu,
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
         )
