@@ -11,6 +11,7 @@ export const fakeEngine: EngineOptions = {
   contextMax: 0,
   memoryBudgetBytes: 0,
   device: "auto",
+  controlTokens: "text",
   fakeTokensPerSecond: 0,
   retentionBytesMax: 1e6,
   retentionMs: 60_000,
