@@ -36,6 +36,7 @@ export type EngineSettings = Pick<
   | "nativeParts"
   | "noBuild"
   | "device"
+  | "controlTokens"
   | "dataDir"
   | "fsync"
   | "fakeTokensPerSecond"
@@ -114,6 +115,7 @@ function engineOptions(config: ServeConfig, models: readonly ModelSource[]): Eng
     contextMax: config.maxContext ?? 0,
     memoryBudgetBytes: config.memoryBudget ?? 0,
     device: config.device,
+    controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,
     retentionBytesMax: config.retentionBytes,
     retentionMs: config.retentionAge,

@@ -216,6 +216,11 @@ export const serveOptions = {
     "build no native parts at the start; those that are there are used all the same",
   ),
   device: option(choice(["auto", "cpu", "gpu"]), "auto", "where the model runs"),
+  controlTokens: option(
+    choice(["text", "parse"]),
+    "text",
+    "control tokens in the messages of a chat: text, as whatever a user writes; parse: what they are to the model",
+  ),
   apiKeyFile: option(
     text("<file>", "a file name"),
     undefined,

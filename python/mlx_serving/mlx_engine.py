@@ -25,18 +25,20 @@ from .engine import Host, Loaded, LoadFigures, StepOutput
 from .fast import blas
 from .generation import sampling_defaults
 from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
-from .hf_text import (
-    HfTextModel,
-    byte_level_alphabet,
-    byte_level_piece,
-    pieces_of,
-    sentence_piece,
-)
+from .hf_text import HfTextModel
 from .log import log
-from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
+from .messages import (
+    Admission,
+    Capabilities,
+    ControlTokens,
+    LoadFailed,
+    LoadOptions,
+    ModelSource,
+)
 from .models import resolve
 from .pace import Pace
 from .pass_cost import PassCost
+from .pieces import pieces_of
 from .prefix import PrefixCache
 
 if TYPE_CHECKING:
@@ -109,7 +111,9 @@ class MlxEngine:
         host.busy("compilation", COMPILE_ALLOWANCE_MS)
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
         with ThreadPoolExecutor(1) as background:
-            loading_text = background.submit(load_text, folder, weights.config)
+            loading_text = background.submit(
+                load_text, folder, weights.config, options.control_tokens
+            )
             unit = UNIT_TOKENS_CUDA if on_gpu and expected_backend() == "cuda" else 1
             pace, cost, vocabulary = _warm_up(weights.model, options, unit)
             text = loading_text.result()
@@ -313,9 +317,10 @@ def context_max(config: dict[str, Any]) -> int:
     return CONTEXT_DEFAULT
 
 
-def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
+def load_text(
+    folder: Path, config: dict[str, Any], control_tokens: ControlTokens = "text"
+) -> HfTextModel:
     """Raises `LoadFailed`."""
-    from mlx_lm import tokenizer_utils
     from mlx_lm.utils import load_tokenizer
 
     try:
@@ -326,16 +331,16 @@ def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
         message = f"{folder}: its tokenizer cannot be loaded ({type(error).__name__})"
         raise LoadFailed("tokenizer_missing", message) from error
     end_tokens = frozenset(int(token) for token in wrapper.eos_token_ids)
-    detokenizer = wrapper.detokenizer
-    pieces: list[bytes] | None = None
-    trim = False
-    if isinstance(detokenizer, tokenizer_utils.BPEStreamingDetokenizer):
-        alphabet = byte_level_alphabet()
-        pieces = pieces_of(wrapper, lambda name: byte_level_piece(name, alphabet), end_tokens)
-    elif isinstance(detokenizer, tokenizer_utils.SPMStreamingDetokenizer):
-        pieces = pieces_of(wrapper, sentence_piece, end_tokens)
-        trim = bool(detokenizer.trim_space)
-    return HfTextModel(wrapper, pieces, trim, end_tokens)
+    pieces = pieces_of(wrapper, end_tokens) if _is_plain(wrapper) else None
+    return HfTextModel(wrapper, pieces, end_tokens, control_tokens)
+
+
+def _is_plain(wrapper: Any) -> bool:
+    """Whether it decodes as the `tokenizers` library does, with nothing of its own around it."""
+    from transformers import PreTrainedTokenizerFast
+
+    made = getattr(type(wrapper._tokenizer), "_decode", None)
+    return made is PreTrainedTokenizerFast._decode
 
 
 def _warm_up(model: Any, options: LoadOptions, unit_tokens: int) -> tuple[Pace, memory.KvCost, int]:

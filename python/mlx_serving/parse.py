@@ -116,7 +116,7 @@ _SAMPLING_KEYS = frozenset(
         "logprobs",
     }
 )
-_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling"})
+_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling", "chat"})
 _OPTION_KEYS = frozenset(
     {
         "maxBatch",
@@ -127,6 +127,7 @@ _OPTION_KEYS = frozenset(
         "prefixCacheBytes",
         "unackedStepsMax",
         "deterministic",
+        "controlTokens",
         "fakeTokensPerSecond",
         "fakeLoadMs",
     }
@@ -186,6 +187,7 @@ def _parse_admission(value: object, path: str) -> Admission:
         emitted=_tokens(body["emitted"], f"{path}.emitted"),
         max_tokens=_u32(body["maxTokens"], f"{path}.maxTokens"),
         sampling=_parse_sampling(body["sampling"], f"{path}.sampling"),
+        chat=_boolean(body["chat"], f"{path}.chat"),
     )
 
 
@@ -209,6 +211,9 @@ def _parse_load(value: object) -> Load:
             prefix_cache_bytes=_byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
             unacked_steps_max=_u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=_boolean(options["deterministic"], at + "deterministic"),
+            control_tokens=_one_of(
+                options["controlTokens"], at + "controlTokens", ("text", "parse")
+            ),
             fake_tokens_per_second=_finite(
                 options["fakeTokensPerSecond"], at + "fakeTokensPerSecond"
             ),

@@ -306,6 +306,8 @@ export interface EngineOptions {
   contextMax: number;
   memoryBudgetBytes: number;
   device: "auto" | "cpu" | "gpu";
+  /** What control tokens are in the strings of a chat's request. */
+  controlTokens: "text" | "parse";
   fakeTokensPerSecond: number;
   /** What finished responses may take in memory, and for how long. */
   retentionBytesMax: number;

@@ -298,7 +298,8 @@ export class WorkerEngine implements Engine {
   }
 
   private loadOptions(): LoadOptions {
-    const { maxBatch, contextMax, memoryBudgetBytes, device, fakeTokensPerSecond } = this.options;
+    const { maxBatch, contextMax, memoryBudgetBytes, device } = this.options;
+    const { controlTokens, fakeTokensPerSecond } = this.options;
     return {
       maxBatch,
       contextMax,
@@ -308,6 +309,7 @@ export class WorkerEngine implements Engine {
       prefixCacheBytes,
       unackedStepsMax,
       deterministic: maxBatch === 1,
+      controlTokens,
       fakeTokensPerSecond,
       fakeLoadMs: 0,
     };

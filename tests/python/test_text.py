@@ -67,7 +67,7 @@ def test_unknown_tokens_have_no_text() -> None:
 
 
 def test_the_first_space_goes_once() -> None:
-    detokenizer = PieceDetokenizer(PieceTable(PIECES, trim_first_space=True))
+    detokenizer = PieceDetokenizer(TABLE, trim_first_space=True)
     assert [detokenizer.push(id) for id in (256, 257, 257)] == ["", "word", " word"]
 
 
