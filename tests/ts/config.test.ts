@@ -49,6 +49,7 @@ describe("defaults", () => {
       memoryBudget: undefined,
       native: "auto",
       device: "auto",
+      controlTokens: "text",
       apiKeyFile: undefined,
       dataDir: undefined,
       resumeGrace: 30_000,
