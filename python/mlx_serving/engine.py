@@ -105,6 +105,10 @@ class TextModel(Protocol):
         """What people call it: its text, or its name where it has none."""
         ...
 
+    def silent_token(self, name: str) -> int | None:
+        """The token without text that has this name: as a stop string it is the token."""
+        ...
+
 
 @dataclass(slots=True)
 class Loaded:

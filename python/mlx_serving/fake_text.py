@@ -104,6 +104,9 @@ class FakeTextModel:
     def token_text(self, token: int) -> str:
         return PIECES[token].decode("utf-8", "replace") or END_NAME
 
+    def silent_token(self, name: str) -> int | None:
+        return END_TOKEN if name == END_NAME else None
+
 
 def _line(index: int, message: dict[str, Any]) -> str:
     role = message.get("role")

@@ -160,6 +160,15 @@ class HfTextModel:
         name = text or self._decoder.convert_ids_to_tokens(token)
         return str(name or f"token_id:{token}")
 
+    def silent_token(self, name: str) -> int | None:
+        token = self._added.get(name)
+        return None if token is None or self.token_bytes(token) else token
+
+    @cached_property
+    def _added(self) -> dict[str, int]:
+        added = self._decoder.added_tokens_decoder.items()
+        return {token.content: id for id, token in added}
+
     @cached_property
     def _anchor(self) -> list[int]:
         return list(self._decoder.encode(PROBE, add_special_tokens=False))

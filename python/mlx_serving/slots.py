@@ -80,7 +80,10 @@ class Slots:
         `Refused`."""
         self._check(request)
         continues = () if request.chat else request.prompt
-        text = SlotText(self._model.detokenizer(continues), request.sampling.stop)
+        stops = request.sampling.stop
+        named = map(self._model.silent_token, stops)
+        stop_tokens = frozenset(token for token in named if token is not None)
+        text = SlotText(self._model.detokenizer(continues), stops, stop_tokens)
         for token in request.emitted:
             text.push(token)
             if text.stopped:

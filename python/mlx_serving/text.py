@@ -160,19 +160,33 @@ class StopMatcher:
 
 
 class SlotText:
-    """Detokenizer and stop matcher of one request, after `emitted` has been replayed."""
+    """Detokenizer and stop matcher of one request, after `emitted` has been replayed.
 
-    __slots__ = ("_detokenizer", "_matcher", "push", "stopped")
+    `stop_tokens`: those that have no text and are named as stop strings.
+    """
 
-    def __init__(self, detokenizer: Detokenizer, stops: Sequence[str]) -> None:
+    __slots__ = ("_detokenizer", "_matcher", "_stop_tokens", "push", "stopped")
+
+    def __init__(
+        self,
+        detokenizer: Detokenizer,
+        stops: Sequence[str],
+        stop_tokens: frozenset[int] = frozenset(),
+    ) -> None:
         self._detokenizer = detokenizer
         self._matcher = StopMatcher(stops) if any(stops) else None
+        self._stop_tokens = stop_tokens
         self.stopped = False
         # Most requests have no stop string; their text needs no second call.
         self.push = self._push_matched if self._matcher else detokenizer.push
 
     def _push_matched(self, token: int) -> str:
         assert self._matcher is not None
+        if token in self._stop_tokens:
+            # All that was held back is before it.
+            text = self.finish()
+            self.stopped = True
+            return text
         text, self.stopped = self._matcher.push(self._detokenizer.push(token))
         return text
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from mlx_serving.engine import RowLogprobs
-from mlx_serving.messages import Admission, Sampling
+from mlx_serving.messages import Admission, Ended, Sampling
 from mlx_serving.slots import Slots
 from mlx_serving.text import Detokenizer, PieceDetokenizer, PieceTable
 
@@ -33,6 +33,9 @@ class Model:
 
     def token_text(self, token: int) -> str:
         return NAMES[token]
+
+    def silent_token(self, name: str) -> int | None:
+        return 5 if name == "<end>" else None
 
 
 def request(chat: bool, emitted: list[int] | None = None) -> Admission:
@@ -64,3 +67,40 @@ def test_tokens_in_log_probabilities() -> None:
     assert (drawn["token"], drawn["bytes"], drawn["logprob"]) == ("\ufffd", [0xF0, 0x9F], -3.0)
     assert [other["token"] for other in drawn["top"]] == NAMES
     assert [bytes(other["bytes"]) for other in drawn["top"]] == PIECES
+
+
+@pytest.mark.parametrize(
+    ("stops", "tokens", "text"),
+    [
+        (("<end>",), [2, 5], "true"),
+        (("<end>", "x"), [2, 2, 5], "truetrue"),
+        # Held back as the beginning of a stop string, and of a character.
+        (("<end>", "true!"), [2, 5], "true"),
+        (("<end>",), [3, 5], "\ufffd"),
+        (("true", "<end>"), [0, 2], " Hello"),
+        (("<end>",), [5], ""),
+    ],
+)
+def test_a_control_token_named_as_a_stop_string(
+    stops: tuple[str, ...], tokens: list[int], text: str
+) -> None:
+    slots = Slots(Model(), 100)
+    model = slots._model
+    model.end_tokens = frozenset()  # type: ignore[misc]
+    asked = Admission(1, [2], [], 9, Sampling(stop=stops), False)
+    assert slots.admit(asked) is None
+    parts: list[str] = []
+    ends: list[Ended] = []
+    for index, token in enumerate(tokens):
+        rows, stopped = slots.rows([(1, index, token, None)])
+        parts += [row[3] for row in rows]
+        ends += stopped
+    assert "".join(parts) + ends[0]["tail"] == text
+    assert (ends[0]["finish"], ends[0]["usage"]["completionTokens"]) == ("stop", len(tokens))
+    # As it would have been, wherever it is resumed.
+    for cut in range(len(tokens)):
+        again = Slots(Model(), 100)
+        again._model.end_tokens = frozenset()  # type: ignore[misc]
+        assert again.admit(Admission(1, [2], tokens[:cut], 9, Sampling(stop=stops), False)) is None
+    ended = Slots(Model(), 100).admit(Admission(1, [2], tokens, 9, Sampling(stop=stops), False))
+    assert ended is not None and ended["finish"] == "stop"

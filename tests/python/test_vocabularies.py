@@ -101,6 +101,8 @@ def test_every_token_has_a_name_and_its_bytes(vocabulary: Vocabulary) -> None:
         data, name = model.token_bytes(token), model.token_text(token)
         assert name
         assert not data or name == data.decode("utf-8", "replace")
+        silent = token in model.end_tokens or token in vocabulary.hugging_face.all_special_ids
+        assert bool(data) != (silent or model.silent_token(name) == token)
 
 
 def test_a_begin_of_text_token_stands_once(vocabulary: Vocabulary) -> None:
