@@ -32,6 +32,7 @@ export type EngineSettings = Pick<
   | "maxQueue"
   | "maxContext"
   | "memoryBudget"
+  | "prefixCache"
   | "native"
   | "nativeParts"
   | "noBuild"
@@ -114,6 +115,8 @@ function engineOptions(config: ServeConfig, models: readonly ModelSource[]): Eng
     queueMax: config.maxQueue,
     contextMax: config.maxContext ?? 0,
     memoryBudgetBytes: config.memoryBudget ?? 0,
+    prefixCacheBytes: config.prefixCache.bytes,
+    prefixCacheShare: config.prefixCache.share,
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,

@@ -104,6 +104,35 @@ function bytes() {
   return describe(schema, "<bytes>", "a number of bytes such as 8GiB or 500MB");
 }
 
+/** Of what a model's weights leave of the memory, the prefix cache has at most so much. */
+const prefixShareMax = 0.9;
+
+export interface PrefixCacheSize {
+  /** At most so many bytes, */
+  bytes: number;
+  /** and at most this share of what the weights leave. */
+  share: number;
+}
+
+/** Bytes as above, or a share such as 50%. */
+function bytesOrShare() {
+  const share = z
+    .string()
+    .trim()
+    .regex(/^\d+(\.\d+)?\s?%$/)
+    .transform((value) => Number.parseFloat(value) / 100)
+    .pipe(z.number().min(0).max(prefixShareMax))
+    .transform((value): PrefixCacheSize => ({ bytes: Number.MAX_SAFE_INTEGER, share: value }));
+  const amount = bytes().transform(
+    (value): PrefixCacheSize => ({ bytes: value, share: prefixShareMax }),
+  );
+  return describe(
+    z.union([share, amount]),
+    "<bytes|share>",
+    `a number of bytes such as 2GiB, or a share such as 50%, at most ${prefixShareMax * 100}%`,
+  );
+}
+
 const native = describe(
   z
     .union([
@@ -199,6 +228,11 @@ export const serveOptions = {
     bytes(),
     undefined,
     "bytes for weights and KV cache; default: 70 % of what the machine or GPU has",
+  ),
+  prefixCache: option(
+    bytesOrShare(),
+    { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
+    "what computed prompts may take, to be used again: bytes, or a share of what the weights leave; 0: none",
   ),
   native: option(
     native,

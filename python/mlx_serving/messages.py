@@ -144,6 +144,7 @@ class LoadOptions:
     device: Literal["auto", "cpu", "gpu"]
     prefill_chunk_tokens: int
     prefix_cache_bytes: int
+    prefix_cache_share: float
     unacked_steps_max: int
     deterministic: bool
     control_tokens: ControlTokens

@@ -119,7 +119,7 @@ class MlxEngine:
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
-            budget, weights.size_bytes, options.prefix_cache_bytes
+            budget, weights.size_bytes, options.prefix_cache_bytes, options.prefix_cache_share
         )
         made_for = context_max(weights.config)
         limits = Capabilities(

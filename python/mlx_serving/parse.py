@@ -55,6 +55,13 @@ def _byte_count(value: object, path: str) -> int:
     return int(number)
 
 
+def _share(value: object, path: str) -> float:
+    number = _finite(value, path)
+    if not 0 <= number <= 1:
+        raise Violation(f"{path} must be from 0 to 1")
+    return number
+
+
 def _string(value: object, path: str) -> str:
     if type(value) is not str:
         raise Violation(f"{path} must be a string")
@@ -125,6 +132,7 @@ _OPTION_KEYS = frozenset(
         "device",
         "prefillChunkTokens",
         "prefixCacheBytes",
+        "prefixCacheShare",
         "unackedStepsMax",
         "deterministic",
         "controlTokens",
@@ -209,6 +217,7 @@ def _parse_load(value: object) -> Load:
             device=_one_of(options["device"], at + "device", ("auto", "cpu", "gpu")),
             prefill_chunk_tokens=_u32(options["prefillChunkTokens"], at + "prefillChunkTokens"),
             prefix_cache_bytes=_byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
+            prefix_cache_share=_share(options["prefixCacheShare"], at + "prefixCacheShare"),
             unacked_steps_max=_u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=_boolean(options["deterministic"], at + "deterministic"),
             control_tokens=_one_of(

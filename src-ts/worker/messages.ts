@@ -73,8 +73,9 @@ export const LoadOptions = z.strictObject({
   memoryBudgetBytes: z.number(),
   device: z.enum(["auto", "cpu", "gpu"]),
   prefillChunkTokens: u32,
-  /** Bytes the prefix cache may hold. */
+  /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
   prefixCacheBytes: z.number(),
+  prefixCacheShare: z.number().min(0).max(1),
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps: see worker.md, the deterministic profile. */

@@ -200,6 +200,7 @@ def load_options(**changes: Any) -> Message:
         "device": "auto",
         "prefillChunkTokens": 512,
         "prefixCacheBytes": 0,
+        "prefixCacheShare": 0.5,
         "unackedStepsMax": 64,
         "deterministic": False,
         "controlTokens": "text",

@@ -216,11 +216,20 @@ def test_cost_of_a_request() -> None:
     assert cost.bytes_fixed == 32 * 2 * 2 * 8 * 4 + 1000
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
-def test_everything_stays_within_the_budget(budget: int, weights: int, prefix: int) -> None:
-    running, cached = split_budget(budget, weights, prefix)
-    assert running >= cached >= 0 and cached <= prefix
-    assert running + cached == max(0, budget - weights)
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1))
+def test_everything_stays_within_the_budget(
+    budget: int, weights: int, prefix: int, share: float
+) -> None:
+    running, cached = split_budget(budget, weights, prefix, share)
+    left = max(0, budget - weights)
+    assert 0 <= cached <= min(prefix, share * left) and running + cached == left
+
+
+def test_the_prefix_cache_has_its_bytes_or_its_share() -> None:
+    assert split_budget(1000, 200, 10**15, 0.5) == (400, 400)
+    assert split_budget(1000, 200, 100, 0.9) == (700, 100)
+    assert split_budget(1000, 200, 10**15, 0.0) == (800, 0)
+    assert split_budget(100, 200, 10, 0.5) == (0, 0)
 
 
 def test_machine_bytes() -> None:

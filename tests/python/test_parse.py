@@ -113,6 +113,9 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("load", {**GOOD["load"], "options": {**load_options(), "device": "tpu"}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "deterministic": 1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "memoryBudgetBytes": -1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": 1.5}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": -0.1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": None}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "controlTokens": "off"}}),
     ],
 )

@@ -10,6 +10,8 @@ export const fakeEngine: EngineOptions = {
   queueMax: 64,
   contextMax: 0,
   memoryBudgetBytes: 0,
+  prefixCacheBytes: 0,
+  prefixCacheShare: 0.5,
   device: "auto",
   controlTokens: "text",
   fakeTokensPerSecond: 0,

@@ -47,6 +47,7 @@ describe("defaults", () => {
       maxQueue: 256,
       maxContext: undefined,
       memoryBudget: undefined,
+      prefixCache: { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
       native: "auto",
       device: "auto",
       controlTokens: "text",
@@ -101,6 +102,19 @@ describe("values", () => {
     expect(resolveConfig({ folder, flags: { drainTimeout: "0" } }).drainTimeout).toBe(0);
     expect(resolveConfig({ folder, flags: { memoryBudget: "1.5kB" } }).memoryBudget).toBe(1500);
     expect(resolveConfig({ folder, flags: { memoryBudget: "1000" } }).memoryBudget).toBe(1000);
+  });
+
+  it("take bytes or a share of the prefix cache", () => {
+    const given = (prefixCache: string) => resolveConfig({ folder, flags: { prefixCache } });
+    const all = Number.MAX_SAFE_INTEGER;
+    expect(given("2GiB").prefixCache).toEqual({ bytes: 2 * 2 ** 30, share: 0.9 });
+    expect(given("0").prefixCache).toEqual({ bytes: 0, share: 0.9 });
+    expect(given("25%").prefixCache).toEqual({ bytes: all, share: 0.25 });
+    expect(given("12.5 %").prefixCache).toEqual({ bytes: all, share: 0.125 });
+    const variable = { MLX_SERVING_PREFIX_CACHE: "30%" };
+    expect(resolveConfig({ folder, environment: variable }).prefixCache.share).toBe(0.3);
+    for (const wrong of ["91%", "-1%", "half", "%", "1e3", "50 percent"])
+      expect(() => given(wrong)).toThrow(/--prefix-cache must be a number of bytes .* at most 90%/);
   });
 
   it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
