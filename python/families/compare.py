@@ -13,9 +13,11 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx_serving.abilities import measure
 from mlx_serving.engine import PrefillProgress
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
+from mlx_serving.pass_cost import PassCost
 from mlx_serving.prefix import PrefixCache
 from mlx_serving.sampling import StockSampler
 from mlx_serving.steps import Steps
@@ -68,8 +70,9 @@ class Comparison:
         steps = generate_step(mx.array(tokens), self._model, max_tokens=NEW_TOKENS)
         return [int(token) for token, _ in steps]
 
-    def serving(self, prefix_bytes: int = 0) -> Serving:
-        return Serving(self._model, self._vocabulary, self.abilities, prefix_bytes)
+    def serving(self, prefix_bytes: int = 0, unit_tokens: int = 1) -> Serving:
+        """`unit_tokens`: of which the lengths of chunks are made, as on CUDA."""
+        return Serving(self._model, self._vocabulary, self.abilities, prefix_bytes, unit_tokens)
 
     def alone(self) -> str | None:
         serving = self.serving()
@@ -127,7 +130,12 @@ class Serving:
     """A worker's steps without process and link."""
 
     def __init__(
-        self, model: Any, vocabulary: int, abilities: Abilities, prefix_bytes: int
+        self,
+        model: Any,
+        vocabulary: int,
+        abilities: Abilities,
+        prefix_bytes: int,
+        unit_tokens: int = 1,
     ) -> None:
         self._steps = Steps(
             CacheFactory(model, abilities),
@@ -135,11 +143,12 @@ class Serving:
             end_tokens=frozenset(),
             vocabulary=vocabulary,
             max_batch=4,
-            pace=Pace(PIECE_TOKENS, False, 1e6, 0.01),
+            pace=Pace(PIECE_TOKENS, False, PassCost(1e-6, 1e-6, CONTEXT_TOKENS), 0.01, unit_tokens),
             prefixes=PrefixCache(0 if abilities.prefix == "none" else prefix_bytes),
             host=Silent(),
-            compiles=False,
+            on_gpu=False,
             sampler=StockSampler(),
+            grouping=Grouping(alone=not abilities.batch),
         )
         self.tokens: dict[int, list[int]] = {}
 

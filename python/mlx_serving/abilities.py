@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, cast
 
 import mlx.core as mx
 
-from .forward import Cache, Together
+from .batch import Cache, Group
 from .memory import leaves
 from .messages import Abilities, PrefixReuse
 
@@ -111,6 +111,15 @@ class _Row:
         return self.tokens[self.prompt - 1 + step]
 
 
+class _Held:
+    """A cache on its way into a group, as a row of a batch has it."""
+
+    length = 0
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+
+
 class _Trial:
     def __init__(self, caches: Caches, vocabulary: int, seed: int) -> None:
         self._caches = caches
@@ -197,26 +206,26 @@ class _Trial:
     def _learn_noise(self) -> mx.array:
         """Equal rows, as many as will be: there is nothing to be wrong but arithmetic."""
         rows = [self._long] * 3
-        batch = Together(self._caches.model)
-        batch.join([row.prefilled() for row in rows])
-        return self._step(batch, rows, [0] * 3)
+        group = Group([_Held(row.prefilled()) for row in rows])
+        return self._step(group, rows, [0] * 3)
 
     def _batched(self) -> mx.array:
         """Ragged rows that come, stay and leave, each step against truth."""
         long, middle, single = self._long, self._middle, self._single
-        batch = Together(self._caches.model)
-        batch.join([middle.prefilled(), long.prefilled()])
-        steps = [self._step(batch, [middle, long], [0, 0])]
-        batch.join([single.prefilled()])
-        steps += [self._step(batch, [middle, long, single], [1 + i, 1 + i, i]) for i in range(2)]
-        batch.keep([1, 2])
-        extracted = batch.extract(0)
-        steps += [self._step(batch, [long, single], [3, 2])]
+        held = [_Held(row.prefilled()) for row in (middle, long, single)]
+        group = Group(held[:2])
+        steps = [self._step(group, [middle, long], [0, 0])]
+        group.take(held[2:])
+        steps += [self._step(group, [middle, long, single], [1 + i, 1 + i, i]) for i in range(2)]
+        group.keep([1, 2])
+        extracted = group.extract(held[1])
+        steps += [self._step(group, [long, single], [3, 2])]
         return mx.max(mx.stack([*steps, self._alone(long, extracted, 3)]))
 
-    def _step(self, batch: Together, rows: Sequence[_Row], steps: Sequence[int]) -> mx.array:
+    def _step(self, group: Group[_Held], rows: Sequence[_Row], steps: Sequence[int]) -> mx.array:
         pairs = list(zip(rows, steps, strict=True))
-        logits = batch.logits(mx.array([row.fed(step) for row, step in pairs]))
+        fed = mx.array([[row.fed(step)] for row, step in pairs])
+        logits = self._caches.model(fed, cache=group.cache)[:, -1]
         return mx.max(
             mx.stack([difference(logits[i], row.truth[s]) for i, (row, s) in enumerate(pairs)])
         )

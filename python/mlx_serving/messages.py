@@ -92,6 +92,9 @@ class Tokens:
     tokens: list[int]
 
 
+ControlTokens = Literal["text", "parse"]
+"""What control tokens are in the strings of a chat's request."""
+
 PrepareInput = Chat | Text | Tokens
 
 
@@ -115,13 +118,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too."""
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too. `chat`:
+    its text begins a turn; else it goes on from the prompt."""
 
     id: int
     prompt: list[int]
     emitted: list[int]
     max_tokens: int
     sampling: Sampling
+    chat: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,10 @@ class LoadOptions:
     device: Literal["auto", "cpu", "gpu"]
     prefill_chunk_tokens: int
     prefix_cache_bytes: int
+    prefix_cache_share: float
     unacked_steps_max: int
     deterministic: bool
+    control_tokens: ControlTokens
     fake_tokens_per_second: float
     fake_load_ms: float
 

@@ -55,6 +55,13 @@ def _byte_count(value: object, path: str) -> int:
     return int(number)
 
 
+def _share(value: object, path: str) -> float:
+    number = _finite(value, path)
+    if not 0 <= number <= 1:
+        raise Violation(f"{path} must be from 0 to 1")
+    return number
+
+
 def _string(value: object, path: str) -> str:
     if type(value) is not str:
         raise Violation(f"{path} must be a string")
@@ -116,7 +123,7 @@ _SAMPLING_KEYS = frozenset(
         "logprobs",
     }
 )
-_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling"})
+_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling", "chat"})
 _OPTION_KEYS = frozenset(
     {
         "maxBatch",
@@ -125,8 +132,10 @@ _OPTION_KEYS = frozenset(
         "device",
         "prefillChunkTokens",
         "prefixCacheBytes",
+        "prefixCacheShare",
         "unackedStepsMax",
         "deterministic",
+        "controlTokens",
         "fakeTokensPerSecond",
         "fakeLoadMs",
     }
@@ -186,6 +195,7 @@ def _parse_admission(value: object, path: str) -> Admission:
         emitted=_tokens(body["emitted"], f"{path}.emitted"),
         max_tokens=_u32(body["maxTokens"], f"{path}.maxTokens"),
         sampling=_parse_sampling(body["sampling"], f"{path}.sampling"),
+        chat=_boolean(body["chat"], f"{path}.chat"),
     )
 
 
@@ -207,8 +217,12 @@ def _parse_load(value: object) -> Load:
             device=_one_of(options["device"], at + "device", ("auto", "cpu", "gpu")),
             prefill_chunk_tokens=_u32(options["prefillChunkTokens"], at + "prefillChunkTokens"),
             prefix_cache_bytes=_byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
+            prefix_cache_share=_share(options["prefixCacheShare"], at + "prefixCacheShare"),
             unacked_steps_max=_u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=_boolean(options["deterministic"], at + "deterministic"),
+            control_tokens=_one_of(
+                options["controlTokens"], at + "controlTokens", ("text", "parse")
+            ),
             fake_tokens_per_second=_finite(
                 options["fakeTokensPerSecond"], at + "fakeTokensPerSecond"
             ),

@@ -309,7 +309,12 @@ export interface EngineOptions {
   /** 0: what the model can. */
   contextMax: number;
   memoryBudgetBytes: number;
+  /** What the prefix cache of a worker may hold: bytes, and a share of what the weights leave. */
+  prefixCacheBytes: number;
+  prefixCacheShare: number;
   device: "auto" | "cpu" | "gpu";
+  /** What control tokens are in the strings of a chat's request. */
+  controlTokens: "text" | "parse";
   fakeTokensPerSecond: number;
   /** What finished responses may take in memory, and for how long. */
   retentionBytesMax: number;

@@ -103,6 +103,7 @@ const acceptance = z.object({
   maxTokens: count,
   sampling: Sampling,
   promptTokens: tokens,
+  chat: z.boolean().optional(),
   clientId: z.string(),
   priority: z.enum(["interactive", "normal", "batch"]),
   deadlineAt: z.number().optional(),

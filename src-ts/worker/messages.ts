@@ -52,6 +52,8 @@ export const Admission = z.strictObject({
   emitted: bytes,
   maxTokens: u32,
   sampling: Sampling,
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: z.boolean(),
 });
 export type Admission = z.infer<typeof Admission>;
 
@@ -71,12 +73,15 @@ export const LoadOptions = z.strictObject({
   memoryBudgetBytes: z.number(),
   device: z.enum(["auto", "cpu", "gpu"]),
   prefillChunkTokens: u32,
-  /** Bytes the prefix cache may hold. */
+  /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
   prefixCacheBytes: z.number(),
+  prefixCacheShare: z.number().min(0).max(1),
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps: see worker.md, the deterministic profile. */
   deterministic: z.boolean(),
+  /** What control tokens are in the strings of a chat's request. */
+  controlTokens: z.enum(["text", "parse"]),
   /** Fake engine only: tokens per second of one stream; 0: as fast as it can. */
   fakeTokensPerSecond: finite,
   /** Fake engine only: what loading takes, in ms. */
@@ -84,7 +89,7 @@ export const LoadOptions = z.strictObject({
 });
 export type LoadOptions = z.infer<typeof LoadOptions>;
 
-/** A sampled token with its probability, and the likeliest others. `bytes`: its UTF-8. */
+/** A sampled token with its probability, and the likeliest others. `bytes`: of its text; none where `token` is a name. */
 export const TokenLogprob = z.object({
   token: z.string(),
   bytes: z.array(z.int()),

@@ -15,7 +15,6 @@ from mlx_serving.abilities import (
     rounding,
     short_windows,
 )
-from mlx_serving.forward import Apart, Together
 from mlx_serving.messages import Abilities
 from mlx_serving.mlx_engine import CacheFactory
 
@@ -217,33 +216,3 @@ def test_coarse_and_quantized_models_can_do_all(dtype: Any, bits: int) -> None:
     nn.quantize(toy, group_size=32, bits=bits)
     toy.set_dtype(dtype)
     assert measured(toy) == Abilities()
-
-
-# --- how rows pass ---
-
-
-@pytest.mark.parametrize("kind", [Together, Apart])
-def test_both_ways_give_the_same(toy: Any, kind: Any) -> None:
-    def filled(tokens: list[int]) -> Any:
-        cache = CacheFactory(toy).new()
-        toy(mx.array([tokens]), cache=cache)
-        return cache
-
-    def truth(tokens: list[int]) -> mx.array:
-        return toy(mx.array([tokens]))[0, -1]
-
-    rows = kind(toy)
-    assert rows.kv_bytes == 0
-    rows.join([filled([1, 2, 3]), filled([4, 5, 6, 7, 8])])
-    rows.join([filled([9])])
-    out = rows.logits(mx.array([10, 11, 12]))
-    for i, tokens in enumerate([[1, 2, 3, 10], [4, 5, 6, 7, 8, 11], [9, 12]]):
-        assert mx.allclose(out[i], truth(tokens), atol=1e-4)
-    rows.keep([1, 2])
-    extracted = rows.extract(0)
-    assert mx.allclose(rows.logits(mx.array([13, 14]))[1], truth([9, 12, 14]), atol=1e-4)
-    alone = toy(mx.array([[13]]), cache=extracted)[0, -1]
-    assert mx.allclose(alone, truth([4, 5, 6, 7, 8, 11, 13]), atol=1e-4)
-    assert rows.kv_bytes > 0
-    rows.keep([])
-    assert rows.kv_bytes == 0

@@ -82,6 +82,15 @@ def test_repeats_from_the_prefix_cache_beside_others(family: str) -> None:
         assert serving.run([(tokens, []) for tokens in asked]) == first
 
 
+@pytest.mark.parametrize("unit", [12, 16, 32])
+@pytest.mark.parametrize("family", ["gpt_oss", "gemma3_text", "baichuan_m1", "llama4", "llama"])
+def test_padding_of_whole_units_fills_no_window(family: str, unit: int) -> None:
+    """As on CUDA, where chunks have few lengths: the padding is taken off again."""
+    comparison = Comparison(build(family))
+    serving = comparison.serving(0, unit)
+    assert serving.run([(tokens, []) for tokens in comparison.prompts]) == comparison.truth
+
+
 def test_memory_of_long_answers_is_that_of_their_caches() -> None:
     """Paddings that are only ever computed with are to be computed, or all steps stay in memory."""
     for family in ("gpt_oss", "mamba", "lfm2"):

@@ -105,6 +105,7 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("admit", with_sampling(logitBias=[[-1, 0.5]])),
         ("admit", with_sampling(stop="x")),
         ("admit", with_sampling(extra=1)),
+        ("admit", {"requests": [{**admission(1), "chat": 1}]}),
         ("prepare", {"id": 1, "input": {"kind": "picture"}}),
         ("prepare", {"id": 1, "input": {"kind": "text", "text": 1}}),
         ("prepare", {"id": 1, "input": {"kind": "chat", "messages": ["x"]}}),
@@ -112,6 +113,10 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("load", {**GOOD["load"], "options": {**load_options(), "device": "tpu"}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "deterministic": 1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "memoryBudgetBytes": -1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": 1.5}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": -0.1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": None}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "controlTokens": "off"}}),
     ],
 )
 def test_wrong_values(name: str, body: object) -> None:

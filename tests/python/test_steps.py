@@ -7,13 +7,20 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Refused
 from mlx_serving.pace import BORDER_TOKENS
 from mlx_serving.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
 
-SAMPLED: dict[str, Any] = {"temperature": 1.0, "seed": 11, "top_p": 0.9, "top_k": 30, "min_p": 0.01}
+SAMPLED: dict[str, Any] = {
+    "temperature": 1.0,
+    "seed": 11,
+    "top_p": 0.9,
+    "top_k": 30,
+    "min_p": 0.01,
+}
 PENALIZED: dict[str, Any] = {
     **SAMPLED,
     "repetition_penalty": 1.3,
@@ -179,6 +186,86 @@ def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
         assert driver.tokens[i] == greedy(toy, prompt(i, 3 + 20 * i), 15)
 
 
+def test_chunks_of_whole_units_change_nothing(toy: Any) -> None:
+    """The last chunk is padded, and a prefix is used up to a whole unit."""
+    ids = prompt(4, 150)
+    driver = Driver(toy, unit_tokens=16, chunk_tokens=64, prefix_bytes=1 << 24)
+    driver.insert(request(0, prompt(8, 5), 60))
+    driver.step()
+    text = driver.run(request(1, ids), request(2, prompt(2, 3)), request(3, [7]))[1]
+    assert text == greedy(toy, ids, 12)
+    assert driver.tokens[2] == greedy(toy, prompt(2, 3), 12)
+    assert driver.tokens[3] == greedy(toy, [7], 12)
+    assert {progress.done % 16 for progress in driver.prefills[1][:-2]} == {0}
+    following = [*ids, *text, 5, 6]
+    driver.run(request(4, following))
+    assert driver.cached(4) == 160
+    assert driver.tokens[4] == greedy(toy, following, 12)
+
+
+def test_freed_buffers_are_given_back(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[int] = []
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 2 << 30)
+    monkeypatch.setattr(mx, "clear_cache", lambda: cleared.append(1))
+    Driver(toy, kv_budget=1e9).run(request(1, prompt(1, 20)), request(2, prompt(2, 20)))
+    assert cleared == [1]
+    Driver(toy, kv_budget=1e12).run(request(1, prompt(1, 20)))
+    assert cleared == [1]
+
+
+# --- groups ---
+
+GROUPINGS = {
+    "one": Grouping(),
+    "by length": Grouping(bytes_per_token=1.0, padding_bytes_max=30.0),
+    "alone": Grouping(alone=True),
+}
+
+
+@pytest.mark.parametrize("grouping", GROUPINGS.values(), ids=list(GROUPINGS))
+def test_groups_change_nothing(toy: Any, sampler: Sampler, grouping: Grouping) -> None:
+    lengths = (300, 4, 150, 7, 2, 301, 160, 5)
+    requests = [
+        request(i, prompt(i, length), 6 + 3 * i, **(PENALIZED if i % 3 == 1 else {}))
+        for i, length in enumerate(lengths)
+    ]
+    alone = {one.id: Driver(toy, sampler=sampler).run(one)[one.id] for one in requests}
+    together = Driver(toy, sampler=sampler, grouping=grouping)
+    assert together.run(*requests) == alone
+    late = Driver(toy, sampler=sampler, grouping=grouping)
+    for one in requests:
+        late.insert(one)
+        late.step()
+        late.step()
+        late.step()
+    late.run()
+    assert late.tokens == alone
+
+
+def test_a_long_row_has_a_pass_of_its_own(toy: Any) -> None:
+    driver = Driver(toy, grouping=GROUPINGS["by length"])
+    for i in range(4):
+        driver.insert(request(i, prompt(i, 8), 40))
+    driver.step()
+    driver.step()
+    short = driver.steps.load_figures().kv_bytes
+    driver.insert(request(9, prompt(9, 400), 40))
+    driver.step()
+    driver.step()
+    per_token = 2 * 2 * 2 * 8 * 4
+    assert driver.steps.load_figures().kv_bytes <= short + 512 * per_token
+    driver.steps.remove(9)
+    assert driver.steps.load_figures().kv_bytes == short
+
+
+def test_a_group_of_one_is_kept_for_the_next_turn(toy: Any) -> None:
+    driver = Driver(toy, prefix_bytes=1 << 24, grouping=GROUPINGS["alone"])
+    ids = prompt(9, 100)
+    text = driver.run(request(1, ids), request(2, prompt(3, 20)))[1]
+    driver.run(request(3, [*ids, *text, 5, 6]))
+    assert driver.cached(3) == len(ids) + len(text)
+
+
 # --- prefix cache ---
 
 
@@ -286,7 +373,7 @@ def test_what_can_never_fit_is_refused(toy: Any) -> None:
 
 
 def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:
-    driver = Driver(toy, compiles=True)
+    driver = Driver(toy, on_gpu=True)
     driver.run(request(1, prompt(1, 20)))
     assert driver.host.busies == ["compilation", "compilation"]
     driver.run(request(2, prompt(2, 20)))
