@@ -81,7 +81,7 @@ class Quiet:
 def load(folder: Path) -> Any:
     from mlx_serving.messages import LoadOptions, ModelSource
 
-    options = LoadOptions(4, 0, 0, "cpu", 64, 0, 8, False, 0, 0)
+    options = LoadOptions(4, 0, 0, "cpu", 64, 0, 0.5, 8, False, "text", 0, 0)
     return MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Quiet())
 
 
