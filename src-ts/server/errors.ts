@@ -2,6 +2,7 @@
 import type { FastifyError } from "fastify";
 import { isServingError, ServingError } from "../errors.js";
 import type { ServerLogger } from "./options.js";
+import { shown } from "./shown.js";
 
 const retryAfterDefaultS = 1;
 
@@ -65,8 +66,7 @@ export function notFound(message: string, code: string, param: string | null = n
 }
 
 export function responseNotFound(id: string): ServingError {
-  const shown = id.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
-  return notFound(`There is no response ${shown}.`, "response_not_found", "response_id");
+  return notFound(`There is no response ${shown(id)}.`, "response_not_found", "response_id");
 }
 
 /** Says the same about a field that has another name in this API. */

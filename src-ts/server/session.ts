@@ -18,7 +18,7 @@ import type { Identity } from "./auth.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
-import { parseJson } from "./json.js";
+import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
 import { ownResponse, responseSubmission } from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
@@ -77,9 +77,10 @@ export class Session implements Sink, WriterOwner {
     try {
       if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
-      const message = parseJson(data as Buffer, { depthMax, valuesMax });
-      correlation = correlationOf(message);
-      this.dispatch(message);
+      const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
+      correlation = correlationOf(value);
+      if (fault !== undefined) throw fault;
+      this.dispatch(value);
     } catch (error) {
       this.sendError(error, correlation);
       if (isServingError(error) && error.status === 400) this.countBad();
@@ -309,5 +310,5 @@ function correlationOf(message: unknown): Correlation {
 const repeatedCharsMax = 512;
 
 function isShort(value: unknown): value is string {
-  return typeof value === "string" && value.length <= repeatedCharsMax;
+  return typeof value === "string" && value.length <= repeatedCharsMax && value.isWellFormed();
 }

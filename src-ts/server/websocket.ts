@@ -12,6 +12,7 @@ import { errorHeaders, notFound, toServingError } from "./errors.js";
 import type { ServerContext, ServerLimits } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
 import { Session } from "./session.js";
+import { shown } from "./shown.js";
 
 /** Who may come in. */
 export interface Admission {
@@ -253,18 +254,14 @@ interface UpgradeQuery {
 /** Every parameter of the query is known and given once, or it is refused; a ticket is never repeated. */
 function queryOf(query: URLSearchParams): UpgradeQuery {
   for (const name of query.keys()) {
-    const shown = printable(name);
-    if (name !== "ticket" && name !== "events") throw wrong(`Unknown parameter: ${shown}.`, shown);
+    const known = name === "ticket" || name === "events";
+    if (!known) throw wrong(`Unknown parameter: ${shown(name)}.`, shown(name));
     if (query.getAll(name).length > 1) throw wrong(`${name} may be given once.`, name);
   }
   const events = query.get("events");
   if (events !== null && events !== "mlx_serving")
     throw wrong("events must be mlx_serving.", "events");
   return { wantsNotices: events !== null, ticket: query.get("ticket") ?? undefined };
-}
-
-function printable(name: string): string {
-  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
 }
 
 function wrong(message: string, param: string | null): ServingError {
