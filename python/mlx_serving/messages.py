@@ -101,7 +101,8 @@ PrepareInput = Chat | Text | Tokens
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Neutral values: temperature 0 is greedy, top_p 1, top_k 0, min_p 0, penalties 0
-    (repetition 1). `logprobs`: -1 none, 0 the sampled token's, n the n likeliest too."""
+    (repetition 1). `seed`: 64 bits. `logprobs`: -1 none, 0 the sampled token's, n the n likeliest
+    too."""
 
     temperature: float = 0.0
     top_p: float = 1.0

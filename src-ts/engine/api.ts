@@ -63,10 +63,13 @@ export type Notice = { kind: "migrated"; attempt: number; reason: string };
 /** What happens to a running response when its last reader has gone. */
 export type Abandonment = { kind: "cancel" } | { kind: "grace"; ms: number } | { kind: "keep" };
 
-/** Sampling parameters, those with a default of the model's own optional. */
-export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults> & {
+/**
+ * Sampling parameters, those with a default of the model's own optional. `seed`: any integer, taken
+ * modulo 2^64.
+ */
+export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults | "seed"> & {
   [K in keyof SamplingDefaults]?: SamplingDefaults[K] | undefined;
-};
+} & { seed: number | bigint };
 
 /** A request as the engine takes it: parsed and validated. */
 export interface Submission {

@@ -39,6 +39,8 @@ export const repetitionPenaltyMax = 10;
 export const topKMax = 1_000_000;
 export const tokenIdMax = 0xffff_ffff;
 export const outputTokensMax = 1_048_576;
+/** Every integer of 64 bits, with and without a sign, and exact as a number of JSON Schema. */
+export const seedAbsMax = 10n ** 20n;
 
 // Several choices
 export const choicesPerPromptMax = 16;

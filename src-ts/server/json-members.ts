@@ -45,3 +45,11 @@ export function* membersOf(bytes: Buffer): Generator<Member> {
     }
   }
 }
+
+/** The text of the value that a parser gives to `name`: the last one counts. */
+export function sourceOf(bytes: Buffer, wanted: string): string | undefined {
+  let source: string | undefined;
+  for (const { name, valueStart, end } of membersOf(bytes))
+    if (name === wanted) source = bytes.toString("utf8", valueStart, end).trim();
+  return source;
+}

@@ -4,7 +4,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { ServingError } from "../errors.js";
-import { membersOf } from "./json-members.js";
+import { exactIntegers } from "../protocol/fields.js";
+import { membersOf, sourceOf } from "./json-members.js";
 import { type JsonLimits, scan } from "./json-scan.js";
 import { shown } from "./shown.js";
 
@@ -22,6 +23,7 @@ export function readJson(text: Buffer, limits: JsonLimits): Json {
   const value = parsed(bytes);
   if (loneSurrogateAt !== undefined) return { value, fault: malformedText(bytes, loneSurrogateAt) };
   if (mentionsPrototype(bytes) && hasPrototype(value)) return { value, fault: unknownPrototype() };
+  restoreExactIntegers(value, bytes);
   return { value, fault: undefined };
 }
 
@@ -58,6 +60,19 @@ function malformedText(bytes: Buffer, at: number): ServingError {
     status: 400,
     param,
   });
+}
+
+/** A number of JavaScript's has 53 bits; where a field may have more, its digits are read again. */
+function restoreExactIntegers(value: unknown, bytes: Buffer): void {
+  if (typeof value !== "object" || value === null) return;
+  const fields = value as Record<string, unknown>;
+  for (const name of exactIntegers) {
+    const rounded = fields[name];
+    // Infinite with more than 309 digits, so that there is a bound to what is read again.
+    if (!Number.isInteger(rounded) || Number.isSafeInteger(rounded)) continue;
+    const source = sourceOf(bytes, name);
+    if (source !== undefined && /^-?[0-9]+$/.test(source)) fields[name] = BigInt(source);
+  }
 }
 
 /** Perhaps only in a text; an underscore may be written as an escape. */

@@ -289,7 +289,7 @@ export class SimProcess implements WorkerProcess {
     if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
-    const row = { id: request.id, prompt, tokens, maxTokens, seed: sampling.seed };
+    const row = { id: request.id, prompt, tokens, maxTokens, seed: Number(sampling.seed) };
     const finish = finishOf(row);
     this.rows.set(request.id, { ...row, prefilled: 0, total });
     if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
