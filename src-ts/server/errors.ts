@@ -1,6 +1,7 @@
 /** What any failure looks like to a client: a ServingError with its headers, and nothing else. */
 import type { FastifyError } from "fastify";
 import { isServingError, ServingError } from "../errors.js";
+import { acceptedEncodings } from "./content-encoding.js";
 import type { ServerLogger } from "./options.js";
 import { shown } from "./shown.js";
 
@@ -11,6 +12,7 @@ export function errorHeaders(error: ServingError): Record<string, string> {
   const headers: Record<string, string> = { "content-type": "application/json; charset=utf-8" };
   if (error.status === 429 || error.status === 503)
     headers["retry-after"] = String(error.retryAfterS ?? retryAfterDefaultS);
+  if (error.code === "unsupported_encoding") headers["accept-encoding"] = acceptedEncodings;
   if (error.status === 401) headers["www-authenticate"] = "Bearer";
   if (error.status === 409) headers["x-should-retry"] = "false";
   return headers;

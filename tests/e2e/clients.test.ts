@@ -97,12 +97,14 @@ describe("openai for Python", () => {
     await ensurePythonClient();
   });
 
-  it("chats, responds, and connects", async () => {
+  it("chats, responds, connects, cancels and deletes", async () => {
     const { prompt, maxTokens } = question;
     expect(await askFromPython(server.url, prompt, maxTokens)).toEqual({
       chat: answer,
       responses: answer,
       connect: answer,
+      cancelled: answer,
+      deleted: true,
     });
   });
 });
