@@ -15,6 +15,7 @@ import { tcpKeepAliveMs } from "../protocol/limits.js";
 import type { Identity, Keys } from "./auth.js";
 import { type BodyConfig, takeBodies } from "./bodies.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
+import { serveHalfClosed } from "./half-closed.js";
 import type { HostPolicy } from "./hosts.js";
 import type { ServerConfig, ServerLogger } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
@@ -77,6 +78,7 @@ export function createApp(parts: HttpParts): FastifyInstance {
     },
   });
   app.server.maxConnections = limits.connectionsMax;
+  serveHalfClosed(app.server);
   addHooks(app, parts);
   takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
