@@ -62,7 +62,12 @@ export function createApp(parts: HttpParts): FastifyInstance {
     forceCloseConnections: "idle",
     return503OnClosing: false,
     genReqId: (request) => requestIdOf(request.headers),
-    routerOptions: { maxParamLength: paramCharsMax },
+    routerOptions: {
+      maxParamLength: paramCharsMax,
+      // What a base address with a slash at its end makes of a path.
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
     clientErrorHandler: (error, socket) => refuseMalformed(error, socket as Socket),
     frameworkErrors: (error, request, reply) => {
       checkAndStamp(parts, request, reply);

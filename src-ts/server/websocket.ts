@@ -39,6 +39,9 @@ export function socketOptions(limits: ServerLimits): ServerOptions {
 const session = Symbol("session");
 type OwnSocket = WebSocket & { [session]: Session };
 
+/** With the slashes too many that the other routes take as well. */
+const socketPath = /^\/+v1\/+responses\/*$/;
+
 /** Sockets are pinged in so many groups, one after another, so that no moment pings all. */
 const pingGroups = 20;
 
@@ -155,9 +158,9 @@ export class WebSockets {
     const [path] = target.split("?", 1);
     if (request.headers.upgrade?.toLowerCase() !== "websocket")
       throw wrong("The only protocol to upgrade to is websocket.", null);
-    if (path !== "/v1/responses")
+    if (!socketPath.test(path!))
       throw notFound("WebSockets are at /v1/responses.", "unknown_route");
-    return queryOf(new URLSearchParams(target.slice(path.length)));
+    return queryOf(new URLSearchParams(target.slice(path!.length)));
   }
 
   private checkCapacity(): void {
