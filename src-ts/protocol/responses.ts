@@ -175,6 +175,7 @@ export const ResponseObject = z.strictObject({
   completed_at: z.int().nullable(),
   status: ResponseStatus,
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  frequency_penalty: z.number(),
   incomplete_details: z
     .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
     .nullable(),
@@ -188,6 +189,7 @@ export const ResponseObject = z.strictObject({
   max_tool_calls: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),
   parallel_tool_calls: z.boolean(),
+  presence_penalty: z.number(),
   previous_response_id: z.null(),
   prompt_cache_key: z.string().nullable(),
   reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),
