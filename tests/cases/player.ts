@@ -2,10 +2,10 @@
 import { request } from "node:http";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { type ServerProcess, startServer } from "../e2e/support/server.js";
+import { EventSocket, type Json } from "../support/event-socket.js";
 import type { Case } from "./cases.js";
-import { EventSocket, type Json } from "./event-socket.js";
 
-export type { Json } from "./event-socket.js";
+export type { Json } from "../support/event-socket.js";
 export type Engine = "fake" | "mlx";
 
 export interface Answer {

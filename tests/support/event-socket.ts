@@ -47,6 +47,11 @@ export class EventSocket {
     this.ws.send(typeof message === "string" ? message : JSON.stringify(message));
   }
 
+  /** Perhaps no UTF-8, in a frame that says that it is a text. */
+  sendText(bytes: Buffer): void {
+    this.ws.send(bytes, { binary: false });
+  }
+
   /** Until it holds; rejects when the socket closes before. */
   async until(holds: () => boolean): Promise<void> {
     while (!holds()) {
