@@ -1,6 +1,6 @@
 /** Bodies of HTTP requests: JSON, perhaps compressed, or none. Knows headers and bytes, no route. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { BodyDecoder, encodingsOf } from "./content-encoding.js";
+import { BodyDecoder, encodingsOf, refuseUndeclared } from "./content-encoding.js";
 import { parseJson } from "./json.js";
 import type { ServerLimits } from "./options.js";
 
@@ -31,7 +31,9 @@ export function takeBodies(app: FastifyInstance, limits: ServerLimits): void {
       const valuesMax = takesTokens ? jsonTokenValuesMax : jsonValuesMax;
       const layers = body.length === 0 ? [] : encodingsOf(request.headers);
       const read = (bytes: Buffer) => parseJson(bytes, { depthMax, valuesMax });
-      return layers.length === 0 ? read(body) : decoder.decode(body, layers, read);
+      if (layers.length > 0) return decoder.decode(body, layers, read);
+      refuseUndeclared(body);
+      return read(body);
     },
   );
 }

@@ -69,6 +69,20 @@ export function encodingsOf({ "content-encoding": header }: IncomingHttpHeaders)
   return layers as Encoding[];
 }
 
+/** What these formats begin with, and no JSON does. */
+const beginnings: readonly [Encoding, Buffer][] = [
+  ["gzip", Buffer.from("1f8b", "hex")],
+  ["zstd", Buffer.from("28b52ffd", "hex")],
+];
+
+/** A proxy may have taken the header off: throws 400 that says so, for who would look for a fault in JSON. */
+export function refuseUndeclared(body: Buffer): void {
+  const found = beginnings.find(([, bytes]) => body.subarray(0, bytes.length).equals(bytes));
+  if (found === undefined) return;
+  const [layer] = found;
+  throw invalid(`The body begins as ${layer} does, and no Content-Encoding says that it is.`);
+}
+
 /** `x-gzip` is an old name of `gzip`. */
 function unprefixed(name: string): string {
   return name === "x-gzip" ? "gzip" : name;
@@ -137,7 +151,11 @@ function faultOf(layer: Encoding, error: Error): ServingError {
 }
 
 function broken(layer: Encoding, cause?: Error): ServingError {
-  return new ServingError(`The body is not valid ${layer}, or not all of it.`, {
+  return invalid(`The body is not valid ${layer}, or not all of it.`, cause);
+}
+
+function invalid(message: string, cause?: Error): ServingError {
+  return new ServingError(message, {
     code: "invalid_encoding",
     status: 400,
     param: "content-encoding",

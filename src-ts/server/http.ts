@@ -151,6 +151,9 @@ function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const wanted = request.headers["access-control-request-headers"];
   reply.header("access-control-allow-methods", methods.join(", "));
   if (wanted !== undefined) reply.header("access-control-allow-headers", wanted);
+  // Asked by pages of the internet, of a server on the user's own machine or network.
+  if (request.headers["access-control-request-private-network"] === "true")
+    reply.header("access-control-allow-private-network", "true");
   return reply.header("access-control-max-age", "600").code(204).send();
 }
 

@@ -98,6 +98,20 @@ describe("a compressed body", () => {
     return copy;
   }
 
+  it.each([
+    ["gzip", gzip(body)],
+    ["zstd", Buffer.from("28b52ffd2000010000", "hex")],
+  ])("of %s that doesn't say so is told, and not as a fault of JSON", async (name, bytes) => {
+    const { post } = await startServer();
+    for (const init of [sent(bytes), { ...sent(bytes), ...headersFor("identity") }]) {
+      const answer = await post("/v1/responses", "", init);
+      expect(answer.status).toBe(400);
+      const error = await errorOf(answer);
+      expect(error).toMatchObject({ code: "invalid_encoding", param: "content-encoding" });
+      expect(error.message).toContain(name);
+    }
+  });
+
   const unknown: [string, string][] = [
     ["snappy", "snappy"],
     ["Snappy", "snappy"],

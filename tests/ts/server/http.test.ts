@@ -433,6 +433,39 @@ describe("Host and Origin", () => {
     expect(yes.headers.get("access-control-allow-methods")).toContain("POST");
     expect((await ask("https://evil.example")).status).toBe(403);
   });
+
+  it("lets a page of the internet that may use it reach this machine, and no other page", async () => {
+    const { url } = await startServer({ allowedOrigins: ["https://app.example"] });
+    const ask = (origin: string) =>
+      fetch(`${url}/v1/responses`, {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": "POST",
+          "access-control-request-private-network": "true",
+        },
+      });
+    const name = "access-control-allow-private-network";
+    expect((await ask("https://app.example")).headers.get(name)).toBe("true");
+    expect((await ask("https://evil.example")).headers.has(name)).toBe(false);
+  });
+
+  it("takes the origins of desktop and mobile shells once it is told them", async () => {
+    const shells = [
+      "tauri://localhost",
+      "http://tauri.localhost",
+      "capacitor://localhost",
+      "app://x",
+    ];
+    const told = await startServer({ allowedOrigins: shells });
+    const untold = await startServer();
+    for (const origin of shells) {
+      const headers = { origin };
+      expect((await told.get("/v1/models", { headers })).status, origin).toBe(200);
+      expect((await untold.get("/v1/models", { headers })).status, origin).toBe(403);
+      await openSocket(told.url, { headers });
+    }
+  });
 });
 
 describe("headers of a request", () => {
