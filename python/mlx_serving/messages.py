@@ -119,8 +119,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too. `chat`:
-    its text begins a turn; else it goes on from the prompt."""
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
+    means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
+    begins a turn; else it goes on from the prompt."""
 
     id: int
     prompt: list[int]
@@ -128,6 +129,10 @@ class Admission:
     max_tokens: int
     sampling: Sampling
     chat: bool = True
+
+    @property
+    def prefill_only(self) -> bool:
+        return self.max_tokens == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,10 @@ export interface Submission {
   input: PrepareInput;
   /** What it leaves out is taken from the model's own defaults. */
   sampling: SamplingRequest;
-  /** Tokens to generate at most; undefined: what the context leaves, at most 4,096. */
+  /**
+   * Tokens to generate at most; undefined: what the context leaves, at most 4,096. 0: the prompt is
+   * computed and kept for the next request that begins with it, and the response completes without output.
+   */
   maxTokens?: number | undefined;
   /** Whose response this is: nobody else can see it. */
   owner: string;

@@ -49,7 +49,7 @@ export const Sampling = z.strictObject({
 });
 export type Sampling = z.infer<typeof Sampling>;
 
-/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too. */
+/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
   prompt: bytes,
