@@ -35,10 +35,12 @@ export const InputMessage = z.strictObject({
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 
-export const ResponseInput = z.union(
-  [fields.text, z.array(InputMessage).min(1).max(limits.messagesMax)],
-  { error: "input is a string or a list of messages." },
-);
+/** May be none. */
+export const inputItems = z.array(InputMessage).max(limits.messagesMax);
+
+export const ResponseInput = z.union([fields.text, inputItems.min(1)], {
+  error: "input is a string or a list of messages.",
+});
 export type ResponseInput = z.infer<typeof ResponseInput>;
 
 const notTools = "Tool calling";
@@ -102,6 +104,7 @@ export const ResponseBody = z.strictObject({
   stream: fields.flag,
   stream_options: z.strictObject({ include_obfuscation: fields.includeObfuscation }).nullish(),
   background: fields.only([false], "Background mode"),
+  generate: fields.only([true], "A prefill without an answer over HTTP"),
 });
 export type ResponseBody = z.infer<typeof ResponseBody>;
 

@@ -7,12 +7,15 @@ import type { RawData, WebSocket } from "ws";
 import type { Response, Submission } from "../engine/api.js";
 import { isServingError, ServingError } from "../errors.js";
 import {
+  clientMessageTypes,
   closeCodes,
   type DrainingNotice,
   type ErrorEvent,
-  ResponseCancel,
-  ResponseCreate,
-  ResponseResume,
+  messageSchemas,
+  type ResponseCancel,
+  type ResponseCreate,
+  type ResponseResume,
+  type ResponseSteer,
 } from "../protocol/events.js";
 import type { Identity } from "./auth.js";
 import { errorOf } from "./endings.js";
@@ -20,9 +23,10 @@ import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
 import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
-import { ownResponse, responseSubmission } from "./openai/responses.js";
+import { ownResponse, requireInput, responseSubmission } from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
+import { steerFailed } from "./steering.js";
 import type { Caller } from "./submissions.js";
 import { validate } from "./validate.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
@@ -36,6 +40,8 @@ export interface SessionStart {
   requestId: string;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
+  /** Opened by a client that opens another one when it is told that this one has reached its limit. */
+  reconnectsAtLimit: boolean;
 }
 
 /** Of a message, what an error about it repeats. */
@@ -58,6 +64,8 @@ export class Session implements Sink, WriterOwner {
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
+  /** The lanes, if they have a name, of the responses that are read here. */
+  private followed: Map<string, string | undefined> | undefined;
 
   constructor(
     private readonly context: ServerContext,
@@ -88,18 +96,31 @@ export class Session implements Sink, WriterOwner {
   }
 
   private dispatch(message: unknown): void {
-    const type = (message as { type?: unknown } | null)?.type;
-    if (type === "response.create") this.create(validate(ResponseCreate, message));
-    else if (type === "response.cancel") this.cancel(validate(ResponseCancel, message));
-    else if (type === "mlx_serving:response.resume") this.resume(validate(ResponseResume, message));
-    else {
-      const known = "response.create, response.cancel and mlx_serving:response.resume";
-      throw bad("unknown_event_type", `type must be one of ${known}.`, "type");
+    switch (typeOf(message)) {
+      case "response.create":
+        this.create(validate(messageSchemas["response.create"], message));
+        break;
+      case "response.cancel":
+        this.cancel(validate(messageSchemas["response.cancel"], message));
+        break;
+      case "response.processed":
+        validate(messageSchemas["response.processed"], message);
+        break;
+      case "response.steer":
+        this.steer(validate(messageSchemas["response.steer"], message));
+        break;
+      case "mlx_serving:response.resume":
+        this.resume(validate(messageSchemas["mlx_serving:response.resume"], message));
+        break;
+      default:
+        // A client newer than this server is no bad client: nothing is counted.
+        return this.sendError(unknownType(), correlationOf(message));
     }
     this.badMessages = 0;
   }
 
   private create(message: ResponseCreate): void {
+    requireInput(message);
     const arrivedAt = this.context.now();
     this.enqueue(message.stream_id, {
       run: (done) => this.submit(message, arrivedAt, done),
@@ -109,6 +130,20 @@ export class Session implements Sink, WriterOwner {
 
   private cancel({ response_id }: ResponseCancel): void {
     ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
+  }
+
+  /** The client may send the same input with its next `response.create`. */
+  private steer(message: ResponseSteer): void {
+    const { engine } = this.context;
+    const event = steerFailed(engine, this.start.identity.owner, message);
+    const lane = this.followed?.get(message.previous_response_id);
+    this.sendText(
+      JSON.stringify({
+        ...event,
+        sequence_number: Math.max(0, this.lastNumber),
+        ...(lane !== undefined && { stream_id: lane }),
+      }),
+    );
   }
 
   /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
@@ -166,6 +201,8 @@ export class Session implements Sink, WriterOwner {
   private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
     const { response } = cursor;
     const events = new ResponseEvents(response, "json", correlation.stream_id);
+    this.followed ??= new Map();
+    this.followed.set(response.id, correlation.stream_id);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
@@ -173,8 +210,12 @@ export class Session implements Sink, WriterOwner {
         this.lastNumber = number;
         events.render(entry, number, out);
       },
-      onEnd: done,
+      onEnd: () => {
+        this.followed?.delete(response.id);
+        done();
+      },
       onInterrupted: (reason) => {
+        this.followed?.delete(response.id);
         // A draining server says so by closing.
         if (!this.draining) this.sendError(reason, correlation);
         this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);
@@ -242,6 +283,12 @@ export class Session implements Sink, WriterOwner {
     this.close(closeCodes.overload, error.code);
   }
 
+  /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
+  private sendLimitReached(): void {
+    const message = "This connection has come to its end: the server restarts. Open another one.";
+    this.sendError(bad("websocket_connection_limit_reached", message), {});
+  }
+
   onFault(error: unknown): void {
     this.context.logger.error({ err: error, requestId: this.start.requestId }, "socket failed");
     this.close(closeCodes.fault, "internal fault");
@@ -272,6 +319,7 @@ export class Session implements Sink, WriterOwner {
   /** Closing handshake; every response is left to what its request said. */
   close(code: number, reason: string): void {
     if (this.closed) return;
+    if (code === closeCodes.restart && this.start.reconnectsAtLimit) this.sendLimitReached();
     this.start.ws.close(code, reason);
     this.dispose();
   }
@@ -286,6 +334,7 @@ export class Session implements Sink, WriterOwner {
     this.lanes = undefined;
     this.writer?.close();
     this.writer = undefined;
+    this.followed = undefined;
   }
 }
 
@@ -295,6 +344,18 @@ function isExpired({ deadlineMs }: Submission): boolean {
 
 function bad(code: string, message: string, param?: string): ServingError {
   return new ServingError(message, { code, status: 400, param: param ?? null });
+}
+
+/** Throws for what is no message at all. */
+function typeOf(message: unknown): string {
+  const type = (message as { type?: unknown } | null)?.type;
+  if (typeof type === "string") return type;
+  throw bad("unknown_event_type", "A message is an object with a type.", "type");
+}
+
+function unknownType(): ServingError {
+  const known = clientMessageTypes.join(", ");
+  return bad("unknown_event_type", `This server knows no such type; it knows ${known}.`, "type");
 }
 
 /** Also of a message that is wrong otherwise, if these two fields are usable. */

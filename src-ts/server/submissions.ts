@@ -104,12 +104,23 @@ export function idempotencyOf(
   return { key, fingerprint: hash.digest("hex") };
 }
 
-const transportFields = new Set(["stream", "stream_options", "type", "event_id", "stream_id"]);
+const transportFields = new Set([
+  "stream",
+  "stream_options",
+  "client_metadata",
+  "type",
+  "event_id",
+  "stream_id",
+]);
 
 function canonical(body: object): string {
   const fields = Object.entries(body).filter(
     ([name, value]) =>
-      value != null && !transportFields.has(name) && !name.startsWith("mlx_serving:"),
+      value != null &&
+      !transportFields.has(name) &&
+      !name.startsWith("mlx_serving:") &&
+      // Nobody has to say that an answer is wanted.
+      !(name === "generate" && value === true),
   );
   return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) => {
     if (typeof value === "bigint") return String(value);
