@@ -4,6 +4,7 @@ import {
   closeCodes,
   DrainingNotice,
   ErrorEvent,
+  KeepAliveNotice,
   MigratedNotice,
   ResponseCancel,
   ResponseCreate,
@@ -142,6 +143,12 @@ const notices: readonly Message[] = [
     summary: "Only with ?events=mlx_serving: the server takes nothing new.",
     schema: DrainingNotice,
     example: { type: "mlx_serving:server.draining", grace_ms: 30_000, sequence_number: 41 },
+  },
+  {
+    name: "mlx_serving:keep_alive",
+    summary: "Only with OpenAI-Beta: responses_websockets: nothing new, and something to wait for.",
+    schema: KeepAliveNotice,
+    example: { type: "mlx_serving:keep_alive", sequence_number: 41 },
   },
 ];
 

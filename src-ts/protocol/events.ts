@@ -246,12 +246,23 @@ export const DrainingNotice = z.strictObject({
 });
 export type DrainingNotice = z.infer<typeof DrainingNotice>;
 
+/**
+ * Only on sockets opened with a header `OpenAI-Beta: responses_websockets…` that have something to wait
+ * for: their clients give up one without messages. `sequence_number` as above.
+ */
+export const KeepAliveNotice = z.strictObject({
+  type: z.literal("mlx_serving:keep_alive"),
+  sequence_number: z.int(),
+});
+export type KeepAliveNotice = z.infer<typeof KeepAliveNotice>;
+
 export const ServerEvent = z.union([
   ResponseStreamEvent,
   ErrorEvent,
   SteerFailedEvent,
   MigratedNotice,
   DrainingNotice,
+  KeepAliveNotice,
 ]);
 export type ServerEvent = z.infer<typeof ServerEvent>;
 

@@ -11,6 +11,7 @@ import {
   closeCodes,
   type DrainingNotice,
   type ErrorEvent,
+  type KeepAliveNotice,
   messageSchemas,
   type ResponseCancel,
   type ResponseCreate,
@@ -40,8 +41,11 @@ export interface SessionStart {
   requestId: string;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
-  /** Opened by a client that opens another one when it is told that this one has reached its limit. */
-  reconnectsAtLimit: boolean;
+  /**
+   * Opened as Codex does: told that this socket has reached its limit, it opens another; and it gives up
+   * a socket without messages, whatever pings there are.
+   */
+  speaksBeta: boolean;
 }
 
 /** Of a message, what an error about it repeats. */
@@ -57,6 +61,8 @@ export class Session implements Sink, WriterOwner {
   missedPings = 0;
   /** Pings of the client since ours. */
   clientPings = 0;
+  /** Something was sent since our last ping. */
+  private hasSpoken = false;
   private badMessages = 0;
   private draining = false;
   private closed = false;
@@ -250,6 +256,7 @@ export class Session implements Sink, WriterOwner {
 
   write(texts: readonly string[], onSent?: () => void): void {
     const { ws, socket } = this.start;
+    this.hasSpoken = true;
     if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts), onSent);
   }
 
@@ -260,6 +267,18 @@ export class Session implements Sink, WriterOwner {
       return;
     }
     this.write([text], this.writer?.sent);
+  }
+
+  /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
+  keepAlive(): void {
+    const wasSilent = !this.hasSpoken;
+    this.hasSpoken = false;
+    if (!this.start.speaksBeta || !wasSilent || this.isIdle) return;
+    const notice: KeepAliveNotice = {
+      type: "mlx_serving:keep_alive",
+      sequence_number: this.lastNumber,
+    };
+    this.sendText(JSON.stringify(notice));
   }
 
   private sendError(error: unknown, correlation: Correlation): void {
@@ -319,7 +338,7 @@ export class Session implements Sink, WriterOwner {
   /** Closing handshake; every response is left to what its request said. */
   close(code: number, reason: string): void {
     if (this.closed) return;
-    if (code === closeCodes.restart && this.start.reconnectsAtLimit) this.sendLimitReached();
+    if (code === closeCodes.restart && this.start.speaksBeta) this.sendLimitReached();
     this.start.ws.close(code, reason);
     this.dispose();
   }

@@ -2,7 +2,8 @@
  * What comes before the 101: which requests are WebSocket handshakes, what a handshake must say, and the
  * answer in place of the 101. Knows no socket that is open.
  */
-import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ServingError } from "../errors.js";
 import { errorHeaders, notFound } from "./errors.js";
@@ -36,11 +37,29 @@ export function serveWithoutUpgrade(
     if (!hopHeaders.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[at + 1]}`);
   }
   if (tokensOf(request.headers.connection).includes("close")) lines.push("connection: close");
-  // Node adds these with every reading, and takes them back with none.
-  for (const event of ["timeout", "resume", "pause"]) socket.removeAllListeners(event);
-  socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
-  server.emit("connection", socket);
+  const again = Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+  socket.on("error", ignore);
+  whenAnswered(socket as Socket, () => {
+    // Node adds these with every reading, and takes them back with none.
+    for (const event of ["timeout", "resume", "pause"]) socket.removeAllListeners(event);
+    socket.off("error", ignore);
+    (socket as Socket).setTimeout(0);
+    socket.unshift(Buffer.concat([again, head]));
+    server.emit("connection", socket);
+  });
 }
+
+/**
+ * Requests before this one on the same connection come first. `_httpMessage` is Node's own name for the
+ * answer that a socket is taken by.
+ */
+function whenAnswered(socket: Socket & { _httpMessage?: ServerResponse | null }, run: () => void) {
+  if (socket.destroyed) return;
+  if (socket._httpMessage == null) run();
+  else socket._httpMessage.once("close", () => setImmediate(whenAnswered, socket, run));
+}
+
+export function ignore(): void {}
 
 export interface UpgradeQuery {
   wantsNotices: boolean;
@@ -82,8 +101,8 @@ export function checkHandshake({ headers }: IncomingMessage): void {
     throw wrong("Sec-WebSocket-Key must be 16 bytes in base64.", null);
 }
 
-/** Codex says so, and takes a close alone for a failure of which it counts only a few. */
-export function reconnectsAtLimit({ headers }: IncomingMessage): boolean {
+/** As Codex does: see `SessionStart`. */
+export function speaksBeta({ headers }: IncomingMessage): boolean {
   const beta = headers["openai-beta"];
   return tokensOf(String(beta ?? "")).some((token) => token.startsWith("responses_websockets"));
 }

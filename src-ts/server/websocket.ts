@@ -15,10 +15,11 @@ import { Session } from "./session.js";
 import {
   checkHandshake,
   checkTarget,
+  ignore,
   isHandshake,
-  reconnectsAtLimit,
   refuseUpgrade,
   serveWithoutUpgrade,
+  speaksBeta,
 } from "./upgrade.js";
 
 /** Who may come in. */
@@ -190,7 +191,7 @@ export class WebSockets {
       const start = { ws, socket, identity, requestId, wantsNotices };
       const one = new Session(this.context, {
         ...start,
-        reconnectsAtLimit: reconnectsAtLimit(request),
+        speaksBeta: speaksBeta(request),
       });
       (ws as OwnSocket)[session] = one;
       this.groups[this.opened++ % pingGroups]!.add(one);
@@ -212,7 +213,9 @@ export class WebSockets {
       if (one.missedPings >= this.context.config.limits.missedPingsMax) ws.terminate();
       else {
         one.missedPings++;
-        if (ws.readyState === ws.OPEN) ws.ping();
+        if (ws.readyState !== ws.OPEN) continue;
+        ws.ping();
+        one.keepAlive();
       }
     }
   }
@@ -246,5 +249,3 @@ function handlersOf(sockets: WebSockets): SocketHandlers {
     },
   };
 }
-
-function ignore(): void {}

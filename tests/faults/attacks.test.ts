@@ -533,7 +533,7 @@ describe("forgeries", () => {
   });
 
   it("of an upgrade to another protocol, path or version are refused", async () => {
-    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: Upgrade\r\n`;
+    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: close, Upgrade\r\n`;
     for (const lines of [
       "Upgrade: h2c\r\n",
       "Upgrade: websocket\r\n",

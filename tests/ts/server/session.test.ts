@@ -262,6 +262,51 @@ describe("a type that we don't know", () => {
   });
 });
 
+describe("a response that is silent for long", () => {
+  const beta = { "OpenAI-Beta": "responses_websockets=2026-02-06" };
+  const isKeepAlive = ({ type }: { type?: string }) => type === "mlx_serving:keep_alive";
+
+  it("is kept alive by messages where pings count for nothing, from its arrival to its end", async () => {
+    const { url, engine } = await startServer({ limits: { pingIntervalMs: 60 } });
+    engine.script = hold;
+    let prepared = () => {};
+    engine.preparing = new Promise((resolve) => {
+      prepared = resolve;
+    });
+    const socket = await openSocket(url, { headers: beta });
+    socket.create();
+    await socket.until(isKeepAlive, 2);
+    expect(socket.events.map(({ sequence_number }) => sequence_number)).toEqual([-1, -1]);
+    prepared();
+    await socket.type("response.in_progress");
+    const before = socket.events.filter(isKeepAlive).length;
+    expect((await socket.until(isKeepAlive, before + 2)).sequence_number).toBe(2);
+    engine.runs[0]!.end({ kind: "stop" });
+    await socket.ended();
+    // The response knows nothing of it, and who has nothing to wait for hears nothing.
+    const own = socket.events.filter((event) => !isKeepAlive(event));
+    expect(own.map(({ sequence_number }) => sequence_number)).toEqual(own.map((_, i) => i));
+    const { length } = socket.events;
+    const { pings } = socket;
+    await eventually(() => socket.pings >= pings + 3);
+    expect(socket.events).toHaveLength(length);
+  });
+
+  it("says nothing to clients that know pings", async () => {
+    const { url, engine } = await startServer({ limits: { pingIntervalMs: 60 } });
+    engine.script = hold;
+    for (const query of ["", "?events=mlx_serving"]) {
+      const socket = await openSocket(url, { query });
+      socket.create();
+      await socket.type("response.in_progress");
+      const { length } = socket.events;
+      const { pings } = socket;
+      await eventually(() => socket.pings >= pings + 3);
+      expect(socket.events).toHaveLength(length);
+    }
+  });
+});
+
 describe("a drain", () => {
   const codes = async (beta: string | undefined) => {
     const { url, engine, server } = await startServer();

@@ -132,6 +132,24 @@ describe("who asks for another protocol", () => {
     await ended;
   });
 
+  it("may send its body in chunks, and the next request right behind it", async () => {
+    const { port, engine } = await startServer();
+    const { socket, ended } = await rawConnection(port);
+    const chunked = wishing(port, "POST /v1/responses", [
+      "Content-Type: application/json",
+      "Transfer-Encoding: chunked",
+    ]);
+    const chunks = [body.slice(0, 7), body.slice(7)];
+    const sent = chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("");
+    const last = wishing(port, "GET /health").replace("Connection: ", "Connection: close, ");
+    socket.write(`${chunked}${sent}0\r\n\r\n${posting(port)}${body}${last}`);
+    const received = await ended;
+    expect(received.split("HTTP/1.1 200 OK")).toHaveLength(4);
+    expect(received.split('"object":"response"')).toHaveLength(3);
+    expect(received).toContain('{"status":"ok"}');
+    expect(engine.submissions).toHaveLength(2);
+  });
+
   it("may do so a hundred times on one connection", async () => {
     const { port } = await startServer();
     const warnings: string[] = [];
