@@ -146,7 +146,7 @@ const notices: readonly Message[] = [
   },
   {
     name: "mlx_serving:keep_alive",
-    summary: "Only with OpenAI-Beta: responses_websockets: nothing new, and something to wait for.",
+    summary: "Only with OpenAI-Beta: responses_websockets: a response still runs or waits.",
     schema: KeepAliveNotice,
     example: { type: "mlx_serving:keep_alive", sequence_number: 41 },
   },

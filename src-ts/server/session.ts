@@ -61,8 +61,6 @@ export class Session implements Sink, WriterOwner {
   missedPings = 0;
   /** Pings of the client since ours. */
   clientPings = 0;
-  /** Something was sent since our last ping. */
-  private hasSpoken = false;
   private badMessages = 0;
   private draining = false;
   private closed = false;
@@ -256,7 +254,6 @@ export class Session implements Sink, WriterOwner {
 
   write(texts: readonly string[], onSent?: () => void): void {
     const { ws, socket } = this.start;
-    this.hasSpoken = true;
     if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts), onSent);
   }
 
@@ -271,9 +268,7 @@ export class Session implements Sink, WriterOwner {
 
   /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
   keepAlive(): void {
-    const wasSilent = !this.hasSpoken;
-    this.hasSpoken = false;
-    if (!this.start.speaksBeta || !wasSilent || this.isIdle) return;
+    if (!this.start.speaksBeta || this.isIdle) return;
     const notice: KeepAliveNotice = {
       type: "mlx_serving:keep_alive",
       sequence_number: this.lastNumber,
