@@ -5,9 +5,8 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { Response, Submission } from "../engine/api.js";
-import { isServingError, ServingError } from "../errors.js";
+import { isServingError } from "../errors.js";
 import {
-  clientMessageTypes,
   closeCodes,
   type DrainingNotice,
   type ErrorEvent,
@@ -24,6 +23,7 @@ import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
 import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
+import { badMessage, type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
 import { ownResponse, requireInput, responseSubmission } from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
@@ -46,12 +46,6 @@ export interface SessionStart {
    * a socket without messages, whatever pings there are.
    */
   speaksBeta: boolean;
-}
-
-/** Of a message, what an error about it repeats. */
-interface Correlation {
-  event_id?: string | undefined;
-  stream_id?: string | undefined;
 }
 
 const normalPriority = "normal";
@@ -87,7 +81,8 @@ export class Session implements Sink, WriterOwner {
     if (this.closed) return;
     let correlation: Correlation = {};
     try {
-      if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
+      if (isBinary)
+        throw badMessage("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
       const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(value);
@@ -300,7 +295,7 @@ export class Session implements Sink, WriterOwner {
   /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
   private sendLimitReached(): void {
     const message = "This connection has come to its end: the server restarts. Open another one.";
-    this.sendError(bad("websocket_connection_limit_reached", message), {});
+    this.sendError(badMessage("websocket_connection_limit_reached", message), {});
   }
 
   onFault(error: unknown): void {
@@ -354,36 +349,4 @@ export class Session implements Sink, WriterOwner {
 
 function isExpired({ deadlineMs }: Submission): boolean {
   return deadlineMs !== undefined && deadlineMs <= 0;
-}
-
-function bad(code: string, message: string, param?: string): ServingError {
-  return new ServingError(message, { code, status: 400, param: param ?? null });
-}
-
-/** Throws for what is no message at all. */
-function typeOf(message: unknown): string {
-  const type = (message as { type?: unknown } | null)?.type;
-  if (typeof type === "string") return type;
-  throw bad("unknown_event_type", "A message is an object with a type.", "type");
-}
-
-function unknownType(): ServingError {
-  const known = clientMessageTypes.join(", ");
-  return bad("unknown_event_type", `This server knows no such type; it knows ${known}.`, "type");
-}
-
-/** Also of a message that is wrong otherwise, if these two fields are usable. */
-function correlationOf(message: unknown): Correlation {
-  if (typeof message !== "object" || message === null) return {};
-  const { event_id, stream_id } = message as Record<string, unknown>;
-  return {
-    ...(isShort(event_id) && { event_id }),
-    ...(isShort(stream_id) && { stream_id }),
-  };
-}
-
-const repeatedCharsMax = 512;
-
-function isShort(value: unknown): value is string {
-  return typeof value === "string" && value.length <= repeatedCharsMax && value.isWellFormed();
 }
