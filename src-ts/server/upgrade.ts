@@ -73,8 +73,7 @@ const socketPath = /^\/+v1\/+responses\/*$/;
 export function checkTarget(request: IncomingMessage): UpgradeQuery {
   const target = request.url ?? "/";
   const [path] = target.split("?", 1);
-  if (!socketPath.test(path!))
-    throw notFound("WebSockets are at /v1/responses.", "unknown_route");
+  if (!socketPath.test(path!)) throw notFound("WebSockets are at /v1/responses.", "unknown_route");
   return queryOf(new URLSearchParams(target.slice(path!.length)));
 }
 
