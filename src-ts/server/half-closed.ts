@@ -21,6 +21,9 @@ export function serveHalfClosed(server: Server): void {
   /** In the order in which they came, which is that of their answers. */
   const unanswered = new WeakMap<Socket, ServerResponse[]>();
   server.on("connection", (socket: Socket) => {
+    // Told again of a socket whose request asked for another protocol.
+    if (unanswered.has(socket)) return;
+    unanswered.set(socket, []);
     socket.once("end", () => probe(socket, unanswered.get(socket)?.[0]));
   });
   server.on("request", ({ socket }, response: ServerResponse) => {
