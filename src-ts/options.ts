@@ -269,7 +269,7 @@ export const serveOptions = {
   allowedOrigins: option(
     list("origins such as https://example.org"),
     undefined,
-    "web origins that may use this server",
+    "web origins that may use this server, besides its own and, on loopback, those of this machine",
     { repeatable: true },
   ),
   dataDir: option(

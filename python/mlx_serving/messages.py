@@ -101,7 +101,8 @@ PrepareInput = Chat | Text | Tokens
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Neutral values: temperature 0 is greedy, top_p 1, top_k 0, min_p 0, penalties 0
-    (repetition 1). `logprobs`: -1 none, 0 the sampled token's, n the n likeliest too."""
+    (repetition 1). `seed`: 64 bits. `logprobs`: -1 none, 0 the sampled token's, n the n likeliest
+    too."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -118,8 +119,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too. `chat`:
-    its text begins a turn; else it goes on from the prompt."""
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
+    means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
+    begins a turn; else it goes on from the prompt."""
 
     id: int
     prompt: list[int]
@@ -127,6 +129,10 @@ class Admission:
     max_tokens: int
     sampling: Sampling
     chat: bool = True
+
+    @property
+    def prefill_only(self) -> bool:
+        return self.max_tokens == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,12 @@ def _u32(value: object, path: str) -> int:
     return value
 
 
+def _u64(value: object, path: str) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise Violation(f"{path} must be an integer from 0 to 18446744073709551615")
+    return value
+
+
 def _finite(value: object, path: str) -> float:
     if type(value) not in (int, float):
         raise Violation(f"{path} must be a number")
@@ -181,7 +187,7 @@ def _parse_sampling(value: object, path: str) -> Sampling:
         presence_penalty=_finite(body["presencePenalty"], f"{path}.presencePenalty"),
         frequency_penalty=_finite(body["frequencyPenalty"], f"{path}.frequencyPenalty"),
         logit_bias=_parse_bias(body["logitBias"], f"{path}.logitBias"),
-        seed=_u32(body["seed"], f"{path}.seed"),
+        seed=_u64(body["seed"], f"{path}.seed"),
         stop=tuple(_string(item, f"{path}.stop") for item in _list(body["stop"], f"{path}.stop")),
         logprobs=logprobs,
     )

@@ -111,6 +111,8 @@ class Slots:
         emitted = request.emitted
         if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
             return "stop"
+        if request.prefill_only:
+            return None
         full = len(request.prompt) + len(emitted) >= self._context_max
         return "length" if full or len(emitted) >= request.max_tokens else None
 

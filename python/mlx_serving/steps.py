@@ -236,14 +236,22 @@ class Steps:
             except Exception as error:
                 output.ends.append(self._failed(row, error))
                 continue
-            if row.done == len(row.prefill):
-                self._prefilled.append(row)
-            else:
+            if row.done < len(row.prefill):
                 self._prefilling.append(row)
+            elif row.request.prefill_only:
+                self._end_prefilled(row, output)
+            else:
+                self._prefilled.append(row)
         if self._prefilled:
             self._batch.join(self._prefilled)
             self._prefilled = []
             self._bound_buffers()
+
+    def _end_prefilled(self, row: Row, output: StepOutput) -> None:
+        """Nothing more is asked of it: what the next request can use is kept. Its last token is
+        left to that one, as always."""
+        output.prefills.append(PrefillProgress(row.id, row.total, row.total, row.cached))
+        output.ends.append(End(row.id, "stop"))
 
     def _failed(self, row: Row, error: Exception) -> End:
         """The row is to blame, unless memory ran out while others used it too."""

@@ -6,6 +6,10 @@
 // Requests
 /** Bytes of one HTTP request body. */
 export const bodyBytesMax = 4 * 1024 * 1024;
+/** Layers of Content-Encoding of one body. */
+export const contentEncodingsMax = 2;
+/** Compressed bodies that are decoded at once; the disk needs the other threads of Node's pool. */
+export const decodingsMax = 2;
 /** Arrays and objects inside one another in a request. */
 export const jsonDepthMax = 64;
 /** Values of one JSON text: bounds what checking it can cost everybody else. */
@@ -39,6 +43,8 @@ export const repetitionPenaltyMax = 10;
 export const topKMax = 1_000_000;
 export const tokenIdMax = 0xffff_ffff;
 export const outputTokensMax = 1_048_576;
+/** Every integer of 64 bits, with and without a sign, and exact as a number of JSON Schema. */
+export const seedAbsMax = 10n ** 20n;
 
 // Several choices
 export const choicesPerPromptMax = 16;

@@ -35,10 +35,12 @@ export const InputMessage = z.strictObject({
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 
-export const ResponseInput = z.union(
-  [fields.text, z.array(InputMessage).min(1).max(limits.messagesMax)],
-  { error: "input is a string or a list of messages." },
-);
+/** May be none. */
+export const inputItems = z.array(InputMessage).max(limits.messagesMax);
+
+export const ResponseInput = z.union([fields.text, inputItems.min(1)], {
+  error: "input is a string or a list of messages.",
+});
 export type ResponseInput = z.infer<typeof ResponseInput>;
 
 const notTools = "Tool calling";
@@ -102,6 +104,7 @@ export const ResponseBody = z.strictObject({
   stream: fields.flag,
   stream_options: z.strictObject({ include_obfuscation: fields.includeObfuscation }).nullish(),
   background: fields.only([false], "Background mode"),
+  generate: fields.only([true], "A prefill without an answer over HTTP"),
 });
 export type ResponseBody = z.infer<typeof ResponseBody>;
 
@@ -175,6 +178,7 @@ export const ResponseObject = z.strictObject({
   completed_at: z.int().nullable(),
   status: ResponseStatus,
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  frequency_penalty: z.number(),
   incomplete_details: z
     .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
     .nullable(),
@@ -188,6 +192,7 @@ export const ResponseObject = z.strictObject({
   max_tool_calls: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),
   parallel_tool_calls: z.boolean(),
+  presence_penalty: z.number(),
   previous_response_id: z.null(),
   prompt_cache_key: z.string().nullable(),
   reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),

@@ -5,24 +5,29 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { Response, Submission } from "../engine/api.js";
-import { isServingError, ServingError } from "../errors.js";
+import { isServingError } from "../errors.js";
 import {
   closeCodes,
   type DrainingNotice,
   type ErrorEvent,
-  ResponseCancel,
-  ResponseCreate,
-  ResponseResume,
+  type KeepAliveNotice,
+  messageSchemas,
+  type ResponseCancel,
+  type ResponseCreate,
+  type ResponseResume,
+  type ResponseSteer,
 } from "../protocol/events.js";
 import type { Identity } from "./auth.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
-import { parseJson } from "./json.js";
+import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
-import { ownResponse, responseSubmission } from "./openai/responses.js";
+import { badMessage, type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import { ownResponse, requireInput, responseSubmission } from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
+import { steerFailed } from "./steering.js";
 import type { Caller } from "./submissions.js";
 import { validate } from "./validate.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
@@ -36,12 +41,11 @@ export interface SessionStart {
   requestId: string;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
-}
-
-/** Of a message, what an error about it repeats. */
-interface Correlation {
-  event_id?: string | undefined;
-  stream_id?: string | undefined;
+  /**
+   * Opened as Codex does: told that this socket has reached its limit, it opens another; and it gives up
+   * a socket without messages, whatever pings there are.
+   */
+  speaksBeta: boolean;
 }
 
 const normalPriority = "normal";
@@ -58,6 +62,8 @@ export class Session implements Sink, WriterOwner {
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
+  /** The lanes, if they have a name, of the responses that are read here. */
+  private followed: Map<string, string | undefined> | undefined;
 
   constructor(
     private readonly context: ServerContext,
@@ -75,11 +81,13 @@ export class Session implements Sink, WriterOwner {
     if (this.closed) return;
     let correlation: Correlation = {};
     try {
-      if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
+      if (isBinary)
+        throw badMessage("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
-      const message = parseJson(data as Buffer, { depthMax, valuesMax });
-      correlation = correlationOf(message);
-      this.dispatch(message);
+      const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
+      correlation = correlationOf(value);
+      if (fault !== undefined) throw fault;
+      this.dispatch(value);
     } catch (error) {
       this.sendError(error, correlation);
       if (isServingError(error) && error.status === 400) this.countBad();
@@ -87,18 +95,31 @@ export class Session implements Sink, WriterOwner {
   }
 
   private dispatch(message: unknown): void {
-    const type = (message as { type?: unknown } | null)?.type;
-    if (type === "response.create") this.create(validate(ResponseCreate, message));
-    else if (type === "response.cancel") this.cancel(validate(ResponseCancel, message));
-    else if (type === "mlx_serving:response.resume") this.resume(validate(ResponseResume, message));
-    else {
-      const known = "response.create, response.cancel and mlx_serving:response.resume";
-      throw bad("unknown_event_type", `type must be one of ${known}.`, "type");
+    switch (typeOf(message)) {
+      case "response.create":
+        this.create(validate(messageSchemas["response.create"], message));
+        break;
+      case "response.cancel":
+        this.cancel(validate(messageSchemas["response.cancel"], message));
+        break;
+      case "response.processed":
+        validate(messageSchemas["response.processed"], message);
+        break;
+      case "response.steer":
+        this.steer(validate(messageSchemas["response.steer"], message));
+        break;
+      case "mlx_serving:response.resume":
+        this.resume(validate(messageSchemas["mlx_serving:response.resume"], message));
+        break;
+      default:
+        // A client newer than this server is no bad client: nothing is counted.
+        return this.sendError(unknownType(), correlationOf(message));
     }
     this.badMessages = 0;
   }
 
   private create(message: ResponseCreate): void {
+    requireInput(message);
     const arrivedAt = this.context.now();
     this.enqueue(message.stream_id, {
       run: (done) => this.submit(message, arrivedAt, done),
@@ -108,6 +129,20 @@ export class Session implements Sink, WriterOwner {
 
   private cancel({ response_id }: ResponseCancel): void {
     ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
+  }
+
+  /** The client may send the same input with its next `response.create`. */
+  private steer(message: ResponseSteer): void {
+    const { engine } = this.context;
+    const event = steerFailed(engine, this.start.identity.owner, message);
+    const lane = this.followed?.get(message.previous_response_id);
+    this.sendText(
+      JSON.stringify({
+        ...event,
+        sequence_number: Math.max(0, this.lastNumber),
+        ...(lane !== undefined && { stream_id: lane }),
+      }),
+    );
   }
 
   /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
@@ -165,6 +200,8 @@ export class Session implements Sink, WriterOwner {
   private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
     const { response } = cursor;
     const events = new ResponseEvents(response, "json", correlation.stream_id);
+    this.followed ??= new Map();
+    this.followed.set(response.id, correlation.stream_id);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
@@ -172,8 +209,12 @@ export class Session implements Sink, WriterOwner {
         this.lastNumber = number;
         events.render(entry, number, out);
       },
-      onEnd: done,
+      onEnd: () => {
+        this.followed?.delete(response.id);
+        done();
+      },
       onInterrupted: (reason) => {
+        this.followed?.delete(response.id);
         // A draining server says so by closing.
         if (!this.draining) this.sendError(reason, correlation);
         this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);
@@ -220,6 +261,16 @@ export class Session implements Sink, WriterOwner {
     this.write([text], this.writer?.sent);
   }
 
+  /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
+  keepAlive(): void {
+    if (!this.start.speaksBeta || this.isIdle) return;
+    const notice: KeepAliveNotice = {
+      type: "mlx_serving:keep_alive",
+      sequence_number: this.lastNumber,
+    };
+    this.sendText(JSON.stringify(notice));
+  }
+
   private sendError(error: unknown, correlation: Correlation): void {
     if (this.closed) return;
     const known = toServingError(error, (fault) => {
@@ -239,6 +290,12 @@ export class Session implements Sink, WriterOwner {
     const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
     this.write([JSON.stringify(event)]);
     this.close(closeCodes.overload, error.code);
+  }
+
+  /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
+  private sendLimitReached(): void {
+    const message = "This connection has come to its end: the server restarts. Open another one.";
+    this.sendError(badMessage("websocket_connection_limit_reached", message), {});
   }
 
   onFault(error: unknown): void {
@@ -271,6 +328,7 @@ export class Session implements Sink, WriterOwner {
   /** Closing handshake; every response is left to what its request said. */
   close(code: number, reason: string): void {
     if (this.closed) return;
+    if (code === closeCodes.restart && this.start.speaksBeta) this.sendLimitReached();
     this.start.ws.close(code, reason);
     this.dispose();
   }
@@ -285,29 +343,10 @@ export class Session implements Sink, WriterOwner {
     this.lanes = undefined;
     this.writer?.close();
     this.writer = undefined;
+    this.followed = undefined;
   }
 }
 
 function isExpired({ deadlineMs }: Submission): boolean {
   return deadlineMs !== undefined && deadlineMs <= 0;
-}
-
-function bad(code: string, message: string, param?: string): ServingError {
-  return new ServingError(message, { code, status: 400, param: param ?? null });
-}
-
-/** Also of a message that is wrong otherwise, if these two fields are usable. */
-function correlationOf(message: unknown): Correlation {
-  if (typeof message !== "object" || message === null) return {};
-  const { event_id, stream_id } = message as Record<string, unknown>;
-  return {
-    ...(isShort(event_id) && { event_id }),
-    ...(isShort(stream_id) && { stream_id }),
-  };
-}
-
-const repeatedCharsMax = 512;
-
-function isShort(value: unknown): value is string {
-  return typeof value === "string" && value.length <= repeatedCharsMax;
 }

@@ -11,6 +11,10 @@ import { z } from "zod";
 export const protocolVersion = 1;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
+/** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
+const u64 = z
+  .union([z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn), z.int().min(0)])
+  .transform(BigInt);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
 const finite = z.number();
 
@@ -37,7 +41,7 @@ export const Sampling = z.strictObject({
   frequencyPenalty: finite,
   logitBias: z.array(z.tuple([u32, finite])),
   /** Draws are a function of (seed, position) alone. */
-  seed: u32,
+  seed: u64,
   /** Stop strings. */
   stop: z.array(z.string()),
   /** −1: none; 0: the sampled token's; n: the n likeliest too. */
@@ -45,7 +49,7 @@ export const Sampling = z.strictObject({
 });
 export type Sampling = z.infer<typeof Sampling>;
 
-/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too. */
+/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
   prompt: bytes,

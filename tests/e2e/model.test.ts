@@ -40,6 +40,8 @@ describe("What is the capital of France?", () => {
       chat: expect.stringContaining("Paris"),
       responses: expect.stringContaining("Paris"),
       connect: expect.stringContaining("Paris"),
+      cancelled: expect.stringContaining("Paris"),
+      deleted: true,
     });
   });
 

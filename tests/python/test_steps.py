@@ -151,6 +151,55 @@ def test_logprobs_are_the_models_own(toy: Any, sampler: Sampler) -> None:
     assert driver.logprobs[2] == [None] * 5
 
 
+# --- prompts alone ---
+
+
+def test_a_prompt_alone_is_kept_for_the_next(toy: Any) -> None:
+    ids = prompt(2, 200)
+    driver = Driver(toy, prefix_bytes=1 << 20, chunk_tokens=16)
+    driver.run(request(1, ids, 0))
+    assert driver.tokens[1] == [] and driver.ends[1].finish == "stop"
+    last = driver.prefills[1][-1]
+    assert (last.done, last.total, last.cached) == (200, 200, 0)
+    # The same again, and what goes on from it.
+    driver.run(request(2, ids, 0))
+    assert driver.cached(2) == 199 and driver.ends[2].finish == "stop"
+    longer = [*ids, *prompt(3, 20)]
+    assert driver.run(request(3, ids))[3] == greedy(toy, ids, 12)
+    assert driver.cached(3) == 199
+    assert driver.run(request(4, longer))[4] == greedy(toy, longer, 12)
+    assert driver.cached(4) >= 199
+
+
+@pytest.mark.parametrize("length", [1, 2, 128, 129, 300])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_prompt_alone_of_any_length_ends(toy: Any, deterministic: bool, length: int) -> None:
+    driver = Driver(toy, deterministic=deterministic, prefix_bytes=1 << 20)
+    driver.run(request(1, prompt(1, length), 0))
+    assert driver.tokens[1] == [] and driver.ends[1].finish == "stop"
+    assert driver.prefills[1][-1].done == driver.prefills[1][-1].total == length
+
+
+def test_prompts_alone_change_nothing_for_their_neighbours(toy: Any, sampler: Sampler) -> None:
+    ids = prompt(5, 40)
+    alone = Driver(toy, sampler=sampler).run(request(0, ids, 12, **SAMPLED))[0]
+    driver = Driver(toy, max_batch=2, chunk_tokens=16, prefix_bytes=1 << 20, sampler=sampler)
+    only = [request(i, prompt(i, 90), 0) for i in range(1, 4)]
+    texts = driver.run(*only, request(0, ids, 12, **SAMPLED), request(4, prompt(7, 3), 5))
+    assert texts[0] == alone and len(texts[4]) == 5
+    assert all(driver.ends[one.id].finish == "stop" and texts[one.id] == [] for one in only)
+
+
+def test_a_prompt_alone_gives_its_place_to_the_next(toy: Any) -> None:
+    driver = Driver(toy, max_batch=1)
+    driver.run(request(1, prompt(1, 50), 0), request(2, prompt(2, 50), 3))
+    assert driver.tokens[2] == greedy(toy, prompt(2, 50), 3)
+    driver.insert(request(3, prompt(3, 500), 0))
+    driver.step()
+    driver.steps.remove(3)
+    assert driver.steps.delay_seconds() is None
+
+
 # --- aborts ---
 
 

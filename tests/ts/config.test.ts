@@ -2,13 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  ConfigError,
-  isLoopback,
-  readApiKeys,
-  resolveConfig,
-  unknownVariables,
-} from "../../src-ts/config.js";
+import { ConfigError, readApiKeys, resolveConfig, unknownVariables } from "../../src-ts/config.js";
 import { flagOf, optionNames, placeholderOf, variableOf } from "../../src-ts/options.js";
 
 let folder: string;
@@ -256,11 +250,6 @@ describe("errors", () => {
     const config = resolveConfig({ folder, flags: { host: "0.0.0.0", apiKeyFile: "keys" } });
     expect(config.host).toBe("0.0.0.0");
   });
-});
-
-it("knows loopback addresses", () => {
-  expect(["localhost", "127.0.0.1", "127.8.0.1", "::1", "[::1]"].every(isLoopback)).toBe(true);
-  expect(["0.0.0.0", "::", "127.0.0.1.example.org", "example.org"].some(isLoopback)).toBe(false);
 });
 
 it("reads API keys and says what is wrong with their file", () => {

@@ -1,7 +1,7 @@
 /** The Responses API over HTTP, and what its WebSocket form shares: body to submission. */
 import type { FastifyReply } from "fastify";
 import type { Engine, Response, Submission } from "../../engine/api.js";
-import type { ServingError } from "../../errors.js";
+import { ServingError } from "../../errors.js";
 import type { ErrorEvent } from "../../protocol/events.js";
 import {
   type CreateResponseBody,
@@ -20,9 +20,27 @@ import { validate } from "../validate.js";
 import { Writer } from "../writer.js";
 import { conflict } from "./chat.js";
 
+/** A body as either transport has it. */
+type AnyBody = Omit<CreateResponseBody, "input"> & {
+  input?: CreateResponseBody["input"] | undefined;
+  /** False: the prompt is computed and kept, no token is made. */
+  generate?: boolean | null | undefined;
+};
+
+/** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
+export function requireInput({ input, generate, instructions }: AnyBody): void {
+  if (input !== undefined && input.length > 0) return;
+  if (input === "" || (generate === false && instructions != null)) return;
+  throw new ServingError("input: input is a string or a list of messages, and not empty.", {
+    code: input === undefined ? "invalid_type" : "invalid_value",
+    status: 400,
+    param: "input",
+  });
+}
+
 /** `store` is true unless it is false. */
 export function responseSubmission(
-  body: CreateResponseBody,
+  body: AnyBody,
   caller: Caller,
   resumeGraceMs: number,
 ): Submission {
@@ -33,7 +51,7 @@ export function responseSubmission(
     model: body.model ?? undefined,
     input: chatInput(messagesOf(body)),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : -1),
-    maxTokens: body.max_output_tokens ?? undefined,
+    maxTokens: body.generate === false ? 0 : (body.max_output_tokens ?? undefined),
     ...callerFields(caller),
     store,
     abandonment: store ? { kind: "keep" } : { kind: "grace", ms: resumeGraceMs },
@@ -43,13 +61,13 @@ export function responseSubmission(
   };
 }
 
-function messagesOf({ instructions, input }: CreateResponseBody) {
+function messagesOf({ instructions, input = [] }: AnyBody) {
   const messages = typeof input === "string" ? [{ role: "user", content: input }] : input;
   if (instructions == null) return messages;
   return [{ role: "system", content: instructions }, ...messages];
 }
 
-function echoOf(body: CreateResponseBody): ResponseEcho {
+function echoOf(body: AnyBody): ResponseEcho {
   return {
     kind: "response",
     instructions: body.instructions ?? null,

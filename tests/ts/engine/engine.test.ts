@@ -106,6 +106,26 @@ describe("sampling", () => {
     expect(admitted!.admission.sampling).toMatchObject({ temperature: 0.6, topK: 5, topP: 1 });
     expect(response.sampling).toEqual(admitted!.admission.sampling);
   });
+
+  it.each([
+    [7, 7n],
+    [-1, 2n ** 64n - 1n],
+    [2n ** 64n - 2n, 2n ** 64n - 2n],
+    [2n ** 64n, 0n],
+  ])("takes the seed %d of a program modulo 2^64", async (seed, expected) => {
+    const sim = await new Sim().start();
+    const { sampling } = submission();
+    await begin(sim, { sampling: { ...sampling, seed } });
+    const [admitted] = [...sim.worker.running.values()];
+    expect(admitted!.admission.sampling.seed).toBe(expected);
+  });
+
+  it("turns away a seed that is no integer", async () => {
+    const sim = await new Sim().start();
+    const { sampling } = submission();
+    const refused = begin(sim, { sampling: { ...sampling, seed: 1.5 } });
+    await expect(refused).rejects.toMatchObject({ status: 400, param: "seed" });
+  });
 });
 
 describe("what is turned away before it is accepted", () => {
