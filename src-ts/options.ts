@@ -228,6 +228,11 @@ export const serveOptions = {
     "web origins that may use this server",
     { repeatable: true },
   ),
+  strict: option(
+    flag,
+    false,
+    "refuse hints that can't be followed and unknown fields, in place of ignoring them",
+  ),
   dataDir: option(
     text("<folder>", "a folder"),
     undefined,

@@ -27,7 +27,7 @@ const overHttpOnly = (what: string) =>
 // Client messages
 
 /** Starts a response. `stream_id` names its lane; without one it is in the default lane. */
-export const ResponseCreate = z.strictObject({
+export const ResponseCreate = z.object({
   ...responseFields,
   type: z.literal("response.create"),
   stream_id: streamId.optional(),
@@ -35,14 +35,14 @@ export const ResponseCreate = z.strictObject({
   event_id: eventId.optional(),
   stream: overHttpOnly("stream"),
   stream_options: overHttpOnly("stream_options"),
-  background: overHttpOnly("background"),
+  background: fields.only([false], "background over WebSocket"),
   "mlx_serving:deadline_ms": z.int().min(1).max(limits.deadlineMsMax).nullish(),
   "mlx_serving:priority": fields.Priority.nullish(),
   "mlx_serving:idempotency_key": z.string().min(1).max(limits.idempotencyKeyCharsMax).nullish(),
 });
 export type ResponseCreate = z.infer<typeof ResponseCreate>;
 
-export const ResponseCancel = z.strictObject({
+export const ResponseCancel = z.object({
   type: z.literal("response.cancel"),
   response_id: fields.identifier.min(1),
   event_id: eventId.optional(),
@@ -50,7 +50,7 @@ export const ResponseCancel = z.strictObject({
 export type ResponseCancel = z.infer<typeof ResponseCancel>;
 
 /** Replays the log after an event, then follows. Takes its turn in its lane, as a create does. */
-export const ResponseResume = z.strictObject({
+export const ResponseResume = z.object({
   type: z.literal("mlx_serving:response.resume"),
   response_id: fields.identifier.min(1),
   /** -1: from the start. */
@@ -78,8 +78,14 @@ function wholeResponse<const T extends string>(type: T) {
   return z.strictObject({ type: z.literal(type), response: ResponseObject, ...common });
 }
 
+/** Only on sockets opened with `?events=mlx_serving`: fields of the request that are not followed. */
+const created = z.strictObject({
+  ...wholeResponse("response.created").shape,
+  "mlx_serving:ignored": z.array(z.string()).optional(),
+});
+
 export const ResponseStreamEvent = z.discriminatedUnion("type", [
-  wholeResponse("response.created"),
+  created,
   wholeResponse("response.queued"),
   wholeResponse("response.in_progress"),
   z.strictObject({

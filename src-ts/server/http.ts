@@ -12,18 +12,22 @@ import fastify, {
 } from "fastify";
 import { ServingError } from "../errors.js";
 import { tcpKeepAliveMs } from "../protocol/limits.js";
+import { holdBodies } from "./arriving.js";
 import type { Identity, Keys } from "./auth.js";
+import type { Bodies } from "./bodies.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
 import type { HostPolicy } from "./hosts.js";
 import { parseJson } from "./json.js";
 import type { ServerConfig, ServerLimits, ServerLogger } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
+import { ignoredHeader } from "./tolerance.js";
 
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
   keys: Keys;
   hosts: HostPolicy;
+  bodies: Bodies;
 }
 
 declare module "fastify" {
@@ -34,8 +38,6 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Answers without a key. */
     isOpen?: boolean;
-    /** Takes long lists of token ids. */
-    takesTokens?: boolean;
   }
 }
 
@@ -78,6 +80,7 @@ export function createApp(parts: HttpParts): FastifyInstance {
   app.server.maxConnections = limits.connectionsMax;
   parseOnlyJson(app, limits);
   addHooks(app, parts);
+  holdBodies(app, parts.bodies);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
   app.setNotFoundHandler(() => {
     throw notFound("There is no such route.", "unknown_route");
@@ -90,7 +93,7 @@ export function route(
   app: FastifyInstance,
   url: string,
   handlers: Partial<Record<Method, Handler>>,
-  config: { isOpen?: boolean; takesTokens?: boolean } = {},
+  config: { isOpen?: boolean } = {},
 ): void {
   for (const [method, handler] of Object.entries(handlers))
     app.route({ method: method as HTTPMethods, url, handler, config });
@@ -108,11 +111,9 @@ export function route(
 }
 
 function parseOnlyJson(app: FastifyInstance, limits: ServerLimits): void {
-  const { jsonDepthMax: depthMax, jsonValuesMax, jsonTokenValuesMax } = limits;
+  const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = limits;
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    const { takesTokens } = request.routeOptions.config;
-    const valuesMax = takesTokens ? jsonTokenValuesMax : jsonValuesMax;
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
     try {
       done(null, parseJson(body as Buffer, { depthMax, valuesMax }));
     } catch (error) {
@@ -148,7 +149,7 @@ function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: Fas
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-expose-headers", "x-request-id, retry-after");
+  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
   reply.header("vary", "origin");
 }
 

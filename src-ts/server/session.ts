@@ -14,17 +14,19 @@ import {
   ResponseCreate,
   ResponseResume,
 } from "../protocol/events.js";
+import { bodyBytesUncounted } from "../protocol/limits.js";
 import type { Identity } from "./auth.js";
+import type { BodyLease } from "./bodies.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
 import { parseJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
-import { ownResponse, responseSubmission } from "./openai/responses.js";
+import { ownResponse, responseSubmission, submitResponse } from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
 import type { Caller } from "./submissions.js";
-import { validate } from "./validate.js";
+import { type Tolerated, tolerate } from "./tolerance.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
 
 /** What a session is told about its socket. */
@@ -44,7 +46,17 @@ interface Correlation {
   stream_id?: string | undefined;
 }
 
+/** How a request's answer is told apart from others, and what was left out of it. */
+interface Answering extends Correlation {
+  ignored?: readonly string[];
+}
+
 const normalPriority = "normal";
+
+/** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
+const chunkOverheadBytes = 128;
+/** Head and mask of a client's control frame. */
+const controlHeadBytes = 6;
 
 export class Session implements Sink, WriterOwner {
   /** Pings of ours that are unanswered. */
@@ -58,6 +70,9 @@ export class Session implements Sink, WriterOwner {
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
+  /** Bytes of a message that is not whole yet, and what they hold once they are many. */
+  private arrivedBytes = 0;
+  private arriving: BodyLease | undefined;
 
   constructor(
     private readonly context: ServerContext,
@@ -71,26 +86,59 @@ export class Session implements Sink, WriterOwner {
 
   // Messages of the client
 
+  /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
+  arrive(bytes: number): boolean {
+    this.arrivedBytes += bytes + chunkOverheadBytes;
+    if (this.arrivedBytes <= bodyBytesUncounted || this.closed) return true;
+    this.arriving ??= this.newLease();
+    try {
+      this.arriving.hold(this.arrivedBytes);
+      return true;
+    } catch (error) {
+      this.sendError(error, {});
+      this.close(closeCodes.overload, "too_many_bytes");
+      return false;
+    }
+  }
+
+  /** A ping or pong is no part of a message, also in the midst of one. */
+  arrivedControl(bytes: number): void {
+    const whole = bytes + controlHeadBytes + chunkOverheadBytes;
+    this.arrivedBytes = Math.max(0, this.arrivedBytes - whole);
+  }
+
   receive(data: RawData, isBinary: boolean): void {
-    if (this.closed) return;
+    const lease = this.arriving ?? this.newLease();
+    this.arriving = undefined;
+    this.arrivedBytes = 0;
+    if (this.closed) return lease.release();
     let correlation: Correlation = {};
     try {
+      lease.hold((data as Buffer).length);
       if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
       const message = parseJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(message);
-      this.dispatch(message);
+      this.dispatch(message, lease);
     } catch (error) {
+      lease.release();
       this.sendError(error, correlation);
       if (isServingError(error) && error.status === 400) this.countBad();
     }
   }
 
-  private dispatch(message: unknown): void {
+  private newLease(): BodyLease {
+    return this.context.bodies.lease(this.start.identity.clientId);
+  }
+
+  private dispatch(message: unknown, lease: BodyLease): void {
     const type = (message as { type?: unknown } | null)?.type;
-    if (type === "response.create") this.create(validate(ResponseCreate, message));
-    else if (type === "response.cancel") this.cancel(validate(ResponseCancel, message));
-    else if (type === "mlx_serving:response.resume") this.resume(validate(ResponseResume, message));
+    const { strict } = this.context.config;
+    if (type === "response.create") this.create(tolerate(ResponseCreate, message, strict), lease);
+    else if (type === "response.cancel")
+      this.cancel(tolerate(ResponseCancel, message, strict).body, lease);
+    else if (type === "mlx_serving:response.resume")
+      this.resume(tolerate(ResponseResume, message, strict).body, lease);
     else {
       const known = "response.create, response.cancel and mlx_serving:response.resume";
       throw bad("unknown_event_type", `type must be one of ${known}.`, "type");
@@ -98,20 +146,29 @@ export class Session implements Sink, WriterOwner {
     this.badMessages = 0;
   }
 
-  private create(message: ResponseCreate): void {
+  private create({ body, ignored }: Tolerated<ResponseCreate>, lease: BodyLease): void {
     const arrivedAt = this.context.now();
-    this.enqueue(message.stream_id, {
-      run: (done) => this.submit(message, arrivedAt, done),
-      refuse: (reason) => this.sendError(reason, correlationOf(message)),
+    const { requestId } = this.start;
+    if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
+    const answering = { ...correlationOf(body), ignored };
+    this.enqueue(body.stream_id, {
+      run: (done) => this.submit(body, answering, arrivedAt, lease, done),
+      drop: () => lease.release(),
+      refuse: (reason) => this.sendError(reason, correlationOf(body)),
     });
   }
 
-  private cancel({ response_id }: ResponseCancel): void {
+  private cancel({ response_id }: ResponseCancel, lease: BodyLease): void {
+    lease.release();
     ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
   }
 
   /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
-  private resume({ response_id, starting_after, stream_id, event_id }: ResponseResume): void {
+  private resume(
+    { response_id, starting_after, stream_id, event_id }: ResponseResume,
+    lease: BodyLease,
+  ): void {
+    lease.release();
     const { owner } = this.start.identity;
     const response = ownResponse(this.context.engine, response_id, owner);
     // After the end the terminal event is sent again: on a socket nothing else says that it is over.
@@ -137,7 +194,13 @@ export class Session implements Sink, WriterOwner {
 
   // Responses
 
-  private submit(message: ResponseCreate, arrivedAt: number, done: () => void): void {
+  private submit(
+    message: ResponseCreate,
+    answering: Answering,
+    arrivedAt: number,
+    lease: BodyLease,
+    done: () => void,
+  ): void {
     const { engine, config } = this.context;
     const preparing = new AbortController();
     this.preparing ??= new Set();
@@ -146,25 +209,28 @@ export class Session implements Sink, WriterOwner {
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
       ? Promise.reject(errorOf({ kind: "expired" }))
-      : engine.submit(submission, preparing.signal, "preparing");
+      : submitResponse(engine, submission, preparing.signal);
     submitted
-      .then((response) => this.accepted(response, correlationOf(message), done))
+      .finally(() => lease.release())
+      .then((response) => this.accepted(response, answering, done))
       .catch((error: unknown) => {
-        this.sendError(error, correlationOf(message));
+        this.sendError(error, correlationOf(answering));
         done();
       })
       .finally(() => this.preparing?.delete(preparing));
   }
 
-  private accepted(response: Response, correlation: Correlation, done: () => void): void {
+  private accepted(response: Response, answering: Answering, done: () => void): void {
     const cursor = response.read(-1);
     if (this.closed) cursor.close();
-    else this.follow(cursor, correlation, done);
+    else this.follow(cursor, answering, done);
   }
 
-  private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
+  private follow(cursor: Reading["cursor"], answering: Answering, done: () => void): void {
     const { response } = cursor;
-    const events = new ResponseEvents(response, "json", correlation.stream_id);
+    const { ignored = [], ...correlation } = answering;
+    const told = this.start.wantsNotices && ignored.length > 0 ? ignored : undefined;
+    const events = new ResponseEvents(response, "json", correlation.stream_id, told);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
@@ -273,6 +339,13 @@ export class Session implements Sink, WriterOwner {
     if (this.closed) return;
     this.start.ws.close(code, reason);
     this.dispose();
+  }
+
+  /** It has gone, and what had arrived with it. */
+  gone(): void {
+    this.dispose();
+    this.arriving?.release();
+    this.arriving = undefined;
   }
 
   /** The socket has gone, or is going. */
