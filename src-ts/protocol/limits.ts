@@ -36,6 +36,9 @@ export const includeEntriesMax = 16;
 /** Entries of lists that only echo what we sent (annotations, log probabilities). */
 export const echoedEntriesMax = jsonValuesMax;
 
+/** Of a refused body so much is still read, so that its sender gets to the answer. */
+export const refusedBytesMax = 128 * 1024 * 1024;
+
 // What was not followed
 /** Names of ignored fields that an answer tells. */
 export const ignoredFieldsMax = 32;

@@ -1,11 +1,11 @@
 /**
- * Bodies over HTTP on their way in: each holds its bytes from their arrival until the request is a
+ * BodyBudget over HTTP on their way in: each holds its bytes from their arrival until the request is a
  * prompt, or is over. A hook before parsing, after whatever decodes: it counts what will be kept.
  */
 import { Transform, type TransformCallback } from "node:stream";
-import type { FastifyInstance, FastifyRequest, RequestPayload } from "fastify";
-import { bodyBytesUncounted } from "../protocol/limits.js";
-import type { Bodies, BodyLease } from "./bodies.js";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } from "fastify";
+import { bodyBytesUncounted, refusedBytesMax } from "../protocol/limits.js";
+import type { BodyBudget, BodyLease } from "./body-budget.js";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -14,7 +14,7 @@ declare module "fastify" {
   }
 }
 
-export function holdBodies(app: FastifyInstance, bodies: Bodies): void {
+export function holdBodies(app: FastifyInstance, bodies: BodyBudget): void {
   app.decorateRequest("lease", undefined);
   app.addHook("preParsing", async (request, reply, payload) => {
     if (!hasBody(request) || !request.identity) return payload;
@@ -26,6 +26,22 @@ export function holdBodies(app: FastifyInstance, bodies: Bodies): void {
     lease.hold(declared);
     return payload;
   });
+}
+
+/**
+ * What still comes of a refused body is read and dropped. A connection that is closed on somebody who
+ * still sends is reset, and takes the answer with it.
+ */
+export function dropRest({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (raw.complete || raw.destroyed) return;
+  reply.removeHeader("connection");
+  let left = refusedBytesMax;
+  raw.unpipe();
+  raw.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) raw.destroy();
+  });
+  raw.resume();
 }
 
 function hasBody({ headers }: FastifyRequest): boolean {
@@ -48,7 +64,6 @@ class Counted extends Transform {
   ) {
     super();
     source.on("error", (error) => this.destroy(error));
-    this.on("close", () => source.unpipe(this));
   }
 
   /** What came over the wire, where that is another number: the framework compares it. */

@@ -12,9 +12,9 @@ import fastify, {
 } from "fastify";
 import { ServingError } from "../errors.js";
 import { tcpKeepAliveMs } from "../protocol/limits.js";
-import { holdBodies } from "./arriving.js";
+import { dropRest, holdBodies } from "./arriving.js";
 import type { Identity, Keys } from "./auth.js";
-import type { Bodies } from "./bodies.js";
+import type { BodyBudget } from "./body-budget.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
 import type { HostPolicy } from "./hosts.js";
 import { parseJson } from "./json.js";
@@ -27,7 +27,7 @@ export interface HttpParts {
   logger: ServerLogger;
   keys: Keys;
   hosts: HostPolicy;
-  bodies: Bodies;
+  bodies: BodyBudget;
 }
 
 declare module "fastify" {
@@ -172,6 +172,7 @@ function sendError(
     const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
     logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
+  dropRest(request, reply);
   reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
 }
 

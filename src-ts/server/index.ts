@@ -2,7 +2,7 @@
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
 import { Keys } from "./auth.js";
-import { Bodies } from "./bodies.js";
+import { BodyBudget } from "./body-budget.js";
 import { Echo } from "./echo.js";
 import { HostPolicy } from "./hosts.js";
 import { createApp } from "./http.js";
@@ -81,7 +81,7 @@ class Server implements ServingServer {
     onDrainRequested: (() => void) | undefined,
     logger: ServerLogger,
   ) {
-    const bodies = new Bodies(config.limits);
+    const bodies = new BodyBudget(config.limits);
     this.context = { engine, bodies, config, logger, now: () => performance.now() };
     const keys = new Keys(config.apiKeys);
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Engine } from "../engine/api.js";
 import * as bounds from "../protocol/limits.js";
-import type { Bodies } from "./bodies.js";
+import type { BodyBudget } from "./body-budget.js";
 
 /** Bounds that an operator or a test may move; units stand in the names. */
 export interface ServerLimits {
@@ -128,7 +128,7 @@ export type ServerLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 /** What every route and socket works with. */
 export interface ServerContext {
   engine: Engine;
-  bodies: Bodies;
+  bodies: BodyBudget;
   config: ServerConfig;
   logger: ServerLogger;
   /** Monotonic milliseconds. */

@@ -16,7 +16,7 @@ import {
 } from "../protocol/events.js";
 import { bodyBytesUncounted } from "../protocol/limits.js";
 import type { Identity } from "./auth.js";
-import type { BodyLease } from "./bodies.js";
+import type { BodyLease } from "./body-budget.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";

@@ -4,7 +4,7 @@ import type { Engine, Response, SamplingRequest, Submission } from "../engine/ap
 import { ServingError } from "../errors.js";
 import type { PrepareInput } from "../worker/messages.js";
 import type { Identity } from "./auth.js";
-import type { BodyLease } from "./bodies.js";
+import type { BodyLease } from "./body-budget.js";
 import type { Envelope } from "./request-headers.js";
 
 /** Who asks, and how; `lease`: what the body holds until it is a prompt. */

@@ -5,7 +5,7 @@
 import type { FastifyReply } from "fastify";
 import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
-import type { BodyLease, BodyLimits } from "../bodies.js";
+import type { BodyLease, BodyLimits } from "../body-budget.js";
 import { errorOf, finishReasonOf } from "../endings.js";
 import { reported, tooSlow, withParam } from "../errors.js";
 import type { ServerContext } from "../options.js";

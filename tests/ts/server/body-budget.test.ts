@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { limits } from "../../../src-ts/protocol/index.js";
-import { Bodies } from "../../../src-ts/server/bodies.js";
+import { BodyBudget } from "../../../src-ts/server/body-budget.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, rawConnection, startServer } from "../support/test-server.js";
 import { openSocket } from "../support/test-socket.js";
@@ -11,7 +11,7 @@ describe("leases", () => {
   const shares = { bodiesBytesMax: 100, bodiesBytesPerClientMax: 60 };
 
   it("count by client and in all, and give everything back", () => {
-    const bodies = new Bodies(shares);
+    const bodies = new BodyBudget(shares);
     const [a, b, c] = ["a", "a", "b"].map((client) => bodies.lease(client));
     a!.hold(40);
     expect(() => b!.hold(21)).toThrow(/This client's requests/);
@@ -26,7 +26,7 @@ describe("leases", () => {
   });
 
   it("say who is to wait, and for how long", () => {
-    const bodies = new Bodies(shares);
+    const bodies = new BodyBudget(shares);
     expect(() => bodies.lease("a").hold(61)).toThrow(
       expect.objectContaining({ status: 429, code: "too_many_bytes", retryAfterS: 1 }),
     );
@@ -37,7 +37,7 @@ describe("leases", () => {
   });
 
   it("may shrink where there is no room left", () => {
-    const bodies = new Bodies(shares);
+    const bodies = new BodyBudget(shares);
     const lease = bodies.lease("a");
     lease.hold(60);
     lease.hold(10);
@@ -171,6 +171,45 @@ describe("over HTTP", () => {
       socket.write(`${(100 * KiB).toString(16)}\r\n${"x".repeat(100 * KiB)}\r\n`);
     socket.write("0\r\n\r\n");
     expect(await ended).toMatch(/^HTTP\/1\.1 429/);
+  });
+
+  it.each([
+    ["413", "too long by its length", 40 * KiB * KiB, 413],
+    ["429", "too much beside others", 30 * KiB * KiB, 429],
+  ])("%s comes to a client that sends all of a body %s", async (_status, _why, length, status) => {
+    const { port } = await startServer(narrow);
+    for (let i = 0; i < 3; i++) {
+      const { socket, ended } = await rawConnection(port);
+      socket.pause();
+      socket.write(
+        `POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`,
+      );
+      const sent = new Promise<void>((resolve) =>
+        socket.write("x".repeat(length), () => resolve()),
+      );
+      await sent;
+      socket.write(`GET /health HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nconnection: close\r\n\r\n`);
+      socket.resume();
+      const answers = await ended;
+      expect(answers).toMatch(new RegExp(`^HTTP/1\\.1 ${status}`));
+      expect(answers).toContain('{"status":"ok"}');
+    }
+  });
+
+  it("of a refused body no more is read than a bound", async () => {
+    const { port } = await startServer(narrow);
+    const { socket, ended } = await rawConnection(port);
+    socket.write(
+      `POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
+    );
+    const part = `${(1024 * KiB).toString(16)}\r\n${"x".repeat(1024 * KiB)}\r\n`;
+    const more = () => {
+      while (!socket.destroyed && socket.write(part));
+    };
+    socket.on("drain", more);
+    more();
+    expect(await ended).toMatch(/^HTTP\/1\.1 429/);
+    expect(socket.bytesWritten).toBeGreaterThan(limits.refusedBytesMax);
   });
 
   it("counts a prompt once for each choice, and says where that can never fit", async () => {

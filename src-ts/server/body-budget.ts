@@ -11,7 +11,7 @@ export interface BodyLimits {
   bodiesBytesPerClientMax: number;
 }
 
-export class Bodies {
+export class BodyBudget {
   /** Held now, by all. */
   bytes = 0;
   private readonly byClient = new Map<string, number>();
@@ -45,7 +45,7 @@ export class BodyLease {
   private held = 0;
 
   constructor(
-    private readonly bodies: Bodies,
+    private readonly bodies: BodyBudget,
     private readonly clientId: string,
   ) {}
 
