@@ -34,7 +34,7 @@ export const ChatMessage = z.discriminatedUnion(
       name,
       refusal: fields.absent("A refusal beside the content"),
       audio: fields.absent("Audio"),
-      annotations: z.array(z.unknown()).max(limits.echoedEntriesMax).nullish(),
+      annotations: fields.sentBack,
       tool_calls: fields.tooling.tools,
       function_call: fields.absent(fields.toolCalling),
     }),

@@ -54,6 +54,12 @@ function repeatedHint() {
     .meta({ description: "A hint: any value is taken, and none does more than be repeated." });
 }
 
+/** What an output has and a history sends back. No model reads it, so nobody asks for anything by it. */
+export const sentBack = z
+  .unknown()
+  .optional()
+  .meta({ description: "Of an earlier output; any value is taken, and none is read." });
+
 /** An empty list or null. */
 function noTools() {
   return z

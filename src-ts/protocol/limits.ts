@@ -33,8 +33,6 @@ export const metadataEntriesMax = 16;
 export const metadataKeyCharsMax = 64;
 export const metadataValueCharsMax = 512;
 export const includeEntriesMax = 16;
-/** Entries of lists that only echo what we sent (annotations, log probabilities). */
-export const echoedEntriesMax = jsonValuesMax;
 
 /** Of a refused body so much is still read, so that its sender gets to the answer. */
 export const refusedBytesMax = 128 * 1024 * 1024;

@@ -3,8 +3,6 @@ import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 
-const echoed = z.array(z.unknown()).max(limits.echoedEntriesMax).nullish();
-
 const InputPart = z.discriminatedUnion(
   "type",
   [
@@ -12,8 +10,8 @@ const InputPart = z.discriminatedUnion(
     z.object({
       type: z.literal("output_text"),
       text: fields.text,
-      annotations: echoed,
-      logprobs: echoed,
+      annotations: fields.sentBack,
+      logprobs: fields.sentBack,
     }),
     z.object({ type: z.literal("refusal"), refusal: fields.text }),
   ],
@@ -29,9 +27,9 @@ export const InputMessage = z.object({
   content: z.union([fields.text, z.array(InputPart).min(1).max(limits.contentPartsMax)], {
     error: "must be a string or a list of text parts",
   }),
-  id: fields.identifier.nullish(),
-  status: z.enum(["in_progress", "completed", "incomplete"]).nullish(),
-  phase: z.enum(["commentary", "final_answer"]).nullish(),
+  id: fields.sentBack,
+  status: fields.sentBack,
+  phase: fields.sentBack,
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 

@@ -1,10 +1,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { neutralSampling } from "../../../src-ts/engine/defaults.js";
 import { inFrames } from "../../../src-ts/engine/request.js";
 import { encodeFrame, FrameTooLong, frameBytesMax } from "../../../src-ts/worker/link.js";
-import type { Admission } from "../../../src-ts/worker/messages.js";
+import type { Admission, PrepareInput, Sampling } from "../../../src-ts/worker/messages.js";
 import { Sim, SimWorker, settle, submission } from "./sim.js";
 
 const MiB = 1024 * 1024;
@@ -12,7 +11,7 @@ const MiB = 1024 * 1024;
 function admission(id: number, promptBytes: number, emittedBytes = 0): Admission {
   const prompt = new Uint8Array(promptBytes);
   const emitted = new Uint8Array(emittedBytes);
-  return { id, prompt, emitted, maxTokens: 1, sampling: neutralSampling };
+  return { id, prompt, emitted, maxTokens: 1, sampling: submission().sampling as Sampling };
 }
 
 describe("admissions of one batch", () => {
@@ -38,12 +37,15 @@ describe("admissions of one batch", () => {
 });
 
 describe("an input", () => {
-  it.each([
-    ["text", { kind: "text", text: "x" } as const, "input"],
-    ["chat", { kind: "chat", messages: [{ role: "user", content: "x" }] } as const, "messages"],
-  ])(
+  const refused: [string, PrepareInput, string][] = [
+    ["text", { kind: "text", text: "x" }, "input"],
+    ["tokens", { kind: "tokens", tokens: new Uint8Array(4) }, "input"],
+    ["chat", { kind: "chat", messages: [{ role: "user", content: "x" }] }, "messages"],
+  ];
+
+  it.each(refused)(
     "of %s that no frame holds is refused by name, and costs no worker",
-    async (_k, input, param) => {
+    async (_kind, input, param) => {
       const sim = await new Sim().start();
       const { worker } = sim;
       const send = worker.send.bind(worker);

@@ -49,6 +49,19 @@ describe("a response in the background", () => {
     });
   });
 
+  /** vllm-project/vllm#57999: a finished one was called synchronous. */
+  it("that has ended, or was cancelled, is answered as it is when it is cancelled", async () => {
+    const { post, get, engine } = await startServer();
+    const { id } = await object(await post("/v1/responses", background));
+    const cancel = async (one: string) => object(await post(`/v1/responses/${one}/cancel`, {}));
+    while ((await object(await get(`/v1/responses/${id}`))).status !== "completed");
+    expect(await cancel(id)).toMatchObject({ id, status: "completed", background: true });
+    engine.script = hold;
+    const second = await object(await post("/v1/responses", background));
+    for (let i = 0; i < 3; i++)
+      expect(await cancel(second.id)).toMatchObject({ id: second.id, status: "cancelled" });
+  });
+
   it("is deleted, running or not", async () => {
     const { post, get, engine, url } = await startServer();
     engine.script = hold;

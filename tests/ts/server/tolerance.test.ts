@@ -314,6 +314,81 @@ describe("over HTTP", () => {
   });
 });
 
+describe("what other servers were reported for", () => {
+  /** vllm-project/vllm#10463, anomalyco/opencode#43089: a client's own fields on messages were 400. */
+  const marks = {
+    id: 1947269257,
+    opts: { visible: false },
+    agent: "cli",
+    reasoning: null,
+    messageId: "m-1",
+    traceId: ["t"],
+    usage: { total: 5 },
+    extra_fields: {},
+  };
+
+  it.each([
+    ["/v1/chat/completions", { messages: [{ ...user, ...marks }, { ...said, ...marks }, user] }],
+    ["/v1/responses", { input: [{ ...user, ...marks }, { ...said, ...marks }, user] }],
+    [
+      "/v1/responses",
+      {
+        input: [
+          { ...said, ...marks, id: null, status: "done", phase: 5 },
+          { ...user, type: "message" },
+        ],
+      },
+    ],
+    [
+      "/v1/responses",
+      {
+        input: [
+          {
+            role: "assistant",
+            content: [{ type: "output_text", text: "x", annotations: null, logprobs: "none" }],
+          },
+          user,
+        ],
+      },
+    ],
+  ])("a client's own fields on messages: %s %j", async (path, body) => {
+    const { post, engine } = await startServer();
+    const answer = await post(path, body);
+    expect(answer.status).toBe(200);
+    const sent = engine.submissions[0]!.input as { messages: object[] };
+    for (const message of sent.messages) expect(Object.keys(message)).toEqual(["role", "content"]);
+  });
+
+  /** cubist38/mlx-openai-server#279, raullenchai/Rapid-MLX#387: they were dropped without a word. */
+  it.each([
+    ["/v1/chat/completions", { messages: [user] }],
+    ["/v1/responses", { input: "hi" }],
+  ])("arguments of the template arrive by %s", async (path, body) => {
+    const { post, engine } = await startServer();
+    const templateArgs = { enable_thinking: false, preserve_thinking: null, depth: { a: [1] } };
+    const answer = await post(path, { ...body, chat_template_kwargs: templateArgs });
+    expect(answer.status).toBe(200);
+    expect(engine.submissions[0]!.input).toMatchObject({ kind: "chat", templateArgs });
+    await post(path, { ...body, chat_template_kwargs: null });
+    expect(engine.submissions[1]!.input).not.toHaveProperty("templateArgs");
+  });
+
+  it("arguments of the template arrive over WebSocket", async () => {
+    const { url, engine } = await startServer();
+    const socket = await openSocket(url);
+    socket.create({ chat_template_kwargs: { enable_thinking: false } });
+    await socket.ended();
+    expect(engine.submissions[0]!.input).toMatchObject({
+      templateArgs: { enable_thinking: false },
+    });
+  });
+
+  /** yigit353/langchain-qwq#47: another place for the same. It is not served, and says so. */
+  it("the same at the top level is named", () => {
+    expect(ignored("chat", { enable_thinking: false })).toEqual(["enable_thinking"]);
+  });
+});
+
 describe("over WebSocket", () => {
   const fields = { reasoning: { summary: "auto" }, foo: 1, service_tier: "auto" };
 
