@@ -22,6 +22,13 @@ function content<T extends z.ZodType>(part: T) {
 
 const name = fields.identifier.nullish();
 
+function wrongRole({ code, input }: { code?: string; input?: unknown }): string | undefined {
+  if (code === "invalid_type") return undefined;
+  const { role } = input as { role?: unknown };
+  if (role === "tool" || role === "function") return fields.notSupported("A tool's message");
+  return "must be system, developer, user or assistant";
+}
+
 export const ChatMessage = z.discriminatedUnion(
   "role",
   [
@@ -39,9 +46,7 @@ export const ChatMessage = z.discriminatedUnion(
       function_call: fields.absent(fields.toolCalling),
     }),
   ],
-  {
-    error: `must be system, developer, user or assistant; ${fields.notSupported("a tool's message")}`,
-  },
+  { error: wrongRole },
 );
 export type ChatMessage = z.infer<typeof ChatMessage>;
 

@@ -15,10 +15,10 @@ import {
 } from "./responses.js";
 
 const streamId = z
-  .string({ error: "stream_id is a string." })
+  .string()
   .regex(
     new RegExp(`^[A-Za-z0-9_.-]{1,${limits.streamIdCharsMax}}$`),
-    `stream_id has 1 to ${limits.streamIdCharsMax} letters, digits, underscores, hyphens and periods.`,
+    `must have 1 to ${limits.streamIdCharsMax} letters, digits, underscores, hyphens and periods`,
   );
 const eventId = z.string().min(1).max(limits.eventIdCharsMax);
 const overHttpOnly = (what: string) =>
@@ -63,7 +63,7 @@ export type ResponseResume = z.infer<typeof ResponseResume>;
 export const ClientMessage = z.discriminatedUnion(
   "type",
   [ResponseCreate, ResponseCancel, ResponseResume],
-  { error: "type is response.create, response.cancel or mlx_serving:response.resume." },
+  { error: "must be response.create, response.cancel or mlx_serving:response.resume" },
 );
 export type ClientMessage = z.infer<typeof ClientMessage>;
 

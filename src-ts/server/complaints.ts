@@ -31,6 +31,8 @@ export function complaint(issue: Raw): string | undefined {
       return bound(issue, issue.minimum, "at least", "above");
     case "invalid_value":
       return `must be ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
+    case "invalid_key":
+      return `as a key ${issue.issues[0]?.message ?? "is wrong"}`;
     case "unrecognized_keys":
       return "is not known";
     default:

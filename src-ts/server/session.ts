@@ -89,7 +89,9 @@ export class Session implements Sink, WriterOwner {
   /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
   arrive(bytes: number): boolean {
     this.arrivedBytes += bytes + chunkOverheadBytes;
-    if (this.arrivedBytes <= bodyBytesUncounted || this.closed) return true;
+    if (this.arrivedBytes <= bodyBytesUncounted) return true;
+    // It only waits for the other side to close.
+    if (this.closed) return false;
     this.arriving ??= this.newLease();
     try {
       this.arriving.hold(this.arrivedBytes);

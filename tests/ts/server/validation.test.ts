@@ -251,6 +251,30 @@ describe("what is wrong is refused by name", () => {
       { tool_choice: "required" },
       "tool_choice: Tool calling is not supported by this server.",
     ],
+    [
+      "responses",
+      { metadata: { ["k".repeat(65)]: "v" } },
+      `metadata.${"k".repeat(64)} as a key must have at most 64 characters.`,
+    ],
+    [
+      "chat",
+      { chat_template_kwargs: { ["k".repeat(600)]: 1 } },
+      `chat_template_kwargs.${"k".repeat(64)} as a key must have at most 512 characters.`,
+    ],
+    ["chat", { logit_bias: { "5": "x" } }, "logit_bias.5 must be a number."],
+    ["chat", { stop: 5 }, "stop must be a string or a list of at most 16 strings."],
+    ["chat", { messages: [5] }, "messages[0] must be an object."],
+    [
+      "chat",
+      { messages: [{ content: "x" }] },
+      "messages[0].role must be system, developer, user or assistant.",
+    ],
+    [
+      "responses",
+      { input: [{ role: "user", content: [{ type: "input_text" }] }] },
+      "input[0].content[0].text is required.",
+    ],
+    ["responses", { text: 5 }, "text must be an object."],
   ];
   it.each(said)("names the field and the bound, in one voice: %s %j", (api, fields, message) => {
     expect(check(api, fields)!.message).toBe(message);
