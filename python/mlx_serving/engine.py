@@ -94,9 +94,20 @@ class TextModel(Protocol):
         """`rendered`: the text comes from a template, which brings its own special tokens."""
         ...
 
-    def detokenizer(self) -> Detokenizer: ...
+    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
+        """`continues`: the prompt that the text goes on from; empty where it begins a turn of a
+        chat, and a first space that the tokenizer put there is no part of it."""
+        ...
 
     def token_bytes(self, token: int) -> bytes: ...
+
+    def token_text(self, token: int) -> str:
+        """What people call it: its text, or its name where it has none."""
+        ...
+
+    def silent_token(self, name: str) -> int | None:
+        """The token without text that has this name: as a stop string it is the token."""
+        ...
 
 
 @dataclass(slots=True)

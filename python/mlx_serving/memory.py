@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 SHARE_OF_MEMORY: Final = 0.7
-PREFIX_SHARE_MAX: Final = 0.5
 CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -56,9 +55,11 @@ def machine_bytes() -> int:
     return min(total, int(limit)) if limit.isdigit() else total
 
 
-def split_budget(budget: int, weights: int, prefix_cache: int) -> tuple[int, int]:
+def split_budget(
+    budget: int, weights: int, prefix_bytes: int, prefix_share: float
+) -> tuple[int, int]:
     """Bytes for running requests and for the prefix cache: both are KV, and the weights plus
-    both stay within the budget."""
+    both stay within the budget. The cache has at most `prefix_share` of what the weights leave."""
     left = max(0, budget - weights)
-    prefix = min(prefix_cache, int(left * PREFIX_SHARE_MAX))
+    prefix = min(prefix_bytes, int(left * prefix_share))
     return left - prefix, prefix

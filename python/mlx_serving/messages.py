@@ -92,13 +92,17 @@ class Tokens:
     tokens: list[int]
 
 
+ControlTokens = Literal["text", "parse"]
+"""What control tokens are in the strings of a chat's request."""
+
 PrepareInput = Chat | Text | Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Neutral values: temperature 0 is greedy, top_p 1, top_k 0, min_p 0, penalties 0
-    (repetition 1). `logprobs`: -1 none, 0 the sampled token's, n the n likeliest too."""
+    (repetition 1). `seed`: 64 bits. `logprobs`: -1 none, 0 the sampled token's, n the n likeliest
+    too."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -115,13 +119,20 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too."""
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
+    means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
+    begins a turn; else it goes on from the prompt."""
 
     id: int
     prompt: list[int]
     emitted: list[int]
     max_tokens: int
     sampling: Sampling
+    chat: bool = True
+
+    @property
+    def prefill_only(self) -> bool:
+        return self.max_tokens == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +150,10 @@ class LoadOptions:
     device: Literal["auto", "cpu", "gpu"]
     prefill_chunk_tokens: int
     prefix_cache_bytes: int
+    prefix_cache_share: float
     unacked_steps_max: int
     deterministic: bool
+    control_tokens: ControlTokens
     fake_tokens_per_second: float
     fake_load_ms: float
 

@@ -183,7 +183,7 @@ export class ResponseLog implements Response {
   end(ending: Ending, tail: string, endedAt: number): void {
     if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
     if (tail !== "") this.emit([], tail, []);
-    if (ending.kind !== "failed" && ending.kind !== "expired") this.open();
+    if (this.hasOutput(ending)) this.open();
     if (this.opened) {
       this.append({ kind: "textDone" });
       this.append({ kind: "partDone" });
@@ -278,6 +278,11 @@ export class ResponseLog implements Response {
       tokens: this.allTokens.slice(from.tokens),
       cachedTokens: this.cachedTokens,
     };
+  }
+
+  /** An answer that was asked for has an item, if it is empty too. */
+  private hasOutput({ kind }: Ending): boolean {
+    return this.maxTokens > 0 && kind !== "failed" && kind !== "expired";
   }
 
   private open(): void {

@@ -50,6 +50,8 @@ export interface LiveRequest {
   refusal: ServingError | undefined;
   /** The `prepare` that is under way. */
   preparing: { slotId: number; workerId: string } | undefined;
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: boolean;
   /** Known once it is prepared. */
   promptTokens: Uint32Array;
   blockHashes: readonly string[];
@@ -94,6 +96,7 @@ export function newRequest({ now, ...given }: NewRequest): LiveRequest {
     deadline: undefined,
     refusal: undefined,
     preparing: undefined,
+    chat: given.submission.input.kind === "chat",
     promptTokens: new Uint32Array(),
     blockHashes: [],
     maxTokens: 0,
@@ -136,6 +139,7 @@ export function admit(slot: Slot): Admission {
     emitted: packTokens(request.log?.emitted ?? []),
     maxTokens: request.maxTokens,
     sampling: request.sampling,
+    chat: request.chat,
   };
 }
 

@@ -10,7 +10,8 @@ export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveReque
   const settle = { accept: answered, refuse: answered };
   const given = { id, modelId, submission, idempotencyId: undefined, settle };
   const request = newRequest({ ...given, now: clock.now() });
-  return { ...request, promptTokens, maxTokens, sampling, cost };
+  const chat = acceptance.chat ?? true;
+  return { ...request, chat, promptTokens, maxTokens, sampling, cost };
 }
 
 function submissionOf(acceptance: Acceptance, wall: number): Submission {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { pythonPath } from "../../scripts/lib/native-home.mjs";
 import { NativeParts } from "../worker/messages.js";
 import {
   embeddedModelFolder,
@@ -12,7 +13,8 @@ import {
   isEmbeddedModelReady,
   registeredModels,
 } from "./models.js";
-import { describePython, packageRoot, pythonProject } from "./python.js";
+import { buildCommand } from "./native.js";
+import { describePython, packageRoot } from "./python.js";
 
 const askTimeoutMs = 60_000;
 
@@ -112,7 +114,12 @@ const unmade = unanswered("the environment is not made yet; the first start of a
 async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonReport> {
   try {
     const { stdout } = await promisify(execFile)(path, ["-m", "mlx_serving.doctor"], {
-      env: { ...env, PYTHONPATH: pythonProject },
+      env: {
+        ...env,
+        PYTHONPATH: pythonPath(env),
+        PYTHONSAFEPATH: "1",
+        KRSERVE_BUILD_COMMAND: buildCommand(),
+      },
       timeout: askTimeoutMs,
     });
     return PythonReport.parse(JSON.parse(stdout));

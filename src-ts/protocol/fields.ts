@@ -129,6 +129,25 @@ const stopString = z.string().min(1).max(limits.stopStringCharsMax);
 
 const penalty = z.number().min(-limits.penaltyAbsMax).max(limits.penaltyAbsMax).nullish();
 
+/** Of a body: numbers past 2^53 are read exactly there, as bigints. */
+export const exactIntegers = ["seed"] as const;
+
+/** Taken modulo 2^64: negative ones are read as two's complement. */
+const seed = z
+  .custom<number | bigint>(isSeed, {
+    error: `must be an integer from -${limits.seedAbsMax} to ${limits.seedAbsMax}`,
+  })
+  .meta({
+    type: "integer",
+    minimum: -Number(limits.seedAbsMax),
+    maximum: Number(limits.seedAbsMax),
+  });
+
+function isSeed(value: unknown): value is number | bigint {
+  if (typeof value === "bigint") return -limits.seedAbsMax <= value && value <= limits.seedAbsMax;
+  return Number.isSafeInteger(value);
+}
+
 /** How the next token is drawn. The last three and, in Responses, all but two are extensions. */
 export const sampling = {
   temperature: z.number().min(0).max(limits.temperatureMax).nullish(),
@@ -140,8 +159,7 @@ export const sampling = {
       error: `must be a string or a list of at most ${limits.stopStringsMax} strings`,
     })
     .nullish(),
-  /** Taken modulo 2^32. */
-  seed: z.int().nullish(),
+  seed: seed.nullish(),
   logit_bias: logitBias,
   /** 0 or -1: off. */
   top_k: z.int().min(-1).max(limits.topKMax).nullish(),

@@ -4,7 +4,7 @@
  */
 
 // Requests
-/** Bytes of one HTTP request body. Histories of agents are long. */
+/** Bytes of one HTTP request body, decoded. Histories of agents are long. */
 export const bodyBytesMax = 32 * 1024 * 1024;
 /** Bytes of all bodies and messages that are arriving, or wait to become prompts. */
 export const bodiesBytesMax = 256 * 1024 * 1024;
@@ -12,6 +12,10 @@ export const bodiesBytesMax = 256 * 1024 * 1024;
 export const bodiesBytesPerClientMax = 128 * 1024 * 1024;
 /** So much of each may arrive uncounted: what is small costs no counting. */
 export const bodyBytesUncounted = 64 * 1024;
+/** Layers of Content-Encoding of one body. */
+export const contentEncodingsMax = 2;
+/** Compressed bodies that are decoded at once; the disk needs the other threads of Node's pool. */
+export const decodingsMax = 2;
 /** Arrays and objects inside one another in a request. */
 export const jsonDepthMax = 64;
 /** Values of one JSON text: bounds what checking it can cost everybody else. */
@@ -55,6 +59,8 @@ export const repetitionPenaltyMax = 10;
 export const topKMax = 1_000_000;
 export const tokenIdMax = 0xffff_ffff;
 export const outputTokensMax = 1_048_576;
+/** Every integer of 64 bits, with and without a sign, and exact as a number of JSON Schema. */
+export const seedAbsMax = 10n ** 20n;
 
 // Several choices
 export const choicesPerPromptMax = 16;

@@ -71,6 +71,8 @@ export const response = {
     total_tokens: 22,
   },
   background: false,
+  frequency_penalty: 0,
+  presence_penalty: 0,
   instructions: null,
   max_output_tokens: 64,
   max_tool_calls: null,

@@ -61,7 +61,7 @@ const refusals: Readonly<Record<number, Refusal>> = {
   },
   415: {
     name: "UnsupportedMediaType",
-    description: "The body is not JSON.",
+    description: "The body is not JSON, or in an encoding that is not known.",
     type: "invalid_request_error",
     code: "unsupported_media_type",
   },

@@ -33,10 +33,12 @@ export const InputMessage = z.object({
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 
-export const ResponseInput = z.union(
-  [fields.text, z.array(InputMessage).min(1).max(limits.messagesMax)],
-  { error: "must be a string or a list of messages" },
-);
+/** May be none. */
+export const inputItems = z.array(InputMessage).max(limits.messagesMax);
+
+export const ResponseInput = z.union([fields.text, inputItems.min(1)], {
+  error: "must be a string or a list of messages",
+});
 export type ResponseInput = z.infer<typeof ResponseInput>;
 
 /** The one value of `include` that is served; all others are hints. */
@@ -94,6 +96,7 @@ export const ResponseBody = z.object({
   stream_options: z.object({ include_obfuscation: fields.includeObfuscation }).nullish(),
   /** Answered at once; needs `store`. */
   background: fields.flag,
+  generate: fields.only([true], "A prefill without an answer over HTTP"),
 });
 export type ResponseBody = z.infer<typeof ResponseBody>;
 
@@ -165,6 +168,7 @@ export const ResponseObject = z.strictObject({
   completed_at: z.int().nullable(),
   status: ResponseStatus,
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  frequency_penalty: z.number(),
   incomplete_details: z
     .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
     .nullable(),
@@ -178,6 +182,7 @@ export const ResponseObject = z.strictObject({
   max_tool_calls: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),
   parallel_tool_calls: z.boolean(),
+  presence_penalty: z.number(),
   previous_response_id: z.null(),
   prompt_cache_key: z.string().nullable(),
   reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),

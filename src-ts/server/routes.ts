@@ -6,7 +6,7 @@ import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
 import { restartWorker, workers } from "./admin.js";
 import type { Keys } from "./auth.js";
-import { type Handler, route } from "./http.js";
+import { type Handler, type Handlers, type RouteConfig, route } from "./http.js";
 import type { Metrics } from "./metrics.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
@@ -26,6 +26,8 @@ export interface RouteParts {
   /** Begins to drain; returns at once. */
   drain(): void;
 }
+
+const needsNoBody: RouteConfig = { needsNoBody: true };
 
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addOpenAi(app, context);
@@ -77,26 +79,26 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
-  route(app, "/v1/responses/:id", {
+  const one: Handlers = {
     GET: (request, reply) => {
       const { query } = request;
       return getResponse(context, callerOf(request), { id: idOf(request), query }, reply);
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
-  });
-  route(app, "/v1/responses/:id/cancel", {
-    POST: (request, reply) => cancelResponse(context, callerOf(request), idOf(request), reply),
-  });
+  };
+  route(app, "/v1/responses/:id", one, needsNoBody);
+  const cancel: Handler = (request, reply) =>
+    cancelResponse(context, callerOf(request), idOf(request), reply);
+  route(app, "/v1/responses/:id/cancel", { POST: cancel }, needsNoBody);
 }
 
 function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
-  route(app, "/v1/ws-tickets", {
-    POST: (request, reply) => {
-      validate(TicketBody, request.body);
-      reply.header("cache-control", "no-store");
-      return tickets.issue(request.identity);
-    },
-  });
+  const issue: Handler = (request, reply) => {
+    validate(TicketBody, request.body);
+    reply.header("cache-control", "no-store");
+    return tickets.issue(request.identity);
+  };
+  route(app, "/v1/ws-tickets", { POST: issue }, needsNoBody);
 }
 
 function addProbes(
@@ -160,17 +162,15 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
 
 function addAdmin(app: FastifyInstance, { engine }: ServerContext, { drain }: RouteParts): void {
   route(app, "/admin/workers", { GET: () => workers(engine) });
-  route(app, "/admin/workers/:id/restart", {
-    POST: (request, reply) => {
-      reply.code(202);
-      return restartWorker(engine, idOf(request));
-    },
-  });
-  route(app, "/admin/drain", {
-    POST: (_request, reply) => {
-      drain();
-      reply.code(202);
-      return { draining: true };
-    },
-  });
+  const restart: Handler = (request, reply) => {
+    reply.code(202);
+    return restartWorker(engine, idOf(request));
+  };
+  route(app, "/admin/workers/:id/restart", { POST: restart }, needsNoBody);
+  const startDrain: Handler = (_request, reply) => {
+    drain();
+    reply.code(202);
+    return { draining: true };
+  };
+  route(app, "/admin/drain", { POST: startDrain }, needsNoBody);
 }

@@ -20,11 +20,12 @@ export interface SamplingFields {
   presence_penalty?: number | null | undefined;
   frequency_penalty?: number | null | undefined;
   logit_bias?: Record<string, number> | null | undefined;
-  seed?: number | null | undefined;
+  seed?: number | bigint | null | undefined;
   stop?: string | readonly string[] | null | undefined;
 }
 
-const seeds = 2 ** 32;
+/** Of seeds that nobody has asked for. */
+const randomSeeds = 2 ** 32;
 
 /** `logprobs`: −1 none, 0 the sampled token's, n the n likeliest too. */
 export function samplingOf(body: SamplingFields, logprobs: number): SamplingRequest {
@@ -39,7 +40,7 @@ export function samplingOf(body: SamplingFields, logprobs: number): SamplingRequ
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
     logitBias: Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias]),
-    seed: body.seed == null ? randomInt(seeds) : modulo(body.seed),
+    seed: body.seed ?? randomInt(randomSeeds),
     stop: typeof body.stop === "string" ? [body.stop] : [...(body.stop ?? [])],
     logprobs,
   };
@@ -50,13 +51,9 @@ function topKOf(topK: number | null | undefined): number | undefined {
   return topK == null ? undefined : Math.max(0, topK);
 }
 
-function modulo(seed: number): number {
-  return Number(BigInt.asUintN(32, BigInt(seed)));
-}
-
 /** Another choice of the same request draws differently, and the same again for the same seed. */
 export function withSeedOffset(sampling: SamplingRequest, offset: number): SamplingRequest {
-  return { ...sampling, seed: (sampling.seed + offset) % seeds };
+  return { ...sampling, seed: BigInt(sampling.seed) + BigInt(offset) };
 }
 
 /** The text of a message: parts belong together without anything between them. */
@@ -132,18 +129,30 @@ export function idempotencyOf(
   return { key, fingerprint: hash.digest("hex") };
 }
 
-const transportFields = new Set(["stream", "stream_options", "type", "event_id", "stream_id"]);
+const transportFields = new Set([
+  "stream",
+  "stream_options",
+  "client_metadata",
+  "type",
+  "event_id",
+  "stream_id",
+]);
 
 function canonical(body: object): string {
   const fields = Object.entries(body).filter(
     ([name, value]) =>
-      value != null && !transportFields.has(name) && !name.startsWith("mlx_serving:"),
+      value != null &&
+      !transportFields.has(name) &&
+      !name.startsWith("mlx_serving:") &&
+      // Nobody has to say that an answer is wanted.
+      !(name === "generate" && value === true),
   );
-  return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
+  return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) => {
+    if (typeof value === "bigint") return String(value);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
+      : value;
+  });
 }
 
 /** Submits all or none: when one is refused, the others are given up or cancelled. */

@@ -471,9 +471,19 @@ describe("forgeries", () => {
       "https://evil.example",
       `http://evil.example:${port}`,
       `http://127.0.0.1.:${port}`,
-      `http://localhost:${port}`,
-      `http://127.0.0.1:${port + 1}`,
-      "http://127.0.0.1",
+      `http://localhost.:${port}`,
+      `http://localhost.evil.example:${port}`,
+      `http://evil.localhost:${port}`,
+      "http://127.0.0.2",
+      "http://127.1",
+      "http://2130706433",
+      "http://[::ffff:127.0.0.1]",
+      "http://0.0.0.0",
+      "http://localhost:123456",
+      "http://evil.example@localhost",
+      "http://localhost@evil.example",
+      "http://localhost, https://evil.example",
+      "chrome-extension://localhost",
       `http://127.0.0.1:${port}.evil.example`,
       `http://127.0.0.1:${port}/`,
       `ws://127.0.0.1:${port}`,
@@ -484,8 +494,11 @@ describe("forgeries", () => {
       expect(statusIn(await get(lines)), origin).toBe(403);
       expect(statusIn(await upgrade(lines)), origin).toBe(403);
     }
-    const own = `${hostLine()}Origin: HTTP://127.0.0.1:${port}\r\n`;
-    expect(statusIn(await get(own))).toBe(200);
+    for (const own of [`HTTP://127.0.0.1:${port}`, "http://localhost:3000", "https://[::1]"])
+      expect(statusIn(await get(`${hostLine()}Origin: ${own}\r\n`)), own).toBe(200);
+    // A page of this machine's, told that a name of another's is ours.
+    const rebound = `Host: evil.example:${port}\r\nOrigin: http://localhost:3000\r\n`;
+    expect(statusIn(await get(rebound))).toBe(403);
   });
 
   const ids = [
@@ -526,7 +539,7 @@ describe("forgeries", () => {
   });
 
   it("of an upgrade to another protocol, path or version are refused", async () => {
-    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: Upgrade\r\n`;
+    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: close, Upgrade\r\n`;
     for (const lines of [
       "Upgrade: h2c\r\n",
       "Upgrade: websocket\r\n",

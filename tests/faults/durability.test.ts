@@ -93,10 +93,12 @@ describe("after a restart", () => {
   it("an idempotency key attaches to the response of before", async () => {
     using folder = dataFolder();
     const all = [...flags, "--data-dir", folder.path];
-    const body = { input: "Once", max_output_tokens: 40 };
+    const penalties = { presence_penalty: 0.5, frequency_penalty: 0 };
+    const body = { input: "Once", max_output_tokens: 40, ...penalties };
     const key = { "idempotency-key": "the-same" };
     await using first = await startServer({ flags: all });
     const before = await (await post(`${first.url}/v1/responses`, body, key)).json();
+    expect(before).toMatchObject(penalties);
     await kill(first);
 
     await using second = await startServer({ flags: all });

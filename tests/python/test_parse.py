@@ -61,6 +61,12 @@ def test_values_arrive() -> None:
     assert request.max_tokens == 40
 
 
+@pytest.mark.parametrize("seed", [0, 2**32, 2**53 + 1, 2**63 - 1, 2**64 - 1])
+def test_a_seed_has_64_bits(seed: int) -> None:
+    admit = parsed("admit", {"requests": [admission(1, seed=seed)]})
+    assert isinstance(admit, messages.Admit) and admit.requests[0].sampling.seed == seed
+
+
 def test_inputs_of_prepare() -> None:
     for body, expected in (
         ({"kind": "text", "text": "x"}, messages.Text("x")),
@@ -104,7 +110,11 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("admit", with_sampling(logitBias=[[1]])),
         ("admit", with_sampling(logitBias=[[-1, 0.5]])),
         ("admit", with_sampling(stop="x")),
+        ("admit", with_sampling(seed=-1)),
+        ("admit", with_sampling(seed=1 << 64)),
+        ("admit", with_sampling(seed=7.0)),
         ("admit", with_sampling(extra=1)),
+        ("admit", {"requests": [{**admission(1), "chat": 1}]}),
         ("prepare", {"id": 1, "input": {"kind": "picture"}}),
         ("prepare", {"id": 1, "input": {"kind": "text", "text": 1}}),
         ("prepare", {"id": 1, "input": {"kind": "chat", "messages": ["x"]}}),
@@ -112,6 +122,10 @@ def with_sampling(**changes: Any) -> dict[str, Any]:
         ("load", {**GOOD["load"], "options": {**load_options(), "device": "tpu"}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "deterministic": 1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "memoryBudgetBytes": -1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": 1.5}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": -0.1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": None}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "controlTokens": "off"}}),
     ],
 )
 def test_wrong_values(name: str, body: object) -> None:

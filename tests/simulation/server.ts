@@ -129,7 +129,8 @@ export class SimServer {
 
   open(ws: WebSocket, socket: Duplex, wire: Wire): Session {
     const identity = { owner: "open", clientId: "address:sim" };
-    const start = { ws, socket, identity, requestId: "req", wantsNotices: true };
+    const asked = { wantsNotices: true, speaksBeta: false };
+    const start = { ws, socket, identity, requestId: "req", ...asked };
     const session = new Session(this.context, start);
     this.sessions.set(wire, session);
     return session;

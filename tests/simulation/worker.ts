@@ -289,7 +289,7 @@ export class SimProcess implements WorkerProcess {
     if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
-    const row = { id: request.id, prompt, tokens, maxTokens, seed: sampling.seed };
+    const row = { id: request.id, prompt, tokens, maxTokens, seed: Number(sampling.seed) };
     const finish = finishOf(row);
     this.rows.set(request.id, { ...row, prefilled: 0, total });
     if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
@@ -307,9 +307,10 @@ export class SimProcess implements WorkerProcess {
   private step(): void {
     if (this.rows.size > this.world.rowsMax()) return this.outOfMemory();
     for (const row of this.rows.values()) this.prefill(row);
-    if (this.credits <= 0) return;
-    const decoding = [...this.rows.values()].filter(({ prefilled, total }) => prefilled >= total);
-    if (decoding.length === 0) return;
+    const known = [...this.rows.values()].filter(({ prefilled, total }) => prefilled >= total);
+    for (const row of known) if (row.maxTokens === 0) this.end(row, "stop");
+    const decoding = known.filter(({ maxTokens }) => maxTokens > 0);
+    if (this.credits <= 0 || decoding.length === 0) return;
     const rows = decoding.map((row) => this.decode(row));
     this.credits--;
     this.say({ type: "step", step: ++this.steps, rows });
@@ -426,6 +427,7 @@ export const misbehaviours = [
 export type Misbehaviour = (typeof misbehaviours)[number];
 
 function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">) {
+  if (maxTokens === 0) return undefined; // ends with its prompt
   if (tokens.at(-1) === endToken) return "stop";
   return tokens.length >= maxTokens ? "length" : undefined;
 }

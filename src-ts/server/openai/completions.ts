@@ -103,7 +103,7 @@ function wholeOf(
     choices: responses.map((response, index) => ({
       index,
       text: response.text,
-      logprobs: withLogprobs ? completionLogprobs(response.logprobs, 0) : null,
+      logprobs: withLogprobs ? completionLogprobs(response.logprobs, response.text) : null,
       finish_reason: finishReasonOf(response.ending!)!,
     })),
     usage: completionUsage(responses, perPrompt),

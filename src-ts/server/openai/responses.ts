@@ -1,7 +1,7 @@
 /** The Responses API over HTTP, and what its WebSocket form shares: body to submission. */
 import type { FastifyReply } from "fastify";
 import type { Engine, Response, Submission } from "../../engine/api.js";
-import type { ServingError } from "../../errors.js";
+import { ServingError } from "../../errors.js";
 import type { ErrorEvent } from "../../protocol/events.js";
 import {
   type DeletedResponse,
@@ -33,9 +33,29 @@ import {
 import { tolerateBody } from "../tolerance.js";
 import { Writer } from "../writer.js";
 
-/** `store` is true unless it is false; `background` over HTTP alone. */
+/** A body as either transport has it. */
+type AnyBody = Omit<ParsedResponseBody, "input"> & {
+  input?: ParsedResponseBody["input"] | undefined;
+  /** False: the prompt is computed and kept, no token is made. */
+  generate?: boolean | null | undefined;
+  /** Over HTTP alone. */
+  background?: boolean | null | undefined;
+};
+
+/** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
+export function requireInput({ input, generate, instructions }: AnyBody): void {
+  if (input !== undefined && input.length > 0) return;
+  if (input === "" || (generate === false && instructions != null)) return;
+  throw new ServingError("input must be a string or a list of messages, and not empty.", {
+    code: input === undefined ? "invalid_type" : "invalid_value",
+    status: 400,
+    param: "input",
+  });
+}
+
+/** `store` is true unless it is false. */
 export function responseSubmission(
-  body: ParsedResponseBody & { background?: boolean | null | undefined },
+  body: AnyBody,
   caller: Caller,
   resumeGraceMs: number,
 ): Submission {
@@ -45,7 +65,7 @@ export function responseSubmission(
     model: body.model ?? undefined,
     input: chatInput(messagesOf(body), body.chat_template_kwargs),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : -1),
-    maxTokens: tokenLimitOf(body),
+    maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
     store,
     abandonment: store ? { kind: "keep" } : { kind: "grace", ms: resumeGraceMs },
@@ -55,13 +75,13 @@ export function responseSubmission(
   };
 }
 
-function messagesOf({ instructions, input }: ParsedResponseBody) {
+function messagesOf({ instructions, input = [] }: AnyBody) {
   const messages = typeof input === "string" ? [{ role: "user", content: input }] : input;
   if (instructions == null) return messages;
   return [{ role: "system", content: instructions }, ...messages];
 }
 
-function echoOf(body: Parameters<typeof responseSubmission>[0]): ResponseEcho {
+function echoOf(body: AnyBody): ResponseEcho {
   return {
     kind: "response",
     background: body.background ?? false,

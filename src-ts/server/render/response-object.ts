@@ -138,6 +138,8 @@ function assemble(response: Response, { status, output }: State): ResponseObject
     output,
     usage: null,
     background: false,
+    frequency_penalty: response.sampling.frequencyPenalty,
+    presence_penalty: response.sampling.presencePenalty,
     previous_response_id: null,
     reasoning: { effort: null, summary: null },
     service_tier: "default",

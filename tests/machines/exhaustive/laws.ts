@@ -23,6 +23,7 @@ function checkRequest(draft: Draft, request: number, part: RequestPart): void {
   law(queued === (state.kind === "queued"), `${name} is in the queue exactly while it is queued`);
   const toPrepare = state.kind === "preparing";
   law(toPrepare === (waiting || preparing !== null), `${name} is prepared, or waits for it`);
+  law(part.logged <= draft.configuration.tokensMax, `${name} has no token too many`);
   if ("tally" in state) checkTally(name, part, state.tally);
   if (slot === null || !("lease" in state)) return;
   law(slot.tokens.length === 0, `${name}'s tokens are numbered when the turn is over`);

@@ -2,7 +2,13 @@
 import type * as Batch from "../../../src-ts/machines/Batch.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
-import { type Configuration, everything, together, twoWorkers } from "./configuration.js";
+import {
+  type Configuration,
+  everything,
+  promptsAlone,
+  together,
+  twoWorkers,
+} from "./configuration.js";
 import { type Machinery, machinery, type Omission } from "./draft.js";
 
 export interface Mutation {
@@ -108,6 +114,11 @@ export const mutations: readonly Mutation[] = [
   omitting("tokens of one event", /the log gets the tokens it says/, {
     ...small,
     framesPerTurnMax: 2,
+    faults: ["lie"],
+  }),
+  omitting("limit of tokens", /no token too many|lied and is not condemned/, {
+    ...promptsAlone,
+    faultsMax: 1,
     faults: ["lie"],
   }),
   omitting("right culprit", /pays for another's lie/, { ...twoWorkers, faults: ["lie"] }),

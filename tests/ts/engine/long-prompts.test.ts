@@ -11,7 +11,8 @@ const MiB = 1024 * 1024;
 function admission(id: number, promptBytes: number, emittedBytes = 0): Admission {
   const prompt = new Uint8Array(promptBytes);
   const emitted = new Uint8Array(emittedBytes);
-  return { id, prompt, emitted, maxTokens: 1, sampling: submission().sampling as Sampling };
+  const sampling = submission().sampling as Sampling;
+  return { id, prompt, emitted, maxTokens: 1, sampling, chat: true };
 }
 
 describe("admissions of one batch", () => {

@@ -197,7 +197,7 @@ export class SimWorker implements WorkerProcess {
   }
 
   private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
-    const text = input.kind === "text" ? input.text : "";
+    const text = input.kind === "text" ? input.text : input.kind;
     if (text === "refuse me")
       return this.say({
         type: "refused",

@@ -248,14 +248,27 @@ describe("ResponsesWS", () => {
     const { client } = await setup();
     const ws = await connect(client);
     const failed = new Promise<Error & { error?: unknown }>((resolve) => ws.once("error", resolve));
-    ws.send({ type: "response.create", input: "hi", stream: true });
+    ws.send({ type: "response.create", input: "hi", background: true });
     expect((await failed).error).toMatchObject({
       type: "error",
       status: 400,
-      error: { param: "stream", code: "unsupported_parameter" },
+      error: { param: "background", code: "unsupported_parameter" },
     });
     const completed = new Promise((resolve) => ws.once("response.completed", resolve));
-    ws.send({ type: "response.create", input: "hi" });
+    ws.send({ type: "response.create", input: "hi", stream: true });
     await completed;
+  });
+
+  it("passes on what is newer than itself: steering, and the input that comes back", async () => {
+    const { client } = await setup();
+    const ws = await connect(client);
+    const failed = new Promise<unknown>((resolve) => ws.once("event", resolve));
+    const steer = { previous_response_id: "resp_1", input: "Go on." };
+    ws.send({ type: "response.steer", ...steer } as never);
+    expect(await failed).toMatchObject({
+      type: "response.steer.failed",
+      steer,
+      error: { code: "response_not_found" },
+    });
   });
 });

@@ -46,6 +46,13 @@ describe("frames", () => {
     );
   });
 
+  it("hold a seed of 64 bits as an integer", () => {
+    const seedIn = (seed: bigint) => encodeRaw(1, epoch, { seed }).subarray(frameHeaderBytes + 6);
+    expect(seedIn(2n ** 64n - 1n).toString("hex")).toBe("cfffffffffffffffff");
+    expect(seedIn(2n ** 53n + 1n).toString("hex")).toBe("d30020000000000001");
+    expect(seedIn(7n).toString("hex")).toBe("d30000000000000007");
+  });
+
   it("leave out what is undefined", () => {
     const frame = encodeRaw(fromWorkerTypes.aborted, epoch, { ...aborted, code: undefined });
     expect(frame).toEqual(encodeRaw(fromWorkerTypes.aborted, epoch, aborted));
