@@ -272,6 +272,11 @@ export const serveOptions = {
     "web origins that may use this server, besides its own and, on loopback, those of this machine",
     { repeatable: true },
   ),
+  strict: option(
+    flag,
+    false,
+    "refuse hints that can't be followed and unknown fields, in place of ignoring them",
+  ),
   dataDir: option(
     text("<folder>", "a folder"),
     undefined,

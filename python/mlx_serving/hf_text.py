@@ -185,15 +185,19 @@ def check_arguments(arguments: dict[str, Any]) -> None:
     """Raises `Refused` for what is not the template's own, and for more than it may be given."""
     closed = sorted(CLOSED_ARGUMENTS & arguments.keys())
     if closed:
-        raise _refused(f"template argument {closed[0]} is not allowed")
+        raise _refused_arguments(f"{closed[0]} is not a template's to get")
     if len(arguments) > TEMPLATE_ARGUMENTS_MAX:
-        raise _refused(f"more than {TEMPLATE_ARGUMENTS_MAX} template arguments")
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_MAX} entries")
     try:
         size = len(json.dumps(arguments))
     except (TypeError, ValueError, RecursionError) as error:
-        raise _refused("the template arguments are no JSON") from error
+        raise _refused_arguments("must be JSON") from error
     if size > TEMPLATE_ARGUMENTS_BYTES_MAX:
-        raise _refused(f"the template arguments exceed {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
+
+
+def _refused_arguments(message: str) -> Refused:
+    return Refused("invalid_prompt", "chat_template_kwargs", f"chat_template_kwargs: {message}")
 
 
 def _refused(message: str) -> Refused:

@@ -15,7 +15,10 @@ from .engine import TextModel
 from .messages import Chat, Prepare, Prepared, PrepareInput, Refused, Text, pack_tokens
 from .prefix import block_hashes
 
-MESSAGES_MAX: Final = 8192
+# One more than a client may send: instructions are a message too.
+MESSAGES_MAX: Final = 16_385
+# What fits into a frame as u32, with its block hashes.
+PROMPT_TOKENS_MAX: Final = 6 * 1024 * 1024
 
 
 def context_exceeded(field: str, tokens: str, context_max: int) -> Refused:
@@ -51,8 +54,9 @@ def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: i
     """Raises `Refused` when the model cannot take these tokens."""
     if not tokens:
         raise Refused("invalid_prompt", field, f"{field} must not be empty")
-    if len(tokens) > context_max - 1:
-        raise context_exceeded(field, str(len(tokens)), context_max)
+    room = min(context_max, PROMPT_TOKENS_MAX + 1)
+    if len(tokens) > room - 1:
+        raise context_exceeded(field, str(len(tokens)), room)
     if max(tokens) >= model.vocabulary:
         raise Refused(
             "invalid_prompt", field, f"{field}: token ids must be below {model.vocabulary}"

@@ -35,6 +35,13 @@ export interface LogKeeper {
   ended(log: ResponseLog): void;
 }
 
+/** Texts of an echo: they may be as long as a body. */
+function echoChars(echo: unknown): number {
+  if (typeof echo === "string") return echo.length;
+  if (typeof echo !== "object" || echo === null) return 0;
+  return Object.values(echo).reduce<number>((sum, value) => sum + echoChars(value), 0);
+}
+
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
 const tokenBytes = 8;
@@ -142,7 +149,7 @@ export class ResponseLog implements Response {
   get bytes(): number {
     return (
       this.allEntries.length * entryBytes +
-      this.allText.length * 2 +
+      (this.allText.length + echoChars(this.echo)) * 2 +
       (this.promptTokens.length + this.allTokens.length) * tokenBytes +
       this.allLogprobs.length * 256
     );

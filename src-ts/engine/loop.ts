@@ -16,7 +16,15 @@ import type { Ports } from "./ports.js";
 import { Preparer } from "./preparer.js";
 import { endingOf, noWorker, refusalOf } from "./refusals.js";
 import type { Registry } from "./registry.js";
-import { type Arrived, admit, type LiveRequest, newSlot, timings } from "./request.js";
+import {
+  type Arrived,
+  admit,
+  inFrames,
+  type LiveRequest,
+  newSlot,
+  nothingToPrepare,
+  timings,
+} from "./request.js";
 import { Roster } from "./roster.js";
 import { overBudget, sizeOf } from "./sizing.js";
 import { Slots } from "./slots.js";
@@ -271,6 +279,8 @@ export class Loop {
   private accept(request: LiveRequest): void {
     const log = request.storing ?? this.logs.create(request);
     request.storing = undefined;
+    // Its tokens are in the log from now on; what they were made of is long, and nobody's any more.
+    request.submission = { ...request.submission, input: nothingToPrepare };
     request.log = log;
     const { registry, observers } = this.host;
     registry.add(log, request.submission.abandonment, request.idempotencyId);
@@ -308,7 +318,7 @@ export class Loop {
       const slot = this.live.get(id)?.slot;
       return slot === undefined ? [] : [admit(slot)];
     });
-    if (requests.length > 0) worker.send({ type: "admit", requests });
+    for (const some of inFrames(requests)) worker.send({ type: "admit", requests: some });
   }
 
   private evict(requestIds: readonly string[]): void {

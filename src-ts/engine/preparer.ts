@@ -3,7 +3,7 @@
  * dies hands it to the next. Owns the waiting for a worker; knows neither queue nor batch.
  */
 import type { Failure } from "../machines/Request.js";
-import { unpackTokens } from "../worker/link.js";
+import { FrameTooLong, unpackTokens } from "../worker/link.js";
 import type { LiveRequest } from "./request.js";
 import type { RequestMessage, Supervisor } from "./supervisor.js";
 
@@ -18,6 +18,13 @@ export interface PreparerHost {
 
 type Prepared = Extract<RequestMessage, { type: "prepared" }>;
 type Refused = Extract<RequestMessage, { type: "refused" }>;
+
+const tooLong = "the prompt is longer than a worker takes";
+
+/** As a worker names it. */
+function fieldOf({ submission }: LiveRequest): string {
+  return submission.input.kind === "chat" ? "messages" : "input";
+}
 
 export class Preparer {
   private readonly waiting = new Set<LiveRequest>();
@@ -36,7 +43,13 @@ export class Preparer {
     request.preparing = { slotId, workerId: worker.id };
     this.running.set(slotId, request);
     this.count(worker, 1);
-    worker.send({ type: "prepare", id: slotId, input: request.submission.input });
+    try {
+      worker.send({ type: "prepare", id: slotId, input: request.submission.input });
+    } catch (error) {
+      if (!(error instanceof FrameTooLong)) throw error;
+      this.take(request, worker);
+      this.host.unpreparable(request, "invalid_prompt", tooLong, fieldOf(request));
+    }
   }
 
   /** It has ended; nobody waits for it any more. */

@@ -4,11 +4,14 @@ import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import { initial, type Lease, type State } from "../machines/Request.js";
 import { packTokens } from "../worker/link.js";
-import type { Admission, Sampling, TokenLogprob } from "../worker/messages.js";
+import type { Admission, PrepareInput, Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
 import { withDefaults } from "./defaults.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
+
+/** In place of an input whose tokens are known: it is never rendered again. */
+export const nothingToPrepare: PrepareInput = { kind: "tokens", tokens: new Uint8Array() };
 
 /** Tokens that a worker sent, with their text. */
 export interface Arrived {
@@ -138,6 +141,24 @@ export function admit(slot: Slot): Admission {
     sampling: request.sampling,
     chat: request.chat,
   };
+}
+
+/** Token ids of one `admit`, in bytes, roughly: a frame holds no more than it must. */
+const admittedBytesMax = 8 * 1024 * 1024;
+
+/** As many together as a frame should hold, and at least one. */
+export function inFrames(admissions: readonly Admission[]): Admission[][] {
+  const frames: Admission[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const admission of admissions) {
+    bytes += admission.prompt.length + admission.emitted.length;
+    if (bytes > admittedBytesMax) {
+      frames.push([]);
+      bytes = admission.prompt.length + admission.emitted.length;
+    }
+    frames.at(-1)!.push(admission);
+  }
+  return frames;
 }
 
 /** Of a request that ends at `now`. */

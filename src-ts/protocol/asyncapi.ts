@@ -107,7 +107,7 @@ const notices: readonly Message[] = [
         type: "invalid_request_error",
         code: "invalid_type",
         param: "input",
-        message: "input: input is a string or a list of messages.",
+        message: "input must be a string or a list of messages.",
       },
     },
   },

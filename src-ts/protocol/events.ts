@@ -18,10 +18,10 @@ import {
 } from "./responses.js";
 
 const streamId = z
-  .string({ error: "stream_id is a string." })
+  .string()
   .regex(
     new RegExp(`^[A-Za-z0-9_.-]{1,${limits.streamIdCharsMax}}$`),
-    `stream_id has 1 to ${limits.streamIdCharsMax} letters, digits, underscores, hyphens and periods.`,
+    `must have 1 to ${limits.streamIdCharsMax} letters, digits, underscores, hyphens and periods`,
   );
 const eventId = z.string().min(1).max(limits.eventIdCharsMax);
 
@@ -31,13 +31,11 @@ const eventId = z.string().min(1).max(limits.eventIdCharsMax);
  * Starts a response. `stream_id` names its lane; without one it is in the default lane. A socket
  * streams whatever `stream` says.
  */
-export const ResponseCreate = z.strictObject({
-  /** Of the client's own book-keeping; changes nothing. */
-  client_metadata: z.unknown().optional(),
+export const ResponseCreate = z.object({
   ...responseFields,
   /** Only what is prefilled may have instructions alone; `responseSubmission` sees to it. */
   input: z
-    .union([fields.text, inputItems], { error: "input is a string or a list of messages." })
+    .union([fields.text, inputItems], { error: "must be a string or a list of messages" })
     .optional(),
   type: z.literal("response.create"),
   /** False: the prompt is computed and kept for the next response that begins with it; no token is made. */
@@ -47,14 +45,14 @@ export const ResponseCreate = z.strictObject({
   event_id: eventId.optional(),
   stream: fields.flag,
   stream_options: ResponseBody.shape.stream_options,
-  background: fields.only([false], "Background mode over WebSocket"),
+  background: fields.only([false], "background over WebSocket"),
   "mlx_serving:deadline_ms": z.int().min(1).max(limits.deadlineMsMax).nullish(),
   "mlx_serving:priority": fields.Priority.nullish(),
   "mlx_serving:idempotency_key": z.string().min(1).max(limits.idempotencyKeyCharsMax).nullish(),
 });
 export type ResponseCreate = z.infer<typeof ResponseCreate>;
 
-export const ResponseCancel = z.strictObject({
+export const ResponseCancel = z.object({
   type: z.literal("response.cancel"),
   response_id: fields.identifier.min(1),
   event_id: eventId.optional(),
@@ -62,7 +60,7 @@ export const ResponseCancel = z.strictObject({
 export type ResponseCancel = z.infer<typeof ResponseCancel>;
 
 /** Replays the log after an event, then follows. Takes its turn in its lane, as a create does. */
-export const ResponseResume = z.strictObject({
+export const ResponseResume = z.object({
   type: z.literal("mlx_serving:response.resume"),
   response_id: fields.identifier.min(1),
   /** -1: from the start. */
@@ -73,7 +71,7 @@ export const ResponseResume = z.strictObject({
 export type ResponseResume = z.infer<typeof ResponseResume>;
 
 /** The client has read a response to its end. Nothing here waits for it, and nothing answers. */
-export const ResponseProcessed = z.strictObject({
+export const ResponseProcessed = z.object({
   type: z.literal("response.processed"),
   response_id: fields.identifier.min(1),
   event_id: eventId.optional(),
@@ -89,14 +87,14 @@ export const SteerInput = z.union(
       .min(1)
       .max(limits.messagesMax),
   ],
-  { error: "input is a string or a list of messages of the user." },
+  { error: "must be a string or a list of messages of the user" },
 );
 
 /**
  * Input for a response that runs. Not served: `response.steer.failed` gives it back. What `input` is
  * may be wrong, and comes back all the same.
  */
-export const ResponseSteer = z.strictObject({
+export const ResponseSteer = z.object({
   type: z.literal("response.steer"),
   previous_response_id: fields.identifier.min(1),
   input: z.unknown().optional(),
@@ -119,7 +117,7 @@ export const clientMessageTypes = Object.keys(messageSchemas) as ClientMessageTy
 export const ClientMessage = z.discriminatedUnion(
   "type",
   [ResponseCreate, ResponseCancel, ResponseProcessed, ResponseSteer, ResponseResume],
-  { error: `type is one of ${clientMessageTypes.join(", ")}.` },
+  { error: `must be one of ${clientMessageTypes.join(", ")}` },
 );
 export type ClientMessage = z.infer<typeof ClientMessage>;
 
@@ -134,8 +132,14 @@ function wholeResponse<const T extends string>(type: T) {
   return z.strictObject({ type: z.literal(type), response: ResponseObject, ...common });
 }
 
+/** Only on sockets opened with `?events=mlx_serving`: fields of the request that are not followed. */
+const created = z.strictObject({
+  ...wholeResponse("response.created").shape,
+  "mlx_serving:ignored": z.array(z.string()).optional(),
+});
+
 export const ResponseStreamEvent = z.discriminatedUnion("type", [
-  wholeResponse("response.created"),
+  created,
   wholeResponse("response.queued"),
   wholeResponse("response.in_progress"),
   z.strictObject({

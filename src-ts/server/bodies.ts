@@ -5,8 +5,6 @@ import { parseJson } from "./json.js";
 import type { ServerLimits } from "./options.js";
 
 export interface BodyConfig {
-  /** Takes long lists of token ids. */
-  takesTokens?: boolean;
   /** Can do without a body: an empty one is none, whatever its headers say of it. */
   needsNoBody?: boolean;
 }
@@ -25,12 +23,15 @@ export function takeBodies(app: FastifyInstance, limits: ServerLimits): void {
     "application/json",
     { parseAs: "buffer" },
     async (request: FastifyRequest, body: Buffer) => {
-      const { takesTokens, needsNoBody } = bodyConfigOf(request);
+      const { needsNoBody } = bodyConfigOf(request);
       if (body.length === 0 && needsNoBody) return undefined;
-      const { jsonDepthMax: depthMax, jsonValuesMax, jsonTokenValuesMax } = limits;
-      const valuesMax = takesTokens ? jsonTokenValuesMax : jsonValuesMax;
+      const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = limits;
       const layers = body.length === 0 ? [] : encodingsOf(request.headers);
-      const read = (bytes: Buffer) => parseJson(bytes, { depthMax, valuesMax });
+      const read = (bytes: Buffer) => {
+        // What a decoded body takes is its length, not what came over the wire.
+        request.lease?.hold(bytes.length);
+        return parseJson(bytes, { depthMax, valuesMax });
+      };
       if (layers.length > 0) return decoder.decode(body, layers, read);
       refuseUndeclared(body);
       return read(body);

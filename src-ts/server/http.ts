@@ -12,19 +12,23 @@ import fastify, {
 } from "fastify";
 import { ServingError } from "../errors.js";
 import { tcpKeepAliveMs } from "../protocol/limits.js";
+import { dropRest, holdBodies } from "./arriving.js";
 import type { Identity, Keys } from "./auth.js";
 import { type BodyConfig, takeBodies } from "./bodies.js";
+import type { BodyBudget } from "./body-budget.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
 import { serveHalfClosed } from "./half-closed.js";
 import type { HostPolicy } from "./hosts.js";
 import type { ServerConfig, ServerLogger } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
+import { ignoredHeader } from "./tolerance.js";
 
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
   keys: Keys;
   hosts: HostPolicy;
+  bodies: BodyBudget;
 }
 
 export interface RouteConfig extends BodyConfig {
@@ -85,6 +89,7 @@ export function createApp(parts: HttpParts): FastifyInstance {
   app.server.maxConnections = limits.connectionsMax;
   serveHalfClosed(app.server);
   addHooks(app, parts);
+  holdBodies(app, parts.bodies);
   takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
   app.setNotFoundHandler(() => {
@@ -142,7 +147,7 @@ function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: Fas
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-expose-headers", "x-request-id, retry-after");
+  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
   reply.header("vary", "origin");
 }
 
@@ -168,6 +173,7 @@ function sendError(
     const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
     logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
+  dropRest(request, reply);
   reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
 }
 

@@ -39,7 +39,15 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
 }
 
 function callerOf(request: FastifyRequest): Caller {
-  return { ...request.identity, ...envelopeOf(request.headers) };
+  const { identity, headers, lease } = request;
+  return { ...identity, ...envelopeOf(headers), lease };
+}
+
+/** Given away: a request lives as long as its stream, and a body needn't. */
+function bodyOf(request: FastifyRequest): unknown {
+  const { body } = request;
+  request.body = undefined;
+  return body;
 }
 
 function idOf(request: FastifyRequest): string {
@@ -53,11 +61,11 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
     GET: (request) => oneModel(engine, (request.params as { "*": string })["*"]),
   });
   route(app, "/v1/chat/completions", {
-    POST: (request, reply) => chatCompletions(context, callerOf(request), request.body, reply),
+    POST: (request, reply) => chatCompletions(context, callerOf(request), bodyOf(request), reply),
   });
-  const complete: Handler = (request, reply) =>
-    completions(context, callerOf(request), request.body, reply);
-  route(app, "/v1/completions", { POST: complete }, { takesTokens: true });
+  route(app, "/v1/completions", {
+    POST: (request, reply) => completions(context, callerOf(request), bodyOf(request), reply),
+  });
 }
 
 function addResponses(app: FastifyInstance, context: ServerContext): void {
@@ -69,7 +77,7 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
         status: 426,
       });
     },
-    POST: (request, reply) => createResponse(context, callerOf(request), request.body, reply),
+    POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
   const one: Handlers = {
     GET: (request, reply) => {

@@ -17,19 +17,26 @@ import {
   type ResponseResume,
   type ResponseSteer,
 } from "../protocol/events.js";
+import { bodyBytesUncounted } from "../protocol/limits.js";
 import type { Identity } from "./auth.js";
+import type { BodyLease } from "./body-budget.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
 import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
 import { badMessage, type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
-import { ownResponse, requireInput, responseSubmission } from "./openai/responses.js";
+import {
+  ownResponse,
+  requireInput,
+  responseSubmission,
+  submitResponse,
+} from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
 import { steerFailed } from "./steering.js";
 import type { Caller } from "./submissions.js";
-import { validate } from "./validate.js";
+import { type Tolerated, tolerate } from "./tolerance.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
 
 /** What a session is told about its socket. */
@@ -48,7 +55,17 @@ export interface SessionStart {
   speaksBeta: boolean;
 }
 
+/** How a request's answer is told apart from others, and what was left out of it. */
+interface Answering extends Correlation {
+  ignored?: readonly string[];
+}
+
 const normalPriority = "normal";
+
+/** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
+const chunkOverheadBytes = 128;
+/** Head and mask of a client's control frame. */
+const controlHeadBytes = 6;
 
 export class Session implements Sink, WriterOwner {
   /** Pings of ours that are unanswered. */
@@ -62,6 +79,9 @@ export class Session implements Sink, WriterOwner {
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
+  /** Bytes of a message that is not whole yet, and what they hold once they are many. */
+  private arrivedBytes = 0;
+  private arriving: BodyLease | undefined;
   /** The lanes, if they have a name, of the responses that are read here. */
   private followed: Map<string, string | undefined> | undefined;
 
@@ -77,53 +97,99 @@ export class Session implements Sink, WriterOwner {
 
   // Messages of the client
 
+  /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
+  arrive(bytes: number): boolean {
+    this.arrivedBytes += bytes + chunkOverheadBytes;
+    if (this.arrivedBytes <= bodyBytesUncounted) return true;
+    // It only waits for the other side to close.
+    if (this.closed) return false;
+    this.arriving ??= this.newLease();
+    try {
+      this.arriving.hold(this.arrivedBytes);
+      return true;
+    } catch (error) {
+      this.sendError(error, {});
+      this.close(closeCodes.overload, "too_many_bytes");
+      return false;
+    }
+  }
+
+  /** A ping or pong is no part of a message, also in the midst of one. */
+  arrivedControl(bytes: number): void {
+    const whole = bytes + controlHeadBytes + chunkOverheadBytes;
+    this.arrivedBytes = Math.max(0, this.arrivedBytes - whole);
+  }
+
   receive(data: RawData, isBinary: boolean): void {
-    if (this.closed) return;
+    const lease = this.arriving ?? this.newLease();
+    this.arriving = undefined;
+    this.arrivedBytes = 0;
+    if (this.closed) return lease.release();
     let correlation: Correlation = {};
     try {
+      lease.hold((data as Buffer).length);
       if (isBinary)
         throw badMessage("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
       const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(value);
       if (fault !== undefined) throw fault;
-      this.dispatch(value);
+      this.dispatch(value, lease);
     } catch (error) {
+      lease.release();
       this.sendError(error, correlation);
       if (isServingError(error) && error.status === 400) this.countBad();
     }
   }
 
-  private dispatch(message: unknown): void {
-    switch (typeOf(message)) {
-      case "response.create":
-        this.create(validate(messageSchemas["response.create"], message));
-        break;
-      case "response.cancel":
-        this.cancel(validate(messageSchemas["response.cancel"], message));
-        break;
-      case "response.processed":
-        validate(messageSchemas["response.processed"], message);
-        break;
-      case "response.steer":
-        this.steer(validate(messageSchemas["response.steer"], message));
-        break;
-      case "mlx_serving:response.resume":
-        this.resume(validate(messageSchemas["mlx_serving:response.resume"], message));
-        break;
-      default:
-        // A client newer than this server is no bad client: nothing is counted.
-        return this.sendError(unknownType(), correlationOf(message));
+  private newLease(): BodyLease {
+    return this.context.bodies.lease(this.start.identity.clientId);
+  }
+
+  /** A lease outlasts its message only where a response is to come of it. */
+  private dispatch(message: unknown, lease: BodyLease): void {
+    const { strict } = this.context.config;
+    const type = typeOf(message);
+    if (type === "response.create") {
+      this.create(tolerate(messageSchemas[type], message, strict), lease);
+    } else {
+      lease.release();
+      if (!this.obey(type, message)) return this.sendError(unknownType(), correlationOf(message));
     }
     this.badMessages = 0;
   }
 
-  private create(message: ResponseCreate): void {
-    requireInput(message);
+  /** False for a message of a client newer than this server, which is no bad client. */
+  private obey(type: string, message: unknown): boolean {
+    const { strict } = this.context.config;
+    switch (type) {
+      case "response.cancel":
+        this.cancel(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "response.processed":
+        tolerate(messageSchemas[type], message, strict);
+        return true;
+      case "response.steer":
+        this.steer(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "mlx_serving:response.resume":
+        this.resume(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private create({ body, ignored }: Tolerated<ResponseCreate>, lease: BodyLease): void {
+    requireInput(body);
     const arrivedAt = this.context.now();
-    this.enqueue(message.stream_id, {
-      run: (done) => this.submit(message, arrivedAt, done),
-      refuse: (reason) => this.sendError(reason, correlationOf(message)),
+    const { requestId } = this.start;
+    if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
+    const answering = { ...correlationOf(body), ignored };
+    this.enqueue(body.stream_id, {
+      run: (done) => this.submit(body, answering, arrivedAt, lease, done),
+      drop: () => lease.release(),
+      refuse: (reason) => this.sendError(reason, correlationOf(body)),
     });
   }
 
@@ -172,7 +238,13 @@ export class Session implements Sink, WriterOwner {
 
   // Responses
 
-  private submit(message: ResponseCreate, arrivedAt: number, done: () => void): void {
+  private submit(
+    message: ResponseCreate,
+    answering: Answering,
+    arrivedAt: number,
+    lease: BodyLease,
+    done: () => void,
+  ): void {
     const { engine, config } = this.context;
     const preparing = new AbortController();
     this.preparing ??= new Set();
@@ -181,25 +253,28 @@ export class Session implements Sink, WriterOwner {
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
       ? Promise.reject(errorOf({ kind: "expired" }))
-      : engine.submit(submission, preparing.signal, "preparing");
+      : submitResponse(engine, submission, preparing.signal);
     submitted
-      .then((response) => this.accepted(response, correlationOf(message), done))
+      .finally(() => lease.release())
+      .then((response) => this.accepted(response, answering, done))
       .catch((error: unknown) => {
-        this.sendError(error, correlationOf(message));
+        this.sendError(error, correlationOf(answering));
         done();
       })
       .finally(() => this.preparing?.delete(preparing));
   }
 
-  private accepted(response: Response, correlation: Correlation, done: () => void): void {
+  private accepted(response: Response, answering: Answering, done: () => void): void {
     const cursor = response.read(-1);
     if (this.closed) cursor.close();
-    else this.follow(cursor, correlation, done);
+    else this.follow(cursor, answering, done);
   }
 
-  private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
+  private follow(cursor: Reading["cursor"], answering: Answering, done: () => void): void {
     const { response } = cursor;
-    const events = new ResponseEvents(response, "json", correlation.stream_id);
+    const { ignored = [], ...correlation } = answering;
+    const told = this.start.wantsNotices && ignored.length > 0 ? ignored : undefined;
+    const events = new ResponseEvents(response, "json", correlation.stream_id, told);
     this.followed ??= new Map();
     this.followed.set(response.id, correlation.stream_id);
     this.writer ??= new Writer(this, this.context.config.limits, this);
@@ -331,6 +406,13 @@ export class Session implements Sink, WriterOwner {
     if (code === closeCodes.restart && this.start.speaksBeta) this.sendLimitReached();
     this.start.ws.close(code, reason);
     this.dispose();
+  }
+
+  /** It has gone, and what had arrived with it. */
+  gone(): void {
+    this.dispose();
+    this.arriving?.release();
+    this.arriving = undefined;
   }
 
   /** The socket has gone, or is going. */

@@ -4,10 +4,11 @@ import type { Engine, Response, SamplingRequest, Submission } from "../engine/ap
 import { ServingError } from "../errors.js";
 import type { PrepareInput } from "../worker/messages.js";
 import type { Identity } from "./auth.js";
+import type { BodyLease } from "./body-budget.js";
 import type { Envelope } from "./request-headers.js";
 
-/** Who asks, and how. */
-export type Caller = Identity & Envelope;
+/** Who asks, and how; `lease`: what the body holds until it is a prompt. */
+export type Caller = Identity & Envelope & { lease?: BodyLease | undefined };
 
 /** The sampling fields of any body. */
 export interface SamplingFields {
@@ -69,19 +70,43 @@ export function textOf(content: string | readonly object[]): string {
 interface RoleAndContent {
   role: string;
   content: string | readonly object[];
-  name?: string | undefined;
+  name?: string | null | undefined;
 }
 
 /** Templates know no developer: the role is OpenAI's newer word for system. */
-export function chatInput(messages: readonly RoleAndContent[]): PrepareInput {
+export function chatInput(
+  messages: readonly RoleAndContent[],
+  templateArgs: Record<string, unknown> | null | undefined,
+): PrepareInput {
   return {
     kind: "chat",
     messages: messages.map(({ role, content, name }) => ({
       role: role === "developer" ? "system" : role,
       content: textOf(content),
-      ...(name !== undefined && { name }),
+      ...(name != null && { name }),
     })),
+    ...(templateArgs != null && { templateArgs }),
   };
+}
+
+/** Tokens to generate at most, under whichever of its names. Throws 400 where two of them differ. */
+export function tokenLimitOf(body: {
+  max_tokens?: number | null | undefined;
+  max_completion_tokens?: number | null | undefined;
+  max_output_tokens?: number | null | undefined;
+}): number | undefined {
+  const { max_tokens, max_completion_tokens, max_output_tokens } = body;
+  const given = Object.entries({ max_tokens, max_completion_tokens, max_output_tokens });
+  const [first, ...others] = given.filter(([, limit]) => limit != null);
+  const other = others.find(([, limit]) => limit !== first![1]);
+  if (other !== undefined)
+    throw conflict(first![0], `${first![0]} and ${other[0]} differ; send one of them.`);
+  return first?.[1] ?? undefined;
+}
+
+/** What is wrong only beside another field. */
+export function conflict(param: string, message: string): ServingError {
+  return new ServingError(message, { code: "invalid_value", status: 400, param });
 }
 
 /** What of a submission comes from the caller. */

@@ -46,6 +46,7 @@ export function socketOptions(limits: ServerLimits): ServerOptions {
 
 const session = Symbol("session");
 type OwnSocket = WebSocket & { [session]: Session };
+type OwnStream = Duplex & { [session]: Session };
 
 /** Sockets are pinged in so many groups, one after another, so that no moment pings all. */
 const pingGroups = 20;
@@ -134,9 +135,18 @@ export class WebSockets {
     }
   }
 
+  /** @internal What is refused is read no further: the closing handshake alone could keep its rest. */
+  arrived(one: Session, bytes: number): void {
+    if (one.arrive(bytes)) return;
+    const { socket } = one.start;
+    socket.removeAllListeners("data");
+    socket.on("data", ignore);
+  }
+
   /** @internal */
   pinged(one: Session, data: Buffer): void {
     const { clientPingsPerIntervalMax, writeBufferBytesMax } = this.context.config.limits;
+    one.arrivedControl(data.length);
     if (++one.clientPings > clientPingsPerIntervalMax)
       one.close(closeCodes.policy, "too many pings");
     else if (one.bufferedBytes < writeBufferBytesMax) one.start.ws.pong(data);
@@ -151,7 +161,7 @@ export class WebSockets {
   /** @internal */
   closed(one: Session): void {
     for (const group of this.groups) if (group.delete(one)) this.count--;
-    one.dispose();
+    one.gone();
     if (this.count === 0) for (const resolve of this.onEmpty.splice(0)) resolve();
   }
 
@@ -194,6 +204,9 @@ export class WebSockets {
         speaksBeta: speaksBeta(request),
       });
       (ws as OwnSocket)[session] = one;
+      (socket as OwnStream)[session] = one;
+      // Before `ws` looks at it: a message that the chunk completes has arrived then.
+      socket.prependListener("data", this.handlers.data);
       this.groups[this.opened++ % pingGroups]!.add(one);
       this.count++;
       ws.on("message", this.handlers.message);
@@ -222,9 +235,10 @@ export class WebSockets {
 }
 
 interface SocketHandlers {
+  data(this: Duplex, chunk: Buffer): void;
   message(this: WebSocket, data: RawData, isBinary: boolean): void;
   ping(this: WebSocket, data: Buffer): void;
-  pong(this: WebSocket): void;
+  pong(this: WebSocket, data: Buffer): void;
   error(this: WebSocket, error: Error): void;
   close(this: WebSocket): void;
 }
@@ -232,14 +246,19 @@ interface SocketHandlers {
 function handlersOf(sockets: WebSockets): SocketHandlers {
   const of = (ws: WebSocket) => (ws as OwnSocket)[session];
   return {
+    data(chunk) {
+      sockets.arrived((this as OwnStream)[session], chunk.length);
+    },
     message(data, isBinary) {
       sockets.received(of(this), data, isBinary);
     },
     ping(data) {
       sockets.pinged(of(this), data);
     },
-    pong() {
-      of(this).missedPings = 0;
+    pong(data) {
+      const one = of(this);
+      one.missedPings = 0;
+      one.arrivedControl(data.length);
     },
     error(error) {
       sockets.failed(of(this), error);

@@ -20,8 +20,13 @@ import {
 export const frameMagic = 0x4d58;
 export const frameVersion = 1;
 export const frameHeaderBytes = 16;
-/** Longest payload of a frame. */
-export const frameBytesMax = 16 * 1024 * 1024;
+/** Longest payload of a frame: a body of 32 MiB as a `prepare`, whatever its wrapping adds. */
+export const frameBytesMax = 40 * 1024 * 1024;
+
+/** A message of ours that no worker would take; the link is not touched by it. */
+export class FrameTooLong extends Error {
+  override readonly name = "FrameTooLong";
+}
 
 export class LinkViolation extends Error {
   override readonly name = "LinkViolation";
@@ -32,7 +37,7 @@ const packOptions = { useRecords: false, variableMapSize: true, skipValues: [und
 const packer = new Packr(packOptions);
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
-/** One frame, ready to be written. */
+/** One frame, ready to be written. Throws FrameTooLong. */
 export function encodeFrame(message: ToWorker, epoch: number): Buffer {
   const { type, ...body } = message;
   return encodeRaw(toWorkerTypes[type], epoch, body);
@@ -41,6 +46,8 @@ export function encodeFrame(message: ToWorker, epoch: number): Buffer {
 /** For the tests that play the worker's part. */
 export function encodeRaw(type: number, epoch: number, body: unknown): Buffer {
   const payload = packer.pack(body);
+  if (payload.length > frameBytesMax)
+    throw new FrameTooLong(`a frame of ${payload.length} bytes; the most is ${frameBytesMax}`);
   const frame = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
   frame.writeUInt16LE(frameMagic, 0);
   frame.writeUInt8(frameVersion, 2);

@@ -128,6 +128,52 @@ describe("after a restart", () => {
   });
 });
 
+describe("a response in the background", () => {
+  const background = { background: true, max_output_tokens: 100 };
+  const accept = async (url: string, input: string) => {
+    const answer = await post(`${url}/v1/responses`, { ...background, input });
+    const response = (await answer.json()) as { id: string; status: string };
+    expect(response).toMatchObject({ status: "queued", background: true });
+    return response.id;
+  };
+
+  it("that nobody reads goes on after the server's death, and says what it is", async () => {
+    using folder = dataFolder();
+    const all = [...slowFlags, "--data-dir", folder.path];
+    await using first = await startServer({ flags: all });
+    const id = await accept(first.url, "Alone");
+    const running = await (async () => {
+      while ((await getResponse(first.url, id)).status === "queued") await sleep(10);
+      return getResponse(first.url, id);
+    })();
+    expect(running).toMatchObject({ status: "in_progress", background: true });
+    await kill(first);
+
+    await using second = await startServer({ flags: [...flags, "--data-dir", folder.path] });
+    const whole = await replay(second.url, id);
+    expectWhole(parsed(whole), id);
+    for (const event of parsed(whole))
+      if ("response" in event) expect(event.response.background).toBe(true);
+    expect(await getResponse(second.url, id)).toMatchObject({
+      status: "incomplete",
+      background: true,
+      usage: { output_tokens: 100 },
+    });
+  });
+
+  it("is cancelled after a restart as before it", async () => {
+    using folder = dataFolder();
+    const all = [...slowFlags, "--data-dir", folder.path];
+    await using first = await startServer({ flags: all });
+    const id = await accept(first.url, "Stopped");
+    await kill(first);
+
+    await using second = await startServer({ flags: all });
+    const cancelled = await post(`${second.url}/v1/responses/${id}/cancel`, {});
+    expect(await cancelled.json()).toMatchObject({ id, status: "cancelled", background: true });
+  });
+});
+
 describe("the folder", () => {
   it("in use by another server is exit 2 with one sentence", async () => {
     using folder = dataFolder();

@@ -87,6 +87,8 @@ def test_arguments_that_a_template_does_not_get(arguments: dict[str, Any]) -> No
     with pytest.raises(Refused) as caught:
         made(lambda messages, **_: "x").render(USER, arguments)
     assert caught.value.code == "invalid_prompt"
+    assert caught.value.field == "chat_template_kwargs"
+    assert str(caught.value).startswith("chat_template_kwargs: ")
 
 
 def test_no_argument_of_the_library_is_open() -> None:

@@ -235,6 +235,18 @@ describe("errors", () => {
     expect(problem({})).toContain("must hold one JSON object");
   });
 
+  it("strictness comes from a flag, a variable or the file", () => {
+    const strictOf = (sources: object) => resolveConfig({ folder, ...sources }).strict;
+    expect(strictOf({})).toBe(false);
+    expect(strictOf({ flags: { strict: true } })).toBe(true);
+    expect(strictOf({ environment: { MLX_SERVING_STRICT: "1" } })).toBe(true);
+    expect(strictOf({ flags: { strict: false }, environment: { MLX_SERVING_STRICT: "1" } })).toBe(
+      false,
+    );
+    writeFileSync(join(folder, "mlx-serving.config.json"), '{"strict": true}');
+    expect(strictOf({})).toBe(true);
+  });
+
   it("refuse syncing a folder that isn't there", () => {
     expect(problem({ environment: { MLX_SERVING_FSYNC: "on" } })).toContain(
       "MLX_SERVING_FSYNC is about stored responses: give --data-dir too",

@@ -1,8 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { limits } from "../../../src-ts/protocol/index.js";
 import {
+  encodeFrame,
   encodeRaw,
   FrameDecoder,
+  FrameTooLong,
   frameBytesMax,
   frameHeaderBytes,
   LinkViolation,
@@ -61,6 +64,33 @@ describe("frames", () => {
     decoder.push(stream);
     expect(messages).toEqual([]);
     expect(decoder.stale).toBe(2);
+  });
+});
+
+describe("a message of ours", () => {
+  const prepare = (text: string) =>
+    encodeFrame({ type: "prepare", id: 1, input: { kind: "text", text } }, epoch);
+
+  it("may hold the longest body, as its worst characters", () => {
+    const { bodyBytesMax } = limits;
+    for (const character of ["x", "ü", "語", "🙂"]) {
+      const text = character.repeat(bodyBytesMax / Buffer.byteLength(character));
+      expect(prepare(text).length).toBeLessThan(bodyBytesMax + 1024);
+    }
+  });
+
+  it("may hold the most messages, with the shortest texts", () => {
+    const messages = Array.from({ length: limits.messagesMax + 1 }, () => ({
+      role: "assistant",
+      content: "",
+    }));
+    const frame = encodeFrame({ type: "prepare", id: 1, input: { kind: "chat", messages } }, epoch);
+    expect(frame.length).toBeLessThan(JSON.stringify(messages).length);
+  });
+
+  it("is not made where a worker would break the link for it", () => {
+    expect(() => prepare("x".repeat(frameBytesMax))).toThrow(FrameTooLong);
+    expect(decode(encodeRaw(fromWorkerTypes.aborted, epoch, aborted))).toHaveLength(1);
   });
 });
 
