@@ -8,7 +8,8 @@
 import { rmSync } from "node:fs";
 import { relative } from "node:path";
 import { interruptible } from "./lib/interrupt.mjs";
-import { buildNative, outcomeOf } from "./lib/native.mjs";
+import { buildNative } from "./lib/native.mjs";
+import { outcomeOf } from "./lib/native-reasons.mjs";
 import { logOf } from "./lib/node.mjs";
 import { ensureEnvironment } from "./lib/python.mjs";
 

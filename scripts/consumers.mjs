@@ -4,14 +4,16 @@
  *
  *   node scripts/consumers.mjs [--report FILE]    FILE: gets the counts as JSON
  */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { lendModel, pathWithoutCompiler, serveByNpx } from "./lib/consumers/first-start.mjs";
 import { copyOfMachines, mutations, refuseMutation } from "./lib/consumers/mutations.mjs";
 import { checkContents, checkPublint, checkTypes, pack } from "./lib/consumers/package.mjs";
 import {
   distDigest,
   expectations,
+  failSaying,
   forbiddenOf,
   makeProject,
   refuseReScript,
@@ -91,6 +93,45 @@ async function checkReScript(name, tarball) {
     await check(`${name}: ${program.file} does not compile`, () => refuseReScript(folder, program));
 }
 
+/** The builds themselves are tested with stand-ins (tests/scripts/native-kept.test.ts), and in the clone. */
+async function checkFirstStart(tarball) {
+  const folder = join(workspace, "an empty folder");
+  const cache = join(workspace, "an empty cache");
+  const env = { MLX_SERVING_CACHE: cache, MLX_SERVING_ACCELERATOR: "cpu", CXX: "" };
+  const fake = await check(
+    "npx: serves the fake engine, builds nothing, ends with npx",
+    async () => {
+      const said = await serveByNpx({ folder, tarball, flags: ["--engine", "fake"], env });
+      if (said.includes("native parts") || existsSync(join(cache, "native")))
+        throw new Error(`it built native parts:\n${said}`);
+    },
+  );
+  if (!fake || process.platform !== "linux" || !lendModel(cache)) return;
+  const poor = { ...env, PATH: pathWithoutCompiler(join(workspace, "bin")) };
+  const without = await check(
+    "npx: serves without a compiler, and says what that costs",
+    async () => {
+      const said = await serveByNpx({ folder, tarball, env: poor });
+      const line =
+        said.split("\n").find((one) => one.includes("going on without native parts (")) ?? "";
+      const command = /there is no C\+\+ compiler.* To build them: (.*?)"/.exec(line)?.[1];
+      if (command === undefined) throw new Error(`it doesn't say why or what to do:\n${said}`);
+      return command;
+    },
+  );
+  if (!without) return;
+  await check("npx: the command that it names is there", () =>
+    failSaying(folder, ["sh", "-c", without.result], ["there is no C++ compiler"], poor),
+  );
+  await check("npx: --no-build builds nothing", async () => {
+    const kept = join(cache, "native");
+    rmSync(kept, { recursive: true });
+    const said = await serveByNpx({ folder, tarball, flags: ["--no-build"], env });
+    if (existsSync(kept)) throw new Error(`it built native parts:\n${said}`);
+    if (!said.includes("it is not built")) throw new Error(`it says nothing of them:\n${said}`);
+  });
+}
+
 async function checkMutations() {
   const folder = join(workspace, "machines");
   if (!(await check("machines: a copy builds", () => copyOfMachines(folder)))) return;
@@ -109,6 +150,7 @@ try {
     await checkTypeScript(tarball);
     await checkReScript("rescript-12", tarball);
     await checkReScript("rescript-11", tarball);
+    await checkFirstStart(tarball);
   }
 } finally {
   rmSync(workspace, { recursive: true, force: true });

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
+import { isLoopback } from "./loopback.js";
 import {
   expectedOf,
   flagOf,
@@ -142,13 +143,6 @@ function checkTogether(config: ServeConfig, label: (name: OptionName) => string)
       `${label("host")} ${config.host} is reachable from other machines: give --api-key-file too, or listen on 127.0.0.1.`,
     );
   }
-}
-
-/** 127.0.0.0/8, ::1 and localhost. */
-export function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
-  );
 }
 
 /**

@@ -4,8 +4,10 @@ import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
 import type { Journal } from "./engine/journal.js";
 import type { Clock } from "./engine/ports.js";
-import { ensureModels, resolveModels } from "./environment/models.js";
-import { type EnvironmentOptions, ensurePython, nativeEnvironment } from "./environment/python.js";
+import { resolveModels } from "./environment/models.js";
+import { nativeEnvironment } from "./environment/native.js";
+import { prepare } from "./environment/prepare.js";
+import type { EnvironmentOptions } from "./environment/python.js";
 import { FolderUnusable, openJournal } from "./journal/index.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import type { ServerLogger } from "./server/index.js";
@@ -13,6 +15,7 @@ import type { ModelSource } from "./worker/messages.js";
 
 export * from "./engine/index.js";
 
+/** `onNote`: by default notes are warnings of the logger. */
 export interface EngineHooks extends EnvironmentOptions {
   /** Default: nothing is logged. */
   logger?: ServerLogger | undefined;
@@ -29,9 +32,12 @@ export type EngineSettings = Pick<
   | "maxQueue"
   | "maxContext"
   | "memoryBudget"
+  | "prefixCache"
   | "native"
   | "nativeParts"
+  | "noBuild"
   | "device"
+  | "controlTokens"
   | "dataDir"
   | "fsync"
   | "fakeTokensPerSecond"
@@ -40,7 +46,8 @@ export type EngineSettings = Pick<
 >;
 
 /**
- * Starts an engine. Resolves when its Python environment and its models are there; workers load in the
+ * Starts an engine. Resolves when its Python environment, its models and native parts are there (the first
+ * time that takes minutes: `onProgress` tells; `noBuild` leaves native parts out); workers load in the
  * background, and `whenReady` tells when the default model can take work. Rejects with ConfigError
  * (options) or SetupError (environment, download).
  *
@@ -61,13 +68,13 @@ export async function createEngine(
 export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promise<Engine> {
   const { logger, signal } = hooks;
   const models = resolveModels(config.model, config.engine, hooks.env);
-  const python = await ensurePython(hooks);
-  await ensureModels(models, hooks);
+  const onNote = hooks.onNote ?? ((text) => logger?.warn(text));
+  const python = await prepare(models, config, { ...hooks, onNote });
   signal?.throwIfAborted();
   const ports = systemPorts({
     command: ({ native }) => ({
       ...python,
-      env: nativeEnvironment(native ? config : { ...config, native: "off" }),
+      env: nativeEnvironment(native ? config : { ...config, native: "off" }, hooks.env),
     }),
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
@@ -108,7 +115,10 @@ function engineOptions(config: ServeConfig, models: readonly ModelSource[]): Eng
     queueMax: config.maxQueue,
     contextMax: config.maxContext ?? 0,
     memoryBudgetBytes: config.memoryBudget ?? 0,
+    prefixCacheBytes: config.prefixCache.bytes,
+    prefixCacheShare: config.prefixCache.share,
     device: config.device,
+    controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,
     retentionBytesMax: config.retentionBytes,
     retentionMs: config.retentionAge,

@@ -104,6 +104,35 @@ function bytes() {
   return describe(schema, "<bytes>", "a number of bytes such as 8GiB or 500MB");
 }
 
+/** Of what a model's weights leave of the memory, the prefix cache has at most so much. */
+const prefixShareMax = 0.9;
+
+export interface PrefixCacheSize {
+  /** At most so many bytes, */
+  bytes: number;
+  /** and at most this share of what the weights leave. */
+  share: number;
+}
+
+/** Bytes as above, or a share such as 50%. */
+function bytesOrShare() {
+  const share = z
+    .string()
+    .trim()
+    .regex(/^\d+(\.\d+)?\s?%$/)
+    .transform((value) => Number.parseFloat(value) / 100)
+    .pipe(z.number().min(0).max(prefixShareMax))
+    .transform((value): PrefixCacheSize => ({ bytes: Number.MAX_SAFE_INTEGER, share: value }));
+  const amount = bytes().transform(
+    (value): PrefixCacheSize => ({ bytes: value, share: prefixShareMax }),
+  );
+  return describe(
+    z.union([share, amount]),
+    "<bytes|share>",
+    `a number of bytes such as 2GiB, or a share such as 50%, at most ${prefixShareMax * 100}%`,
+  );
+}
+
 const native = describe(
   z
     .union([
@@ -200,6 +229,11 @@ export const serveOptions = {
     undefined,
     "bytes for weights and KV cache; default: 70 % of what the machine or GPU has",
   ),
+  prefixCache: option(
+    bytesOrShare(),
+    { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
+    "what computed prompts may take, to be used again: bytes, or a share of what the weights leave; 0: none",
+  ),
   native: option(
     native,
     "auto",
@@ -210,7 +244,17 @@ export const serveOptions = {
     undefined,
     `native parts that --native is about: ${nativeParts.join(", ")}, or all; default: all if it is on, else those worth it`,
   ),
+  noBuild: option(
+    flag,
+    false,
+    "build no native parts at the start; those that are there are used all the same",
+  ),
   device: option(choice(["auto", "cpu", "gpu"]), "auto", "where the model runs"),
+  controlTokens: option(
+    choice(["text", "parse"]),
+    "text",
+    "control tokens in the messages of a chat: text, as whatever a user writes; parse: what they are to the model",
+  ),
   apiKeyFile: option(
     text("<file>", "a file name"),
     undefined,
@@ -225,8 +269,13 @@ export const serveOptions = {
   allowedOrigins: option(
     list("origins such as https://example.org"),
     undefined,
-    "web origins that may use this server",
+    "web origins that may use this server, besides its own and, on loopback, those of this machine",
     { repeatable: true },
+  ),
+  strict: option(
+    flag,
+    false,
+    "refuse hints that can't be followed and unknown fields, in place of ignoring them",
   ),
   dataDir: option(
     text("<folder>", "a folder"),

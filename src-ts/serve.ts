@@ -85,6 +85,7 @@ function serverOptions(
     apiKeys,
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
+    strict: config.strict,
     resumeGraceMs: config.resumeGrace,
     drainTimeoutMs: config.drainTimeout,
     wsEchoPort: config.wsEchoPort,

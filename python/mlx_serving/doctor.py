@@ -96,9 +96,7 @@ def blas_in_use() -> str | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    libraries = {
-        Path(path).name for path in re.findall(r"\s(/\S+\.so\S*)$", maps.read_text(), re.M)
-    }
+    libraries = mapped_libraries(maps.read_text())
     for name, pattern in BLAS_LIBRARIES:
         match = next(
             (library for library in sorted(libraries) if re.search(pattern, library)), None
@@ -106,6 +104,12 @@ def blas_in_use() -> str | None:
         if match is not None:
             return f"{name} ({match})"
     return None
+
+
+def mapped_libraries(maps: str) -> set[str]:
+    """Names of the shared libraries in a process's map; folders may have blanks in their names."""
+    paths = re.findall(r"^(?:\S+ +){5}(/.*\.so\S*)$", maps, re.M)
+    return {Path(path).name for path in paths}
 
 
 BLAS_LIBRARIES = (

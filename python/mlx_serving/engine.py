@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from .messages import (
+    Abilities,
     Admission,
     Capabilities,
     FailureCode,
@@ -94,9 +95,20 @@ class TextModel(Protocol):
         """`rendered`: the text comes from a template, which brings its own special tokens."""
         ...
 
-    def detokenizer(self) -> Detokenizer: ...
+    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
+        """`continues`: the prompt that the text goes on from; empty where it begins a turn of a
+        chat, and a first space that the tokenizer put there is no part of it."""
+        ...
 
     def token_bytes(self, token: int) -> bytes: ...
+
+    def token_text(self, token: int) -> str:
+        """What people call it: its text, or its name where it has none."""
+        ...
+
+    def silent_token(self, name: str) -> int | None:
+        """The token without text that has this name: as a stop string it is the token."""
+        ...
 
 
 @dataclass(slots=True)
@@ -107,6 +119,7 @@ class Loaded:
     text: TextModel
     sampling: SamplingDefaults
     native: Mapping[Part, PartStatus]
+    abilities: Abilities = field(default_factory=Abilities)
 
 
 class Host(Protocol):

@@ -148,9 +148,15 @@ class FakeEngine:
             total = sequence.prefill_total
             output.prefills.append(PrefillProgress(sequence.id, sequence.prefill_done, total, 0))
             if sequence.prefill_done == total:
-                self._running.append(self._waiting.pop(0))
+                self._prefilled(self._waiting.pop(0), output)
             if slow:
                 return
+
+    def _prefilled(self, sequence: Sequence, output: StepOutput) -> None:
+        if sequence.end == 0:
+            output.ends.append(End(sequence.id, "stop"))
+        else:
+            self._running.append(sequence)
 
     def _has_memory(self, sequence: Sequence, output: StepOutput) -> bool:
         """As the MLX engine has it: alone it is to blame, with others the process ends."""

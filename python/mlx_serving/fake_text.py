@@ -8,7 +8,7 @@ tokens of one byte each, as real tokenizers do it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ WORD_FIRST: Final = 256
 COMMA: Final = WORD_FIRST + len(WORDS)
 STOP: Final = COMMA + 1
 END_TOKEN: Final = STOP + 1
+END_NAME: Final = "<|end|>"
 VOCABULARY: Final = END_TOKEN + 1
 PIECES: Final = [
     *(bytes((byte,)) for byte in range(256)),
@@ -93,11 +94,17 @@ class FakeTextModel:
         self._on_prepare(text)
         return list(text.encode())
 
-    def detokenizer(self) -> Detokenizer:
+    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
         return PieceDetokenizer(self._table)
 
     def token_bytes(self, token: int) -> bytes:
         return PIECES[token]
+
+    def token_text(self, token: int) -> str:
+        return PIECES[token].decode("utf-8", "replace") or END_NAME
+
+    def silent_token(self, name: str) -> int | None:
+        return END_TOKEN if name == END_NAME else None
 
 
 def _line(index: int, message: dict[str, Any]) -> str:

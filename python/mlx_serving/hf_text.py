@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import ctypes
 import json
-import re
 import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any, Final
 
+from .control_tokens import ControlTokens, Rendered
 from .messages import Refused
+from .pieces import Pieces
 from .text import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-BYTE_NAME: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 RENDERED_CHARACTERS_MAX: Final = 16 * 1024 * 1024
 RENDER_SECONDS_MAX: Final = 10.0
 TEMPLATE_ARGUMENTS_MAX: Final = 64
@@ -24,6 +25,8 @@ TEMPLATE_ARGUMENTS_BYTES_MAX: Final = 1024 * 1024
 TEMPLATE_ERROR_CHARACTERS_MAX: Final = 200
 # A normalizer may make a text shorter before it is cut into tokens.
 NORMALIZED_FACTOR: Final = 2
+# Text of which every tokenizer knows the tokens.
+PROBE: Final = "a"
 # What a request may hand to the template engine itself; the rest are the template's variables.
 ENGINE_ARGUMENTS: Final = frozenset({"tools", "documents"})
 CLOSED_ARGUMENTS: Final = frozenset(
@@ -50,17 +53,20 @@ class HfTextModel:
     def __init__(
         self,
         tokenizer: Any,
-        pieces: Sequence[bytes] | None,
-        trim_first_space: bool,
+        pieces: Pieces | None,
         end_tokens: frozenset[int],
+        control_tokens: str = "text",
     ) -> None:
         """`tokenizer`: mlx-lm's wrapper. `pieces`: bytes of every token where tokens have bytes
-        of their own, else None. `vocabulary` may be raised: logits can be longer."""
+        of their own, else None. `control_tokens`: what they are in a chat's strings, `text` or
+        `parse`. `vocabulary` may be raised: logits can be longer."""
         self._tokenizer = tokenizer
         # The prepare thread encodes while the link thread decodes: the library's tokenizer does
         # not take both at once.
         self._decoder = deepcopy(tokenizer) if pieces is None else tokenizer
-        self._table = None if pieces is None else PieceTable(pieces, trim_first_space)
+        self._table = None if pieces is None else PieceTable(pieces.bytes_of)
+        self._strips_first_space = pieces is not None and pieces.strips_first_space
+        self._control = ControlTokens(tokenizer) if control_tokens == "text" else None
         self.vocabulary = len(tokenizer)
         self.end_tokens = end_tokens
         names = tokenizer.get_vocab()
@@ -73,10 +79,16 @@ class HfTextModel:
             raise _refused("this model has no chat template; use plain completions")
         check_arguments(template_args)
         plain = [self._message(i, message) for i, message in enumerate(messages)]
+        stand_ins = None
+        if self._control is not None:
+            plain, template_args, stand_ins = self._control.hide(plain, template_args)
         text = within_seconds(lambda: self._rendered(plain, template_args), RENDER_SECONDS_MAX)
         if len(text) > RENDERED_CHARACTERS_MAX:
             raise _refused(f"the rendered chat exceeds {RENDERED_CHARACTERS_MAX} characters")
-        return text
+        rendered = Rendered(text, stand_ins)
+        if self._control is not None:
+            self._control.check(rendered)
+        return rendered
 
     def _rendered(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
         from jinja2.exceptions import TemplateError
@@ -103,36 +115,89 @@ class HfTextModel:
         return {**message, "role": role, "content": _text_content(index, message)}
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=not rendered))
+        if not rendered:
+            return self._with_first_tokens(text)
+        if self._control is not None and isinstance(text, Rendered) and text.stand_ins is not None:
+            return self._control.tokenize(text)
+        return self._encode(text, False)
 
-    def detokenizer(self) -> Detokenizer:
+    def _encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
+
+    def _with_first_tokens(self, text: str) -> list[int]:
+        """A text that begins with what the tokenizer puts first has it once."""
+        tokens, first = self._encode(text, True), self._first_tokens
+        count = len(first)
+        if count and tokens[: 2 * count] == first + first:
+            return tokens[count:]
+        return tokens
+
+    @cached_property
+    def _first_tokens(self) -> list[int]:
+        """What the tokenizer puts before a text: the begin-of-text token, as a rule."""
+        alone, whole = self._encode(PROBE, False), self._encode(PROBE, True)
+        for begin in range(len(whole) - len(alone) + 1):
+            if whole[begin : begin + len(alone)] == alone:
+                return whole[:begin]
+        return []
+
+    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
         if self._table is not None:
-            return PieceDetokenizer(self._table)
-        return WindowDetokenizer(self._decode)
+            trim = self._strips_first_space and not continues
+            return PieceDetokenizer(self._table, trim)
+        return WindowDetokenizer(self._decode, continues)
 
     def token_bytes(self, token: int) -> bytes:
         if self._table is not None:
             pieces = self._table.pieces
             return pieces[token] if token < len(pieces) else b""
-        return self._decode([token]).encode()
+        # After another token: the first one of a text may lose its space.
+        before = self._decode(self._anchor)
+        return self._decode([*self._anchor, token])[len(before) :].encode()
+
+    def token_text(self, token: int) -> str:
+        text = self.token_bytes(token).decode("utf-8", "replace")
+        name = text or self._decoder.convert_ids_to_tokens(token)
+        return str(name or f"token_id:{token}")
+
+    def silent_token(self, name: str) -> int | None:
+        token = self._added.get(name)
+        return None if token is None or self.token_bytes(token) else token
+
+    @cached_property
+    def _added(self) -> dict[str, int]:
+        added = self._decoder.added_tokens_decoder.items()
+        return {token.content: id for id, token in added}
+
+    @cached_property
+    def _anchor(self) -> list[int]:
+        return list(self._decoder.encode(PROBE, add_special_tokens=False))
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self._decoder.decode(list(tokens), skip_special_tokens=True))
+        return str(
+            self._decoder.decode(
+                list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
     """Raises `Refused` for what is not the template's own, and for more than it may be given."""
     closed = sorted(CLOSED_ARGUMENTS & arguments.keys())
     if closed:
-        raise _refused(f"template argument {closed[0]} is not allowed")
+        raise _refused_arguments(f"{closed[0]} is not a template's to get")
     if len(arguments) > TEMPLATE_ARGUMENTS_MAX:
-        raise _refused(f"more than {TEMPLATE_ARGUMENTS_MAX} template arguments")
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_MAX} entries")
     try:
         size = len(json.dumps(arguments))
     except (TypeError, ValueError, RecursionError) as error:
-        raise _refused("the template arguments are no JSON") from error
+        raise _refused_arguments("must be JSON") from error
     if size > TEMPLATE_ARGUMENTS_BYTES_MAX:
-        raise _refused(f"the template arguments exceed {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
+
+
+def _refused_arguments(message: str) -> Refused:
+    return Refused("invalid_prompt", "chat_template_kwargs", f"chat_template_kwargs: {message}")
 
 
 def _refused(message: str) -> Refused:
@@ -151,46 +216,6 @@ def _text_content(index: int, message: dict[str, Any]) -> str:
         if all(isinstance(text, str) for text in texts):
             return "".join(str(text) for text in texts)
     raise _refused(f"messages[{index}].content must be text")
-
-
-# --- pieces ---
-
-
-def byte_level_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in for every byte."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = {chr(byte): byte for byte in printable}
-    alphabet.update({chr(256 + i): byte for i, byte in enumerate(others)})
-    return alphabet
-
-
-def byte_level_piece(name: str, alphabet: dict[str, int]) -> bytes:
-    try:
-        return bytes(alphabet[character] for character in name)
-    except KeyError:
-        return name.encode()
-
-
-def sentence_piece(name: str) -> bytes:
-    if BYTE_NAME.fullmatch(name):
-        return bytes.fromhex(name[3:5])
-    return name.replace("\u2581", " ").encode()
-
-
-def pieces_of(tokenizer: Any, piece: Callable[[str], bytes], silent: frozenset[int]) -> list[bytes]:
-    """Bytes of every token; control tokens and those in `silent` have none."""
-    silent = silent | frozenset(tokenizer.all_special_ids)
-    added = tokenizer.added_tokens_decoder
-    names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    pieces: list[bytes] = []
-    for id, name in enumerate(names):
-        token = added.get(id)
-        if id in silent or name is None or (token is not None and token.special):
-            pieces.append(b"")
-        else:
-            pieces.append(piece(name) if token is None else token.content.encode())
-    return pieces
 
 
 # --- time ---

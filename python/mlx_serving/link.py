@@ -25,8 +25,8 @@ LINK_FD: Final = 3
 MAGIC: Final = 0x4D58
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<HBBIII")
-# `frameBytesMax` in link.ts.
-PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
+# `frameBytesMax` in link.ts: a body of 32 MiB as a `prepare`, whatever its wrapping adds.
+PAYLOAD_BYTES_MAX: Final = 40 * 1024 * 1024
 READ_BYTES: Final = 256 * 1024
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 SHARE_OF_MEMORY: Final = 0.7
-PREFIX_SHARE_MAX: Final = 0.5
 CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -23,7 +23,7 @@ class KvCost:
 def kv_cost(cache: list[Any], tokens: int) -> KvCost:
     """Read off a cache that holds `tokens` tokens. Windows count as full: they will be."""
     per_token = fixed = 0.0
-    for layer in _leaves(cache):
+    for layer in leaves(cache):
         keys: Any = getattr(layer, "keys", None)
         values: Any = getattr(layer, "values", None)
         if getattr(keys, "ndim", 0) != 4 or values is None:
@@ -38,12 +38,19 @@ def kv_cost(cache: list[Any], tokens: int) -> KvCost:
     return KvCost(per_token, fixed)
 
 
-def _leaves(cache: list[Any]) -> list[Any]:
-    leaves: list[Any] = []
+def leaves(cache: list[Any]) -> list[Any]:
+    """The layers' caches, and those that make up one."""
+    found: list[Any] = []
     for layer in cache:
         inner = getattr(layer, "caches", None)
-        leaves += [layer] if inner is None else _leaves(list(inner))
-    return leaves
+        found += [layer] if inner is None else leaves(list(inner))
+    return found
+
+
+def window_tokens(cache: list[Any]) -> float:
+    """Tokens of the shortest window among a model's caches; without limit where there is none."""
+    sizes = [getattr(layer, "max_size", None) for layer in leaves(cache)]
+    return min((size for size in sizes if size is not None), default=inf)
 
 
 def machine_bytes() -> int:
@@ -56,9 +63,11 @@ def machine_bytes() -> int:
     return min(total, int(limit)) if limit.isdigit() else total
 
 
-def split_budget(budget: int, weights: int, prefix_cache: int) -> tuple[int, int]:
+def split_budget(
+    budget: int, weights: int, prefix_bytes: int, prefix_share: float
+) -> tuple[int, int]:
     """Bytes for running requests and for the prefix cache: both are KV, and the weights plus
-    both stay within the budget."""
+    both stay within the budget. The cache has at most `prefix_share` of what the weights leave."""
     left = max(0, budget - weights)
-    prefix = min(prefix_cache, int(left * PREFIX_SHARE_MAX))
+    prefix = min(prefix_bytes, int(left * prefix_share))
     return left - prefix, prefix

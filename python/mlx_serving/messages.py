@@ -96,13 +96,17 @@ class Tokens:
     tokens: list[int]
 
 
+ControlTokens = Literal["text", "parse"]
+"""What control tokens are in the strings of a chat's request."""
+
 PrepareInput = Chat | Text | Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Neutral values: temperature 0 is greedy, top_p 1, top_k 0, min_p 0, penalties 0
-    (repetition 1). `logprobs`: -1 none, 0 the sampled token's, n the n likeliest too."""
+    (repetition 1). `seed`: 64 bits. `logprobs`: -1 none, 0 the sampled token's, n the n likeliest
+    too."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -119,13 +123,20 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too."""
+    """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
+    means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
+    begins a turn; else it goes on from the prompt."""
 
     id: int
     prompt: list[int]
     emitted: list[int]
     max_tokens: int
     sampling: Sampling
+    chat: bool = True
+
+    @property
+    def prefill_only(self) -> bool:
+        return self.max_tokens == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +154,10 @@ class LoadOptions:
     device: Literal["auto", "cpu", "gpu"]
     prefill_chunk_tokens: int
     prefix_cache_bytes: int
+    prefix_cache_share: float
     unacked_steps_max: int
     deterministic: bool
+    control_tokens: ControlTokens
     fake_tokens_per_second: float
     fake_load_ms: float
 
@@ -242,6 +255,31 @@ class Capabilities:
         }
 
 
+PrefixReuse = Literal["part", "whole", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
+    else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
+    prompt may be prefilled in pieces. The reasons are one line each, None where nothing is amiss.
+    """
+
+    batch: bool = True
+    batch_reason: str | None = None
+    prefix: PrefixReuse = "part"
+    prefix_reason: str | None = None
+    pieces: bool = True
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch,
+            "batchReason": self.batch_reason,
+            "prefix": self.prefix,
+            "prefixReason": self.prefix_reason,
+        }
+
+
 def pack_tokens(tokens: list[int]) -> bytes:
     """Token ids as little-endian u32."""
     packed = array("I", tokens)
@@ -293,6 +331,7 @@ class Ready(TypedDict):
     endTokens: list[int]
     vocabulary: int
     native: Mapping[Part, PartStatus]
+    abilities: dict[str, Any]
 
 
 class LoadFailure(TypedDict):

@@ -24,17 +24,24 @@ from .acceleration import Parts, mlx_parts, require
 from .engine import Host, Loaded, LoadFigures, StepOutput
 from .fast import blas
 from .generation import sampling_defaults
-from .hf_text import (
-    HfTextModel,
-    byte_level_alphabet,
-    byte_level_piece,
-    pieces_of,
-    sentence_piece,
-)
+from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
+from .hf_text import HfTextModel
 from .log import log
-from .messages import Admission, Capabilities, LoadFailed, LoadOptions, ModelSource
+from .messages import (
+    Abilities,
+    Admission,
+    Capabilities,
+    ControlTokens,
+    LoadFailed,
+    LoadOptions,
+    ModelSource,
+)
+from .model_config import check_config, why_not_built, why_not_run
+from .model_files import usable
 from .models import resolve
 from .pace import Pace
+from .pass_cost import PassCost
+from .pieces import pieces_of
 from .prefix import PrefixCache
 
 if TYPE_CHECKING:
@@ -49,7 +56,12 @@ CUDA_DISTRIBUTIONS: Final = ("mlx-cuda-13", "mlx-cuda-12")
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
 LOAD_PARTS: Final = 4
 WARM_UP_TOKENS: Final = 4
+# cuDNN plans attention anew for each length of chunk and keys, 50 ms a chunk.
+UNIT_TOKENS_CUDA: Final = 64
+# A second length tells what a token costs from what a pass does.
+WARM_UP_CHUNK_TOKENS: Final = 32
 CONTEXT_DEFAULT: Final = 8192
+EVERYTHING: Final = Abilities()
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
@@ -75,11 +87,16 @@ class MlxEngine:
     def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
+        with usable(folder) as files:
+            return self._load(folder, files, options, host)
+
+    def _load(self, folder: Path, files: Path, options: LoadOptions, host: Host) -> Loaded:
+        """`files`: the folder, or its stand-in."""
         host.loading(1, LOAD_PARTS, "libraries")
         if options.device == "cpu" or expected_backend() == "cpu":
             # Before MLX, which finds its names in it.
             blas.load()
-        warm_up.keep_compiled()
+        warm_up.prepare_compiler()
         _import_libraries()
         on_gpu = _choose_device(options.device)
         parts = mlx_parts(on_gpu)
@@ -88,7 +105,7 @@ class MlxEngine:
             _wire_memory()
         host.loading(2, LOAD_PARTS, "weights")
         budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * _device_bytes(on_gpu))
-        weights = load_weights(folder, budget, on_gpu)
+        weights = load_weights(folder, budget, on_gpu, files)
         if not on_gpu:
             report = fast.accelerate(weights.model)
             weights.size_bytes = bytes_of(weights.model) + report.packed_bytes
@@ -103,13 +120,22 @@ class MlxEngine:
         host.busy("compilation", COMPILE_ALLOWANCE_MS)
         # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
         with ThreadPoolExecutor(1) as background:
-            loading_text = background.submit(load_text, folder, weights.config)
-            pace, cost, vocabulary = _warm_up(weights.model, options)
+            loading_text = background.submit(
+                load_text, folder, weights.config, options.control_tokens, files
+            )
+            unit = UNIT_TOKENS_CUDA if on_gpu and expected_backend() == "cuda" else 1
+            try:
+                pace, cost, vocabulary = _warm_up(weights.model, options, unit)
+            except Exception as error:
+                raise why_not_run(folder, error) from error
+            abilities = _measure(weights.model, vocabulary)
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
-            budget, weights.size_bytes, options.prefix_cache_bytes
+            budget, weights.size_bytes, options.prefix_cache_bytes, options.prefix_cache_share
         )
+        if abilities.prefix == "none":
+            kv_budget, prefix_bytes = kv_budget + prefix_bytes, 0
         made_for = context_max(weights.config)
         limits = Capabilities(
             context_max=min(options.context_max or made_for, made_for),
@@ -122,15 +148,20 @@ class MlxEngine:
 
         new_steps = partial(
             Steps,
-            CacheFactory(weights.model),
+            CacheFactory(weights.model, abilities),
             limits=limits,
             vocabulary=vocabulary,
             max_batch=max(1, options.max_batch),
-            compiles=on_gpu,
+            on_gpu=on_gpu,
             sampler=_sampler(parts),
+            grouping=Grouping(
+                cost.bytes_per_token,
+                PADDING_BYTES_MAX_GPU if on_gpu else PADDING_BYTES_MAX_CPU,
+                alone=not abilities.batch,
+            ),
         )
         if on_gpu:
-            _compile_all(new_steps, pace, prefix_bytes, limits.context_max, host)
+            _compile_all(new_steps, pace, options, limits.context_max, host)
         self._steps = new_steps(
             end_tokens=text.end_tokens,
             pace=pace,
@@ -138,7 +169,7 @@ class MlxEngine:
             host=host,
         )
         host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-        return Loaded(limits, text, sampling_defaults(folder), parts)
+        return Loaded(limits, text, sampling_defaults(folder), parts, abilities)
 
     def insert(self, request: Admission) -> None:
         self._steps.insert(request)
@@ -216,10 +247,15 @@ def _wire_memory() -> None:
 
 
 class CacheFactory:
-    """A model with mlx-lm's caches for it."""
+    """A model with mlx-lm's caches for it, used as far as they were seen to be right."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, abilities: Abilities = EVERYTHING) -> None:
         self.model = model
+        self._abilities = abilities
+
+    @property
+    def in_pieces(self) -> bool:
+        return self._abilities.pieces
 
     def new(self) -> Cache:
         """An empty cache for one request."""
@@ -230,7 +266,7 @@ class CacheFactory:
     def can_trim(self, cache: Cache) -> bool:
         from mlx_lm.models.cache import can_trim_prompt_cache
 
-        return bool(can_trim_prompt_cache(cache))
+        return self._abilities.prefix == "part" and bool(can_trim_prompt_cache(cache))
 
     def trim(self, cache: Cache, tokens: int) -> None:
         """Takes the last tokens off, in place."""
@@ -250,26 +286,28 @@ def _sampler(parts: Parts) -> Sampler:
     return FastSampler()
 
 
-def load_weights(folder: Path, budget_bytes: int, on_gpu: bool) -> Weights:
-    """Raises `LoadFailed`. The folder must have been checked."""
+def load_weights(
+    folder: Path, budget_bytes: int, on_gpu: bool, files: Path | None = None
+) -> Weights:
+    """Raises `LoadFailed`. The folder must have been checked; `files`: its stand-in."""
     size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
     if size > budget_bytes:
-        message = f"the weights take {size} bytes, the memory budget is {budget_bytes}"
+        message = f"{folder}: its weights take {size} bytes, the memory budget is {budget_bytes}"
         raise LoadFailed("out_of_memory", message)
     import mlx.core as mx
     from mlx_lm.utils import load_model
 
     try:
-        model, config = load_model(folder, lazy=True, trust_remote_code=False)
+        model, config = load_model(files or folder, lazy=True, trust_remote_code=False)
+    except (Exception, SystemExit) as error:
+        # Whatever a family makes of its configuration, and one wants another package and exits.
+        model_type = str(check_config(folder)["model_type"])
+        raise why_not_built(folder, model_type, error) from error
+    try:
         _choose_dtype(model, on_gpu, budget_bytes - size)
         mx.eval(model.parameters())
-    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
-        message = f"{folder}: mlx-lm cannot load it ({type(error).__name__}: {str(error)[:300]})"
-        raise LoadFailed("model_unsupported", message) from error
     except RuntimeError as error:
         raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
-    if not all(hasattr(layer, "merge") for layer in CacheFactory(model).new()):
-        raise LoadFailed("model_unsupported", f"{folder}: its cache cannot be batched")
     return Weights(model, config, bytes_of(model))
 
 
@@ -303,71 +341,111 @@ def context_max(config: dict[str, Any]) -> int:
     return CONTEXT_DEFAULT
 
 
-def load_text(folder: Path, config: dict[str, Any]) -> HfTextModel:
-    """Raises `LoadFailed`."""
-    from mlx_lm import tokenizer_utils
+def load_text(
+    folder: Path,
+    config: dict[str, Any],
+    control_tokens: ControlTokens = "text",
+    files: Path | None = None,
+) -> HfTextModel:
+    """Raises `LoadFailed`. `files`: the folder's stand-in."""
     from mlx_lm.utils import load_tokenizer
 
     try:
         options = {"trust_remote_code": False}
-        wrapper = load_tokenizer(folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
+        wrapper = load_tokenizer(files or folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
     except Exception as error:
         # Whatever a tokenizer's files can raise, and that is a lot of kinds.
-        message = f"{folder}: its tokenizer cannot be loaded ({type(error).__name__})"
+        said = f"{type(error).__name__}: {str(error)[:300]}".replace(str(files), str(folder))
+        message = f"{folder}: its tokenizer cannot be loaded ({said})"
         raise LoadFailed("tokenizer_missing", message) from error
     end_tokens = frozenset(int(token) for token in wrapper.eos_token_ids)
-    detokenizer = wrapper.detokenizer
-    pieces: list[bytes] | None = None
-    trim = False
-    if isinstance(detokenizer, tokenizer_utils.BPEStreamingDetokenizer):
-        alphabet = byte_level_alphabet()
-        pieces = pieces_of(wrapper, lambda name: byte_level_piece(name, alphabet), end_tokens)
-    elif isinstance(detokenizer, tokenizer_utils.SPMStreamingDetokenizer):
-        pieces = pieces_of(wrapper, sentence_piece, end_tokens)
-        trim = bool(detokenizer.trim_space)
-    return HfTextModel(wrapper, pieces, trim, end_tokens)
+    pieces = pieces_of(wrapper, end_tokens) if _is_plain(wrapper) else None
+    return HfTextModel(wrapper, pieces, end_tokens, control_tokens)
 
 
-def _warm_up(model: Any, options: LoadOptions) -> tuple[Pace, memory.KvCost, int]:
-    """A short prefill and a decode step, twice: the first compiles and touches the weights, the
-    second is measured."""
+def _is_plain(wrapper: Any) -> bool:
+    """Whether it decodes as the `tokenizers` library does, with nothing of its own around it."""
+    from transformers import PreTrainedTokenizerFast
+
+    made = getattr(type(wrapper._tokenizer), "_decode", None)
+    return made is PreTrainedTokenizerFast._decode
+
+
+def _warm_up(model: Any, options: LoadOptions, unit_tokens: int) -> tuple[Pace, memory.KvCost, int]:
+    """Short runs, twice: the first compile and touch the weights, the second are measured."""
     _short_run(model)
+    _chunk_seconds(model)
     start = time.monotonic()
     cache, vocabulary = _short_run(model)
-    seconds = time.monotonic() - start
+    pass_seconds = (time.monotonic() - start) / 2
+    token_seconds = (_chunk_seconds(model) - pass_seconds) / WARM_UP_CHUNK_TOKENS
     pace = Pace(
         chunk_tokens_max=options.prefill_chunk_tokens,
         deterministic=options.deterministic,
-        prefill_tokens_per_second=WARM_UP_TOKENS / seconds,
-        step_seconds=seconds / 2,
+        cost=PassCost(pass_seconds, token_seconds, WARM_UP_CHUNK_TOKENS),
+        step_seconds=pass_seconds,
+        unit_tokens=unit_tokens,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
 
 
+def _measure(model: Any, vocabulary: int) -> Abilities:
+    from .abilities import measure
+
+    abilities = measure(CacheFactory(model), vocabulary)
+    if not abilities.batch:
+        log(f"rows pass through this model one at a time: {abilities.batch_reason}")
+    if abilities.prefix == "none":
+        log(f"no prefixes are kept: {abilities.prefix_reason}")
+    return abilities
+
+
 def _compile_all(
-    new_steps: Callable[..., Steps], pace: Pace, prefix_bytes: int, context_max: int, host: Host
+    new_steps: Callable[..., Steps],
+    pace: Pace,
+    options: LoadOptions,
+    context_max: int,
+    host: Host,
 ) -> None:
     """Serves requests of our own. Their speed says nothing, so they have a pace of their own; and
     none ends before its time."""
     import mlx.core as mx
 
-    steps = new_steps(
-        end_tokens=frozenset(),
-        pace=replace(pace),
-        prefixes=PrefixCache(prefix_bytes),
-        host=warm_up.Quiet(host),
-    )
-    try:
-        warm_up.run(
-            steps,
-            steps.max_batch,
-            context_max,
-            host,
-            lambda share: host.loading(LOAD_PARTS - 1 + share, LOAD_PARTS, "kernels"),
+    def run(chunk_tokens: int, runs: list[list[Admission]], first: float, last: float) -> None:
+        steps = new_steps(
+            end_tokens=frozenset(),
+            pace=replace(pace, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)),
+            prefixes=PrefixCache(0),
+            host=warm_up.Quiet(host),
         )
+
+        def tell(share: float) -> None:
+            done = first + share * (last - first)
+            host.loading(LOAD_PARTS - 1 + done, LOAD_PARTS, "kernels")
+
+        warm_up.run(steps, runs, host, tell)
+
+    long_prompt = warm_up.long_prompt(context_max)
+    requests = list(warm_up.requests(max(1, options.max_batch), context_max))
+    try:
+        if pace.unit_tokens == 1:
+            run(pace.chunk_tokens_max, requests, 0, 1)
+        else:
+            run(pace.chunk_tokens_max, [*requests, long_prompt], 0, 0.8)
+            run(pace.unit_tokens, [long_prompt], 0.8, 1)
     except RuntimeError as error:
         log(f"not all kernels are compiled: {error}")
     mx.clear_cache()
+
+
+def _chunk_seconds(model: Any) -> float:
+    import mlx.core as mx
+
+    start = time.monotonic()
+    cache = CacheFactory(model).new()
+    model(mx.zeros((1, WARM_UP_CHUNK_TOKENS), dtype=mx.uint32), cache=cache)
+    mx.eval([layer.state for layer in cache])
+    return time.monotonic() - start
 
 
 def _short_run(model: Any) -> tuple[Cache, int]:

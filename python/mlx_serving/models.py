@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .messages import LoadFailed, ModelSource
+from .model_config import MODULE_NAME, check_config
+from .model_files import Unreadable, read_json
 
 EMBEDDED_ID: Final = "smollm2-135m-instruct"
 
@@ -46,10 +48,8 @@ HUB_FILES: Final = (
 )
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 HEADER_BYTES_MAX: Final = 100 * 1024 * 1024
-JSON_BYTES_MAX: Final = 64 * 1024 * 1024
 DIMENSIONS_MAX: Final = 32
-# mlx-lm imports a module of its own by each of these names: nothing that could lead elsewhere.
-MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# mlx-lm imports a module of its own by each of these names.
 MODULE_FIELDS: Final = ("chat_template_type", "tool_parser_type")
 DTYPE_BITS: Final = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
@@ -80,24 +80,11 @@ def check_folder(folder: Path) -> None:
     """Raises `LoadFailed` unless mlx-lm can be let loose on it."""
     if not folder.is_dir():
         raise LoadFailed("model_not_found", f"{folder} is not a folder")
-    _check_config(folder)
+    check_config(folder)
     _check_tokenizer_config(folder)
     _check_weights(folder)
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
         raise LoadFailed("tokenizer_missing", f"{folder} has no tokenizer (tokenizer.json)")
-
-
-def _check_config(folder: Path) -> None:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise LoadFailed("model_not_found", f"{folder} has no config.json")
-    config = _read_json(path)
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise LoadFailed("model_unsupported", f"{path} is no model configuration")
-    if "model_file" in config:
-        raise LoadFailed("model_unsupported", f"{path} wants code of its own to be run")
-    if not MODULE_NAME.fullmatch(config["model_type"]):
-        raise LoadFailed("model_unsupported", f"{path}: model_type is no name of a model type")
 
 
 def _check_tokenizer_config(folder: Path) -> None:
@@ -106,20 +93,19 @@ def _check_tokenizer_config(folder: Path) -> None:
         return
     config = _read_json(path)
     if not isinstance(config, dict):
-        raise LoadFailed("model_unsupported", f"{path} is no tokenizer configuration")
+        message = f"{path} is no tokenizer configuration: no JSON object"
+        raise LoadFailed("model_unsupported", message)
     for field in MODULE_FIELDS:
         name = config.get(field)
         if name is not None and not (isinstance(name, str) and MODULE_NAME.fullmatch(name)):
-            raise LoadFailed("model_unsupported", f"{path}: {field} is no name of one")
+            raise LoadFailed("model_unsupported", f"{path}: {field} is no name of a module")
 
 
 def _read_json(path: Path) -> Any:
-    if path.stat().st_size > JSON_BYTES_MAX:
-        raise LoadFailed("model_unsupported", f"{path} is larger than {JSON_BYTES_MAX} bytes")
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise LoadFailed("model_unsupported", f"{path} is no JSON file") from error
+        return read_json(path).value
+    except Unreadable as error:
+        raise LoadFailed("model_unsupported", f"{path} is no JSON file: {error}") from error
 
 
 def _check_weights(folder: Path) -> None:

@@ -59,6 +59,12 @@ def _u32(value: object, path: str) -> int:
     return value
 
 
+def _u64(value: object, path: str) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise _Misfit(path, "must be an integer from 0 to 18446744073709551615")
+    return value
+
+
 def _finite(value: object, path: str) -> float:
     if type(value) not in (int, float):
         raise _Misfit(path, "must be a number")
@@ -73,6 +79,13 @@ def _byte_count(value: object, path: str) -> int:
     if number < 0:
         raise _Misfit(path, "must not be negative")
     return int(number)
+
+
+def _share(value: object, path: str) -> float:
+    number = _finite(value, path)
+    if not 0 <= number <= 1:
+        raise _Misfit(path, "must be from 0 to 1")
+    return number
 
 
 def _string(value: object, path: str) -> str:
@@ -168,7 +181,7 @@ _SAMPLING_KEYS = frozenset(
         "logprobs",
     }
 )
-_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling"})
+_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling", "chat"})
 _OPTION_KEYS = frozenset(
     {
         "maxBatch",
@@ -177,8 +190,10 @@ _OPTION_KEYS = frozenset(
         "device",
         "prefillChunkTokens",
         "prefixCacheBytes",
+        "prefixCacheShare",
         "unackedStepsMax",
         "deterministic",
+        "controlTokens",
         "fakeTokensPerSecond",
         "fakeLoadMs",
     }
@@ -225,7 +240,7 @@ def _parse_sampling(value: object, path: str) -> Sampling:
         presence_penalty=_finite(body["presencePenalty"], f"{path}.presencePenalty"),
         frequency_penalty=_finite(body["frequencyPenalty"], f"{path}.frequencyPenalty"),
         logit_bias=_parse_bias(body["logitBias"], f"{path}.logitBias"),
-        seed=_u32(body["seed"], f"{path}.seed"),
+        seed=_u64(body["seed"], f"{path}.seed"),
         stop=tuple(_string(item, f"{path}.stop") for item in _list(body["stop"], f"{path}.stop")),
         logprobs=logprobs,
     )
@@ -240,6 +255,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         emitted=_tokens(body["emitted"], "emitted"),
         max_tokens=_u32(body["maxTokens"], "maxTokens"),
         sampling=_parse_sampling(body["sampling"], "sampling"),
+        chat=_boolean(body["chat"], "chat"),
     )
 
 
@@ -261,8 +277,12 @@ def _parse_load(value: object) -> Load:
             device=_one_of(options["device"], at + "device", ("auto", "cpu", "gpu")),
             prefill_chunk_tokens=_u32(options["prefillChunkTokens"], at + "prefillChunkTokens"),
             prefix_cache_bytes=_byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
+            prefix_cache_share=_share(options["prefixCacheShare"], at + "prefixCacheShare"),
             unacked_steps_max=_u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=_boolean(options["deterministic"], at + "deterministic"),
+            control_tokens=_one_of(
+                options["controlTokens"], at + "controlTokens", ("text", "parse")
+            ),
             fake_tokens_per_second=_finite(
                 options["fakeTokensPerSecond"], at + "fakeTokensPerSecond"
             ),

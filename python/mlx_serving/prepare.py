@@ -24,7 +24,10 @@ from .messages import (
 )
 from .prefix import block_hashes
 
-MESSAGES_MAX: Final = 8192
+# One more than a client may send: instructions are a message too.
+MESSAGES_MAX: Final = 16_385
+# What fits into a frame as u32, with its block hashes.
+PROMPT_TOKENS_MAX: Final = 6 * 1024 * 1024
 # A prompt of more characters may take longer than the orchestrator waits for a sign of life; so
 # much patience for each is several times what the slowest texts take.
 LONG_CHARACTERS: Final = 200_000
@@ -80,8 +83,9 @@ def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: i
     """Raises `Refused` when the model cannot take these tokens."""
     if not tokens:
         raise Refused("invalid_prompt", field, f"{field} must not be empty")
-    if len(tokens) > context_max - 1:
-        raise context_exceeded(field, str(len(tokens)), context_max)
+    room = min(context_max, PROMPT_TOKENS_MAX + 1)
+    if len(tokens) > room - 1:
+        raise context_exceeded(field, str(len(tokens)), room)
     if max(tokens) >= model.vocabulary:
         raise Refused(
             "invalid_prompt", field, f"{field}: token ids must be below {model.vocabulary}"

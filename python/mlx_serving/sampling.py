@@ -30,12 +30,22 @@ TEMPERATURE_MIN: Final = 1e-20
 
 
 def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) for one draw: splitmix64 of seed and position."""
-    z = ((seed << 32 | position) + 0x9E37_79B9_7F4A_7C15) & _MASK
+    """A number in [0, 1) for one draw: splitmix64 of the seed's lower half and the position.
+
+    A seed of more than 32 bits takes a second round, with its upper half.
+    """
+    z = _splitmix((seed << 32 | position) & _MASK)
+    upper = seed >> 32
+    if upper:
+        z = _splitmix(z ^ upper)
+    return float((z >> (64 - UNIFORM_BITS)) / (1 << UNIFORM_BITS))
+
+
+def _splitmix(z: int) -> int:
+    z = (z + 0x9E37_79B9_7F4A_7C15) & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
-    z ^= z >> 31
-    return float((z >> (64 - UNIFORM_BITS)) / (1 << UNIFORM_BITS))
+    return z ^ (z >> 31)
 
 
 class RowSampling:

@@ -220,6 +220,7 @@ class Server:
                 "endTokens": sorted(loaded.text.end_tokens),
                 "vocabulary": loaded.text.vocabulary,
                 "native": parts,
+                "abilities": loaded.abilities.to_wire(),
             },
         )
 

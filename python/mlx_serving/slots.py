@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .engine import End, PrefillProgress, Row, RowLogprobs, TextModel
-from .messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob
+from .messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from .prepare import check_prompt
 from .text import SlotText
 
@@ -79,7 +79,11 @@ class Slots:
         """Opens a slot, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
-        text = SlotText(self._model.detokenizer(), request.sampling.stop)
+        continues = () if request.chat else request.prompt
+        stops = request.sampling.stop
+        named = map(self._model.silent_token, stops)
+        stop_tokens = frozenset(token for token in named if token is not None)
+        text = SlotText(self._model.detokenizer(continues), stops, stop_tokens)
         for token in request.emitted:
             text.push(token)
             if text.stopped:
@@ -107,6 +111,8 @@ class Slots:
         emitted = request.emitted
         if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
             return "stop"
+        if request.prefill_only:
+            return None
         full = len(request.prompt) + len(emitted) >= self._context_max
         return "length" if full or len(emitted) >= request.max_tokens else None
 
@@ -152,17 +158,15 @@ class Slots:
         return None if slot is None else slot.ended(end.finish, end)
 
     def _logprob(self, token: int, logprobs: RowLogprobs) -> TokenLogprob:
-        data = self._model.token_bytes(token)
         return {
-            "token": data.decode("utf-8", "replace"),
-            "bytes": list(data),
-            "logprob": logprobs.logprob,
-            "top": [
-                {
-                    "token": (other := self._model.token_bytes(id)).decode("utf-8", "replace"),
-                    "bytes": list(other),
-                    "logprob": logprob,
-                }
-                for id, logprob in logprobs.top
-            ],
+            **self._likely(token, logprobs.logprob),
+            "top": [self._likely(id, logprob) for id, logprob in logprobs.top],
+        }
+
+    def _likely(self, token: int, logprob: float) -> TopLogprob:
+        model = self._model
+        return {
+            "token": model.token_text(token),
+            "bytes": list(model.token_bytes(token)),
+            "logprob": logprob,
         }

@@ -1,7 +1,7 @@
 """The steps of the MLX engine: admission, prefill, decode, prefix cache.
 
-Every step decodes all live rows once, then prefills for as long as `pace.py` allows, one chunk of
-each waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
+Every step decodes all live rows once, then prefills as much as `pace.py` allows, one chunk of each
+waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
 fed by the row's first decode step, and so are, in the deterministic profile, the tokens of a
 resume; outside it they are prefilled with the prompt.
 """
@@ -27,19 +27,29 @@ from .engine import (
     is_out_of_memory,
 )
 from .engine import Row as OutputRow
+from .grouping import Grouping
+from .memory import window_tokens
 from .messages import Admission, Capabilities, Refused
 from .pace import BORDER_TOKENS, Pace, allowance_ms
 from .prefix import PrefixCache
 from .sampling import RowSampling, Sampler
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
-CLEAR_CACHE_STEPS: Final = 256
+# MLX keeps freed buffers for the next ones. Giving them back takes as long as a chunk, so it is
+# done between prompts or after so many steps, and only where they are many.
+BOUND_STEPS: Final = 256
+BUFFER_SHARE: Final = 0.1
 
 
 class Caches(Protocol):
     """A model with its caches: `CacheFactory` of `mlx_engine.py`, or a test's."""
 
     model: Any
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a prompt may be prefilled in pieces."""
+        ...
 
     def new(self) -> Cache: ...
     def can_trim(self, cache: Cache) -> bool: ...
@@ -58,10 +68,11 @@ class Steps:
         pace: Pace,
         prefixes: PrefixCache[Cache],
         host: Host,
-        compiles: bool,
+        on_gpu: bool,
         sampler: Sampler,
+        grouping: Grouping,
     ) -> None:
-        """`compiles`: each new shape is compiled on its first use, which may take a minute."""
+        """`on_gpu`: each new shape is compiled on its first use, which may take a minute."""
         self._caches = caches
         self._limits = limits
         self._end_tokens = end_tokens
@@ -70,13 +81,13 @@ class Steps:
         self._pace = pace
         self._prefixes = prefixes
         self._host = host
-        self._compiles = compiles
-        self._batch = Batch(caches.model, sampler)
+        self._on_gpu = on_gpu
+        self._batch = Batch(caches.model, sampler, grouping)
         self._waiting: deque[Admission] = deque()
         self._prefilling: deque[Row] = deque()
         self._prefilled: list[Row] = []
-        self._shapes: set[tuple[int, int]] = set()
         self._steps = 0
+        self._shapes: set[tuple[tuple[int, ...], int]] = set()
 
     @property
     def max_batch(self) -> int:
@@ -103,7 +114,7 @@ class Steps:
 
     def _new_row(self, request: Admission) -> Row:
         emitted = request.emitted
-        replays = self._pace.deterministic and bool(emitted)
+        replays = bool(emitted) and (self._pace.deterministic or not self._caches.in_pieces)
         known = request.prompt if replays else request.prompt + emitted
         cache, cached = self._from_prefix_cache(known)
         first = len(emitted)
@@ -132,8 +143,7 @@ class Steps:
         if found is None:
             return self._caches.new(), 0
         entry, usable = found
-        if self._pace.deterministic:
-            usable -= usable % BORDER_TOKENS
+        usable -= usable % (BORDER_TOKENS if self._pace.deterministic else self._pace.unit_tokens)
         if usable == 0 or (entry.whole and usable < entry.tokens):
             return self._caches.new(), 0
         cache = deepcopy(entry.value)
@@ -159,6 +169,8 @@ class Steps:
             self._start(self._waiting.popleft(), output)
         if self._prefilling:
             self._prefill(output)
+        else:
+            self._pace.rested()
         return output
 
     def _start(self, request: Admission, output: StepOutput) -> None:
@@ -168,13 +180,17 @@ class Steps:
             output.ends.append(failed(request.id, error))
 
     def _decode(self, output: StepOutput) -> None:
-        self._announce(len(self._batch.rows), 1, self._pace.step_seconds)
+        self._announce(self._batch.passes, 1, self._pace.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
-        self._pace.stepped(time.monotonic() - start)
+        if self._prefilling and not self._on_gpu:
+            # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
+            # measured alone.
+            mx.eval(self._batch.tokens)
         self._steps += 1
-        if self._steps % CLEAR_CACHE_STEPS == 0:
-            mx.clear_cache()
+        if self._steps % BOUND_STEPS == 0:
+            self._bound_buffers()
+        self._pace.stepped(time.monotonic() - start, bool(self._prefilling) and self._on_gpu)
         rows: list[OutputRow] = []
         finished: list[Row] = []
         for token in fed:
@@ -203,28 +219,39 @@ class Steps:
 
     def _prefill(self, output: StepOutput) -> None:
         decoding = bool(self._batch.rows)
-        if decoding:
-            # What is queued would be measured with the chunk.
-            mx.eval(self._batch.tokens)
-        start = time.monotonic()
-        budget = self._pace.prefill_seconds(decoding)
+        self._pace.begin(decoding)
         while self._prefilling:
-            spent = time.monotonic() - start
-            if spent >= budget:
+            row = self._prefilling[0]
+            left = len(row.prefill) - row.done
+            in_pieces = self._caches.in_pieces
+            tokens = (
+                self._pace.chunk_tokens(row.done, left, decoding) if left and in_pieces else left
+            )
+            if left and not tokens:
                 break
-            row = self._prefilling.popleft()
+            self._prefilling.popleft()
             try:
-                self._prefill_chunk(row, budget - spent)
+                if tokens:
+                    self._prefill_chunk(row, tokens)
             except Exception as error:
                 output.ends.append(self._failed(row, error))
                 continue
-            if row.done == len(row.prefill):
-                self._prefilled.append(row)
-            else:
+            if row.done < len(row.prefill):
                 self._prefilling.append(row)
+            elif row.request.prefill_only:
+                self._end_prefilled(row, output)
+            else:
+                self._prefilled.append(row)
         if self._prefilled:
             self._batch.join(self._prefilled)
             self._prefilled = []
+            self._bound_buffers()
+
+    def _end_prefilled(self, row: Row, output: StepOutput) -> None:
+        """Nothing more is asked of it: what the next request can use is kept. Its last token is
+        left to that one, as always."""
+        output.prefills.append(PrefillProgress(row.id, row.total, row.total, row.cached))
+        output.ends.append(End(row.id, "stop"))
 
     def _failed(self, row: Row, error: Exception) -> End:
         """The row is to blame, unless memory ran out while others used it too."""
@@ -234,29 +261,41 @@ class Steps:
         mx.clear_cache()
         return failed(row.id, error)
 
-    def _prefill_chunk(self, row: Row, seconds: float) -> None:
-        left = len(row.prefill) - row.done
-        if left == 0:
-            return
-        tokens = self._pace.chunk_tokens(row.done, left, seconds)
-        self._announce(1, tokens, tokens / self._pace.prefill_tokens_per_second)
+    def _prefill_chunk(self, row: Row, tokens: int) -> None:
+        depth = row.done
+        self._announce((1,), tokens, self._pace.cost.seconds(tokens, depth))
         start = time.monotonic()
-        chunk = mx.array([row.prefill[row.done : row.done + tokens]])
-        self._caches.model(chunk, cache=row.cache)
+        padding = self._padding(row, tokens)
+        chunk = row.prefill[depth : depth + tokens] + [row.last] * padding
+        self._caches.model(mx.array([chunk]), cache=row.cache)
+        self._caches.trim(row.cache, padding)
         mx.eval([layer.state for layer in row.cache])
-        mx.clear_cache()
-        self._pace.prefilled(tokens, time.monotonic() - start)
+        self._pace.prefilled(tokens, depth, time.monotonic() - start)
         row.done += tokens
         self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         self._keep_prompt(row)
 
-    def _announce(self, rows: int, tokens: int, expected_seconds: float) -> None:
+    def _padding(self, row: Row, tokens: int) -> int:
+        """Tokens that make a prompt's last chunk a whole unit, if they can be taken off again."""
+        unit = self._pace.unit_tokens
+        if self._pace.deterministic or tokens >= unit or not self._caches.can_trim(row.cache):
+            return 0
+        # A window that the padding fills has lost what it pushed out.
+        if row.done + unit >= window_tokens(row.cache):
+            return 0
+        return unit - tokens
+
+    def _announce(self, passes: tuple[int, ...], tokens: int, expected_seconds: float) -> None:
         """Says `busy` before what may take long."""
-        if self._compiles and (rows, tokens) not in self._shapes:
-            self._shapes.add((rows, tokens))
+        if self._on_gpu and (passes, tokens) not in self._shapes:
+            self._shapes.add((passes, tokens))
             self._host.busy("compilation", COMPILE_ALLOWANCE_MS)
         elif allowance := allowance_ms(expected_seconds):
             self._host.busy("decode" if tokens == 1 else "prefill", allowance)
+
+    def _bound_buffers(self) -> None:
+        if mx.get_cache_memory() > BUFFER_SHARE * self._limits.kv_budget_bytes:
+            mx.clear_cache()
 
     # --- prefix cache ---
 

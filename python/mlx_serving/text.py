@@ -32,10 +32,9 @@ class PieceTable:
     as a string where the piece is whole characters, else None.
     """
 
-    def __init__(self, pieces: Sequence[bytes], trim_first_space: bool = False) -> None:
+    def __init__(self, pieces: Sequence[bytes]) -> None:
         self.pieces = pieces
         self.texts = [_whole(piece) for piece in pieces]
-        self.trim_first_space = trim_first_space
 
 
 def _whole(piece: bytes) -> str | None:
@@ -46,15 +45,16 @@ def _whole(piece: bytes) -> str | None:
 
 
 class PieceDetokenizer:
-    """Concatenates pieces and decodes UTF-8 as far as it is complete."""
+    """Concatenates pieces and decodes UTF-8 as far as it is complete. `trim_first_space`: the
+    text begins a turn, and the space that its first token may carry is no part of it."""
 
     __slots__ = ("_decoder", "_mid_character", "_table", "_trim")
 
-    def __init__(self, table: PieceTable) -> None:
+    def __init__(self, table: PieceTable, trim_first_space: bool = False) -> None:
         self._table = table
         self._decoder = _utf8_decoder("replace")
         self._mid_character = False
-        self._trim = table.trim_first_space
+        self._trim = trim_first_space
 
     def push(self, token: int) -> str:
         if token >= len(self._table.texts):
@@ -83,14 +83,15 @@ class DecodeFunction(Protocol):
 
 class WindowDetokenizer:
     """For tokenizers whose tokens have no bytes of their own: decodes a short window of tokens
-    and takes what it adds to the window before. A trailing U+FFFD is held back."""
+    and takes what it adds to the window before. A trailing U+FFFD is held back. `continues`: the
+    tokens before the text, so that its first one is not taken for the beginning of a text."""
 
     WINDOW_TOKENS: Final = 8
     HELD_TOKENS_MAX: Final = 16
 
-    def __init__(self, decode: DecodeFunction) -> None:
+    def __init__(self, decode: DecodeFunction, continues: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._context: list[int] = []
+        self._context: list[int] = list(continues[-self.WINDOW_TOKENS :])
         self._pending: list[int] = []
 
     def push(self, token: int) -> str:
@@ -159,19 +160,33 @@ class StopMatcher:
 
 
 class SlotText:
-    """Detokenizer and stop matcher of one request, after `emitted` has been replayed."""
+    """Detokenizer and stop matcher of one request, after `emitted` has been replayed.
 
-    __slots__ = ("_detokenizer", "_matcher", "push", "stopped")
+    `stop_tokens`: those that have no text and are named as stop strings.
+    """
 
-    def __init__(self, detokenizer: Detokenizer, stops: Sequence[str]) -> None:
+    __slots__ = ("_detokenizer", "_matcher", "_stop_tokens", "push", "stopped")
+
+    def __init__(
+        self,
+        detokenizer: Detokenizer,
+        stops: Sequence[str],
+        stop_tokens: frozenset[int] = frozenset(),
+    ) -> None:
         self._detokenizer = detokenizer
         self._matcher = StopMatcher(stops) if any(stops) else None
+        self._stop_tokens = stop_tokens
         self.stopped = False
         # Most requests have no stop string; their text needs no second call.
         self.push = self._push_matched if self._matcher else detokenizer.push
 
     def _push_matched(self, token: int) -> str:
         assert self._matcher is not None
+        if token in self._stop_tokens:
+            # All that was held back is before it.
+            text = self.finish()
+            self.stopped = True
+            return text
         text, self.stopped = self._matcher.push(self._detokenizer.push(token))
         return text
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,6 +25,7 @@ ROWS: Final = (64, 32, 16, 8, 1)
 PROMPT_TOKENS: Final = (2, 12, 24, 48, 150, 600)
 PROMPT_TOKENS_SHORT: Final = 3
 NEW_TOKENS: Final = 3
+LONG_PROMPT_TOKENS: Final = 4096
 
 PLAIN: Final = Sampling()
 # All that the sampler can do, each in a row of its own and all in one.
@@ -47,12 +48,14 @@ SAMPLINGS: Final = (
 )
 
 
-def keep_compiled() -> None:
-    """Has MLX keep what it compiles where it outlasts a restart of the machine. To be called before
-    MLX computes. Kernels that aren't MLX's own are compiled by each process."""
+def prepare_compiler() -> None:
+    """Has MLX keep what it compiles where it outlasts a restart of the machine, and what it plans
+    for all lengths of a long prompt's chunks. To be called before MLX computes. Kernels that aren't
+    MLX's own are compiled by each process."""
     cache = Path(os.environ.get("MLX_SERVING_CACHE") or "~/.cache/mlx-serving").expanduser()
     folder = cache / "compiled" / importlib.metadata.version("mlx")
     os.environ.setdefault("MLX_PTX_CACHE_DIR", str(folder))
+    os.environ.setdefault("MLX_CUDA_SDPA_CACHE_SIZE", "1024")
 
 
 class Served(Protocol):
@@ -80,10 +83,9 @@ class Quiet:
 
 
 def run(
-    steps: Served, max_batch: int, context_max: int, host: Host, told: Callable[[float], None]
+    steps: Served, runs: Sequence[list[Admission]], host: Host, told: Callable[[float], None]
 ) -> None:
     """Serves all runs. `told` gets the share that is done. Raises `RuntimeError` if one fails."""
-    runs = list(requests(max_batch, context_max))
     for done, batch in enumerate(runs):
         told(done / len(runs))
         for request in batch:
@@ -103,7 +105,8 @@ def requests(max_batch: int, context_max: int) -> Iterator[list[Admission]]:
     """One list a run, of requests that are served together."""
     for tokens in PROMPT_TOKENS:
         if tokens + NEW_TOKENS <= context_max:
-            yield [_request(0, tokens, PLAIN)]
+            # A single row's attention is MLX's own.
+            yield [_request(i, tokens, PLAIN) for i in range(min(2, max_batch))]
     for rows in ROWS:
         # What lies between is computed by the kernel of the next larger number.
         if rows <= max_batch or rows // 2 < max_batch:
@@ -112,6 +115,11 @@ def requests(max_batch: int, context_max: int) -> Iterator[list[Admission]]:
     for start in range(0, len(SAMPLINGS), max_batch):
         some = SAMPLINGS[start : start + max_batch]
         yield [_request(i, PROMPT_TOKENS_SHORT, sampling) for i, sampling in enumerate(some)]
+
+
+def long_prompt(context_max: int) -> list[Admission]:
+    """A run whose prefill has as many lengths of keys as a usual prompt of an agent."""
+    return [_request(0, min(LONG_PROMPT_TOKENS, context_max - NEW_TOKENS), PLAIN)]
 
 
 def _request(id: int, tokens: int, sampling: Sampling, later: int = 0) -> Admission:

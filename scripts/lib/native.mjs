@@ -1,73 +1,72 @@
 /**
- * Builds the native parts into the private Python environment. Optional: whoever calls this goes on
- * without them, so what fails becomes one line, which is also left in the environment for the worker to
- * report.
+ * Builds the native parts for the private Python environment. Optional: whoever calls this goes on
+ * without them, so what fails becomes one line, which is also left beside them for the worker to report.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { acquireLock } from "./lock.mjs";
+import { isKeptApart, nativeHome, pythonPath } from "./native-home.mjs";
 import { nativeParts } from "./native-parts.mjs";
-import { checkCompiler, ensureCmake, ensurePinned, findCompiler } from "./native-tools.mjs";
-import { isClone, packageRoot, pythonProject } from "./paths.mjs";
+import { isPassing, reasonOf } from "./native-reasons.mjs";
+import { beginBuild, failureIn, isSettled, recordBuilt, recordFailure } from "./native-record.mjs";
+import { checkCompiler, ensureCmake, ensurePinned } from "./native-tools.mjs";
+import { isClone, packageRoot } from "./paths.mjs";
 import { run, SetupError } from "./process.mjs";
 import { environmentFolder, interpreterOf } from "./python.mjs";
-import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "./stamp.mjs";
 
 const jobsMax = 4;
-const builtKey = "built";
-const builtWithTestsKey = "built with tests";
 
 /**
  * @typedef {import("./native-parts.mjs").NativePart} NativePart
- * @typedef {import("./python.mjs").ToolOptions & { tests?: boolean, build?: string }} BuildOptions
+ * @typedef {import("./native-reasons.mjs").Result} Result
+ * @typedef {{ only?: readonly string[] | undefined }} Choice `only`: ids; default: all that are of use here.
+ * @typedef {import("./python.mjs").ToolOptions & Choice & { tests?: boolean, build?: string }} BuildOptions
  *   `tests`: the C++ tests and benchmarks too, for `ctest --test-dir native/build`; `build`: the folder to
- *   build in; default: in a clone a `build` beside each source, else one in the Python environment.
+ *   build in; default: in a clone a `build` beside each source, else one of their home that is removed
+ *   afterwards.
  */
 
-const stampOf = (part, env) => join(environmentFolder(env), `${part.id}.json`);
-/** Read by python/mlx_serving/native/loader.py. */
-const failureOf = (part, env) => join(environmentFolder(env), `${part.id}.failed`);
-const installedOf = (part, env) => join(environmentFolder(env), `${part.id}.installed`);
-const inputsOf = (part) => listInputs(packageRoot, part.inputs);
-const partsFor = (env = process.env) => nativeParts.filter((part) => part.fits(env));
-
-/** What a failure is remembered for: another compiler is a reason to try again. */
-const failureKey = (env) => `failed with ${findCompiler(env) ?? "no compiler"}`;
+/**
+ * @param {NodeJS.ProcessEnv | undefined} env
+ * @param {Choice} choice
+ */
+function partsFor(env = process.env, { only } = {}) {
+  return nativeParts.filter(
+    ({ id, fits }) => (only === undefined || only.includes(id)) && fits(env),
+  );
+}
 
 /**
  * True when there is nothing to do: every part is built from the present sources, or it could not be and
  * nothing that matters has changed since. Quick: starts nothing.
  * @param {NodeJS.ProcessEnv} [env]
- * @param {{ tests?: boolean }} [options]
+ * @param {Choice & { tests?: boolean }} [options]
  * @returns {boolean}
  */
-export function isNativeSettled(env = process.env, { tests = false } = {}) {
-  return !isClone || partsFor(env).every((part) => isSettled(part, env, tests));
+export function isNativeSettled(env = process.env, options = {}) {
+  return unsettled(env, options).length === 0;
 }
 
-function isSettled(part, env, tests) {
-  const failed = existsSync(failureOf(part, env));
-  if (!failed && !isInstalled(part, env)) return false;
-  const keys = failed ? [failureKey(env)] : [builtWithTestsKey, ...(tests ? [] : [builtKey])];
-  const inputs = inputsOf(part);
-  return keys.some((key) => isFresh(stampOf(part, env), packageRoot, inputs, key));
+function unsettled(env = process.env, { only, tests = false }) {
+  const home = nativeHome(env);
+  return partsFor(env, { only })
+    .filter((part) => !isSettled(part, home, { env, tests }))
+    .map(({ id }) => id);
 }
 
-/** Whether what was installed is there as it was: a removed or truncated library is to be made again. */
-function isInstalled(part, env) {
-  const list = installedOf(part, env);
-  if (!existsSync(list)) return false;
-  return Object.entries(JSON.parse(readFileSync(list, "utf8"))).every(
-    ([file, size]) => statSync(file, { throwIfNoEntry: false })?.size === size,
-  );
-}
-
-function noteInstalled(part, folder, env) {
-  const manifest = join(folder, "install_manifest.txt");
-  const files = existsSync(manifest) ? readFileSync(manifest, "utf8").trim().split("\n") : [];
-  const sizes = files.map((file) => [file, statSync(file).size]);
-  writeFileSync(installedOf(part, env), JSON.stringify(Object.fromEntries(sizes)));
+/**
+ * Why parts that are of use here are not there, as the last attempt ended or as nobody has tried. Quick.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @param {Choice} [options]
+ * @returns {Result[]}
+ */
+export function nativeResults(env = process.env, options = {}) {
+  const home = nativeHome(env);
+  return partsFor(env, options).map((part) => {
+    const unbuilt = isSettled(part, home, { env }) ? null : "it is not built";
+    return { id: part.id, reason: failureIn(part, home) ?? unbuilt };
+  });
 }
 
 /**
@@ -76,53 +75,109 @@ function noteInstalled(part, folder, env) {
  * @returns {boolean}
  */
 export function isNativeBuilt(env = process.env) {
-  return isNativeSettled(env) && partsFor(env).every((part) => !existsSync(failureOf(part, env)));
+  return nativeResults(env).every(({ reason }) => reason === null);
 }
 
 /**
- * Builds and installs the parts that are of use here. Rejects only with AbortError, after `signal`.
+ * What a start does: builds what is to be built, once, however many start at the same time. Rejects only
+ * with AbortError, after `signal`.
  * @param {BuildOptions} [options]
- * @returns {Promise<{ id: string, reason: string | null }[]>} For each part why it could not be built, one
- *   line, or null.
+ * @returns {Promise<Result[]>}
+ */
+export async function ensureNative(options = {}) {
+  const { env, only, tests } = options;
+  if (isNativeSettled(env, { only, tests })) return nativeResults(env, { only });
+  return alone(options, async () => {
+    const made = await buildAll({ ...options, only: unsettled(env, { only, tests }) });
+    return nativeResults(env, { only }).map(
+      (known) => made.find(({ id }) => id === known.id) ?? known,
+    );
+  });
+}
+
+/**
+ * Builds and installs the parts that are of use here, whether they are there or not. Rejects only with
+ * AbortError, after `signal`.
+ * @param {BuildOptions} [options]
+ * @returns {Promise<Result[]>} For each part why it could not be built, one line, or null.
  */
 export async function buildNative(options = {}) {
-  const results = [];
-  for (const part of partsFor(options.env)) {
-    options.detail?.(part.id);
-    results.push({ id: part.id, reason: await build(part, options) });
+  return alone(options, () => buildAll(options));
+}
+
+/** While nobody else builds there. */
+async function alone(options, work) {
+  const { env, signal } = options;
+  const all = (reason) => partsFor(env, options).map(({ id }) => ({ id, reason }));
+  if (!existsSync(interpreterOf(environmentFolder(env))))
+    return all("there is no Python environment yet (npm start)");
+  const home = nativeHome(env);
+  if (isKeptApart(env) && home.includes(delimiter))
+    return all(`Python finds no modules in ${home}: its path must have no “${delimiter}” in it`);
+  const onWait = (holder) => options.detail?.(`waiting for ${holder}, which builds them`);
+  let release = () => {};
+  try {
+    release = await acquireLock(join(home, "native.lock"), { signal, onWait });
+    return await work();
+  } catch (error) {
+    // What has no code is a mistake of ours.
+    if (signal?.aborted || error.code === undefined) throw error;
+    return all(`${home} can't be written (${error.code})`);
+  } finally {
+    release();
   }
+}
+
+async function buildAll(options) {
+  const { env } = options;
+  const parts = partsFor(env, options);
+  const home = nativeHome(env);
+  const root = options.build ?? (isClone ? undefined : freshFolder(home));
+  const results = [];
+  for (const [index, part] of parts.entries()) {
+    const detail = (text) => options.detail?.(`${index + 1}/${parts.length} ${part.id}${text}`);
+    detail("");
+    const folder =
+      root === undefined ? join(packageRoot, part.source, "build") : join(root, part.id);
+    results.push({ id: part.id, reason: await build(part, home, { ...options, detail, folder }) });
+  }
+  if (root !== options.build) rmSync(root, { recursive: true, force: true });
   return results;
 }
 
-async function build(part, options) {
-  const { env, tests = false } = options;
+/** An installed package may lie where nothing can be written; what an interrupted build left is of no use. */
+function freshFolder(home) {
+  const names = existsSync(home) ? readdirSync(home) : [];
+  for (const name of names.filter((one) => one.startsWith("build-")))
+    rmSync(join(home, name), { recursive: true, force: true });
+  return join(home, `build-${process.pid}`);
+}
+
+async function build(part, home, options) {
+  const { env, tests } = options;
   try {
     const python = interpreterOf(environmentFolder(env));
-    if (!existsSync(python)) throw new SetupError("there is no Python environment yet (npm start)");
-    const key = tests ? builtWithTestsKey : builtKey;
-    const stamp = takeStamp(packageRoot, inputsOf(part), key);
-    removeStamp(stampOf(part, env));
+    const stamp = beginBuild(part, home, { tests });
     await checkCompiler(options);
-    await compile(part, python, options);
-    rmSync(failureOf(part, env), { force: true });
-    writeStamp(stampOf(part, env), stamp);
+    const files = await compile(part, home, python, options);
+    recordBuilt(part, home, { files, stamp });
     return null;
   } catch (error) {
     if (options.signal?.aborted) throw error;
     const reason = reasonOf(error);
-    remember(part, reason, env);
+    recordFailure(part, home, { env, reason, passing: isPassing(error) });
     return reason;
   }
 }
 
-async function compile(part, python, options) {
-  const { tests = false, build: root, ...tools } = options;
-  const source = join(packageRoot, part.source);
-  const folder = buildFolder(part, root ?? (isClone ? undefined : buildsOf(tools.env)));
+/** @returns {Promise<string[]>} The files that were installed. */
+async function compile(part, home, python, options) {
+  const { tests = false, folder, only: _, build: __, ...asked } = options;
+  const tools = { ...asked, env: unstaged(asked.env) };
   const { cmake, configureArgs } = await ensureCmake(python, tools);
   const pinned = await ensurePinned(part.pin, python, tools);
   mkdirSync(folder, { recursive: true });
-  const release = await acquireLock(join(folder, "lock"), tools);
+  const unlock = await acquireLock(join(folder, "lock"), tools);
   try {
     // What an earlier run found may be another Python or compiler by now; the objects are kept.
     rmSync(join(folder, "CMakeCache.txt"), { force: true });
@@ -130,85 +185,50 @@ async function compile(part, python, options) {
       CMAKE_BUILD_TYPE: "Release",
       Python_EXECUTABLE: python,
       ...part.settings(pinned, tests),
+      ...(isKeptApart(tools.env) && { KR_INSTALL_DIR: join(home, part.within) }),
     };
     const defines = Object.entries(settings).map(([name, value]) => `-D${name}=${value}`);
+    const source = join(packageRoot, part.source);
     await run(cmake, ["-S", source, "-B", folder, ...configureArgs, ...defines], tools);
     const jobs = Math.min(availableParallelism(), jobsMax);
-    await run(cmake, ["--build", folder, "--parallel", String(jobs)], tools);
-    await run(cmake, ["--install", folder], tools);
+    const onLine = (line) => {
+      const share = shareOf(line);
+      if (share !== undefined) tools.detail(share);
+    };
+    // The user's generator may be one that decides only now what it builds.
+    const release = ["--config", "Release"];
+    const parallel = ["--parallel", String(jobs)];
+    await run(cmake, ["--build", folder, ...release, ...parallel], { ...tools, onLine });
+    await run(cmake, ["--install", folder, ...release], tools);
     await checkLoads(part, python, tools);
-    noteInstalled(part, folder, tools.env);
+    return installedFiles(folder);
   } finally {
-    release();
+    unlock();
   }
 }
 
-/** An installed package may lie where nothing can be written. */
-const buildsOf = (env) => join(environmentFolder(env), "build");
+/** DESTDIR is for whoever makes a package of something else. */
+function unstaged(env = process.env) {
+  const { DESTDIR: _, ...rest } = env;
+  return rest;
+}
 
-function buildFolder(part, root) {
-  return root === undefined ? join(packageRoot, part.source, "build") : join(root, part.id);
+/** ` 45 %` from what make and ninja say: `[ 45%] Building …`, `[9/20] Building …`. */
+function shareOf(line) {
+  const [, percent, done, total] = /^\[ *(?:(\d+)%|(\d+)\/(\d+))\]/.exec(line) ?? [];
+  if (percent !== undefined) return ` ${percent} %`;
+  return total === undefined ? undefined : ` ${Math.floor((100 * Number(done)) / Number(total))} %`;
+}
+
+function installedFiles(folder) {
+  const manifest = join(folder, "install_manifest.txt");
+  return existsSync(manifest) ? readFileSync(manifest, "utf8").trim().split("\n") : [];
 }
 
 async function checkLoads(part, python, options) {
   const asked = { MLX_SERVING_NATIVE: "on", MLX_SERVING_NATIVE_PARTS: "all" };
-  const env = { ...(options.env ?? process.env), ...asked, PYTHONPATH: pythonProject };
+  const outer = options.env ?? process.env;
+  const env = { ...outer, ...asked, PYTHONPATH: pythonPath(outer), PYTHONSAFEPATH: "1" };
   const reason = (await run(python, ["-c", part.check], { ...options, env })).trim();
   if (reason !== "") throw new SetupError(reason);
-}
-
-/**
- * What went wrong, in one line: our own sentence, or the line of the failed program's output that says it.
- * @param {unknown} error
- * @returns {string}
- */
-export function reasonOf(error) {
-  if (!(error instanceof SetupError)) return firstLine(error);
-  const said = cmakeError(error.tail) ?? error.tail.find((line) => /\berror\b:/i.test(line));
-  return firstLine(said ?? error.message);
-}
-
-/** CMake wraps its messages: all lines of the first one as one. */
-function cmakeError(lines) {
-  const start = lines.findIndex((line) => line.startsWith("CMake Error"));
-  if (start === -1) return undefined;
-  const rest = lines.slice(start + 1);
-  const end = rest.findIndex((line) => !line.startsWith("  "));
-  const text = rest.slice(0, end === -1 ? rest.length : end).map((line) => line.trim());
-  return text.length > 0 ? text.join(" ") : lines[start];
-}
-
-function firstLine(what) {
-  const text = what instanceof Error ? what.message : String(what);
-  return text.trim().split("\n")[0];
-}
-
-/** So that the next set-up doesn't try the same again, and the worker can say why the part is off. */
-function remember(part, reason, env) {
-  if (!existsSync(environmentFolder(env))) return;
-  writeFileSync(failureOf(part, env), `${reason}\n`);
-  writeStamp(stampOf(part, env), takeStamp(packageRoot, inputsOf(part), failureKey(env)));
-}
-
-/**
- * @param {{ id: string, reason: string | null }[]} results
- * @returns {{ built: string[], failures: string[] }} Names of what is there now, and lines for the user
- *   about the rest.
- */
-export function outcomeOf(results) {
-  const built = results.filter(({ reason }) => reason === null).map(({ id }) => id);
-  return { built, failures: failureLines(results) };
-}
-
-/**
- * The failures as lines for the user, one for each reason.
- * @param {{ id: string, reason: string | null }[]} results
- * @returns {string[]}
- */
-export function failureLines(results) {
-  const byReason = new Map();
-  for (const { id, reason } of results) {
-    if (reason !== null) byReason.set(reason, [...(byReason.get(reason) ?? []), id]);
-  }
-  return [...byReason].map(([reason, ids]) => `Not built: ${ids.join(", ")}: ${reason}`);
 }

@@ -1,7 +1,7 @@
 /** The steps that need only Node: npm packages, the machines (ReScript), everything else (TypeScript). */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { packageRoot } from "./paths.mjs";
+import { commandLine, packageRoot } from "./paths.mjs";
 import { run, SetupError } from "./process.mjs";
 import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "./stamp.mjs";
 
@@ -65,7 +65,8 @@ export function nodeSteps() {
   ];
 }
 
-export const commandLine = join(packageRoot, "dist", "src-ts", "cli", "main.js");
+export { commandLine };
+
 const installedLock = join(packageRoot, "node_modules", ".package-lock.json");
 
 const isStamped = (id, files) => isFresh(stampOf(id), packageRoot, files);

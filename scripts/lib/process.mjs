@@ -13,7 +13,7 @@ const killAfterMs = 1_000;
 export class SetupError extends Error {
   /**
    * @param {string} message
-   * @param {{ tail?: string[], logFile?: string | undefined, exitCode?: number, cause?: unknown }} [details]
+   * @param {{ tail?: string[], logFile?: string | undefined, exitCode?: number, passing?: boolean, cause?: unknown }} [details]
    */
   constructor(message, details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -22,6 +22,8 @@ export class SetupError extends Error {
     this.tail = details.tail ?? [];
     this.logFile = details.logFile;
     this.exitCode = details.exitCode ?? 1;
+    /** The same may succeed soon: what is out of order is outside of this machine. */
+    this.passing = details.passing ?? false;
   }
 }
 
@@ -47,12 +49,14 @@ function abortError() {
  *   onLine?: ((line: string) => void) | undefined,
  *   signal?: AbortSignal | undefined,
  *   failure?: string,
- * }} [options] `failure`: the sentence of the error; default: names the program and its exit code.
+ *   passing?: boolean,
+ * }} [options] `failure`: the sentence of the error; default: names the program and its exit code;
+ *   `passing`: of the error too.
  * @returns {Promise<string>}
  */
 export async function run(command, args, options = {}) {
   throwIfAborted(options.signal);
-  const log = options.logFile === undefined ? undefined : openLog(options.logFile, command, args);
+  const log = openLog(options.logFile, command, args);
   try {
     return await spawnAndWait(command, args, options, log);
   } finally {
@@ -60,9 +64,16 @@ export async function run(command, args, options = {}) {
   }
 }
 
+/** A log that can't be written is no reason for anything to fail: errors quote the program's last lines. */
 function openLog(path, command, args) {
-  mkdirSync(dirname(path), { recursive: true });
+  if (path === undefined) return undefined;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+  } catch {
+    return undefined;
+  }
   const log = createWriteStream(path, { flags: "a" });
+  log.on("error", () => {});
   log.write(`$ ${[command, ...args].join(" ")}\n`);
   return log;
 }
@@ -98,6 +109,7 @@ function spawnAndWait(command, args, options, log) {
         new SetupError(options.failure ?? `${command} ${reason}.`, {
           tail: tail.length === 0 ? [`${command} ${reason}`] : tail,
           logFile: options.logFile,
+          passing: options.passing,
           cause,
         }),
       );

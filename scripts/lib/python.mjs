@@ -118,6 +118,7 @@ async function installUv(python, folder, options) {
         ...options,
         failure:
           "uv could not be installed from the Python package index; check the network, or install uv yourself.",
+        passing: true,
       },
     ),
   );

@@ -3,7 +3,8 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { acquireLock } from "./lock.mjs";
 import { ensureEmbeddedModel, isEmbeddedModelReady } from "./model.mjs";
-import { buildNative, failureLines, isNativeSettled } from "./native.mjs";
+import { ensureNative, isNativeSettled } from "./native.mjs";
+import { failureLines } from "./native-reasons.mjs";
 import { logOf, nodeSteps, setupFolder } from "./node.mjs";
 import { checkPlatform } from "./platform.mjs";
 import { createProgress } from "./progress.mjs";
@@ -55,7 +56,7 @@ function nativeStep(tests) {
     // Nothing is put into an environment that is the user's own, unless they ask (npm run build:native).
     fresh: () => isForeign() || isNativeSettled(process.env, { tests }),
     run: async (context) => {
-      const results = await buildNative({ ...context, tests, logFile: logOf("native") });
+      const results = await ensureNative({ ...context, tests, logFile: logOf("native") });
       const failures = failureLines(results);
       for (const line of failures) context.note(`${line}. Going on without.`);
       return failures.length === 0;

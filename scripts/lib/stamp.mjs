@@ -91,8 +91,17 @@ export function isFresh(stampFile, root, files, key = "") {
     if (hashFile(join(root, file)) !== known.hash) return false;
     touched = true;
   }
-  if (touched) writeStamp(stampFile, takeStamp(root, files, key));
+  if (touched) refresh(stampFile, takeStamp(root, files, key));
   return true;
+}
+
+/** Only saves the next comparison its hashes: where nothing can be written it takes them again. */
+function refresh(stampFile, stamp) {
+  try {
+    writeStamp(stampFile, stamp);
+  } catch (error) {
+    if (error.code === undefined) throw error;
+  }
 }
 
 function readStamp(stampFile) {

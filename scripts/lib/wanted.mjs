@@ -1,6 +1,6 @@
 /**
  * Guesses, before anything is built, what a command line will need. A wrong guess costs nothing but time:
- * `serve` fetches a model that it turns out to need, and does without native parts.
+ * `serve` makes what it turns out to need.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { embeddedModelId } from "./model.mjs";
@@ -27,10 +27,17 @@ export function wantsEmbeddedModel(args, env = process.env) {
  * @returns {boolean}
  */
 export function wantsNative(args, env = process.env) {
-  if (args.includes("--help") || args.includes("-h")) return false;
+  if (args.includes("--help") || args.includes("-h") || isBuildSkipped(args, env)) return false;
   const asked = settingOf("native", args, env) ?? "auto";
   if (["off", "0"].includes(String(asked))) return false;
   return asked !== "auto" || settingOf("engine", args, env) !== "fake";
+}
+
+/** `--no-build`, which has no value as a flag, and one elsewhere. */
+function isBuildSkipped(args, env) {
+  const file = readConfigFile(configOf(args));
+  const set = env.MLX_SERVING_NO_BUILD || (file.noBuild ?? file["no-build"]);
+  return args.includes("--no-build") || /^(on|true|1)$/.test(String(set));
 }
 
 /** Of an option with one value: a flag wins over a variable, a variable over the file. */

@@ -1,4 +1,4 @@
-/** `mlx-serving build-native`: compiles the native parts, which an installed package does only when asked. */
+/** `mlx-serving build-native`: compiles the native parts anew, which a first start does by itself. */
 import { Command } from "commander";
 import { buildNative } from "../environment/native.js";
 import { CommandError, exitCodes } from "./failure.js";

@@ -34,9 +34,9 @@ export function render(report: DoctorReport): string {
     ["mlx_ops", part(mlx_ops, [mlx_ops.isa, threadsOf(mlx_ops)])],
     ["parts on", partsOn(parts)],
     ...Object.entries(versions),
-    ...models.map(({ id, ready, bytes, path }) => [
+    ...models.map(({ id, ready, bytes, path, family }) => [
       "model",
-      `${id}  ${ready ? formatBytes(bytes) : "not fetched yet"}  ${path}`,
+      joined([id, ready ? formatBytes(bytes) : "not fetched yet", path, served(family)]),
     ]),
   ];
   const problem =
@@ -53,6 +53,13 @@ function part({ on, version, reason }: DoctorReport["native"], more: Words = [])
 function partsOn(parts: DoctorReport["parts"]): string {
   const on = Object.entries(parts).filter(([, part]) => part.on);
   return on.length === 0 ? "none" : on.map(([name]) => name).join(", ");
+}
+
+function served(family: DoctorReport["models"][number]["family"]): string | null {
+  if (family === null || family.decoding === "together") return null;
+  const how =
+    family.decoding === null ? "a family not compared" : "one request at a time in a step";
+  return `${family.type}: ${how}, see docs/MODELS.md`;
 }
 
 function threadsOf({ threads }: DoctorReport["mlx_ops"]): string | null {

@@ -15,6 +15,7 @@ const missingCodes = new Set([
   "model_unsupported",
   "tokenizer_missing",
   "weights_unsafe",
+  "weights_corrupt",
 ]);
 
 /** A failure that the command itself foresaw. */

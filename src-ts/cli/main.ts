@@ -6,6 +6,7 @@ import { Command } from "commander";
 import { packageRoot } from "../../scripts/lib/paths.mjs";
 import { checkPlatform } from "../../scripts/lib/platform.mjs";
 import { reportFailure } from "./failure.js";
+import { followParent } from "./parent.js";
 import { explainUsage } from "./usage.js";
 
 interface Subcommand {
@@ -67,6 +68,11 @@ for (const stream of [process.stdout, process.stderr]) {
     if (error.code !== "EPIPE") throw error;
   });
 }
+
+// Commands that do something about SIGTERM do it then too; the others end as they would by it.
+followParent(() => {
+  if (process.listenerCount("SIGTERM") === 0) process.kill(process.pid, "SIGTERM");
+});
 
 const args = process.argv.slice(2);
 try {

@@ -97,6 +97,7 @@ async function download(id: string, draft: string, path: string): Promise<void> 
     env: {
       ...process.env,
       PYTHONPATH: packageDir,
+      PYTHONSAFEPATH: "1",
       ...(process.stderr.isTTY ? {} : { HF_HUB_DISABLE_PROGRESS_BARS: "1" }),
     },
   });

@@ -22,7 +22,6 @@ export async function runServer(config: ServeConfig): Promise<void> {
       signal: stop.signal,
       logger,
       onProgress: (text) => display.progress(text, logger),
-      onNote: (text) => logger.warn(text),
       onEngine: (engine) => display.follow(engine, logger),
       onDrainRequested: () => stop.request("POST /admin/drain"),
     });

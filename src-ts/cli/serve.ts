@@ -24,7 +24,9 @@ export function serveCommand(): Command {
     );
   for (const name of optionNames) command.addOption(optionOf(name));
   return command.addHelpText("after", examples).action(async (flags: Record<string, unknown>) => {
-    const { config: file, ...options } = flags;
+    const { config: file, build, ...options } = flags;
+    // `--no-build` is the absence of `build` to the parser of flags.
+    if (build === false) options.noBuild = true;
     const named = file ?? process.env.MLX_SERVING_CONFIG;
     const config = resolveConfig({
       flags: options,
@@ -37,8 +39,10 @@ export function serveCommand(): Command {
 
 function optionOf(name: OptionName): Option {
   const { help, default: fallback, repeatable } = { repeatable: false, ...serveOptions[name] };
+  const flag = flagOf(name);
+  if (flag.startsWith("--no-")) return new Option(flag, help);
   const shown = fallback === undefined ? "" : ` (default: ${defaultText(name, fallback)})`;
-  const option = new Option(`${flagOf(name)} ${placeholderOf(name)}`, help + shown);
+  const option = new Option(`${flag} ${placeholderOf(name)}`, help + shown);
   if (!repeatable) return option;
   return option.argParser((value: string, before: string[] | undefined) => [
     ...(before ?? []),

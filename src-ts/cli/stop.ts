@@ -1,4 +1,5 @@
-/** When the process shall stop: the first signal asks, a second one ends it at once. */
+/** When the process shall stop: the first signal asks, or the end of the npm that runs us; a second one ends it at once. */
+import { followParent } from "./parent.js";
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type StopSignal = keyof typeof exitCodes;
@@ -23,6 +24,7 @@ export class StopSignals {
     for (const name of Object.keys(exitCodes) as StopSignal[]) {
       process.on(name, () => this.receive(name));
     }
+    followParent(() => this.request("the end of npm"));
   }
 
   /** Aborts with the first request: for what is still starting. */

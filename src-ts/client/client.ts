@@ -37,6 +37,9 @@ export interface ConnectOptions extends LinkOptions {
   closeTimeoutMs?: number | undefined;
 }
 
+/** The body of a response. `generate: false` computes its prompt for the next one, and nothing else. */
+export type ResponseRequest = CreateResponseBody & { generate?: boolean | undefined };
+
 export interface RespondOptions {
   /** Cancels the response on the server and ends the stream with an AbortError. */
   signal?: AbortSignal | undefined;
@@ -152,7 +155,7 @@ export class Client {
    * }
    * const { text, usage } = await stream.final();
    */
-  respond(body: CreateResponseBody, options: RespondOptions = {}): ResponseStream {
+  respond(body: ResponseRequest, options: RespondOptions = {}): ResponseStream {
     const { deadlineMs, priority, idempotencyKey = this.#ownKey() } = options;
     const extensions = {
       ...(priority !== undefined && { "mlx_serving:priority": priority }),

@@ -188,7 +188,7 @@ class SocketConnection implements Connection, SocketHandlers {
   }
 
   send(message: object): void {
-    this.#socket?.send(JSON.stringify(message));
+    this.#socket?.send(encoded(message));
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -283,4 +283,11 @@ class SocketConnection implements Connection, SocketHandlers {
 function neverOpened(cause: unknown): ConnectError {
   const why = cause instanceof Error && cause.message !== "" ? `: ${cause.message}` : "";
   return new ConnectError(`No connection${why}`, { code: "connection_refused", cause });
+}
+
+/** JSON has integers of any size, and JSON.stringify no bigints. */
+function encoded(message: object): string {
+  const { seed, ...rest } = message as { seed?: unknown };
+  if (typeof seed !== "bigint") return JSON.stringify(message);
+  return `{"seed":${seed},${JSON.stringify(rest).slice(1)}`;
 }

@@ -1,25 +1,43 @@
 /** How a worker is told of the requests that it runs from now on. Knows frames' limits and no lifecycle. */
 import { UnsendableMessage } from "../worker/link.js";
-import type { ToWorker } from "../worker/messages.js";
+import type { Admission, ToWorker } from "../worker/messages.js";
 import { admit, type Slot } from "./request.js";
 
 interface Admitting {
   send(message: ToWorker): void;
 }
 
-/** In one frame, so that they prefill together; one by one where they fit none. `refuse`: it fits none alone. */
-export function sendAdmission(
-  worker: Admitting,
-  slots: readonly Slot[],
-  refuse: (slot: Slot, error: UnsendableMessage) => void,
-): void {
-  const [first] = slots;
-  if (first === undefined) return;
-  try {
-    worker.send({ type: "admit", requests: slots.map(admit) });
-  } catch (error) {
-    if (!(error instanceof UnsendableMessage)) throw error;
-    if (slots.length === 1) refuse(first, error);
-    else for (const slot of slots) sendAdmission(worker, [slot], refuse);
+type Refuse = (slot: Slot, error: UnsendableMessage) => void;
+
+/** In as few frames as they fit, so that they prefill together. `refuse`: no frame holds it alone. */
+export function sendAdmission(worker: Admitting, slots: readonly Slot[], refuse: Refuse): void {
+  const slotsById = new Map(slots.map((slot) => [slot.id, slot]));
+  const send = (requests: Admission[]): void => {
+    try {
+      worker.send({ type: "admit", requests });
+    } catch (error) {
+      if (!(error instanceof UnsendableMessage)) throw error;
+      if (requests.length > 1) for (const request of requests) send([request]);
+      else refuse(slotsById.get(requests[0]!.id)!, error);
+    }
+  };
+  for (const some of inFrames(slots.map(admit))) send(some);
+}
+
+/** Token ids of one `admit`, in bytes, roughly: a frame holds no more than it must. */
+const admittedBytesMax = 8 * 1024 * 1024;
+
+/** As many together as a frame should hold, and at least one. */
+export function inFrames(admissions: readonly Admission[]): Admission[][] {
+  const frames: Admission[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const admission of admissions) {
+    bytes += admission.prompt.length + admission.emitted.length;
+    if (bytes > admittedBytesMax) {
+      frames.push([]);
+      bytes = admission.prompt.length + admission.emitted.length;
+    }
+    frames.at(-1)!.push(admission);
   }
+  return frames;
 }

@@ -4,6 +4,7 @@
  */
 import type { ServingError } from "../errors.js";
 import type {
+  Abilities,
   NativeMetrics,
   NativeParts,
   NativePool,
@@ -14,6 +15,7 @@ import type {
 } from "../worker/messages.js";
 
 export type {
+  Abilities,
   NativeMetrics,
   NativePart,
   NativePartStatus,
@@ -63,10 +65,13 @@ export type Notice = { kind: "migrated"; attempt: number; reason: string };
 /** What happens to a running response when its last reader has gone. */
 export type Abandonment = { kind: "cancel" } | { kind: "grace"; ms: number } | { kind: "keep" };
 
-/** Sampling parameters, those with a default of the model's own optional. */
-export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults> & {
+/**
+ * Sampling parameters, those with a default of the model's own optional. `seed`: any integer, taken
+ * modulo 2^64.
+ */
+export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults | "seed"> & {
   [K in keyof SamplingDefaults]?: SamplingDefaults[K] | undefined;
-};
+} & { seed: number | bigint };
 
 /** A request as the engine takes it: parsed and validated. */
 export interface Submission {
@@ -75,7 +80,10 @@ export interface Submission {
   input: PrepareInput;
   /** What it leaves out is taken from the model's own defaults. */
   sampling: SamplingRequest;
-  /** Tokens to generate at most; undefined: what the context leaves, at most 4,096. */
+  /**
+   * Tokens to generate at most; undefined: what the context leaves, at most 4,096. 0: the prompt is
+   * computed and kept for the next request that begins with it, and the response completes without output.
+   */
   maxTokens?: number | undefined;
   /** Whose response this is: nobody else can see it. */
   owner: string;
@@ -175,6 +183,8 @@ export interface ModelInfo {
   /** Undefined until a worker has loaded it. */
   contextMax: number | undefined;
   ready: boolean;
+  /** What it was seen to do when it was loaded; undefined until a worker has loaded it. */
+  abilities: Abilities | undefined;
 }
 
 export interface NativeInfo {
@@ -305,7 +315,12 @@ export interface EngineOptions {
   /** 0: what the model can. */
   contextMax: number;
   memoryBudgetBytes: number;
+  /** What the prefix cache of a worker may hold: bytes, and a share of what the weights leave. */
+  prefixCacheBytes: number;
+  prefixCacheShare: number;
   device: "auto" | "cpu" | "gpu";
+  /** What control tokens are in the strings of a chat's request. */
+  controlTokens: "text" | "parse";
   fakeTokensPerSecond: number;
   /** What finished responses may take in memory, and for how long. */
   retentionBytesMax: number;

@@ -1,4 +1,5 @@
 /** What a submission that leaves something out means. */
+import { ServingError } from "../errors.js";
 import type { Sampling, SamplingDefaults } from "../worker/messages.js";
 import type { SamplingRequest, Submission, SubmissionInput } from "./api.js";
 
@@ -17,12 +18,23 @@ export function withDefaults(
 ): Sampling {
   return {
     ...request,
+    seed: seedOf(request.seed),
     temperature: request.temperature ?? defaults.temperature,
     topP: request.topP ?? defaults.topP,
     topK: request.topK ?? defaults.topK,
     minP: request.minP ?? defaults.minP,
     repetitionPenalty: request.repetitionPenalty ?? defaults.repetitionPenalty,
   };
+}
+
+/** As a worker takes it. Throws 400 for what is no integer. */
+export function seedOf(seed: number | bigint): bigint {
+  if (typeof seed === "bigint" || Number.isInteger(seed)) return BigInt.asUintN(64, BigInt(seed));
+  throw new ServingError("seed must be an integer.", {
+    code: "invalid_value",
+    status: 400,
+    param: "seed",
+  });
 }
 
 /** `random`: 0 ≤ x < 1, for the seed. */

@@ -29,7 +29,6 @@ import { modelInfo, workerInfo } from "./views.js";
 import { workerEvents } from "./worker-events.js";
 
 const prefillChunkTokens = 512;
-const prefixCacheBytes = 512 * 1024 * 1024;
 const unackedStepsMax = 16;
 /** How long workers get to give their slots back when a drain has run out of time. */
 const shutdownGraceMs = 5_000;
@@ -298,7 +297,8 @@ export class WorkerEngine implements Engine {
   }
 
   private loadOptions(): LoadOptions {
-    const { maxBatch, contextMax, memoryBudgetBytes, device, fakeTokensPerSecond } = this.options;
+    const { maxBatch, contextMax, memoryBudgetBytes, device } = this.options;
+    const { prefixCacheBytes, prefixCacheShare, controlTokens, fakeTokensPerSecond } = this.options;
     return {
       maxBatch,
       contextMax,
@@ -306,8 +306,10 @@ export class WorkerEngine implements Engine {
       device,
       prefillChunkTokens,
       prefixCacheBytes,
+      prefixCacheShare,
       unackedStepsMax,
       deterministic: maxBatch === 1,
+      controlTokens,
       fakeTokensPerSecond,
       fakeLoadMs: 0,
     };

@@ -116,7 +116,12 @@ export class Inbound {
   /** False when the worker is broken. */
   private arrive(worker: Supervisor, slot: Slot, row: StepRow): boolean {
     const [, index, token, text, logprobs] = row;
-    const expected = slot.request.log!.emitted.length + slot.tokens.length;
+    const { log, maxTokens } = slot.request;
+    const expected = log!.emitted.length + slot.tokens.length;
+    if (expected >= maxTokens) {
+      worker.condemn(`step: token ${index} of slot ${slot.id} where ${maxTokens} were asked for`);
+      return false;
+    }
     if (slot.workerId !== worker.id || (index !== expected && !isEnding(slot.request.state))) {
       worker.condemn(`step: token ${index} of slot ${slot.id} where ${expected} was next`);
       return false;

@@ -35,6 +35,13 @@ export interface LogKeeper {
   ended(log: ResponseLog): void;
 }
 
+/** Texts of an echo: they may be as long as a body. */
+function echoChars(echo: unknown): number {
+  if (typeof echo === "string") return echo.length;
+  if (typeof echo !== "object" || echo === null) return 0;
+  return Object.values(echo).reduce<number>((sum, value) => sum + echoChars(value), 0);
+}
+
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
 const tokenBytes = 8;
@@ -142,7 +149,7 @@ export class ResponseLog implements Response {
   get bytes(): number {
     return (
       this.allEntries.length * entryBytes +
-      this.allText.length * 2 +
+      (this.allText.length + echoChars(this.echo)) * 2 +
       (this.promptTokens.length + this.allTokens.length) * tokenBytes +
       this.allLogprobs.length * 256
     );
@@ -176,7 +183,7 @@ export class ResponseLog implements Response {
   end(ending: Ending, tail: string, endedAt: number): void {
     if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
     if (tail !== "") this.emit([], tail, []);
-    if (ending.kind !== "failed" && ending.kind !== "expired") this.open();
+    if (this.hasOutput(ending)) this.open();
     if (this.opened) {
       this.append({ kind: "textDone" });
       this.append({ kind: "partDone" });
@@ -271,6 +278,11 @@ export class ResponseLog implements Response {
       tokens: this.allTokens.slice(from.tokens),
       cachedTokens: this.cachedTokens,
     };
+  }
+
+  /** An answer that was asked for has an item, if it is empty too. */
+  private hasOutput({ kind }: Ending): boolean {
+    return this.maxTokens > 0 && kind !== "failed" && kind !== "expired";
   }
 
   private open(): void {

@@ -60,6 +60,7 @@ export class Logs {
       maxTokens: request.maxTokens,
       sampling: request.sampling,
       promptTokens: request.promptTokens,
+      chat: request.chat,
       clientId: submission.clientId,
       priority: submission.priority,
       deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,

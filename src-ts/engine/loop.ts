@@ -22,6 +22,7 @@ import {
   isSuspect,
   type LiveRequest,
   newSlot,
+  nothingToPrepare,
   type Slot,
   timings,
 } from "./request.js";
@@ -292,6 +293,8 @@ export class Loop {
   private accept(request: LiveRequest): void {
     const log = request.storing ?? this.logs.create(request);
     request.storing = undefined;
+    // Its tokens are in the log from now on; what they were made of is long, and nobody's any more.
+    request.submission = { ...request.submission, input: nothingToPrepare };
     request.log = log;
     const { registry, observers } = this.host;
     registry.add(log, request.submission.abandonment, request.idempotencyId);

@@ -4,11 +4,14 @@ import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import { initial, type Lease, type State } from "../machines/Request.js";
 import { packTokens } from "../worker/link.js";
-import type { Admission, Sampling, TokenLogprob } from "../worker/messages.js";
+import type { Admission, PrepareInput, Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
 import { withDefaults } from "./defaults.js";
 import type { ResponseLog } from "./log.js";
 import type { Timer } from "./ports.js";
+
+/** In place of an input whose tokens are known: it is never rendered again. */
+export const nothingToPrepare: PrepareInput = { kind: "tokens", tokens: new Uint8Array() };
 
 /** Tokens that a worker sent, with their text. */
 export interface Arrived {
@@ -47,6 +50,8 @@ export interface LiveRequest {
   refusal: ServingError | undefined;
   /** The `prepare` that is under way. */
   preparing: { slotId: number; workerId: string } | undefined;
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: boolean;
   /** Known once it is prepared. */
   promptTokens: Uint32Array;
   blockHashes: readonly string[];
@@ -91,6 +96,7 @@ export function newRequest({ now, ...given }: NewRequest): LiveRequest {
     deadline: undefined,
     refusal: undefined,
     preparing: undefined,
+    chat: given.submission.input.kind === "chat",
     promptTokens: new Uint32Array(),
     blockHashes: [],
     maxTokens: 0,
@@ -138,6 +144,7 @@ export function admit(slot: Slot): Admission {
     emitted: packTokens(request.log?.emitted ?? []),
     maxTokens: request.maxTokens,
     sampling: request.sampling,
+    chat: request.chat,
   };
 }
 

@@ -2,7 +2,7 @@
 import type { Submission } from "./api.js";
 import type { Acceptance } from "./journal.js";
 import type { Clock } from "./ports.js";
-import { type LiveRequest, newRequest } from "./request.js";
+import { type LiveRequest, newRequest, nothingToPrepare } from "./request.js";
 
 export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {
   const { id, model: modelId, promptTokens, maxTokens, sampling, cost } = acceptance;
@@ -10,14 +10,14 @@ export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveReque
   const settle = { accept: answered, refuse: answered };
   const given = { id, modelId, submission, idempotencyId: undefined, settle };
   const request = newRequest({ ...given, now: clock.now() });
-  return { ...request, promptTokens, maxTokens, sampling, cost };
+  const chat = acceptance.chat ?? true;
+  return { ...request, chat, promptTokens, maxTokens, sampling, cost };
 }
 
 function submissionOf(acceptance: Acceptance, wall: number): Submission {
   const { id, owner, clientId, priority, sampling, maxTokens, echo, deadlineAt } = acceptance;
   return {
-    // Never rendered again: its tokens are in the log.
-    input: { kind: "tokens", tokens: new Uint8Array() },
+    input: nothingToPrepare,
     sampling,
     maxTokens,
     owner,

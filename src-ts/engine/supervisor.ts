@@ -4,6 +4,7 @@
  */
 import * as Worker from "../machines/Worker.js";
 import type {
+  Abilities,
   FromWorker,
   LoadOptions,
   ModelSource,
@@ -61,6 +62,8 @@ export class Supervisor {
   telemetry: Telemetry | undefined;
   /** Which native parts it uses. */
   nativeParts: NativeParts | undefined;
+  /** What its model was seen to do. */
+  abilities: Abilities | undefined;
   /** The last that its native module, or the module's twin, has counted. */
   nativeFigures: NativeFigures | undefined;
   /** Whether its native parts have killed it. */
@@ -236,6 +239,7 @@ export class Supervisor {
     this.loading = undefined;
     this.telemetry = undefined;
     this.nativeParts = undefined;
+    this.abilities = undefined;
     this.nativeFigures = undefined;
     this.pending = { count: 0, preparing: 0 };
     const { id: workerId, engine, model } = this.options;
@@ -313,6 +317,7 @@ export class Supervisor {
       case "ready":
         this.sampling = message.sampling;
         this.nativeParts = message.native;
+        this.abilities = message.abilities;
         this.warnOfMissing(message.native);
         return this.loaded(message.limits, epoch, at);
       case "loadFailed":

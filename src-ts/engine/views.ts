@@ -10,12 +10,14 @@ export function modelInfo(
   workers: readonly Supervisor[],
   startedAtMs: number,
 ): ModelInfo {
+  const loaded = workers.find(({ limits }) => limits !== undefined);
   return {
     id: model.id,
     created: Math.floor(startedAtMs / 1000),
     isDefault,
-    contextMax: workers.find(({ limits }) => limits !== undefined)?.limits?.contextMax,
+    contextMax: loaded?.limits?.contextMax,
     ready: workers.some(({ inService }) => inService),
+    abilities: loaded?.abilities,
   };
 }
 

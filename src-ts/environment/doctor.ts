@@ -4,7 +4,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { pythonPath } from "../../scripts/lib/native-home.mjs";
 import { NativeParts } from "../worker/messages.js";
+import { type FamilyReport, familyOf } from "./families.js";
 import {
   embeddedModelFolder,
   embeddedModelId,
@@ -12,7 +14,8 @@ import {
   isEmbeddedModelReady,
   registeredModels,
 } from "./models.js";
-import { describePython, packageRoot, pythonProject } from "./python.js";
+import { buildCommand } from "./native.js";
+import { describePython, packageRoot } from "./python.js";
 
 const askTimeoutMs = 60_000;
 
@@ -65,13 +68,17 @@ export interface DoctorReport {
     threads: number | null;
     reason: string | null;
   };
-  /** Models on this machine. `ready`: all files are there; `bytes`: what they take. */
+  /**
+   * Models on this machine. `ready`: all files are there; `bytes`: what they take; `family`: how its like is
+   * served, null where it can't be told.
+   */
   models: {
     id: string;
     kind: "embedded" | "folder" | "hub";
     path: string;
     ready: boolean;
     bytes: number;
+    family: FamilyReport | null;
   }[];
 }
 
@@ -112,7 +119,12 @@ const unmade = unanswered("the environment is not made yet; the first start of a
 async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonReport> {
   try {
     const { stdout } = await promisify(execFile)(path, ["-m", "mlx_serving.doctor"], {
-      env: { ...env, PYTHONPATH: pythonProject },
+      env: {
+        ...env,
+        PYTHONPATH: pythonPath(env),
+        PYTHONSAFEPATH: "1",
+        KRSERVE_BUILD_COMMAND: buildCommand(),
+      },
       timeout: askTimeoutMs,
     });
     return PythonReport.parse(JSON.parse(stdout));
@@ -130,7 +142,8 @@ export function listModels(env: NodeJS.ProcessEnv = process.env): DoctorReport["
   };
   return [embedded, ...registeredModels(env)].map(({ id, kind, path }) => {
     const ready = kind === "embedded" ? isEmbeddedModelReady(env) : existsSync(path);
-    return { id, kind, path, ready, bytes: existsSync(path) ? folderBytes(path) : 0 };
+    const bytes = existsSync(path) ? folderBytes(path) : 0;
+    return { id, kind, path, ready, bytes, family: familyOf(path) };
   });
 }
 

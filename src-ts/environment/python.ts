@@ -10,7 +10,6 @@ import {
   interpreterOf,
   isEnvironmentReady,
 } from "../../scripts/lib/python.mjs";
-import type { ServeConfig } from "../options.js";
 import type { PythonCommand } from "../worker/process.js";
 
 export { SetupError } from "../../scripts/lib/process.mjs";
@@ -38,14 +37,6 @@ export function toolOptions({ env = process.env, signal, onProgress, onNote }: E
  */
 export async function ensurePython(options: EnvironmentOptions = {}): Promise<PythonCommand> {
   return { python: await ensureEnvironment(toolOptions(options)), packageDir: pythonProject };
-}
-
-/** Tells a worker which native parts to use, whatever stands in our own environment. */
-export function nativeEnvironment(config: Pick<ServeConfig, "native" | "nativeParts">) {
-  return {
-    MLX_SERVING_NATIVE: config.native,
-    MLX_SERVING_NATIVE_PARTS: config.nativeParts?.join(","),
-  };
 }
 
 /** Where the environment's interpreter is, or will be, and where it came from. */

@@ -17,7 +17,7 @@ const types = { whole: 1, part: 2, forgotten: 3 } as const;
 // `skipValues` is documented but not typed: an undefined field is a field that isn't there.
 const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
 const packer = new Packr(packOptions);
-const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "bigint" });
 
 /** A frame whose checksum is right and that this version does not understand. */
 export class UnknownRecord extends Error {
@@ -103,6 +103,7 @@ const acceptance = z.object({
   maxTokens: count,
   sampling: Sampling,
   promptTokens: tokens,
+  chat: z.boolean().optional(),
   clientId: z.string(),
   priority: z.enum(["interactive", "normal", "batch"]),
   deadlineAt: z.number().optional(),

@@ -4,11 +4,15 @@ import {
   closeCodes,
   DrainingNotice,
   ErrorEvent,
+  KeepAliveNotice,
   MigratedNotice,
   ResponseCancel,
   ResponseCreate,
+  ResponseProcessed,
   ResponseResume,
+  ResponseSteer,
   ResponseStreamEvent,
+  SteerFailedEvent,
 } from "./events.js";
 import { componentSchemas, type JsonSchema, refTo } from "./json-schemas.js";
 import * as examples from "./openapi-examples.js";
@@ -34,6 +38,22 @@ export const clientMessages: readonly Message[] = [
     summary: "Ends a response; its last event is the outcome.",
     schema: ResponseCancel,
     example: { type: "response.cancel", response_id: "resp_1" },
+  },
+  {
+    name: "response.processed",
+    summary: "The client has read a response to its end. Nothing answers.",
+    schema: ResponseProcessed,
+    example: { type: "response.processed", response_id: "resp_1" },
+  },
+  {
+    name: "response.steer",
+    summary: "Input for a response that runs; not served, so it comes back.",
+    schema: ResponseSteer,
+    example: {
+      type: "response.steer",
+      previous_response_id: "resp_1",
+      input: [{ type: "message", role: "user", content: "In metric units, please." }],
+    },
   },
   {
     name: "mlx_serving:response.resume",
@@ -87,7 +107,22 @@ const notices: readonly Message[] = [
         type: "invalid_request_error",
         code: "invalid_type",
         param: "input",
-        message: "input: input is a string or a list of messages.",
+        message: "input must be a string or a list of messages.",
+      },
+    },
+  },
+  {
+    name: "response.steer.failed",
+    summary: "Answers response.steer with its own input, for the next response.create.",
+    schema: SteerFailedEvent,
+    example: {
+      type: "response.steer.failed",
+      sequence_number: 41,
+      steer: { previous_response_id: "resp_1", input: "In metric units, please." },
+      error: {
+        type: "invalid_request_error",
+        code: "steering_not_supported",
+        message: "This server does not steer a running response. Send the input with the next one.",
       },
     },
   },
@@ -108,6 +143,12 @@ const notices: readonly Message[] = [
     summary: "Only with ?events=mlx_serving: the server takes nothing new.",
     schema: DrainingNotice,
     example: { type: "mlx_serving:server.draining", grace_ms: 30_000, sequence_number: 41 },
+  },
+  {
+    name: "mlx_serving:keep_alive",
+    summary: "Only with OpenAI-Beta: responses_websockets: a response still runs or waits.",
+    schema: KeepAliveNotice,
+    example: { type: "mlx_serving:keep_alive", sequence_number: 41 },
   },
 ];
 

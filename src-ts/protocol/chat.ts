@@ -3,82 +3,76 @@ import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 
-const TextPart = z.strictObject({
+const TextPart = z.object({
   type: z.literal("text", { error: fields.notSupported("A content part other than text") }),
   text: fields.text,
 });
 
 const AssistantPart = z.discriminatedUnion(
   "type",
-  [TextPart, z.strictObject({ type: z.literal("refusal"), refusal: fields.text })],
+  [TextPart, z.object({ type: z.literal("refusal"), refusal: fields.text })],
   { error: fields.notSupported("A content part other than text") },
 );
 
 function content<T extends z.ZodType>(part: T) {
   return z.union([fields.text, z.array(part).min(1).max(limits.contentPartsMax)], {
-    error: "content is a string or a list of text parts.",
+    error: "must be a string or a list of text parts",
   });
 }
 
-const name = fields.identifier.optional();
-const notTools = "Tool calling";
+const name = fields.identifier.nullish();
+
+function wrongRole({ code, input }: { code?: string; input?: unknown }): string | undefined {
+  if (code === "invalid_type") return undefined;
+  const { role } = input as { role?: unknown };
+  if (role === "tool" || role === "function") return fields.notSupported("A tool's message");
+  return "must be system, developer, user or assistant";
+}
 
 export const ChatMessage = z.discriminatedUnion(
   "role",
   [
-    z.strictObject({ role: z.literal("system"), content: content(TextPart), name }),
-    z.strictObject({ role: z.literal("developer"), content: content(TextPart), name }),
-    z.strictObject({ role: z.literal("user"), content: content(TextPart), name }),
-    z.strictObject({
+    z.object({ role: z.literal("system"), content: content(TextPart), name }),
+    z.object({ role: z.literal("developer"), content: content(TextPart), name }),
+    z.object({ role: z.literal("user"), content: content(TextPart), name }),
+    z.object({
       role: z.literal("assistant"),
       content: content(AssistantPart),
       name,
       refusal: fields.absent("A refusal beside the content"),
       audio: fields.absent("Audio"),
-      annotations: z.array(z.unknown()).max(limits.echoedEntriesMax).nullish(),
-      tool_calls: fields.emptyList(notTools),
-      function_call: fields.absent(notTools),
+      annotations: fields.sentBack,
+      tool_calls: fields.tooling.tools,
+      function_call: fields.absent(fields.toolCalling),
     }),
   ],
-  {
-    error: `role is system, developer, user or assistant; ${fields.notSupported("a tool's message")}`,
-  },
+  { error: wrongRole },
 );
 export type ChatMessage = z.infer<typeof ChatMessage>;
 
 export const StreamOptions = z
-  .strictObject({ include_usage: fields.flag, include_obfuscation: fields.includeObfuscation })
+  .object({ include_usage: fields.flag, include_obfuscation: fields.includeObfuscation })
   .nullish();
 
-export const ChatBody = z.strictObject({
+export const ChatBody = z.object({
   ...fields.sampling,
-  ...fields.inert,
+  ...fields.tokenLimits,
+  ...fields.hints,
+  ...fields.tooling,
+  ...fields.unserved,
   messages: z.array(ChatMessage).min(1).max(limits.messagesMax),
   model: fields.model,
-  max_tokens: fields.tokenCount,
-  max_completion_tokens: fields.tokenCount,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),
   logprobs: fields.flag,
   top_logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
   stream: fields.flag,
   stream_options: StreamOptions,
-  metadata: fields.metadata,
-  store: fields.only([false], "Storing a chat completion"),
-  tools: fields.emptyList(notTools),
-  tool_choice: fields.only(["auto", "none"], notTools),
-  functions: fields.emptyList(notTools),
-  function_call: fields.only(["auto", "none"], notTools),
-  response_format: z
-    .strictObject({ type: z.literal("text", { error: fields.notSupported("Structured output") }) })
-    .nullish(),
-  reasoning_effort: fields.only(["none"], "Reasoning effort"),
-  verbosity: fields.only(["medium"], "Verbosity"),
-  modalities: z
-    .tuple([z.literal("text")], { error: fields.notSupported("A modality other than text") })
-    .nullish(),
-  audio: fields.absent("Audio"),
-  prediction: fields.absent("Predicted output"),
-  web_search_options: fields.absent("Web search"),
+  chat_template_kwargs: fields.chatTemplateKwargs,
+  metadata: fields.hint(),
+  store: fields.hint(false),
+  reasoning_effort: fields.hint("none"),
+  verbosity: fields.hint("medium"),
+  prediction: fields.hint(),
 });
 export type ChatBody = z.infer<typeof ChatBody>;
 

@@ -45,17 +45,19 @@ const promptSchema = {
   anyOf: [textSchema, tokenIdsSchema, listOf(textSchema), listOf(tokenIdsSchema)],
 };
 
-export const CompletionBody = z.strictObject({
+export const CompletionBody = z.object({
   ...fields.sampling,
-  ...fields.inert,
+  ...fields.tokenLimits,
+  ...fields.hints,
+  ...fields.tooling,
+  ...fields.unserved,
   /** Checked in one go: a complaint for each of a hundred thousand wrong elements helps nobody. */
   prompt: z
     .custom<Prompt>(isPrompt, {
-      error: `prompt is a string, a list of token ids, or a list of at most ${limits.promptsMax} of either.`,
+      error: `must be a string, a list of token ids, or a list of at most ${limits.promptsMax} of either`,
     })
     .meta(promptSchema),
   model: fields.model,
-  max_tokens: fields.tokenCount,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),
   logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
   stream: fields.flag,

@@ -1,9 +1,13 @@
 /**
- * Fields that several request bodies share. A field of the official API that is not served is here
- * with the values of it that change nothing: those pass, everything else is refused by name.
+ * Fields that several request bodies share. What would change the meaning of an answer and isn't served
+ * passes with the values that change nothing, and is refused by name with others. A hint passes always.
  */
 import { z } from "zod";
 import * as limits from "./limits.js";
+
+export const toolCalling = "Tool calling";
+const structuredOutput = "Structured output";
+const otherModality = "A modality other than text";
 
 /** Marks a refusal as one of "not supported" rather than "wrong"; see `isNotSupported`. */
 const notSupportedMark = "not supported by this server";
@@ -16,9 +20,53 @@ export function isNotSupported(message: string): boolean {
   return message.includes(notSupportedMark);
 }
 
+/** What a client says of a hint that nobody follows: null, its default, nothing at all. */
+function saysNothing(value: unknown, neutral: readonly unknown[]): boolean {
+  if (value == null || neutral.includes(value)) return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+/**
+ * Taken whatever it is, and not followed. Its output is undefined where it says something, null where
+ * it doesn't: so `server/tolerance.ts` finds the hints in a parsed body.
+ */
+export function hint(...neutral: readonly unknown[]) {
+  return z
+    .unknown()
+    .transform((value) => (saysNothing(value, neutral) ? null : undefined))
+    .optional()
+    .meta({ description: "A hint: any value is taken and none does anything." });
+}
+
+/** A hint that is not followed either, and stands in the answer as it was asked. */
+export class RepeatedHint {
+  constructor(readonly value: string | null) {}
+}
+
+/** Of what is no short string there is nothing to repeat. */
+function repeatedHint() {
+  const isShort = (value: unknown): value is string =>
+    typeof value === "string" && value.length <= limits.identifierCharsMax;
+  return z
+    .unknown()
+    .transform((value) => (value === null ? null : new RepeatedHint(isShort(value) ? value : null)))
+    .optional()
+    .meta({ description: "A hint: any value is taken, and none does more than be repeated." });
+}
+
+/** What an output has and a history sends back. No model reads it, so nobody asks for anything by it. */
+export const sentBack = z
+  .unknown()
+  .optional()
+  .meta({ description: "Of an earlier output; any value is taken, and none is read." });
+
 /** An empty list or null. */
-export function emptyList(what: string) {
-  return z.tuple([], { error: notSupported(what) }).nullish();
+function noTools() {
+  return z
+    .array(z.unknown())
+    .max(limits.toolsMax)
+    .refine((list) => list.length === 0, { error: notSupported(toolCalling) })
+    .nullish();
 }
 
 /** Null, or absent. */
@@ -41,12 +89,19 @@ export const flag = z.boolean().nullish();
 export const model = z.string().min(1).max(limits.modelIdCharsMax).nullish();
 
 /** Tokens to generate at most; counts from 1. */
-export const tokenCount = z.int().min(1).max(limits.outputTokensMax).nullish();
+const tokenCount = z.int().min(1).max(limits.outputTokensMax).nullish();
+
+/** Each API has a name of its own for it, and clients know those of the others. */
+export const tokenLimits = {
+  max_tokens: tokenCount,
+  max_completion_tokens: tokenCount,
+  max_output_tokens: tokenCount,
+};
 
 export const metadata = z
   .record(z.string().max(limits.metadataKeyCharsMax), z.string().max(limits.metadataValueCharsMax))
   .refine((value) => Object.keys(value).length <= limits.metadataEntriesMax, {
-    error: `metadata has at most ${limits.metadataEntriesMax} entries.`,
+    error: `must have at most ${limits.metadataEntriesMax} entries`,
   })
   .meta({ maxProperties: limits.metadataEntriesMax })
   .nullish();
@@ -58,11 +113,11 @@ const tokenId = /^(0|[1-9][0-9]{0,8})$/;
 export const logitBias = z
   .record(z.string(), z.number().min(-limits.logitBiasAbsMax).max(limits.logitBiasAbsMax))
   .refine((value) => Object.keys(value).length <= limits.logitBiasEntriesMax, {
-    error: `logit_bias has at most ${limits.logitBiasEntriesMax} entries.`,
+    error: `must have at most ${limits.logitBiasEntriesMax} entries`,
     abort: true,
   })
   .refine((value) => Object.keys(value).every((key) => tokenId.test(key)), {
-    error: "the keys of logit_bias are token ids.",
+    error: "must have token ids as keys",
   })
   .meta({
     maxProperties: limits.logitBiasEntriesMax,
@@ -74,6 +129,25 @@ const stopString = z.string().min(1).max(limits.stopStringCharsMax);
 
 const penalty = z.number().min(-limits.penaltyAbsMax).max(limits.penaltyAbsMax).nullish();
 
+/** Of a body: numbers past 2^53 are read exactly there, as bigints. */
+export const exactIntegers = ["seed"] as const;
+
+/** Taken modulo 2^64: negative ones are read as two's complement. */
+const seed = z
+  .custom<number | bigint>(isSeed, {
+    error: `must be an integer from -${limits.seedAbsMax} to ${limits.seedAbsMax}`,
+  })
+  .meta({
+    type: "integer",
+    minimum: -Number(limits.seedAbsMax),
+    maximum: Number(limits.seedAbsMax),
+  });
+
+function isSeed(value: unknown): value is number | bigint {
+  if (typeof value === "bigint") return -limits.seedAbsMax <= value && value <= limits.seedAbsMax;
+  return Number.isSafeInteger(value);
+}
+
 /** How the next token is drawn. The last three and, in Responses, all but two are extensions. */
 export const sampling = {
   temperature: z.number().min(0).max(limits.temperatureMax).nullish(),
@@ -82,11 +156,10 @@ export const sampling = {
   presence_penalty: penalty,
   stop: z
     .union([stopString, z.array(stopString).max(limits.stopStringsMax)], {
-      error: `stop is a string or a list of at most ${limits.stopStringsMax} strings.`,
+      error: `must be a string or a list of at most ${limits.stopStringsMax} strings`,
     })
     .nullish(),
-  /** Taken modulo 2^32. */
-  seed: z.int().nullish(),
+  seed: seed.nullish(),
   logit_bias: logitBias,
   /** 0 or -1: off. */
   top_k: z.int().min(-1).max(limits.topKMax).nullish(),
@@ -99,15 +172,74 @@ export const priorityValues = ["interactive", "normal", "batch"] as const;
 export const Priority = z.enum(priorityValues);
 export type Priority = z.infer<typeof Priority>;
 
-/** Accepted everywhere because official clients send them; they change nothing. */
-export const inert = {
-  user: identifier.nullish(),
-  safety_identifier: identifier.nullish(),
-  prompt_cache_key: identifier.nullish(),
-  prompt_cache_retention: only(["in-memory", "in_memory"], "A longer prompt cache retention"),
-  service_tier: only(["auto", "default"], "A service tier"),
-  parallel_tool_calls: flag,
+/** Official clients send them to every API; nothing here can follow them. */
+export const hints = {
+  user: repeatedHint(),
+  safety_identifier: repeatedHint(),
+  prompt_cache_key: repeatedHint(),
+  prompt_cache_retention: hint("in-memory", "in_memory"),
+  prompt_cache_options: hint(),
+  service_tier: hint("auto", "default"),
+  moderation: hint(),
+  client_metadata: hint(),
 };
 
-/** `include_usage` is chat's and completions'. Obfuscation is never added, so only false is true. */
-export const includeObfuscation = only([false], "Stream obfuscation");
+/** Never added, so that only false is true. */
+export const includeObfuscation = hint(false);
+
+/** Where there are no tools, how they are called is all the same. */
+export const tooling = {
+  tools: noTools(),
+  tool_choice: only(["auto", "none"], toolCalling),
+  parallel_tool_calls: flag,
+  functions: noTools(),
+  function_call: only(["auto", "none"], toolCalling),
+};
+
+/** OpenAI's way of asking for structure in a chat, also where it isn't its place. */
+export const responseFormat = z
+  .object({ type: z.literal("text", { error: notSupported(structuredOutput) }) })
+  .nullish();
+
+/** What would change the meaning of an answer, by the names that other APIs and servers have for it. */
+export const unserved = {
+  response_format: responseFormat,
+  guided_json: absent(structuredOutput),
+  guided_regex: absent(structuredOutput),
+  guided_choice: absent(structuredOutput),
+  guided_grammar: absent(structuredOutput),
+  structured_outputs: absent(structuredOutput),
+  json_schema: absent(structuredOutput),
+  grammar: absent(structuredOutput),
+  regex: absent(structuredOutput),
+  ebnf: absent(structuredOutput),
+  audio: absent("Audio"),
+  modalities: z
+    .tuple([z.literal("text", { error: notSupported(otherModality) })], {
+      error: notSupported(otherModality),
+    })
+    .nullish(),
+  web_search_options: absent("Web search"),
+  previous_response_id: absent("previous_response_id"),
+  conversation: absent("conversation"),
+  documents: absent("A list of documents"),
+  chat_template: absent("A request's own chat template"),
+  continue_final_message: only([false], "Going on with the last message"),
+};
+
+/** Handed to the chat template, as vLLM does it. What of it a template may not be given, the worker says. */
+export const chatTemplateKwargs = z
+  .record(z.string().max(limits.identifierCharsMax), z.unknown())
+  .refine((value) => Object.keys(value).length <= limits.templateArgumentsMax, {
+    error: `must have at most ${limits.templateArgumentsMax} entries`,
+    abort: true,
+  })
+  .refine((value) => JSON.stringify(value).length <= limits.templateArgumentsCharsMax, {
+    error: `must have at most ${limits.templateArgumentsCharsMax} characters as JSON`,
+  })
+  .refine((value) => value.tools == null, {
+    error: notSupported(toolCalling),
+    path: ["tools"],
+  })
+  .meta({ maxProperties: limits.templateArgumentsMax })
+  .nullish();

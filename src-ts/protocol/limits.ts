@@ -4,28 +4,48 @@
  */
 
 // Requests
-/** Bytes of one HTTP request body. */
-export const bodyBytesMax = 4 * 1024 * 1024;
+/** Bytes of one HTTP request body, decoded. Histories of agents are long. */
+export const bodyBytesMax = 32 * 1024 * 1024;
+/** Bytes of all bodies and messages that are arriving, or wait to become prompts. */
+export const bodiesBytesMax = 256 * 1024 * 1024;
+/** Of them, those of one key, or of one address where there are no keys. */
+export const bodiesBytesPerClientMax = 128 * 1024 * 1024;
+/** So much of each may arrive uncounted: what is small costs no counting. */
+export const bodyBytesUncounted = 64 * 1024;
+/** Layers of Content-Encoding of one body. */
+export const contentEncodingsMax = 2;
+/** Compressed bodies that are decoded at once; the disk needs the other threads of Node's pool. */
+export const decodingsMax = 2;
 /** Arrays and objects inside one another in a request. */
 export const jsonDepthMax = 64;
 /** Values of one JSON text: bounds what checking it can cost everybody else. */
-export const jsonValuesMax = 32_768;
-/** The same for completions, whose prompts may be lists of token ids. */
-export const jsonTokenValuesMax = 131_072;
-export const messagesMax = 4096;
+export const jsonValuesMax = 1_000_000;
+export const messagesMax = 16_384;
+export const toolsMax = 1_024;
 /** Content parts of one message. */
 export const contentPartsMax = 1024;
 /** UTF-16 units of one text field. */
 export const textCharsMax = bodyBytesMax;
 export const modelIdCharsMax = 512;
-/** Of `user`, `safety_identifier`, `prompt_cache_key`, `name`, ids that are sent back to us. */
+/** Of `name`, ids that are sent back to us, and of `user` and its like as far as they are repeated. */
 export const identifierCharsMax = 512;
+/** Entries of `chat_template_kwargs`. */
+export const templateArgumentsMax = 64;
+/** UTF-16 units of `chat_template_kwargs` as JSON. */
+export const templateArgumentsCharsMax = 64 * 1024;
 export const metadataEntriesMax = 16;
 export const metadataKeyCharsMax = 64;
 export const metadataValueCharsMax = 512;
 export const includeEntriesMax = 16;
-/** Entries of lists that only echo what we sent (annotations, log probabilities). */
-export const echoedEntriesMax = jsonValuesMax;
+
+/** Of a refused body so much is still read, so that its sender gets to the answer. */
+export const refusedBytesMax = 128 * 1024 * 1024;
+
+// What was not followed
+/** Names of ignored fields that an answer tells. */
+export const ignoredFieldsMax = 32;
+/** Characters that such a name shows of one key. */
+export const ignoredKeyCharsMax = 64;
 
 // Sampling
 export const stopStringsMax = 16;
@@ -39,6 +59,8 @@ export const repetitionPenaltyMax = 10;
 export const topKMax = 1_000_000;
 export const tokenIdMax = 0xffff_ffff;
 export const outputTokensMax = 1_048_576;
+/** Every integer of 64 bits, with and without a sign, and exact as a number of JSON Schema. */
+export const seedAbsMax = 10n ** 20n;
 
 // Several choices
 export const choicesPerPromptMax = 16;
@@ -47,7 +69,7 @@ export const promptsMax = 64;
 /** Prompts times `n`. */
 export const choicesMax = 128;
 /** Token ids of one prompt. */
-export const promptTokensMax = jsonTokenValuesMax;
+export const promptTokensMax = jsonValuesMax;
 
 // Headers
 export const requestIdCharsMax = 128;
@@ -63,11 +85,11 @@ export const ticketsPerClientMax = 64;
 /** Unused tickets of all together. */
 export const ticketsMax = 8_192;
 /** Bytes of one message of a client. */
-export const frameBytesMax = 4 * 1024 * 1024;
+export const frameBytesMax = bodyBytesMax;
 /** Fragments of one message. */
 export const fragmentsMax = 1024;
 /** Received chunks that may wait for the rest of one frame. */
-export const bufferedChunksMax = 16_384;
+export const bufferedChunksMax = 65_536;
 export const socketsMax = 10_240;
 /** Lanes of one socket that have something to do; the default lane is not counted. */
 export const lanesPerSocketMax = 128;

@@ -1,12 +1,27 @@
 /** GET /v1/models. */
 import { z } from "zod";
 
+/**
+ * How it is served, as seen when a worker loaded it. `decoding`: the requests of a step pass through the model
+ * together, or one after another where it is wrong in a batch. `prefix_reuse`: of a cached prompt any part may be
+ * used again, only the whole, or nothing. The reasons are null where nothing is amiss.
+ */
+export const ModelAbilities = z.strictObject({
+  decoding: z.enum(["together", "one_row_at_a_time"]),
+  decoding_reason: z.string().nullable(),
+  prefix_reuse: z.enum(["part", "whole", "none"]),
+  prefix_reuse_reason: z.string().nullable(),
+});
+export type ModelAbilities = z.infer<typeof ModelAbilities>;
+
 export const ModelObject = z.strictObject({
   id: z.string(),
   object: z.literal("model"),
   /** Unix seconds. */
   created: z.int(),
   owned_by: z.string(),
+  /** Ours; null until a worker has loaded the model. */
+  mlx_serving: ModelAbilities.nullable(),
 });
 export type ModelObject = z.infer<typeof ModelObject>;
 

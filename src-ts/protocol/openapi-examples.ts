@@ -71,6 +71,8 @@ export const response = {
     total_tokens: 22,
   },
   background: false,
+  frequency_penalty: 0,
+  presence_penalty: 0,
   instructions: null,
   max_output_tokens: 64,
   max_tool_calls: null,
@@ -94,7 +96,18 @@ export const response = {
 
 export const deleted = { id: "resp_1", object: "response", deleted: true };
 
-export const modelObject = { id: model, object: "model", created, owned_by: "mlx-serving" };
+export const modelObject = {
+  id: model,
+  object: "model",
+  created,
+  owned_by: "mlx-serving",
+  mlx_serving: {
+    decoding: "together",
+    decoding_reason: null,
+    prefix_reuse: "part",
+    prefix_reuse_reason: null,
+  },
+};
 
 export const modelList = { object: "list", data: [modelObject] };
 

@@ -40,6 +40,8 @@ export interface Operation {
   summary: string;
   /** Answers without a key. */
   isOpen?: boolean;
+  /** Ignores what it can't follow, and says so. */
+  isTolerant?: boolean;
   parameters?: readonly Parameter[];
   body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
   answers: Readonly<Record<number, Answer>>;
@@ -101,6 +103,7 @@ const text = (description: string, contentType: string): Answer => ({ descriptio
 export const operations: readonly Operation[] = [
   {
     id: "createChatCompletion",
+    isTolerant: true,
     method: "post",
     path: "/v1/chat/completions",
     tag: "inference",
@@ -117,6 +120,7 @@ export const operations: readonly Operation[] = [
   },
   {
     id: "createCompletion",
+    isTolerant: true,
     method: "post",
     path: "/v1/completions",
     tag: "inference",
@@ -133,10 +137,12 @@ export const operations: readonly Operation[] = [
   },
   {
     id: "createResponse",
+    isTolerant: true,
     method: "post",
     path: "/v1/responses",
     tag: "responses",
-    summary: "A response, streamed or not; 200 however it ends, its `status` says how.",
+    summary:
+      "A response, streamed, waited for or in the background; 200 however it ends, its `status` says how.",
     parameters: envelope,
     body: { schema: ResponseBody, example: examples.responseBody },
     answers: {
@@ -162,6 +168,7 @@ export const operations: readonly Operation[] = [
   },
   {
     id: "getResponse",
+    isTolerant: true,
     method: "get",
     path: "/v1/responses/{response_id}",
     tag: "responses",
@@ -170,7 +177,7 @@ export const operations: readonly Operation[] = [
       responseId,
       query("stream", "Events in place of the response."),
       query("starting_after", "Number of the event after which to begin; −1: all."),
-      query("include_obfuscation", "Only false."),
+      query("include_obfuscation", "A hint: there is none."),
     ],
     answers: {
       200: {
@@ -198,7 +205,7 @@ export const operations: readonly Operation[] = [
     summary: "Cancels; answers once it has ended, whoever ended it.",
     parameters: [responseId],
     answers: { 200: json("The response at its end.", ResponseObject, examples.response) },
-    errors: [404, 413, 415],
+    errors: [404, 413, 415, 429, 503],
   },
   {
     id: "createWebSocketTicket",
@@ -313,7 +320,7 @@ export const operations: readonly Operation[] = [
       },
     ],
     answers: { 202: json("It is on its way.", Restarting, examples.restarting) },
-    errors: [404, 413, 415],
+    errors: [404, 413, 415, 429, 503],
   },
   {
     id: "drain",
@@ -322,6 +329,6 @@ export const operations: readonly Operation[] = [
     tag: "operations",
     summary: "Takes nothing new; the server ends when the last response has.",
     answers: { 202: json("It is draining.", Draining, examples.draining) },
-    errors: [413, 415],
+    errors: [413, 415, 429, 503],
   },
 ];

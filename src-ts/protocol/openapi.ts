@@ -61,7 +61,7 @@ const refusals: Readonly<Record<number, Refusal>> = {
   },
   415: {
     name: "UnsupportedMediaType",
-    description: "The body is not JSON.",
+    description: "The body is not JSON, or in an encoding that is not known.",
     type: "invalid_request_error",
     code: "unsupported_media_type",
   },
@@ -116,6 +116,7 @@ const refusals: Readonly<Record<number, Refusal>> = {
 const always = [400, 403, 408, 431, 500];
 
 const requestIdHeader = { $ref: "#/components/headers/x-request-id" };
+const ignoredHeader = { $ref: "#/components/headers/x-mlx-serving-ignored" };
 
 const headers = {
   "x-request-id": {
@@ -129,6 +130,12 @@ const headers = {
     schema: { type: "integer", minimum: 0 },
   },
   "WWW-Authenticate": { required: true, schema: { type: "string", const: "Bearer" } },
+  "x-mlx-serving-ignored": {
+    description: "Fields of the request that were not followed, by name, separated by commas.",
+    required: false,
+    schema: { type: "string" },
+    example: "reasoning.summary, include",
+  },
   "x-should-retry": { required: true, schema: { type: "string", const: "false" } },
   Upgrade: { required: true, schema: { type: "string", const: "websocket" } },
 };
@@ -181,7 +188,10 @@ function answersOf(operation: Operation) {
     status,
     {
       description: answer.description,
-      headers: { "x-request-id": requestIdHeader },
+      headers: {
+        "x-request-id": requestIdHeader,
+        ...(operation.isTolerant && { "x-mlx-serving-ignored": ignoredHeader }),
+      },
       content: contentOf(answer),
       ...(answer.links && { links: linksOf(answer.links) }),
     },
@@ -194,7 +204,7 @@ function answersOf(operation: Operation) {
 }
 
 function statusesOf({ errors = [], isOpen, body }: Operation): number[] {
-  const withBody = body === undefined ? [] : [413, 415];
+  const withBody = body === undefined ? [] : [413, 415, 429, 503];
   // An open route with a key that is wrong is refused all the same.
   const statuses = new Set([...always, 401, ...withBody, ...errors]);
   return [...statuses].filter((status) => !isOpen || status !== 408).toSorted((a, b) => a - b);

@@ -3,119 +3,112 @@ import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 
-const echoed = z.array(z.unknown()).max(limits.echoedEntriesMax).nullish();
-
 const InputPart = z.discriminatedUnion(
   "type",
   [
-    z.strictObject({ type: z.literal("input_text"), text: fields.text }),
-    z.strictObject({
+    z.object({ type: z.literal("input_text"), text: fields.text }),
+    z.object({
       type: z.literal("output_text"),
       text: fields.text,
-      annotations: echoed,
-      logprobs: echoed,
+      annotations: fields.sentBack,
+      logprobs: fields.sentBack,
     }),
-    z.strictObject({ type: z.literal("refusal"), refusal: fields.text }),
+    z.object({ type: z.literal("refusal"), refusal: fields.text }),
   ],
   { error: fields.notSupported("A content part other than text") },
 );
 
 /** A message, also one that a response gave as output. */
-export const InputMessage = z.strictObject({
+export const InputMessage = z.object({
   type: z
     .literal("message", { error: fields.notSupported("An input item other than a message") })
     .optional(),
   role: z.enum(["system", "developer", "user", "assistant"]),
   content: z.union([fields.text, z.array(InputPart).min(1).max(limits.contentPartsMax)], {
-    error: "content is a string or a list of text parts.",
+    error: "must be a string or a list of text parts",
   }),
-  id: fields.identifier.nullish(),
-  status: z.enum(["in_progress", "completed", "incomplete"]).nullish(),
-  phase: z.enum(["commentary", "final_answer"]).nullish(),
+  id: fields.sentBack,
+  status: fields.sentBack,
+  phase: fields.sentBack,
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 
-export const ResponseInput = z.union(
-  [fields.text, z.array(InputMessage).min(1).max(limits.messagesMax)],
-  { error: "input is a string or a list of messages." },
-);
+/** May be none. */
+export const inputItems = z.array(InputMessage).max(limits.messagesMax);
+
+export const ResponseInput = z.union([fields.text, inputItems.min(1)], {
+  error: "must be a string or a list of messages",
+});
 export type ResponseInput = z.infer<typeof ResponseInput>;
 
-const notTools = "Tool calling";
+/** The one value of `include` that is served; all others are hints. */
+export const includeLogprobs = "message.output_text.logprobs";
+
+const reasoning = z
+  .union([
+    z.object({
+      effort: fields.hint("none"),
+      summary: fields.hint(),
+      generate_summary: fields.hint(),
+    }),
+    fields.hint(),
+  ])
+  .nullish();
 
 /** What HTTP and WebSocket share. */
 export const responseFields = {
   ...fields.sampling,
-  ...fields.inert,
+  ...fields.tokenLimits,
+  ...fields.hints,
+  ...fields.tooling,
+  ...fields.unserved,
   input: ResponseInput,
   instructions: fields.text.nullish(),
   model: fields.model,
-  max_output_tokens: fields.tokenCount,
   /** Log probabilities are given if this is set or `include` asks for them. */
   top_logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
   include: z
-    .array(
-      z.enum(["message.output_text.logprobs", "reasoning.encrypted_content"], {
-        error: fields.notSupported("This value of include"),
-      }),
-    )
+    .array(z.string().transform((value) => (value === includeLogprobs ? value : undefined)))
     .max(limits.includeEntriesMax)
     .nullish(),
   metadata: fields.metadata,
   store: fields.flag,
-  text: z
-    .strictObject({
-      format: z
-        .strictObject({
-          type: z.literal("text", { error: fields.notSupported("Structured output") }),
-        })
-        .nullish(),
-      verbosity: fields.only(["medium"], "Verbosity"),
-    })
-    .nullish(),
-  truncation: fields.only(["disabled"], "Truncation of the input"),
-  reasoning: z
-    .strictObject({
-      effort: fields.only(["none"], "Reasoning effort"),
-      summary: fields.absent("A reasoning summary"),
-      generate_summary: fields.absent("A reasoning summary"),
-    })
-    .nullish(),
-  tools: fields.emptyList(notTools),
-  tool_choice: fields.only(["auto", "none"], notTools),
-  max_tool_calls: z.int().min(1).max(1024).nullish(),
-  previous_response_id: fields.absent("previous_response_id"),
-  conversation: fields.absent("conversation"),
+  text: z.object({ format: fields.responseFormat, verbosity: fields.hint("medium") }).nullish(),
+  chat_template_kwargs: fields.chatTemplateKwargs,
+  truncation: fields.hint("disabled"),
+  reasoning,
+  max_tool_calls: z.int().min(1).max(limits.toolsMax).nullish(),
   prompt: fields.absent("A stored prompt"),
-  context_management: fields.emptyList("context_management"),
-  moderation: fields.absent("moderation"),
-  prompt_cache_options: fields.absent("prompt_cache_options"),
+  context_management: fields.hint(),
 };
 
 /** What a WebSocket client sends in `response.create`, less the envelope. */
-export const CreateResponseBody = z.strictObject(responseFields);
-export type CreateResponseBody = z.infer<typeof CreateResponseBody>;
+export const CreateResponseBody = z.object(responseFields);
+/** As a client writes it. */
+export type CreateResponseBody = z.input<typeof CreateResponseBody>;
+/** As the server has read it: of hints only what is repeated is left. */
+export type ParsedResponseBody = z.output<typeof CreateResponseBody>;
 
 /** Body of POST /v1/responses. `store` is true unless it is false. */
-export const ResponseBody = z.strictObject({
+export const ResponseBody = z.object({
   ...responseFields,
   stream: fields.flag,
-  stream_options: z.strictObject({ include_obfuscation: fields.includeObfuscation }).nullish(),
-  background: fields.only([false], "Background mode"),
+  stream_options: z.object({ include_obfuscation: fields.includeObfuscation }).nullish(),
+  /** Answered at once; needs `store`. */
+  background: fields.flag,
+  generate: fields.only([true], "A prefill without an answer over HTTP"),
 });
 export type ResponseBody = z.infer<typeof ResponseBody>;
 
 /** Query of GET /v1/responses/{id}. */
-export const ResponseQuery = z.strictObject({
+export const ResponseQuery = z.object({
   stream: z.enum(["true", "false"]).optional(),
   /** -1: from the start. */
   starting_after: z
     .string()
-    .regex(/^(-1|[0-9]{1,9})$/, "starting_after is a sequence number, or -1.")
+    .regex(/^(-1|[0-9]{1,9})$/, "must be a sequence number, or -1")
     .optional(),
-  include_obfuscation: z
-    .literal("false", { error: fields.notSupported("Stream obfuscation") })
-    .optional(),
+  include_obfuscation: fields.hint("false"),
 });
 export type ResponseQuery = z.infer<typeof ResponseQuery>;
 
@@ -175,6 +168,7 @@ export const ResponseObject = z.strictObject({
   completed_at: z.int().nullable(),
   status: ResponseStatus,
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  frequency_penalty: z.number(),
   incomplete_details: z
     .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
     .nullable(),
@@ -182,12 +176,13 @@ export const ResponseObject = z.strictObject({
   output: z.array(OutputMessage),
   /** Null until the end. */
   usage: ResponseUsage.nullable(),
-  background: z.literal(false),
+  background: z.boolean(),
   instructions: z.string().nullable(),
   max_output_tokens: z.int().nullable(),
   max_tool_calls: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),
   parallel_tool_calls: z.boolean(),
+  presence_penalty: z.number(),
   previous_response_id: z.null(),
   prompt_cache_key: z.string().nullable(),
   reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),

@@ -1,7 +1,9 @@
 /** What any failure looks like to a client: a ServingError with its headers, and nothing else. */
 import type { FastifyError } from "fastify";
 import { isServingError, ServingError } from "../errors.js";
+import { acceptedEncodings } from "./content-encoding.js";
 import type { ServerLogger } from "./options.js";
+import { shown } from "./shown.js";
 
 const retryAfterDefaultS = 1;
 
@@ -10,6 +12,7 @@ export function errorHeaders(error: ServingError): Record<string, string> {
   const headers: Record<string, string> = { "content-type": "application/json; charset=utf-8" };
   if (error.status === 429 || error.status === 503)
     headers["retry-after"] = String(error.retryAfterS ?? retryAfterDefaultS);
+  if (error.code === "unsupported_encoding") headers["accept-encoding"] = acceptedEncodings;
   if (error.status === 401) headers["www-authenticate"] = "Bearer";
   if (error.status === 409) headers["x-should-retry"] = "false";
   return headers;
@@ -65,8 +68,7 @@ export function notFound(message: string, code: string, param: string | null = n
 }
 
 export function responseNotFound(id: string): ServingError {
-  const shown = id.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
-  return notFound(`There is no response ${shown}.`, "response_not_found", "response_id");
+  return notFound(`There is no response ${shown(id)}.`, "response_not_found", "response_id");
 }
 
 /** Says the same about a field that has another name in this API. */

@@ -1,13 +1,16 @@
 /**
  * Which Host and Origin a request may carry: the control against DNS rebinding and against web pages
- * of others that call a server on the user's machine. Lists are exact; there is no wildcard.
+ * of others that call a server on the user's machine. Lists are exact; there is no wildcard. Pages that
+ * come from this machine itself may use a server that only this machine can reach.
  */
 import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { ServingError } from "../errors.js";
+import { isLoopback } from "../loopback.js";
 
 const loopbackNames = ["localhost", "127.0.0.1", "[::1]"];
+const loopbackOrigin = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?$/;
 
 export class HostPolicy {
   private hosts: ReadonlySet<string> = new Set();
@@ -62,7 +65,14 @@ export class HostPolicy {
   private allowsOrigin(origin: string, host: string): boolean {
     const lower = origin.toLowerCase();
     const own = host.toLowerCase();
-    return this.origins.has(lower) || lower === `http://${own}` || lower === `https://${own}`;
+    if (this.origins.has(lower) || lower === `http://${own}` || lower === `https://${own}`)
+      return true;
+    return loopbackOrigin.test(lower) && this.isOfThisMachine(own);
+  }
+
+  /** By both names: one that a proxy has brought here came from a page of somebody else's machine. */
+  private isOfThisMachine(host: string): boolean {
+    return isLoopback(this.boundHost) && isLoopback(host.replace(/:\d+$/, ""));
   }
 }
 

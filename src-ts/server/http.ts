@@ -12,18 +12,28 @@ import fastify, {
 } from "fastify";
 import { ServingError } from "../errors.js";
 import { tcpKeepAliveMs } from "../protocol/limits.js";
+import { dropRest, holdBodies } from "./arriving.js";
 import type { Identity, Keys } from "./auth.js";
+import { type BodyConfig, takeBodies } from "./bodies.js";
+import type { BodyBudget } from "./body-budget.js";
 import { errorHeaders, notFound, toServingError } from "./errors.js";
+import { serveHalfClosed } from "./half-closed.js";
 import type { HostPolicy } from "./hosts.js";
-import { parseJson } from "./json.js";
-import type { ServerConfig, ServerLimits, ServerLogger } from "./options.js";
+import type { ServerConfig, ServerLogger } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
+import { ignoredHeader } from "./tolerance.js";
 
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
   keys: Keys;
   hosts: HostPolicy;
+  bodies: BodyBudget;
+}
+
+export interface RouteConfig extends BodyConfig {
+  /** Answers without a key. */
+  isOpen?: boolean;
 }
 
 declare module "fastify" {
@@ -31,12 +41,7 @@ declare module "fastify" {
     /** Set for every route that needs a key. */
     identity: Identity;
   }
-  interface FastifyContextConfig {
-    /** Answers without a key. */
-    isOpen?: boolean;
-    /** Takes long lists of token ids. */
-    takesTokens?: boolean;
-  }
+  interface FastifyContextConfig extends RouteConfig {}
 }
 
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
@@ -46,6 +51,7 @@ type Method = (typeof methods)[number];
 const unusedMethods = ["QUERY", "TRACE"] as const;
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+export type Handlers = Partial<Record<Method, Handler>>;
 
 /** A path parameter may be a model id. */
 const paramCharsMax = 1024;
@@ -60,7 +66,12 @@ export function createApp(parts: HttpParts): FastifyInstance {
     forceCloseConnections: "idle",
     return503OnClosing: false,
     genReqId: (request) => requestIdOf(request.headers),
-    routerOptions: { maxParamLength: paramCharsMax },
+    routerOptions: {
+      maxParamLength: paramCharsMax,
+      // What a base address with a slash at its end makes of a path.
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
     clientErrorHandler: (error, socket) => refuseMalformed(error, socket as Socket),
     frameworkErrors: (error, request, reply) => {
       checkAndStamp(parts, request, reply);
@@ -76,8 +87,10 @@ export function createApp(parts: HttpParts): FastifyInstance {
     },
   });
   app.server.maxConnections = limits.connectionsMax;
-  parseOnlyJson(app, limits);
+  serveHalfClosed(app.server);
   addHooks(app, parts);
+  holdBodies(app, parts.bodies);
+  takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
   app.setNotFoundHandler(() => {
     throw notFound("There is no such route.", "unknown_route");
@@ -89,8 +102,8 @@ export function createApp(parts: HttpParts): FastifyInstance {
 export function route(
   app: FastifyInstance,
   url: string,
-  handlers: Partial<Record<Method, Handler>>,
-  config: { isOpen?: boolean; takesTokens?: boolean } = {},
+  handlers: Handlers,
+  config: RouteConfig = {},
 ): void {
   for (const [method, handler] of Object.entries(handlers))
     app.route({ method: method as HTTPMethods, url, handler, config });
@@ -105,20 +118,6 @@ export function route(
   const others = [...methods, ...unusedMethods].filter((method) => !(method in handlers));
   // Before the framework looks for a body of the right kind.
   app.route({ method: others, url, onRequest: refuse, handler: refuse, config });
-}
-
-function parseOnlyJson(app: FastifyInstance, limits: ServerLimits): void {
-  const { jsonDepthMax: depthMax, jsonValuesMax, jsonTokenValuesMax } = limits;
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    const { takesTokens } = request.routeOptions.config;
-    const valuesMax = takesTokens ? jsonTokenValuesMax : jsonValuesMax;
-    try {
-      done(null, parseJson(body as Buffer, { depthMax, valuesMax }));
-    } catch (error) {
-      done(error as Error);
-    }
-  });
 }
 
 function addHooks(app: FastifyInstance, parts: HttpParts): void {
@@ -148,7 +147,7 @@ function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: Fas
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-expose-headers", "x-request-id, retry-after");
+  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
   reply.header("vary", "origin");
 }
 
@@ -157,6 +156,9 @@ function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const wanted = request.headers["access-control-request-headers"];
   reply.header("access-control-allow-methods", methods.join(", "));
   if (wanted !== undefined) reply.header("access-control-allow-headers", wanted);
+  // Asked by pages of the internet, of a server on the user's own machine or network.
+  if (request.headers["access-control-request-private-network"] === "true")
+    reply.header("access-control-allow-private-network", "true");
   return reply.header("access-control-max-age", "600").code(204).send();
 }
 
@@ -171,6 +173,7 @@ function sendError(
     const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
     logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
+  dropRest(request, reply);
   reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
 }
 

@@ -2,6 +2,7 @@
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
 import { Keys } from "./auth.js";
+import { BodyBudget } from "./body-budget.js";
 import { Echo } from "./echo.js";
 import { HostPolicy } from "./hosts.js";
 import { createApp } from "./http.js";
@@ -80,10 +81,11 @@ class Server implements ServingServer {
     onDrainRequested: (() => void) | undefined,
     logger: ServerLogger,
   ) {
-    this.context = { engine, config, logger, now: () => performance.now() };
+    const bodies = new BodyBudget(config.limits);
+    this.context = { engine, bodies, config, logger, now: () => performance.now() };
     const keys = new Keys(config.apiKeys);
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, keys, hosts: this.hosts });
+    this.app = createApp({ config, logger, keys, hosts: this.hosts, bodies });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),

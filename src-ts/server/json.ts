@@ -1,52 +1,43 @@
-/** JSON from outside: valid UTF-8, valid JSON, no deeper and with no more values than allowed. */
+/**
+ * JSON from outside: valid UTF-8, valid JSON, no deeper and with no more values than allowed, every
+ * string well-formed Unicode. Whoever takes strings that have come through here may trust them.
+ */
 import { isUtf8 } from "node:buffer";
 import { ServingError } from "../errors.js";
+import { exactIntegers } from "../protocol/fields.js";
+import { membersOf, sourceOf } from "./json-members.js";
+import { type JsonLimits, scan } from "./json-scan.js";
+import { shown } from "./shown.js";
 
-const quote = 0x22;
-const comma = 0x2c;
-const backslash = 0x5c;
-const openArray = 0x5b;
-const closeArray = 0x5d;
-const openObject = 0x7b;
-const closeObject = 0x7d;
-
-export interface JsonLimits {
-  depthMax: number;
-  /** Elements of arrays and entries of objects, all together. */
-  valuesMax: number;
+export interface Json {
+  value: unknown;
+  /** Why the value can't be used, though it can be read: an answer may still repeat its ids. */
+  fault: ServingError | undefined;
 }
 
-/** Throws `invalid_json`; reads no further once it is past a limit, and builds nothing. */
-export function checkShape(bytes: Uint8Array, { depthMax, valuesMax }: JsonLimits): void {
-  let depth = 0;
-  let values = 1;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i];
-    if (byte === quote) i = endOfString(bytes, i);
-    else if (byte === comma) values++;
-    else if (byte === openArray || byte === openObject) {
-      values++;
-      if (++depth > depthMax) throw invalid(`The JSON is nested deeper than ${depthMax} levels.`);
-    } else if (byte === closeArray || byte === closeObject) depth--;
-    if (values > valuesMax) throw invalid(`The JSON has more than ${valuesMax} values.`);
-  }
-}
-
-function endOfString(bytes: Uint8Array, start: number): number {
-  for (let i = start + 1; i < bytes.length; i++) {
-    if (bytes[i] === backslash) i++;
-    else if (bytes[i] === quote) return i;
-  }
-  return bytes.length;
-}
-
-/** Throws 400 `invalid_json`; the message never repeats the text. */
-export function parseJson(bytes: Buffer, limits: JsonLimits): unknown {
+/** Throws 400 `invalid_json`; the message never repeats the text. A byte order mark is passed over. */
+export function readJson(text: Buffer, limits: JsonLimits): Json {
+  const bytes = withoutMark(text);
   if (!isUtf8(bytes)) throw invalid("The text is not valid UTF-8.");
-  checkShape(bytes, limits);
+  const { loneSurrogateAt } = scan(bytes, limits);
   const value = parsed(bytes);
-  if (mentionsPrototype(bytes)) refusePrototypes(value);
+  if (loneSurrogateAt !== undefined) return { value, fault: malformedText(bytes, loneSurrogateAt) };
+  if (mentionsPrototype(bytes) && hasPrototype(value)) return { value, fault: unknownPrototype() };
+  restoreExactIntegers(value, bytes);
+  return { value, fault: undefined };
+}
+
+/** The same for whoever needs no part of a value with a fault: throws that too. */
+export function parseJson(text: Buffer, limits: JsonLimits): unknown {
+  const { value, fault } = readJson(text, limits);
+  if (fault !== undefined) throw fault;
   return value;
+}
+
+const mark = Buffer.from("\ufeff");
+
+function withoutMark(text: Buffer): Buffer {
+  return text.subarray(0, mark.length).equals(mark) ? text.subarray(mark.length) : text;
 }
 
 function parsed(bytes: Buffer): unknown {
@@ -58,22 +49,49 @@ function parsed(bytes: Buffer): unknown {
   }
 }
 
+/** Half a surrogate pair is no character: no tokenizer takes it, and no UTF-8 holds it. */
+function malformedText(bytes: Buffer, at: number): ServingError {
+  let param: string | null = null;
+  for (const { name, start, end } of membersOf(bytes))
+    if (start <= at && at < end) param = shown(name);
+  const what = "A string holds half of a surrogate pair, which is no Unicode text.";
+  return new ServingError(param === null ? what : `${param}: ${what}`, {
+    code: "invalid_unicode",
+    status: 400,
+    param,
+  });
+}
+
+/** A number of JavaScript's has 53 bits; where a field may have more, its digits are read again. */
+function restoreExactIntegers(value: unknown, bytes: Buffer): void {
+  if (typeof value !== "object" || value === null) return;
+  const fields = value as Record<string, unknown>;
+  for (const name of exactIntegers) {
+    const rounded = fields[name];
+    // Infinite with more than 309 digits, so that there is a bound to what is read again.
+    if (!Number.isInteger(rounded) || Number.isSafeInteger(rounded)) continue;
+    const source = sourceOf(bytes, name);
+    if (source !== undefined && /^-?[0-9]+$/.test(source)) fields[name] = BigInt(source);
+  }
+}
+
 /** Perhaps only in a text; an underscore may be written as an escape. */
 function mentionsPrototype(bytes: Buffer): boolean {
   return ["__proto__", "\\u005f", "\\u005F"].some((name) => bytes.includes(name));
 }
 
 /** Schemas skip a field of this name in silence; here every unknown field is an error. */
-function refusePrototypes(value: unknown): void {
-  if (typeof value !== "object" || value === null) return;
-  if (Object.hasOwn(value, "__proto__")) {
-    throw new ServingError("Unknown parameter: __proto__.", {
-      code: "unknown_parameter",
-      status: 400,
-      param: "__proto__",
-    });
-  }
-  for (const inner of Object.values(value)) refusePrototypes(inner);
+function hasPrototype(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.hasOwn(value, "__proto__") || Object.values(value).some(hasPrototype);
+}
+
+function unknownPrototype(): ServingError {
+  return new ServingError("Unknown parameter: __proto__.", {
+    code: "unknown_parameter",
+    status: 400,
+    param: "__proto__",
+  });
 }
 
 function invalid(message: string): ServingError {

@@ -2,14 +2,15 @@
 import type { Logger } from "pino";
 import type { Engine } from "../engine/api.js";
 import * as bounds from "../protocol/limits.js";
+import type { BodyBudget } from "./body-budget.js";
 
 /** Bounds that an operator or a test may move; units stand in the names. */
 export interface ServerLimits {
   bodyBytesMax: number;
   jsonDepthMax: number;
   jsonValuesMax: number;
-  /** For completions, whose prompts may be lists of token ids. */
-  jsonTokenValuesMax: number;
+  bodiesBytesMax: number;
+  bodiesBytesPerClientMax: number;
   headerBytesMax: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
@@ -40,7 +41,8 @@ export const defaultLimits: Readonly<ServerLimits> = {
   bodyBytesMax: bounds.bodyBytesMax,
   jsonDepthMax: bounds.jsonDepthMax,
   jsonValuesMax: bounds.jsonValuesMax,
-  jsonTokenValuesMax: bounds.jsonTokenValuesMax,
+  bodiesBytesMax: bounds.bodiesBytesMax,
+  bodiesBytesPerClientMax: bounds.bodiesBytesPerClientMax,
   headerBytesMax: bounds.headerBytesMax,
   headersTimeoutMs: bounds.headersTimeoutMs,
   requestTimeoutMs: bounds.requestTimeoutMs,
@@ -82,6 +84,8 @@ export interface ServerOptions {
   resumeGraceMs?: number | undefined;
   /** How long `POST /admin/drain` lets responses run, in ms. Default 30,000. */
   drainTimeoutMs?: number | undefined;
+  /** Hints and unknown fields are refused instead of ignored. Default false. */
+  strict?: boolean | undefined;
   limits?: Partial<ServerLimits> | undefined;
   /** Tests only: a WebSocket echo with this server's socket options on this port (0: any). */
   wsEchoPort?: number | undefined;
@@ -98,6 +102,7 @@ export interface ServerConfig {
   allowedOrigins: readonly string[];
   resumeGraceMs: number;
   drainTimeoutMs: number;
+  strict: boolean;
   limits: ServerLimits;
   wsEchoPort: number | undefined;
 }
@@ -111,6 +116,7 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
     allowedOrigins: options.allowedOrigins ?? [],
     resumeGraceMs: options.resumeGraceMs ?? 30_000,
     drainTimeoutMs: options.drainTimeoutMs ?? 30_000,
+    strict: options.strict ?? false,
     limits: { ...defaultLimits, ...options.limits },
     wsEchoPort: options.wsEchoPort,
   };
@@ -122,6 +128,7 @@ export type ServerLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 /** What every route and socket works with. */
 export interface ServerContext {
   engine: Engine;
+  bodies: BodyBudget;
   config: ServerConfig;
   logger: ServerLogger;
   /** Monotonic milliseconds. */

@@ -6,7 +6,7 @@ import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
 import { restartWorker, workers } from "./admin.js";
 import type { Keys } from "./auth.js";
-import { type Handler, route } from "./http.js";
+import { type Handler, type Handlers, type RouteConfig, route } from "./http.js";
 import type { Metrics } from "./metrics.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
@@ -27,6 +27,8 @@ export interface RouteParts {
   drain(): void;
 }
 
+const needsNoBody: RouteConfig = { needsNoBody: true };
+
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addOpenAi(app, context);
   addResponses(app, context);
@@ -37,7 +39,15 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
 }
 
 function callerOf(request: FastifyRequest): Caller {
-  return { ...request.identity, ...envelopeOf(request.headers) };
+  const { identity, headers, lease } = request;
+  return { ...identity, ...envelopeOf(headers), lease };
+}
+
+/** Given away: a request lives as long as its stream, and a body needn't. */
+function bodyOf(request: FastifyRequest): unknown {
+  const { body } = request;
+  request.body = undefined;
+  return body;
 }
 
 function idOf(request: FastifyRequest): string {
@@ -51,11 +61,11 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
     GET: (request) => oneModel(engine, (request.params as { "*": string })["*"]),
   });
   route(app, "/v1/chat/completions", {
-    POST: (request, reply) => chatCompletions(context, callerOf(request), request.body, reply),
+    POST: (request, reply) => chatCompletions(context, callerOf(request), bodyOf(request), reply),
   });
-  const complete: Handler = (request, reply) =>
-    completions(context, callerOf(request), request.body, reply);
-  route(app, "/v1/completions", { POST: complete }, { takesTokens: true });
+  route(app, "/v1/completions", {
+    POST: (request, reply) => completions(context, callerOf(request), bodyOf(request), reply),
+  });
 }
 
 function addResponses(app: FastifyInstance, context: ServerContext): void {
@@ -67,28 +77,28 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
         status: 426,
       });
     },
-    POST: (request, reply) => createResponse(context, callerOf(request), request.body, reply),
+    POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
-  route(app, "/v1/responses/:id", {
+  const one: Handlers = {
     GET: (request, reply) => {
       const { query } = request;
       return getResponse(context, callerOf(request), { id: idOf(request), query }, reply);
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
-  });
-  route(app, "/v1/responses/:id/cancel", {
-    POST: (request, reply) => cancelResponse(context, callerOf(request), idOf(request), reply),
-  });
+  };
+  route(app, "/v1/responses/:id", one, needsNoBody);
+  const cancel: Handler = (request, reply) =>
+    cancelResponse(context, callerOf(request), idOf(request), reply);
+  route(app, "/v1/responses/:id/cancel", { POST: cancel }, needsNoBody);
 }
 
 function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
-  route(app, "/v1/ws-tickets", {
-    POST: (request, reply) => {
-      validate(TicketBody, request.body);
-      reply.header("cache-control", "no-store");
-      return tickets.issue(request.identity);
-    },
-  });
+  const issue: Handler = (request, reply) => {
+    validate(TicketBody, request.body);
+    reply.header("cache-control", "no-store");
+    return tickets.issue(request.identity);
+  };
+  route(app, "/v1/ws-tickets", { POST: issue }, needsNoBody);
 }
 
 function addProbes(
@@ -152,17 +162,15 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
 
 function addAdmin(app: FastifyInstance, { engine }: ServerContext, { drain }: RouteParts): void {
   route(app, "/admin/workers", { GET: () => workers(engine) });
-  route(app, "/admin/workers/:id/restart", {
-    POST: (request, reply) => {
-      reply.code(202);
-      return restartWorker(engine, idOf(request));
-    },
-  });
-  route(app, "/admin/drain", {
-    POST: (_request, reply) => {
-      drain();
-      reply.code(202);
-      return { draining: true };
-    },
-  });
+  const restart: Handler = (request, reply) => {
+    reply.code(202);
+    return restartWorker(engine, idOf(request));
+  };
+  route(app, "/admin/workers/:id/restart", { POST: restart }, needsNoBody);
+  const startDrain: Handler = (_request, reply) => {
+    drain();
+    reply.code(202);
+    return { draining: true };
+  };
+  route(app, "/admin/drain", { POST: startDrain }, needsNoBody);
 }

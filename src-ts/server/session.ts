@@ -5,26 +5,38 @@
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { Response, Submission } from "../engine/api.js";
-import { isServingError, ServingError } from "../errors.js";
+import { isServingError } from "../errors.js";
 import {
   closeCodes,
   type DrainingNotice,
   type ErrorEvent,
-  ResponseCancel,
-  ResponseCreate,
-  ResponseResume,
+  type KeepAliveNotice,
+  messageSchemas,
+  type ResponseCancel,
+  type ResponseCreate,
+  type ResponseResume,
+  type ResponseSteer,
 } from "../protocol/events.js";
+import { bodyBytesUncounted } from "../protocol/limits.js";
 import type { Identity } from "./auth.js";
+import type { BodyLease } from "./body-budget.js";
 import { errorOf } from "./endings.js";
 import { tooSlow, toServingError } from "./errors.js";
 import { encodeTextFrames } from "./frames.js";
-import { parseJson } from "./json.js";
+import { readJson } from "./json.js";
 import { type Job, LaneQueue } from "./lanes.js";
-import { ownResponse, responseSubmission } from "./openai/responses.js";
+import { badMessage, type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import {
+  ownResponse,
+  requireInput,
+  responseSubmission,
+  submitResponse,
+} from "./openai/responses.js";
 import type { ServerContext } from "./options.js";
 import { ResponseEvents } from "./render/response-events.js";
+import { steerFailed } from "./steering.js";
 import type { Caller } from "./submissions.js";
-import { validate } from "./validate.js";
+import { type Tolerated, tolerate } from "./tolerance.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "./writer.js";
 
 /** What a session is told about its socket. */
@@ -36,15 +48,24 @@ export interface SessionStart {
   requestId: string;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
+  /**
+   * Opened as Codex does: told that this socket has reached its limit, it opens another; and it gives up
+   * a socket without messages, whatever pings there are.
+   */
+  speaksBeta: boolean;
 }
 
-/** Of a message, what an error about it repeats. */
-interface Correlation {
-  event_id?: string | undefined;
-  stream_id?: string | undefined;
+/** How a request's answer is told apart from others, and what was left out of it. */
+interface Answering extends Correlation {
+  ignored?: readonly string[];
 }
 
 const normalPriority = "normal";
+
+/** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
+const chunkOverheadBytes = 128;
+/** Head and mask of a client's control frame. */
+const controlHeadBytes = 6;
 
 export class Session implements Sink, WriterOwner {
   /** Pings of ours that are unanswered. */
@@ -58,6 +79,11 @@ export class Session implements Sink, WriterOwner {
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
+  /** Bytes of a message that is not whole yet, and what they hold once they are many. */
+  private arrivedBytes = 0;
+  private arriving: BodyLease | undefined;
+  /** The lanes, if they have a name, of the responses that are read here. */
+  private followed: Map<string, string | undefined> | undefined;
 
   constructor(
     private readonly context: ServerContext,
@@ -71,43 +97,118 @@ export class Session implements Sink, WriterOwner {
 
   // Messages of the client
 
+  /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
+  arrive(bytes: number): boolean {
+    this.arrivedBytes += bytes + chunkOverheadBytes;
+    if (this.arrivedBytes <= bodyBytesUncounted) return true;
+    // It only waits for the other side to close.
+    if (this.closed) return false;
+    this.arriving ??= this.newLease();
+    try {
+      this.arriving.hold(this.arrivedBytes);
+      return true;
+    } catch (error) {
+      this.sendError(error, {});
+      this.close(closeCodes.overload, "too_many_bytes");
+      return false;
+    }
+  }
+
+  /** A ping or pong is no part of a message, also in the midst of one. */
+  arrivedControl(bytes: number): void {
+    const whole = bytes + controlHeadBytes + chunkOverheadBytes;
+    this.arrivedBytes = Math.max(0, this.arrivedBytes - whole);
+  }
+
   receive(data: RawData, isBinary: boolean): void {
-    if (this.closed) return;
+    const lease = this.arriving ?? this.newLease();
+    this.arriving = undefined;
+    this.arrivedBytes = 0;
+    if (this.closed) return lease.release();
     let correlation: Correlation = {};
     try {
-      if (isBinary) throw bad("invalid_message", "Messages are text frames, not binary ones.");
+      lease.hold((data as Buffer).length);
+      if (isBinary)
+        throw badMessage("invalid_message", "Messages are text frames, not binary ones.");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
-      const message = parseJson(data as Buffer, { depthMax, valuesMax });
-      correlation = correlationOf(message);
-      this.dispatch(message);
+      const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
+      correlation = correlationOf(value);
+      if (fault !== undefined) throw fault;
+      this.dispatch(value, lease);
     } catch (error) {
+      lease.release();
       this.sendError(error, correlation);
       if (isServingError(error) && error.status === 400) this.countBad();
     }
   }
 
-  private dispatch(message: unknown): void {
-    const type = (message as { type?: unknown } | null)?.type;
-    if (type === "response.create") this.create(validate(ResponseCreate, message));
-    else if (type === "response.cancel") this.cancel(validate(ResponseCancel, message));
-    else if (type === "mlx_serving:response.resume") this.resume(validate(ResponseResume, message));
-    else {
-      const known = "response.create, response.cancel and mlx_serving:response.resume";
-      throw bad("unknown_event_type", `type must be one of ${known}.`, "type");
+  private newLease(): BodyLease {
+    return this.context.bodies.lease(this.start.identity.clientId);
+  }
+
+  /** A lease outlasts its message only where a response is to come of it. */
+  private dispatch(message: unknown, lease: BodyLease): void {
+    const { strict } = this.context.config;
+    const type = typeOf(message);
+    if (type === "response.create") {
+      this.create(tolerate(messageSchemas[type], message, strict), lease);
+    } else {
+      lease.release();
+      if (!this.obey(type, message)) return this.sendError(unknownType(), correlationOf(message));
     }
     this.badMessages = 0;
   }
 
-  private create(message: ResponseCreate): void {
+  /** False for a message of a client newer than this server, which is no bad client. */
+  private obey(type: string, message: unknown): boolean {
+    const { strict } = this.context.config;
+    switch (type) {
+      case "response.cancel":
+        this.cancel(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "response.processed":
+        tolerate(messageSchemas[type], message, strict);
+        return true;
+      case "response.steer":
+        this.steer(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "mlx_serving:response.resume":
+        this.resume(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private create({ body, ignored }: Tolerated<ResponseCreate>, lease: BodyLease): void {
+    requireInput(body);
     const arrivedAt = this.context.now();
-    this.enqueue(message.stream_id, {
-      run: (done) => this.submit(message, arrivedAt, done),
-      refuse: (reason) => this.sendError(reason, correlationOf(message)),
+    const { requestId } = this.start;
+    if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
+    const answering = { ...correlationOf(body), ignored };
+    this.enqueue(body.stream_id, {
+      run: (done) => this.submit(body, answering, arrivedAt, lease, done),
+      drop: () => lease.release(),
+      refuse: (reason) => this.sendError(reason, correlationOf(body)),
     });
   }
 
   private cancel({ response_id }: ResponseCancel): void {
     ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
+  }
+
+  /** The client may send the same input with its next `response.create`. */
+  private steer(message: ResponseSteer): void {
+    const { engine } = this.context;
+    const event = steerFailed(engine, this.start.identity.owner, message);
+    const lane = this.followed?.get(message.previous_response_id);
+    this.sendText(
+      JSON.stringify({
+        ...event,
+        sequence_number: Math.max(0, this.lastNumber),
+        ...(lane !== undefined && { stream_id: lane }),
+      }),
+    );
   }
 
   /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
@@ -137,7 +238,13 @@ export class Session implements Sink, WriterOwner {
 
   // Responses
 
-  private submit(message: ResponseCreate, arrivedAt: number, done: () => void): void {
+  private submit(
+    message: ResponseCreate,
+    answering: Answering,
+    arrivedAt: number,
+    lease: BodyLease,
+    done: () => void,
+  ): void {
     const { engine, config } = this.context;
     const preparing = new AbortController();
     this.preparing ??= new Set();
@@ -146,25 +253,30 @@ export class Session implements Sink, WriterOwner {
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
       ? Promise.reject(errorOf({ kind: "expired" }))
-      : engine.submit(submission, preparing.signal, "preparing");
+      : submitResponse(engine, submission, preparing.signal);
     submitted
-      .then((response) => this.accepted(response, correlationOf(message), done))
+      .finally(() => lease.release())
+      .then((response) => this.accepted(response, answering, done))
       .catch((error: unknown) => {
-        this.sendError(error, correlationOf(message));
+        this.sendError(error, correlationOf(answering));
         done();
       })
       .finally(() => this.preparing?.delete(preparing));
   }
 
-  private accepted(response: Response, correlation: Correlation, done: () => void): void {
+  private accepted(response: Response, answering: Answering, done: () => void): void {
     const cursor = response.read(-1);
     if (this.closed) cursor.close();
-    else this.follow(cursor, correlation, done);
+    else this.follow(cursor, answering, done);
   }
 
-  private follow(cursor: Reading["cursor"], correlation: Correlation, done: () => void): void {
+  private follow(cursor: Reading["cursor"], answering: Answering, done: () => void): void {
     const { response } = cursor;
-    const events = new ResponseEvents(response, "json", correlation.stream_id);
+    const { ignored = [], ...correlation } = answering;
+    const told = this.start.wantsNotices && ignored.length > 0 ? ignored : undefined;
+    const events = new ResponseEvents(response, "json", correlation.stream_id, told);
+    this.followed ??= new Map();
+    this.followed.set(response.id, correlation.stream_id);
     this.writer ??= new Writer(this, this.context.config.limits, this);
     this.writer.add({
       cursor,
@@ -172,8 +284,12 @@ export class Session implements Sink, WriterOwner {
         this.lastNumber = number;
         events.render(entry, number, out);
       },
-      onEnd: done,
+      onEnd: () => {
+        this.followed?.delete(response.id);
+        done();
+      },
       onInterrupted: (reason) => {
+        this.followed?.delete(response.id);
         // A draining server says so by closing.
         if (!this.draining) this.sendError(reason, correlation);
         this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);
@@ -220,6 +336,16 @@ export class Session implements Sink, WriterOwner {
     this.write([text], this.writer?.sent);
   }
 
+  /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
+  keepAlive(): void {
+    if (!this.start.speaksBeta || this.isIdle) return;
+    const notice: KeepAliveNotice = {
+      type: "mlx_serving:keep_alive",
+      sequence_number: this.lastNumber,
+    };
+    this.sendText(JSON.stringify(notice));
+  }
+
   private sendError(error: unknown, correlation: Correlation): void {
     if (this.closed) return;
     const known = toServingError(error, (fault) => {
@@ -239,6 +365,12 @@ export class Session implements Sink, WriterOwner {
     const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
     this.write([JSON.stringify(event)]);
     this.close(closeCodes.overload, error.code);
+  }
+
+  /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
+  private sendLimitReached(): void {
+    const message = "This connection has come to its end: the server restarts. Open another one.";
+    this.sendError(badMessage("websocket_connection_limit_reached", message), {});
   }
 
   onFault(error: unknown): void {
@@ -271,8 +403,16 @@ export class Session implements Sink, WriterOwner {
   /** Closing handshake; every response is left to what its request said. */
   close(code: number, reason: string): void {
     if (this.closed) return;
+    if (code === closeCodes.restart && this.start.speaksBeta) this.sendLimitReached();
     this.start.ws.close(code, reason);
     this.dispose();
+  }
+
+  /** It has gone, and what had arrived with it. */
+  gone(): void {
+    this.dispose();
+    this.arriving?.release();
+    this.arriving = undefined;
   }
 
   /** The socket has gone, or is going. */
@@ -285,29 +425,10 @@ export class Session implements Sink, WriterOwner {
     this.lanes = undefined;
     this.writer?.close();
     this.writer = undefined;
+    this.followed = undefined;
   }
 }
 
 function isExpired({ deadlineMs }: Submission): boolean {
   return deadlineMs !== undefined && deadlineMs <= 0;
-}
-
-function bad(code: string, message: string, param?: string): ServingError {
-  return new ServingError(message, { code, status: 400, param: param ?? null });
-}
-
-/** Also of a message that is wrong otherwise, if these two fields are usable. */
-function correlationOf(message: unknown): Correlation {
-  if (typeof message !== "object" || message === null) return {};
-  const { event_id, stream_id } = message as Record<string, unknown>;
-  return {
-    ...(isShort(event_id) && { event_id }),
-    ...(isShort(stream_id) && { stream_id }),
-  };
-}
-
-const repeatedCharsMax = 512;
-
-function isShort(value: unknown): value is string {
-  return typeof value === "string" && value.length <= repeatedCharsMax;
 }

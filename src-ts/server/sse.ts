@@ -6,10 +6,12 @@ import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { ServingError } from "../errors.js";
 import { errorHeaders } from "./errors.js";
+import { probeEvent } from "./half-closed.js";
 import type { ServerLimits } from "./options.js";
 import type { Sink } from "./writer.js";
 
 const comment = ": keep-alive\n\n";
+const probe = ":\n\n";
 
 /** A reader that does not even take its last error is not waited for any longer. */
 const lastWordsMs = 10_000;
@@ -35,6 +37,7 @@ export class EventStream implements Sink {
     reply.hijack();
     this.raw = reply.raw;
     this.raw.on("close", () => this.closed());
+    this.raw.on(probeEvent, () => this.probe());
     this.timer = setInterval(() => this.tick(), limits.sseKeepAliveMs);
   }
 
@@ -111,6 +114,11 @@ export class EventStream implements Sink {
       this.raw.write(comment);
     }
     this.wroteSinceTick = false;
+  }
+
+  /** Finds out about a reader that has gone without a word. */
+  private probe(): void {
+    if (this.isOpen && !this.isEnded && this.raw.writableLength === 0) this.raw.write(probe);
   }
 
   private closed(): void {

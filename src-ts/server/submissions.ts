@@ -4,10 +4,11 @@ import type { Engine, Response, SamplingRequest, Submission } from "../engine/ap
 import { ServingError } from "../errors.js";
 import type { PrepareInput } from "../worker/messages.js";
 import type { Identity } from "./auth.js";
+import type { BodyLease } from "./body-budget.js";
 import type { Envelope } from "./request-headers.js";
 
-/** Who asks, and how. */
-export type Caller = Identity & Envelope;
+/** Who asks, and how; `lease`: what the body holds until it is a prompt. */
+export type Caller = Identity & Envelope & { lease?: BodyLease | undefined };
 
 /** The sampling fields of any body. */
 export interface SamplingFields {
@@ -19,11 +20,12 @@ export interface SamplingFields {
   presence_penalty?: number | null | undefined;
   frequency_penalty?: number | null | undefined;
   logit_bias?: Record<string, number> | null | undefined;
-  seed?: number | null | undefined;
+  seed?: number | bigint | null | undefined;
   stop?: string | readonly string[] | null | undefined;
 }
 
-const seeds = 2 ** 32;
+/** Of seeds that nobody has asked for. */
+const randomSeeds = 2 ** 32;
 
 /** `logprobs`: −1 none, 0 the sampled token's, n the n likeliest too. */
 export function samplingOf(body: SamplingFields, logprobs: number): SamplingRequest {
@@ -38,7 +40,7 @@ export function samplingOf(body: SamplingFields, logprobs: number): SamplingRequ
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
     logitBias: Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias]),
-    seed: body.seed == null ? randomInt(seeds) : modulo(body.seed),
+    seed: body.seed ?? randomInt(randomSeeds),
     stop: typeof body.stop === "string" ? [body.stop] : [...(body.stop ?? [])],
     logprobs,
   };
@@ -49,13 +51,9 @@ function topKOf(topK: number | null | undefined): number | undefined {
   return topK == null ? undefined : Math.max(0, topK);
 }
 
-function modulo(seed: number): number {
-  return Number(BigInt.asUintN(32, BigInt(seed)));
-}
-
 /** Another choice of the same request draws differently, and the same again for the same seed. */
 export function withSeedOffset(sampling: SamplingRequest, offset: number): SamplingRequest {
-  return { ...sampling, seed: (sampling.seed + offset) % seeds };
+  return { ...sampling, seed: BigInt(sampling.seed) + BigInt(offset) };
 }
 
 /** The text of a message: parts belong together without anything between them. */
@@ -72,19 +70,43 @@ export function textOf(content: string | readonly object[]): string {
 interface RoleAndContent {
   role: string;
   content: string | readonly object[];
-  name?: string | undefined;
+  name?: string | null | undefined;
 }
 
 /** Templates know no developer: the role is OpenAI's newer word for system. */
-export function chatInput(messages: readonly RoleAndContent[]): PrepareInput {
+export function chatInput(
+  messages: readonly RoleAndContent[],
+  templateArgs: Record<string, unknown> | null | undefined,
+): PrepareInput {
   return {
     kind: "chat",
     messages: messages.map(({ role, content, name }) => ({
       role: role === "developer" ? "system" : role,
       content: textOf(content),
-      ...(name !== undefined && { name }),
+      ...(name != null && { name }),
     })),
+    ...(templateArgs != null && { templateArgs }),
   };
+}
+
+/** Tokens to generate at most, under whichever of its names. Throws 400 where two of them differ. */
+export function tokenLimitOf(body: {
+  max_tokens?: number | null | undefined;
+  max_completion_tokens?: number | null | undefined;
+  max_output_tokens?: number | null | undefined;
+}): number | undefined {
+  const { max_tokens, max_completion_tokens, max_output_tokens } = body;
+  const given = Object.entries({ max_tokens, max_completion_tokens, max_output_tokens });
+  const [first, ...others] = given.filter(([, limit]) => limit != null);
+  const other = others.find(([, limit]) => limit !== first![1]);
+  if (other !== undefined)
+    throw conflict(first![0], `${first![0]} and ${other[0]} differ; send one of them.`);
+  return first?.[1] ?? undefined;
+}
+
+/** What is wrong only beside another field. */
+export function conflict(param: string, message: string): ServingError {
+  return new ServingError(message, { code: "invalid_value", status: 400, param });
 }
 
 /** What of a submission comes from the caller. */
@@ -107,18 +129,30 @@ export function idempotencyOf(
   return { key, fingerprint: hash.digest("hex") };
 }
 
-const transportFields = new Set(["stream", "stream_options", "type", "event_id", "stream_id"]);
+const transportFields = new Set([
+  "stream",
+  "stream_options",
+  "client_metadata",
+  "type",
+  "event_id",
+  "stream_id",
+]);
 
 function canonical(body: object): string {
   const fields = Object.entries(body).filter(
     ([name, value]) =>
-      value != null && !transportFields.has(name) && !name.startsWith("mlx_serving:"),
+      value != null &&
+      !transportFields.has(name) &&
+      !name.startsWith("mlx_serving:") &&
+      // Nobody has to say that an answer is wanted.
+      !(name === "generate" && value === true),
   );
-  return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
+  return JSON.stringify(Object.fromEntries(fields), (_key, value: unknown) => {
+    if (typeof value === "bigint") return String(value);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
+      : value;
+  });
 }
 
 /** Submits all or none: when one is refused, the others are given up or cancelled. */

@@ -2,14 +2,14 @@
 import type { z } from "zod";
 import { ServingError } from "../errors.js";
 import { isNotSupported } from "../protocol/fields.js";
+import { ignoredKeyCharsMax } from "../protocol/limits.js";
+import { complaint } from "./complaints.js";
 
 type Issue = z.core.$ZodIssue;
 
-const shownCharsMax = 64;
-
 /** Throws 400 with `param`. What is not supported is said before what is merely wrong. */
 export function validate<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: complaint });
   if (result.success) return result.data;
   const issues = result.error.issues.map((issue) => innermost(issue, []));
   const [first] = issues.toSorted((a, b) => rank(a) - rank(b));
@@ -50,22 +50,22 @@ function toError(issue: Issue): ServingError {
   }
   const code = issue.code === "invalid_type" ? "invalid_type" : "invalid_value";
   const what = param === "" ? "The request" : param;
-  return failure(code, `${what}: ${issue.message.replace(/\.?$/, ".")}`, param);
+  return failure(code, `${what} ${issue.message}.`, param);
 }
 
-function failure(code: string, message: string, param: string): ServingError {
+export function failure(code: string, message: string, param: string): ServingError {
   return new ServingError(message, { code, status: 400, param: param === "" ? null : param });
 }
 
 /** `messages[0].content`, as OpenAI writes it; a key of the client's is cut and made printable. */
-function paramOf(path: readonly PropertyKey[]): string {
+export function paramOf(path: readonly PropertyKey[]): string {
   return path.map((step, index) => paramStep(step, index === 0)).join("");
 }
 
 function paramStep(step: PropertyKey, isFirst: boolean): string {
   if (typeof step === "number") return `[${step}]`;
   const name = String(step)
-    .slice(0, shownCharsMax)
+    .slice(0, ignoredKeyCharsMax)
     .replace(/[^\x20-\x7e]/g, "?");
   return isFirst ? name : `.${name}`;
 }

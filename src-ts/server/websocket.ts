@@ -2,16 +2,25 @@
  * The WebSocket side of GET /v1/responses: checks before the 101, keeps every session, pings them all
  * from one timer, and closes them. What is said on a socket is `session.ts`'s.
  */
-import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { ServingError } from "../errors.js";
 import { closeCodes } from "../protocol/events.js";
 import type { Identity } from "./auth.js";
-import { errorHeaders, notFound, toServingError } from "./errors.js";
+import { toServingError } from "./errors.js";
 import type { ServerContext, ServerLimits } from "./options.js";
 import { requestIdOf } from "./request-headers.js";
 import { Session } from "./session.js";
+import {
+  checkHandshake,
+  checkTarget,
+  ignore,
+  isHandshake,
+  refuseUpgrade,
+  serveWithoutUpgrade,
+  speaksBeta,
+} from "./upgrade.js";
 
 /** Who may come in. */
 export interface Admission {
@@ -37,6 +46,7 @@ export function socketOptions(limits: ServerLimits): ServerOptions {
 
 const session = Symbol("session");
 type OwnSocket = WebSocket & { [session]: Session };
+type OwnStream = Duplex & { [session]: Session };
 
 /** Sockets are pinged in so many groups, one after another, so that no moment pings all. */
 const pingGroups = 20;
@@ -74,19 +84,21 @@ export class WebSockets {
 
   listen(server: Server): void {
     server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (!isHandshake(request)) return serveWithoutUpgrade(server, request, socket, head);
       // Until `ws` has it, nobody else listens for a client that just goes.
       socket.on("error", ignore);
       try {
         this.admission.checkHost(request);
-        const { wantsNotices, ticket } = this.check(request);
+        const { wantsNotices, ticket } = checkTarget(request);
         const identity = this.admission.identify(request, ticket);
+        checkHandshake(request);
         this.checkCapacity();
         this.upgrade(request, socket, head, { identity, wantsNotices });
       } catch (error) {
         const known = toServingError(error, (fault) => {
           this.context.logger.error({ err: fault }, "upgrade failed");
         });
-        refuse(request, socket, known);
+        refuseUpgrade(request, socket, known);
       }
     });
   }
@@ -123,9 +135,18 @@ export class WebSockets {
     }
   }
 
+  /** @internal What is refused is read no further: the closing handshake alone could keep its rest. */
+  arrived(one: Session, bytes: number): void {
+    if (one.arrive(bytes)) return;
+    const { socket } = one.start;
+    socket.removeAllListeners("data");
+    socket.on("data", ignore);
+  }
+
   /** @internal */
   pinged(one: Session, data: Buffer): void {
     const { clientPingsPerIntervalMax, writeBufferBytesMax } = this.context.config.limits;
+    one.arrivedControl(data.length);
     if (++one.clientPings > clientPingsPerIntervalMax)
       one.close(closeCodes.policy, "too many pings");
     else if (one.bufferedBytes < writeBufferBytesMax) one.start.ws.pong(data);
@@ -140,23 +161,12 @@ export class WebSockets {
   /** @internal */
   closed(one: Session): void {
     for (const group of this.groups) if (group.delete(one)) this.count--;
-    one.dispose();
+    one.gone();
     if (this.count === 0) for (const resolve of this.onEmpty.splice(0)) resolve();
   }
 
   private *all(): Generator<Session> {
     for (const group of this.groups) yield* group;
-  }
-
-  /** Path, query and handshake. */
-  private check(request: IncomingMessage): UpgradeQuery {
-    const target = request.url ?? "/";
-    const [path] = target.split("?", 1);
-    if (request.headers.upgrade?.toLowerCase() !== "websocket")
-      throw wrong("The only protocol to upgrade to is websocket.", null);
-    if (path !== "/v1/responses")
-      throw notFound("WebSockets are at /v1/responses.", "unknown_route");
-    return queryOf(new URLSearchParams(target.slice(path.length)));
   }
 
   private checkCapacity(): void {
@@ -184,11 +194,19 @@ export class WebSockets {
     const requestId = requestIdOf(request.headers);
     // The 101 repeats this header, so a made-up id has to be the same one.
     request.headers["x-request-id"] = requestId;
+    // `ws` knows no list of wishes.
+    request.headers.upgrade = "websocket";
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off("error", ignore);
       const start = { ws, socket, identity, requestId, wantsNotices };
-      const one = new Session(this.context, start);
+      const one = new Session(this.context, {
+        ...start,
+        speaksBeta: speaksBeta(request),
+      });
       (ws as OwnSocket)[session] = one;
+      (socket as OwnStream)[session] = one;
+      // Before `ws` looks at it: a message that the chunk completes has arrived then.
+      socket.prependListener("data", this.handlers.data);
       this.groups[this.opened++ % pingGroups]!.add(one);
       this.count++;
       ws.on("message", this.handlers.message);
@@ -208,16 +226,19 @@ export class WebSockets {
       if (one.missedPings >= this.context.config.limits.missedPingsMax) ws.terminate();
       else {
         one.missedPings++;
-        if (ws.readyState === ws.OPEN) ws.ping();
+        if (ws.readyState !== ws.OPEN) continue;
+        ws.ping();
+        one.keepAlive();
       }
     }
   }
 }
 
 interface SocketHandlers {
+  data(this: Duplex, chunk: Buffer): void;
   message(this: WebSocket, data: RawData, isBinary: boolean): void;
   ping(this: WebSocket, data: Buffer): void;
-  pong(this: WebSocket): void;
+  pong(this: WebSocket, data: Buffer): void;
   error(this: WebSocket, error: Error): void;
   close(this: WebSocket): void;
 }
@@ -225,14 +246,19 @@ interface SocketHandlers {
 function handlersOf(sockets: WebSockets): SocketHandlers {
   const of = (ws: WebSocket) => (ws as OwnSocket)[session];
   return {
+    data(chunk) {
+      sockets.arrived((this as OwnStream)[session], chunk.length);
+    },
     message(data, isBinary) {
       sockets.received(of(this), data, isBinary);
     },
     ping(data) {
       sockets.pinged(of(this), data);
     },
-    pong() {
-      of(this).missedPings = 0;
+    pong(data) {
+      const one = of(this);
+      one.missedPings = 0;
+      one.arrivedControl(data.length);
     },
     error(error) {
       sockets.failed(of(this), error);
@@ -241,47 +267,4 @@ function handlersOf(sockets: WebSockets): SocketHandlers {
       sockets.closed(of(this));
     },
   };
-}
-
-function ignore(): void {}
-
-interface UpgradeQuery {
-  wantsNotices: boolean;
-  ticket: string | undefined;
-}
-
-/** Every parameter of the query is known and given once, or it is refused; a ticket is never repeated. */
-function queryOf(query: URLSearchParams): UpgradeQuery {
-  for (const name of query.keys()) {
-    const shown = printable(name);
-    if (name !== "ticket" && name !== "events") throw wrong(`Unknown parameter: ${shown}.`, shown);
-    if (query.getAll(name).length > 1) throw wrong(`${name} may be given once.`, name);
-  }
-  const events = query.get("events");
-  if (events !== null && events !== "mlx_serving")
-    throw wrong("events must be mlx_serving.", "events");
-  return { wantsNotices: events !== null, ticket: query.get("ticket") ?? undefined };
-}
-
-function printable(name: string): string {
-  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
-}
-
-function wrong(message: string, param: string | null): ServingError {
-  return new ServingError(message, { code: "invalid_upgrade", status: 400, param });
-}
-
-/** An HTTP answer in place of the 101. */
-function refuse(request: IncomingMessage, socket: Duplex, error: ServingError): void {
-  const body = JSON.stringify({ error: error.toBody() });
-  const headers = {
-    ...errorHeaders(error),
-    "content-length": String(Buffer.byteLength(body)),
-    "x-request-id": requestIdOf(request.headers),
-    connection: "close",
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  const status = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? ""}`;
-  socket.once("finish", () => socket.destroy());
-  socket.end(`${[status, ...lines].join("\r\n")}\r\n\r\n${body}`);
 }

@@ -2,7 +2,7 @@
  * Frames on the link: magic u16, version u8, type u8, epoch u32, length u32, crc32 u32 (all
  * little-endian), then msgpack. Owns framing and validation; knows nothing of processes or meaning.
  * Anything unexpected from a worker is a `LinkViolation`: the link is broken for good (why, and why not the
- * other way round: docs/decisions/0012). What can't be sent is an `UnsendableMessage`: nothing has happened.
+ * other way round: docs/decisions/0013). What can't be sent is an `UnsendableMessage`: nothing has happened.
  */
 
 import { Packr, Unpackr } from "msgpackr";
@@ -21,8 +21,11 @@ import {
 export const frameMagic = 0x4d58;
 export const frameVersion = 1;
 export const frameHeaderBytes = 16;
-/** Longest payload of a frame, in both directions; the worker has the same (`PAYLOAD_BYTES_MAX` in link.py). */
-export const frameBytesMax = 16 * 1024 * 1024;
+/**
+ * Longest payload of a frame, in both directions: a body of 32 MiB as a `prepare`, whatever its wrapping
+ * adds. The worker has the same (`PAYLOAD_BYTES_MAX` in link.py).
+ */
+export const frameBytesMax = 40 * 1024 * 1024;
 
 export class LinkViolation extends Error {
   override readonly name = "LinkViolation";

@@ -11,6 +11,10 @@ import { z } from "zod";
 export const protocolVersion = 1;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
+/** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
+const u64 = z
+  .union([z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn), z.int().min(0)])
+  .transform(BigInt);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
 const finite = z.number();
 
@@ -37,7 +41,7 @@ export const Sampling = z.strictObject({
   frequencyPenalty: finite,
   logitBias: z.array(z.tuple([u32, finite])),
   /** Draws are a function of (seed, position) alone. */
-  seed: u32,
+  seed: u64,
   /** Stop strings. */
   stop: z.array(z.string()),
   /** −1: none; 0: the sampled token's; n: the n likeliest too. */
@@ -45,13 +49,15 @@ export const Sampling = z.strictObject({
 });
 export type Sampling = z.infer<typeof Sampling>;
 
-/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too. */
+/** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
   prompt: bytes,
   emitted: bytes,
   maxTokens: u32,
   sampling: Sampling,
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: z.boolean(),
 });
 export type Admission = z.infer<typeof Admission>;
 
@@ -71,12 +77,15 @@ export const LoadOptions = z.strictObject({
   memoryBudgetBytes: z.number(),
   device: z.enum(["auto", "cpu", "gpu"]),
   prefillChunkTokens: u32,
-  /** Bytes the prefix cache may hold. */
+  /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
   prefixCacheBytes: z.number(),
+  prefixCacheShare: z.number().min(0).max(1),
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps: see worker.md, the deterministic profile. */
   deterministic: z.boolean(),
+  /** What control tokens are in the strings of a chat's request. */
+  controlTokens: z.enum(["text", "parse"]),
   /** Fake engine only: tokens per second of one stream; 0: as fast as it can. */
   fakeTokensPerSecond: finite,
   /** Fake engine only: what loading takes, in ms. */
@@ -84,7 +93,7 @@ export const LoadOptions = z.strictObject({
 });
 export type LoadOptions = z.infer<typeof LoadOptions>;
 
-/** A sampled token with its probability, and the likeliest others. `bytes`: its UTF-8. */
+/** A sampled token with its probability, and the likeliest others. `bytes`: of its text; none where `token` is a name. */
 export const TokenLogprob = z.object({
   token: z.string(),
   bytes: z.array(z.int()),
@@ -155,6 +164,18 @@ export type NativePartStatus = z.infer<typeof NativePartStatus>;
 /** Of the parts that this engine could use; the fake one has no mathematics. */
 export const NativeParts = z.partialRecord(z.enum(nativeParts), NativePartStatus);
 export type NativeParts = z.infer<typeof NativeParts>;
+
+/**
+ * What the model was seen to do when it was loaded. `batch`: rows decode in one forward pass, else each in
+ * its own. `prefix`: how much of a cached prompt may be used again. The reasons: null where nothing is amiss.
+ */
+export const Abilities = z.object({
+  batch: z.boolean(),
+  batchReason: z.string().nullable(),
+  prefix: z.enum(["part", "whole", "none"]),
+  prefixReason: z.string().nullable(),
+});
+export type Abilities = z.infer<typeof Abilities>;
 
 const count = z.int().min(0);
 
@@ -230,6 +251,7 @@ export const fromWorker = {
     endTokens: z.array(u32),
     vocabulary: u32,
     native: NativeParts,
+    abilities: Abilities,
   }),
   /** The model can't be loaded; the worker exits after it. */
   loadFailed: z.object({ code: z.string(), message: z.string() }),

@@ -19,6 +19,11 @@ export interface PythonCommand {
   env?: Record<string, string | undefined>;
 }
 
+/** Python's path: our modules, and none of the folder that somebody happens to be in. */
+function ownModules(packageDir: string) {
+  return { PYTHONPATH: packageDir, PYTHONSAFEPATH: "1" };
+}
+
 export interface WorkerProcessOptions {
   /** Called once per process, so that an environment can be made when a worker first needs it. */
   command(spec: WorkerSpec): PythonCommand | Promise<PythonCommand>;
@@ -69,7 +74,7 @@ class PythonWorker implements WorkerProcess {
     const args = ["-u", "-m", "mlx_serving", "--engine", engine, "--epoch", String(epoch)];
     const child = spawn(command.python, args, {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
-      env: { ...process.env, PYTHONPATH: command.packageDir, ...command.env },
+      env: { ...process.env, ...ownModules(command.packageDir), ...command.env },
     });
     this.child = child;
     child.once("error", (error) => {

@@ -1,4 +1,4 @@
-"""Bodies that JSON Schema calls valid and the server is right to refuse are mended: those that
+"""BodyBudget that JSON Schema calls valid and the server is right to refuse are mended: those that
 contradict themselves, and those that only the model can judge: nothing to answer, unknown tokens.
 Tests in tests/ts/server see to it that they are refused."""
 

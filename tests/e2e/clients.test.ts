@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, connect } from "../../src-ts/client/index.js";
 import {
+  conversationOverWebSocket,
   modelOf,
   openai,
   responseOverWebSocket,
@@ -92,17 +93,34 @@ describe("openai for npm", () => {
   });
 });
 
+describe("a conversation over WebSocket", () => {
+  it("is prefilled and goes on turn by turn, each with all that was said", async () => {
+    const api = openai(server.url);
+    const prompts = [question.prompt, "Go on.", "And then?"];
+    const { maxTokens } = question;
+    const model = await modelOf(api);
+    const asked = { prompts, maxTokens };
+    const { texts, prefilled } = await conversationOverWebSocket(api, model, asked);
+    expect(prefilled).toMatchObject({ status: "completed", output: [] });
+    expect(prefilled.usage).toMatchObject({ output_tokens: 0 });
+    expect(texts[0]).toBe(answer);
+    expect(new Set(texts).size).toBe(prompts.length);
+  });
+});
+
 describe("openai for Python", () => {
   beforeAll(async () => {
     await ensurePythonClient();
   });
 
-  it("chats, responds, and connects", async () => {
+  it("chats, responds, connects, cancels and deletes", async () => {
     const { prompt, maxTokens } = question;
     expect(await askFromPython(server.url, prompt, maxTokens)).toEqual({
       chat: answer,
       responses: answer,
       connect: answer,
+      cancelled: answer,
+      deleted: true,
     });
   });
 });

@@ -1,7 +1,8 @@
-"""One question through every streaming API of the official Python client, all with greedy sampling.
+"""One question through every streaming API of the official Python client, all with greedy sampling,
+and the calls that send an empty body.
 
 usage: openai_client.py BASE_URL QUESTION MAX_TOKENS
-Prints {"chat": text, "responses": text, "connect": text} as JSON.
+Prints {"chat": text, "responses": text, "connect": text, "cancelled": text, "deleted": true} as JSON.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 
 
 def chat(client: OpenAI, question: str, max_tokens: int) -> str:
@@ -55,11 +56,26 @@ def connect(client: OpenAI, question: str, max_tokens: int) -> str:
     raise RuntimeError("the connection ended before the response")
 
 
+def cancelled(client: OpenAI, question: str, max_tokens: int) -> str:
+    """Of one that has ended: it stays as it was."""
+    response = client.responses.create(input=question, max_output_tokens=max_tokens, temperature=0)
+    return client.responses.cancel(response.id).output_text
+
+
+def deleted(client: OpenAI, question: str, max_tokens: int) -> bool:
+    response = client.responses.create(input=question, max_output_tokens=max_tokens)
+    client.responses.delete(response.id)
+    try:
+        client.responses.retrieve(response.id)
+    except NotFoundError:
+        return True
+    return False
+
+
 def main(base_url: str, question: str, max_tokens: str) -> None:
     client = OpenAI(base_url=base_url, api_key="none", max_retries=0)
-    answers = {
-        run.__name__: run(client, question, int(max_tokens)) for run in (chat, responses, connect)
-    }
+    runs = (chat, responses, connect, cancelled, deleted)
+    answers = {run.__name__: run(client, question, int(max_tokens)) for run in runs}
     print(json.dumps(answers))
 
 

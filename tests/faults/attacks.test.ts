@@ -28,8 +28,11 @@ const honestKey = "key-of-the-honest-client";
 const hostileKey = "key-of-the-hostile-client";
 const tokensOfHonest = 12;
 
-/** What an attack may add to the resident memory of the server, in bytes. */
-const growthBytesMax = 256 * 2 ** 20;
+/**
+ * What an attack may add to the resident memory of the server, in bytes: one client's share of bodies,
+ * 128 MiB, each at about four times its length while it is read.
+ */
+const growthBytesMax = 512 * 2 ** 20;
 
 let folder: string;
 let server: ServerProcess;
@@ -326,7 +329,7 @@ describe("size and shape", () => {
     await survives(async () => {
       for (let i = 0; i < 5; i += 1) {
         const { ws, closed } = await hostileSocket();
-        ws.send("x".repeat(5 * 2 ** 20));
+        ws.send("x".repeat(33 * 2 ** 20));
         expect(await closed).toBe(1009);
       }
       // A header alone, of 2^40 bytes: nothing is set aside for what has not come.
@@ -340,20 +343,23 @@ describe("size and shape", () => {
   it("bodies that are too big are 413 as soon as that is known", async () => {
     await survives(async () => {
       const head = `POST /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}content-type: application/json\r\n`;
-      const said = await rawTo(server.url);
-      raws.push(said);
-      const answered = new Promise<string>((resolve) =>
-        said.socket.once("data", (data) => resolve(String(data))),
-      );
-      said.socket.write(`${head}content-length: 1000000000000\r\n\r\n{`);
-      expect(statusIn(await answered)).toBe(413);
-      const chunk = `100000\r\n${"x".repeat(0x10_0000)}\r\n`;
+      // The connection stays: what still comes is dropped, so that the answer is not reset away.
+      const first = async (text: string) => {
+        const raw = await rawTo(server.url);
+        raws.push(raw);
+        const answered = new Promise<string>((resolve) =>
+          raw.socket.once("data", (data) => resolve(String(data))),
+        );
+        raw.socket.write(text);
+        return Promise.race([answered, raw.ended]);
+      };
+      const said = await first(`${head}content-length: 1000000000000\r\n\r\n{`);
+      expect(statusIn(said)).toBe(413);
+      const body = `100000\r\n${"x".repeat(0x10_0000)}\r\n`.repeat(34);
       const answers = await Promise.all(
-        Array.from({ length: 10 }, () =>
-          ask(server.url, `${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(8)}`),
-        ),
+        Array.from({ length: 3 }, () => first(`${head}transfer-encoding: chunked\r\n\r\n${body}`)),
       );
-      for (const answer of answers) expect([413, 0]).toContain(statusIn(answer));
+      for (const answer of answers) expect([413, 429]).toContain(statusIn(answer));
       expect(answers.some((answer) => statusIn(answer) === 413)).toBe(true);
     });
   });
@@ -401,7 +407,7 @@ describe("size and shape", () => {
         '{"type":"__proto__"}',
         '{"type":["response.create"],"input":"x"}',
         '{"type":"response.create","input":"x","__proto__":{"store":false}}',
-        '{"type":"response.create","input":"x","constructor":{"prototype":{"polluted":1}}}',
+        '{"type":"response.create","constructor":{"prototype":{"polluted":1}}}',
         '{"type":"response.create","input":"x","metadata":{"__proto__":{"a":"b"}}}',
         "null",
         "[]",
@@ -465,9 +471,19 @@ describe("forgeries", () => {
       "https://evil.example",
       `http://evil.example:${port}`,
       `http://127.0.0.1.:${port}`,
-      `http://localhost:${port}`,
-      `http://127.0.0.1:${port + 1}`,
-      "http://127.0.0.1",
+      `http://localhost.:${port}`,
+      `http://localhost.evil.example:${port}`,
+      `http://evil.localhost:${port}`,
+      "http://127.0.0.2",
+      "http://127.1",
+      "http://2130706433",
+      "http://[::ffff:127.0.0.1]",
+      "http://0.0.0.0",
+      "http://localhost:123456",
+      "http://evil.example@localhost",
+      "http://localhost@evil.example",
+      "http://localhost, https://evil.example",
+      "chrome-extension://localhost",
       `http://127.0.0.1:${port}.evil.example`,
       `http://127.0.0.1:${port}/`,
       `ws://127.0.0.1:${port}`,
@@ -478,8 +494,11 @@ describe("forgeries", () => {
       expect(statusIn(await get(lines)), origin).toBe(403);
       expect(statusIn(await upgrade(lines)), origin).toBe(403);
     }
-    const own = `${hostLine()}Origin: HTTP://127.0.0.1:${port}\r\n`;
-    expect(statusIn(await get(own))).toBe(200);
+    for (const own of [`HTTP://127.0.0.1:${port}`, "http://localhost:3000", "https://[::1]"])
+      expect(statusIn(await get(`${hostLine()}Origin: ${own}\r\n`)), own).toBe(200);
+    // A page of this machine's, told that a name of another's is ours.
+    const rebound = `Host: evil.example:${port}\r\nOrigin: http://localhost:3000\r\n`;
+    expect(statusIn(await get(rebound))).toBe(403);
   });
 
   const ids = [
@@ -520,7 +539,7 @@ describe("forgeries", () => {
   });
 
   it("of an upgrade to another protocol, path or version are refused", async () => {
-    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: Upgrade\r\n`;
+    const base = `GET /v1/responses HTTP/1.1\r\n${hostLine()}${keyLine}Connection: close, Upgrade\r\n`;
     for (const lines of [
       "Upgrade: h2c\r\n",
       "Upgrade: websocket\r\n",

@@ -93,10 +93,12 @@ describe("after a restart", () => {
   it("an idempotency key attaches to the response of before", async () => {
     using folder = dataFolder();
     const all = [...flags, "--data-dir", folder.path];
-    const body = { input: "Once", max_output_tokens: 40 };
+    const penalties = { presence_penalty: 0.5, frequency_penalty: 0 };
+    const body = { input: "Once", max_output_tokens: 40, ...penalties };
     const key = { "idempotency-key": "the-same" };
     await using first = await startServer({ flags: all });
     const before = await (await post(`${first.url}/v1/responses`, body, key)).json();
+    expect(before).toMatchObject(penalties);
     await kill(first);
 
     await using second = await startServer({ flags: all });
@@ -123,6 +125,52 @@ describe("after a restart", () => {
     const attached = await post(`${second.url}/v1/responses`, { ...body, stream: false }, key);
     const end = await attached.json();
     expect(end).toMatchObject({ id, status: "incomplete", usage: { output_tokens: 200 } });
+  });
+});
+
+describe("a response in the background", () => {
+  const background = { background: true, max_output_tokens: 100 };
+  const accept = async (url: string, input: string) => {
+    const answer = await post(`${url}/v1/responses`, { ...background, input });
+    const response = (await answer.json()) as { id: string; status: string };
+    expect(response).toMatchObject({ status: "queued", background: true });
+    return response.id;
+  };
+
+  it("that nobody reads goes on after the server's death, and says what it is", async () => {
+    using folder = dataFolder();
+    const all = [...slowFlags, "--data-dir", folder.path];
+    await using first = await startServer({ flags: all });
+    const id = await accept(first.url, "Alone");
+    const running = await (async () => {
+      while ((await getResponse(first.url, id)).status === "queued") await sleep(10);
+      return getResponse(first.url, id);
+    })();
+    expect(running).toMatchObject({ status: "in_progress", background: true });
+    await kill(first);
+
+    await using second = await startServer({ flags: [...flags, "--data-dir", folder.path] });
+    const whole = await replay(second.url, id);
+    expectWhole(parsed(whole), id);
+    for (const event of parsed(whole))
+      if ("response" in event) expect(event.response.background).toBe(true);
+    expect(await getResponse(second.url, id)).toMatchObject({
+      status: "incomplete",
+      background: true,
+      usage: { output_tokens: 100 },
+    });
+  });
+
+  it("is cancelled after a restart as before it", async () => {
+    using folder = dataFolder();
+    const all = [...slowFlags, "--data-dir", folder.path];
+    await using first = await startServer({ flags: all });
+    const id = await accept(first.url, "Stopped");
+    await kill(first);
+
+    await using second = await startServer({ flags: all });
+    const cancelled = await post(`${second.url}/v1/responses/${id}/cancel`, {});
+    expect(await cancelled.json()).toMatchObject({ id, status: "cancelled", background: true });
   });
 });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { isNativeBuilt } from "../../scripts/lib/native.mjs";
 import type { Engine, SubmissionInput } from "../../src-ts/engine/api.js";
-import { nativeEnvironment } from "../../src-ts/environment/python.js";
+import { nativeEnvironment } from "../../src-ts/environment/native.js";
 import { createServer } from "../../src-ts/server/index.js";
 import { answerOf, FaultBench } from "./support/faults.js";
 

@@ -18,7 +18,12 @@ from typing import Any
 
 import msgpack
 from mlx_serving.link import HEADER, MAGIC, VERSION
-from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, pack_tokens, unpack_tokens
+from mlx_serving.messages import (
+    FROM_WORKER_TYPES,
+    TO_WORKER_TYPES,
+    pack_tokens,
+    unpack_tokens,
+)
 
 import shapes
 
@@ -195,8 +200,10 @@ def load_options(**changes: Any) -> Message:
         "device": "auto",
         "prefillChunkTokens": 512,
         "prefixCacheBytes": 0,
+        "prefixCacheShare": 0.5,
         "unackedStepsMax": 64,
         "deterministic": False,
+        "controlTokens": "text",
         "fakeTokensPerSecond": 0,
         "fakeLoadMs": 0,
         **changes,
@@ -225,6 +232,7 @@ def admission(
     prompt: str | list[int] = "hello",
     emitted: list[int] | None = None,
     max_tokens: int = 40,
+    chat: bool = True,
     **sampled: Any,
 ) -> Message:
     tokens = list(prompt.encode()) if isinstance(prompt, str) else prompt
@@ -234,6 +242,7 @@ def admission(
         "emitted": pack_tokens(emitted or []),
         "maxTokens": max_tokens,
         "sampling": sampling(**sampled),
+        "chat": chat,
     }
 
 

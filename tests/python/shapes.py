@@ -116,6 +116,12 @@ SHAPES: dict[str, Shape] = {
         endTokens=list_of(u32),
         vocabulary=u32,
         native=map_of(part_status),
+        abilities=record(
+            batch=flag,
+            batchReason=nullable(text),
+            prefix=one_of("part", "whole", "none"),
+            prefixReason=nullable(text),
+        ),
     ),
     "loadFailed": record(code=text, message=text),
     "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),

@@ -79,6 +79,17 @@ def test_names_the_library_that_is_in_use() -> None:
     assert ".so" in ask(MLX_SERVING_NATIVE="off")["blas"]["name"]
 
 
+def test_finds_libraries_in_folders_with_blanks() -> None:
+    maps = """\
+7f0000000000-7f0000001000 r-xp 00000000 08:01 12      /usr/lib/libblas.so.3.11.0
+7f0000002000-7f0000003000 r--p 00000000 00:1f 1234567 /home/a b (c)/libscipy_openblas.so
+7f0000004000-7f0000005000 rw-p 00000000 00:00 0       [heap]
+7f0000006000-7f0000007000 r--p 00000000 08:01 13      /usr/share/so much/file.dat
+7f0000008000-7f0000009000 rw-p 00000000 00:00 0
+"""
+    assert doctor.mapped_libraries(maps) == {"libblas.so.3.11.0", "libscipy_openblas.so"}
+
+
 @pytest.mark.parametrize("value", ["off", "0"])
 def test_is_turned_off_as_a_worker_is(value: str) -> None:
     found = ask(MLX_SERVING_NATIVE=value)

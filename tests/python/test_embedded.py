@@ -158,7 +158,7 @@ LINES = [
 @pytest.mark.parametrize("line", LINES)
 def test_text_survives_the_round_trip(text: Any, line: str) -> None:
     tokens = text.tokenize(line, rendered=False)
-    detokenizer = text.detokenizer()
+    detokenizer = text.detokenizer([])
     parts = [detokenizer.push(token) for token in tokens]
     assert "".join(parts) + detokenizer.finish() == line
     assert all("\ufffd" not in part for part in parts)

@@ -114,13 +114,28 @@ def test_what_is_already_at_its_end_ends_at_once() -> None:
         ready = worker.ready(contextMax=30)
         end = ready["endTokens"][0]
         for id, request, finish in (
-            (1, admission(1, max_tokens=0), "length"),
             (2, admission(2, emitted=[300] * 4, max_tokens=4), "length"),
             (3, admission(3, emitted=[300, end], max_tokens=40), "stop"),
             (4, admission(4, "x" * 20, emitted=[300] * 10, max_tokens=40), "length"),
         ):
             run = worker.run(request)[id]
             assert run.tokens == [] and run.end["finish"] == finish
+
+
+def test_a_prompt_alone_is_computed_and_ends_without_a_token() -> None:
+    with Worker() as worker:
+        worker.ready(maxBatch=1)
+        for id, stop in ((1, []), (2, ["x"])):
+            run = worker.run(admission(id, "x" * 20, max_tokens=0, stop=stop))[id]
+            assert [(one["done"], one["total"]) for one in run.prefills] == [(20, 20)]
+            assert run.tokens == [] and run.text == ""
+            assert run.end["finish"] == "stop"
+            assert run.end["usage"] == {
+                "promptTokens": 20,
+                "cachedTokens": 0,
+                "completionTokens": 0,
+            }
+        assert len(worker.run(admission(3, max_tokens=4))[3].tokens) == 4
 
 
 def test_the_context_ends_a_text() -> None:
@@ -199,7 +214,7 @@ def test_prepare() -> None:
             "context_length_exceeded",
             "messages",
         ),
-        ({"kind": "chat", "messages": [{"role": "user"}] * 9000}, "invalid_prompt", "messages"),
+        ({"kind": "chat", "messages": [{"role": "user"}] * 17_000}, "invalid_prompt", "messages"),
     ],
 )
 def test_refusals_name_the_field(body: dict[str, object], code: str, field: str) -> None:

@@ -47,6 +47,22 @@ def test_on() -> None:
     assert found["isa"] == ISAS[0] and found["threads"] >= 1 and found["version"] == "1.0.0"
 
 
+def test_on_where_modules_are_kept_apart(tmp_path: Path) -> None:
+    module = installed_at(tmp_path)
+    code = STATUS.replace("fast.status()", "{**fast.status(), 'file': __import__(NAME).__file__}")
+    found = ask(f"NAME = 'krserve_mlx_ops'; {code}", tmp_path)
+    assert found["on"] and found["file"] == str(module)
+
+
+@needs_blas
+def test_blas_where_modules_are_kept_apart(tmp_path: Path) -> None:
+    shutil.copytree(BLAS, tmp_path / "krserve_blas")
+    code = BLAS_STATUS.replace("blas.load()", "{**blas.load(), 'maps': open(MAPS).read()}")
+    found = ask(f"MAPS = '/proc/self/maps'; {code}", tmp_path)
+    assert found["on"] and str(tmp_path / "krserve_blas" / "libkrserve_blas.so") in found["maps"]
+    assert str(BLAS) not in found["maps"]
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_instruction_set_by_the_environment(isa: str) -> None:
     assert ask(STATUS, KRSERVE_ISA=isa)["isa"] == isa
@@ -180,5 +196,7 @@ def test_blas_that_is_no_library(tmp_path: Path) -> None:
 
 
 def redirected(site: Path) -> str:
-    path = f"import sysconfig; sysconfig.get_path = lambda name: {str(site)!r}; "
-    return path + BLAS_STATUS
+    """As if modules were installed there alone."""
+    path = f"import sys, sysconfig; sysconfig.get_path = lambda name: {str(site)!r}; "
+    hidden = f"sys.path[:] = [p for p in sys.path if p != {str(SITE)!r}]; "
+    return path + hidden + BLAS_STATUS

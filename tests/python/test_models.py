@@ -13,7 +13,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
-from mlx_serving import models
+from mlx_serving import model_files, models
 from mlx_serving.messages import LoadFailed, ModelSource
 
 from orchestrator import PYTHON_ROOT
@@ -92,7 +92,7 @@ def test_bad_tokenizer_configurations(folder: Path, config: str) -> None:
 
 
 def test_files_that_are_too_large(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "JSON_BYTES_MAX", 8)
+    monkeypatch.setattr(model_files, "JSON_BYTES_MAX", 8)
     assert code(folder) == "model_unsupported"
 
 

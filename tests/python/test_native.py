@@ -199,3 +199,21 @@ def test_says_why_it_could_not_be_built(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "krserve_native_of_nobody.failed").unlink()
     (tmp_path / "krserve_native_of_nobody.failed").mkdir()
     assert "is not built" in str(loader.load("auto")[1])
+
+
+def test_says_why_it_could_not_be_built_where_modules_are_kept_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "krserve_nobody.failed").write_text("there is no C++ compiler\n")
+    reason = loader.why_not_built("krserve_nobody")
+    assert reason == "krserve_nobody could not be built: there is no C++ compiler"
+
+
+def test_names_the_command_that_whoever_started_it_knows(tmp_path: Path) -> None:
+    script = "from mlx_serving.native.loader import why_not_built; print(why_not_built('nobody'))"
+    env = {**os.environ, "PYTHONPATH": str(PYTHON), "KRSERVE_BUILD_COMMAND": "node main.js build"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "nobody is not built (node main.js build)\n", done.stderr

@@ -63,6 +63,12 @@ def test_values_arrive() -> None:
     assert request.max_tokens == 40
 
 
+@pytest.mark.parametrize("seed", [0, 2**32, 2**53 + 1, 2**63 - 1, 2**64 - 1])
+def test_a_seed_has_64_bits(seed: int) -> None:
+    admit = parsed("admit", {"requests": [admission(1, seed=seed)]})
+    assert isinstance(admit, messages.Admit) and admit.requests[0].sampling.seed == seed
+
+
 def test_inputs_of_prepare() -> None:
     for body, expected in (
         ({"kind": "text", "text": "x"}, messages.Text("x")),
@@ -109,6 +115,10 @@ def test_unknown_and_missing_keys(name: str) -> None:
         ("load", {**GOOD["load"], "options": {**load_options(), "device": "tpu"}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "deterministic": 1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "memoryBudgetBytes": -1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": 1.5}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": -0.1}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": None}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "controlTokens": "off"}}),
     ],
 )
 def test_wrong_values_that_no_request_can_answer_for(name: str, body: object) -> None:
@@ -126,14 +136,15 @@ def test_wrong_values_that_no_request_can_answer_for(name: str, body: object) ->
         ({"more": 1}, "request"),
         ({"\udc80": 1}, "request"),
         ({"sampling": 1}, "sampling"),
+        ({"chat": 1}, "chat"),
         *(
             ({"sampling": {**sampling(), **changes}}, "sampling")
             for changes in (
                 {"temperature": float("nan")},
                 {"temperature": "1"},
                 {"topK": -1},
-                {"seed": 1 << 32},
-                {"seed": 0.5},
+                {"seed": 1 << 64},
+                {"seed": 7.0},
                 {"logprobs": 21},
                 {"logprobs": -2},
                 {"logitBias": [[1]]},

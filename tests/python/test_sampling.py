@@ -17,6 +17,16 @@ LOGITS = [2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, -3.0]
 COUNT = len(LOGITS)
 
 
+# What seed and position have drawn since seeds had 32 bits.
+KEPT = {
+    (0, 0): 0.8833107948303223,
+    (1, 0): 0.7663017511367798,
+    (7, 123): 0.8022737503051758,
+    (2**32 - 1, 0): 0.13134384155273438,
+    (2**32 - 1, 2**20): 0.17342817783355713,
+}
+
+
 def row(prompt: list[int] | None = None, generated: list[int] | None = None, **options: Any):
     return RowSampling(Sampling(**options), prompt or [], generated or [], COUNT)
 
@@ -37,17 +47,25 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**20))
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**20))
 def test_uniform_is_in_range_and_exact_in_float32(seed: int, position: int) -> None:
     number = uniform(seed, position)
     assert 0 <= number < 1
     assert float(mx.array(number).item()) == number
 
 
+def test_a_seed_of_32_bits_draws_what_it_always_drew() -> None:
+    # Responses on disk go on with these.
+    assert [uniform(seed, position) for seed, position in KEPT] == list(KEPT.values())
+
+
 def test_uniform_numbers_are_spread() -> None:
     for numbers in (
         [uniform(1, i) for i in range(10_000)],
         [uniform(i, 0) for i in range(10_000)],
+        [uniform(i << 32, 0) for i in range(10_000)],
+        [uniform(2**64 - 1 - i, 0) for i in range(10_000)],
+        [uniform(2**63, i) for i in range(10_000)],
     ):
         tenths = Counter(int(number * 10) for number in numbers)
         assert all(800 < tenths[i] < 1200 for i in range(10))
@@ -105,7 +123,8 @@ def test_rows_do_not_depend_on_each_other(sampler: Sampler) -> None:
 
 
 def test_draws_are_keyed_by_seed_and_position(sampler: Sampler) -> None:
-    places = [(seed, position) for seed in (0, 1, 2**32 - 1) for position in range(40)]
+    seeds = (0, 1, 2**32 - 1, 2**32, 2**33, 2**63 - 2, 2**63 - 1, 2**64 - 1)
+    places = [(seed, position) for seed in seeds for position in range(40)]
 
     def draws(order: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
         rows = [row(temperature=1.0, seed=seed) for seed, _ in order]
@@ -117,8 +136,8 @@ def test_draws_are_keyed_by_seed_and_position(sampler: Sampler) -> None:
     assert draws(places[::-1]) == together
     assert {place: draws([place])[place] for place in places} == together
     # Both parts of the key count.
-    by_seed = [tuple(together[seed, i] for i in range(40)) for seed in (0, 1, 2**32 - 1)]
-    assert len(set(by_seed)) == 3 and all(len(set(tokens)) > 1 for tokens in by_seed)
+    by_seed = [tuple(together[seed, i] for i in range(40)) for seed in seeds]
+    assert len(set(by_seed)) == len(seeds) and all(len(set(tokens)) > 1 for tokens in by_seed)
 
 
 def adjusted(one: RowSampling) -> list[float]:

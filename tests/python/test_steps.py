@@ -7,13 +7,20 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Refused
 from mlx_serving.pace import BORDER_TOKENS
 from mlx_serving.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
 
-SAMPLED: dict[str, Any] = {"temperature": 1.0, "seed": 11, "top_p": 0.9, "top_k": 30, "min_p": 0.01}
+SAMPLED: dict[str, Any] = {
+    "temperature": 1.0,
+    "seed": 11,
+    "top_p": 0.9,
+    "top_k": 30,
+    "min_p": 0.01,
+}
 PENALIZED: dict[str, Any] = {
     **SAMPLED,
     "repetition_penalty": 1.3,
@@ -144,6 +151,55 @@ def test_logprobs_are_the_models_own(toy: Any, sampler: Sampler) -> None:
     assert driver.logprobs[2] == [None] * 5
 
 
+# --- prompts alone ---
+
+
+def test_a_prompt_alone_is_kept_for_the_next(toy: Any) -> None:
+    ids = prompt(2, 200)
+    driver = Driver(toy, prefix_bytes=1 << 20, chunk_tokens=16)
+    driver.run(request(1, ids, 0))
+    assert driver.tokens[1] == [] and driver.ends[1].finish == "stop"
+    last = driver.prefills[1][-1]
+    assert (last.done, last.total, last.cached) == (200, 200, 0)
+    # The same again, and what goes on from it.
+    driver.run(request(2, ids, 0))
+    assert driver.cached(2) == 199 and driver.ends[2].finish == "stop"
+    longer = [*ids, *prompt(3, 20)]
+    assert driver.run(request(3, ids))[3] == greedy(toy, ids, 12)
+    assert driver.cached(3) == 199
+    assert driver.run(request(4, longer))[4] == greedy(toy, longer, 12)
+    assert driver.cached(4) >= 199
+
+
+@pytest.mark.parametrize("length", [1, 2, 128, 129, 300])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_prompt_alone_of_any_length_ends(toy: Any, deterministic: bool, length: int) -> None:
+    driver = Driver(toy, deterministic=deterministic, prefix_bytes=1 << 20)
+    driver.run(request(1, prompt(1, length), 0))
+    assert driver.tokens[1] == [] and driver.ends[1].finish == "stop"
+    assert driver.prefills[1][-1].done == driver.prefills[1][-1].total == length
+
+
+def test_prompts_alone_change_nothing_for_their_neighbours(toy: Any, sampler: Sampler) -> None:
+    ids = prompt(5, 40)
+    alone = Driver(toy, sampler=sampler).run(request(0, ids, 12, **SAMPLED))[0]
+    driver = Driver(toy, max_batch=2, chunk_tokens=16, prefix_bytes=1 << 20, sampler=sampler)
+    only = [request(i, prompt(i, 90), 0) for i in range(1, 4)]
+    texts = driver.run(*only, request(0, ids, 12, **SAMPLED), request(4, prompt(7, 3), 5))
+    assert texts[0] == alone and len(texts[4]) == 5
+    assert all(driver.ends[one.id].finish == "stop" and texts[one.id] == [] for one in only)
+
+
+def test_a_prompt_alone_gives_its_place_to_the_next(toy: Any) -> None:
+    driver = Driver(toy, max_batch=1)
+    driver.run(request(1, prompt(1, 50), 0), request(2, prompt(2, 50), 3))
+    assert driver.tokens[2] == greedy(toy, prompt(2, 50), 3)
+    driver.insert(request(3, prompt(3, 500), 0))
+    driver.step()
+    driver.steps.remove(3)
+    assert driver.steps.delay_seconds() is None
+
+
 # --- aborts ---
 
 
@@ -177,6 +233,86 @@ def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
     driver.run()
     for i in (1, 2):
         assert driver.tokens[i] == greedy(toy, prompt(i, 3 + 20 * i), 15)
+
+
+def test_chunks_of_whole_units_change_nothing(toy: Any) -> None:
+    """The last chunk is padded, and a prefix is used up to a whole unit."""
+    ids = prompt(4, 150)
+    driver = Driver(toy, unit_tokens=16, chunk_tokens=64, prefix_bytes=1 << 24)
+    driver.insert(request(0, prompt(8, 5), 60))
+    driver.step()
+    text = driver.run(request(1, ids), request(2, prompt(2, 3)), request(3, [7]))[1]
+    assert text == greedy(toy, ids, 12)
+    assert driver.tokens[2] == greedy(toy, prompt(2, 3), 12)
+    assert driver.tokens[3] == greedy(toy, [7], 12)
+    assert {progress.done % 16 for progress in driver.prefills[1][:-2]} == {0}
+    following = [*ids, *text, 5, 6]
+    driver.run(request(4, following))
+    assert driver.cached(4) == 160
+    assert driver.tokens[4] == greedy(toy, following, 12)
+
+
+def test_freed_buffers_are_given_back(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[int] = []
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 2 << 30)
+    monkeypatch.setattr(mx, "clear_cache", lambda: cleared.append(1))
+    Driver(toy, kv_budget=1e9).run(request(1, prompt(1, 20)), request(2, prompt(2, 20)))
+    assert cleared == [1]
+    Driver(toy, kv_budget=1e12).run(request(1, prompt(1, 20)))
+    assert cleared == [1]
+
+
+# --- groups ---
+
+GROUPINGS = {
+    "one": Grouping(),
+    "by length": Grouping(bytes_per_token=1.0, padding_bytes_max=30.0),
+    "alone": Grouping(alone=True),
+}
+
+
+@pytest.mark.parametrize("grouping", GROUPINGS.values(), ids=list(GROUPINGS))
+def test_groups_change_nothing(toy: Any, sampler: Sampler, grouping: Grouping) -> None:
+    lengths = (300, 4, 150, 7, 2, 301, 160, 5)
+    requests = [
+        request(i, prompt(i, length), 6 + 3 * i, **(PENALIZED if i % 3 == 1 else {}))
+        for i, length in enumerate(lengths)
+    ]
+    alone = {one.id: Driver(toy, sampler=sampler).run(one)[one.id] for one in requests}
+    together = Driver(toy, sampler=sampler, grouping=grouping)
+    assert together.run(*requests) == alone
+    late = Driver(toy, sampler=sampler, grouping=grouping)
+    for one in requests:
+        late.insert(one)
+        late.step()
+        late.step()
+        late.step()
+    late.run()
+    assert late.tokens == alone
+
+
+def test_a_long_row_has_a_pass_of_its_own(toy: Any) -> None:
+    driver = Driver(toy, grouping=GROUPINGS["by length"])
+    for i in range(4):
+        driver.insert(request(i, prompt(i, 8), 40))
+    driver.step()
+    driver.step()
+    short = driver.steps.load_figures().kv_bytes
+    driver.insert(request(9, prompt(9, 400), 40))
+    driver.step()
+    driver.step()
+    per_token = 2 * 2 * 2 * 8 * 4
+    assert driver.steps.load_figures().kv_bytes <= short + 512 * per_token
+    driver.steps.remove(9)
+    assert driver.steps.load_figures().kv_bytes == short
+
+
+def test_a_group_of_one_is_kept_for_the_next_turn(toy: Any) -> None:
+    driver = Driver(toy, prefix_bytes=1 << 24, grouping=GROUPINGS["alone"])
+    ids = prompt(9, 100)
+    text = driver.run(request(1, ids), request(2, prompt(3, 20)))[1]
+    driver.run(request(3, [*ids, *text, 5, 6]))
+    assert driver.cached(3) == len(ids) + len(text)
 
 
 # --- prefix cache ---
@@ -286,7 +422,7 @@ def test_what_can_never_fit_is_refused(toy: Any) -> None:
 
 
 def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:
-    driver = Driver(toy, compiles=True)
+    driver = Driver(toy, on_gpu=True)
     driver.run(request(1, prompt(1, 20)))
     assert driver.host.busies == ["compilation", "compilation"]
     driver.run(request(2, prompt(2, 20)))

@@ -67,8 +67,11 @@ def test_unknown_tokens_have_no_text() -> None:
 
 
 def test_the_first_space_goes_once() -> None:
-    detokenizer = PieceDetokenizer(PieceTable(PIECES, trim_first_space=True))
+    detokenizer = PieceDetokenizer(TABLE, trim_first_space=True)
     assert [detokenizer.push(id) for id in (256, 257, 257)] == ["", "word", " word"]
+    # Also where it is all that a token says.
+    detokenizer = PieceDetokenizer(TABLE, trim_first_space=True)
+    assert [detokenizer.push(id) for id in (0x20, 257, 257)] == ["", " word", " word"]
 
 
 @given(tokens, st.integers(0, 60), stops)

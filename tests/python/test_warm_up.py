@@ -54,6 +54,12 @@ class FakeHost:
         self.others += 1
 
 
+def test_a_long_prompt_fits_into_the_context() -> None:
+    for context_max in (64, 4096, 100_000):
+        [request] = warm_up.long_prompt(context_max)
+        assert len(request.prompt) + request.max_tokens <= context_max
+
+
 @pytest.mark.parametrize("max_batch", [1, 3, 8, 20, 64, 100])
 def test_every_kernels_number_of_rows_is_served(max_batch: int) -> None:
     counts = {len(batch) for batch in warm_up.requests(max_batch, 4096)}
@@ -78,7 +84,7 @@ def test_prompts_fit_a_short_context() -> None:
 
 def test_run_tells_what_is_done_and_announces_each_step() -> None:
     steps, host, told = FakeSteps(), FakeHost(), []
-    warm_up.run(steps, 16, 4096, host, told.append)
+    warm_up.run(steps, [*warm_up.requests(16, 4096)], host, told.append)
     assert not steps.rows
     assert steps.most == 16
     assert told == sorted(told)
@@ -88,7 +94,7 @@ def test_run_tells_what_is_done_and_announces_each_step() -> None:
 
 def test_a_failure_is_told() -> None:
     with pytest.raises(RuntimeError, match="no memory"):
-        warm_up.run(FakeSteps(fails=True), 2, 4096, FakeHost(), lambda _: None)
+        warm_up.run(FakeSteps(fails=True), [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None)
 
 
 def test_the_quiet_host_passes_on_only_that_work_is_under_way() -> None:
@@ -111,15 +117,15 @@ def test_what_has_no_room_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         insert(request)
 
     monkeypatch.setattr(steps, "insert", picky)
-    warm_up.run(steps, 2, 4096, FakeHost(), lambda _: None)
+    warm_up.run(steps, [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None)
     assert max(len(request.prompt) for request in steps.served) <= 100
 
 
 def test_what_is_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_SERVING_CACHE", "/cache")
     monkeypatch.setenv("MLX_PTX_CACHE_DIR", "/elsewhere")
-    warm_up.keep_compiled()
+    warm_up.prepare_compiler()
     assert os.environ["MLX_PTX_CACHE_DIR"] == "/elsewhere"
     monkeypatch.delenv("MLX_PTX_CACHE_DIR")
-    warm_up.keep_compiled()
+    warm_up.prepare_compiler()
     assert os.environ["MLX_PTX_CACHE_DIR"].startswith("/cache/compiled/")

@@ -8,9 +8,11 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models import llama
 from mlx_serving.engine import End, PrefillProgress, RowLogprobs
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx_engine import CacheFactory
 from mlx_serving.pace import Pace
+from mlx_serving.pass_cost import PassCost
 from mlx_serving.prefix import PrefixCache
 from mlx_serving.sampling import Sampler, StockSampler
 from mlx_serving.steps import Steps
@@ -86,8 +88,10 @@ class Driver:
         prefix_bytes: int = 0,
         chunk_tokens: int = 64,
         kv_budget: float = 1e9,
-        compiles: bool = False,
+        on_gpu: bool = False,
         sampler: Sampler | None = None,
+        grouping: Grouping | None = None,
+        unit_tokens: int = 1,
     ) -> None:
         self.host = Recorder()
         self.steps = Steps(
@@ -96,11 +100,14 @@ class Driver:
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            pace=Pace(chunk_tokens, deterministic, 1e6, 0.01),
+            pace=Pace(
+                chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01, unit_tokens
+            ),
             prefixes=PrefixCache(prefix_bytes),
             host=self.host,
-            compiles=compiles,
+            on_gpu=on_gpu,
             sampler=sampler or StockSampler(),
+            grouping=grouping or Grouping(),
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}

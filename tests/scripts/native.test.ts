@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -11,7 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { buildNative, failureLines, isNativeSettled, reasonOf } from "../../scripts/lib/native.mjs";
+import { buildNative, isNativeSettled } from "../../scripts/lib/native.mjs";
+import { failureLines, reasonOf } from "../../scripts/lib/native-reasons.mjs";
 import { SetupError } from "../../scripts/lib/process.mjs";
 
 const pins = join(import.meta.dirname, "..", "..", "native", "pins");
@@ -142,6 +144,19 @@ describe("building", () => {
     await expect(buildNative({ env, build: at("build"), signal })).rejects.toThrow();
     expect(existsSync(at("environment", "krserve_native.failed"))).toBe(false);
   });
+});
+
+it("hands every file name to CMake's commands as it is, with blanks and brackets", () => {
+  const lists = readdirSync(join(pins, ".."), { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith("CMakeLists.txt"),
+  );
+  const commands = lists.flatMap((name) =>
+    [...readFileSync(join(pins, "..", name), "utf8").matchAll(/^add_custom_\w+\([^)]*\)/gm)].map(
+      ([command]) => command,
+    ),
+  );
+  expect(commands.length).toBeGreaterThan(0);
+  for (const command of commands) expect(command).toContain("VERBATIM");
 });
 
 describe("the reason", () => {

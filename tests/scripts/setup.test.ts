@@ -60,6 +60,15 @@ describe("a fresh clone", () => {
     expect(titles(clone.takeCalls())).toContain("cmake --build");
   });
 
+  it("gets no native parts with the fake engine, and all with a later start of the real one", async () => {
+    await clone.setUp(["--run", "serve", "--engine", "fake"]).finished;
+    expect(titles(clone.takeCalls())).not.toContain("cmake --build");
+    await clone.setUp(["--run", "serve", "--no-build"]).finished;
+    expect(titles(clone.takeCalls())).not.toContain("cmake --build");
+    await clone.setUp(["--run", "serve"]).finished;
+    expect(titles(clone.takeCalls())).toContain("cmake --build");
+  });
+
   it("builds nothing into an environment of the user's own", async () => {
     await clone.setUp().finished;
     const env = { MLX_SERVING_PYTHON_ENV: join(clone.folder, "python", ".venv") };

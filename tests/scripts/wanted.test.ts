@@ -36,6 +36,16 @@ it("looks into the configuration file, and leaves its mistakes to the server", (
 });
 
 it.each([
+  [{ noBuild: true }, {}, false],
+  [{ "no-build": "on" }, {}, false],
+  [{ noBuild: false }, {}, true],
+  [{ noBuild: true }, { MLX_SERVING_NO_BUILD: "off" }, true],
+])("with a file of %j and %j native parts are wanted: %s", (content, env, wanted) => {
+  writeFileSync(file, JSON.stringify(content));
+  expect(wantsNative(["--config", file], env)).toBe(wanted);
+});
+
+it.each([
   [[], {}, true],
   [["--native", "off"], {}, false],
   [["--native=off"], {}, false],
@@ -43,6 +53,12 @@ it.each([
   [["--native", "auto"], { MLX_SERVING_NATIVE: "off" }, true],
   [["--engine", "fake"], {}, false],
   [["--engine", "fake", "--native", "on"], {}, true],
+  [["--no-build"], {}, false],
+  [["--native", "on", "--no-build"], {}, false],
+  [[], { MLX_SERVING_NO_BUILD: "1" }, false],
+  [[], { MLX_SERVING_NO_BUILD: "on" }, false],
+  [[], { MLX_SERVING_NO_BUILD: "off" }, true],
+  [[], { MLX_SERVING_NO_BUILD: "" }, true],
   [["--help"], {}, false],
 ])("for %j and %j native parts are wanted: %s", (args, env, wanted) => {
   expect(wantsNative(args, env)).toBe(wanted);

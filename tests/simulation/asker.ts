@@ -99,7 +99,7 @@ export class Asker {
     const body = {
       input: plan.prompt,
       seed: plan.seed,
-      max_output_tokens: plan.maxTokens,
+      ...(plan.maxTokens === 0 ? { generate: false } : { max_output_tokens: plan.maxTokens }),
       store: plan.store,
     } as CreateResponseBody;
     const abort = new AbortController();
@@ -140,7 +140,10 @@ export class Asker {
       ({ text, usage, response }) => {
         asked.settled = true;
         this.world.trace(`${this.name}: "${asked.plan.prompt}" is ${response.status}`);
-        this.check(asked.plan, response.status, text, usage);
+        const { plan } = asked;
+        if (plan.maxTokens === 0 && response.output.length > 0)
+          this.world.violated(`"${plan.prompt}" has output, and only its prompt was wanted`);
+        this.check(plan, response.status, text, usage);
         this.checkCancelled(asked, response.status);
       },
       (error: unknown) => {

@@ -30,6 +30,19 @@ export const mutations = [
     find: "if (epoch === this.epoch) this.condemn(reason);",
     replace: "void reason;",
   },
+  // Prompts alone.
+  {
+    name: "a prompt alone is answered",
+    file: "src-ts/server/openai/responses.ts",
+    find: "body.generate === false ? 0 : (body.max_output_tokens ?? undefined)",
+    replace: "body.max_output_tokens ?? undefined",
+  },
+  {
+    name: "a prompt alone gets an item",
+    file: "src-ts/engine/log.ts",
+    find: "return this.maxTokens > 0 && kind",
+    replace: "return kind",
+  },
   // Recovery.
   {
     name: "a restart carries no tokens to the worker",

@@ -54,6 +54,6 @@ export function answerTo(prompt: string, seed: number, maxTokens: number): Answe
   const tokens: number[] = [];
   while (tokens.length < maxTokens && tokens.at(-1) !== endToken)
     tokens.push(tokenAt(promptTokens, seed, tokens.length));
-  const finish = tokens.at(-1) === endToken ? "stop" : "length";
+  const finish = maxTokens === 0 || tokens.at(-1) === endToken ? "stop" : "length";
   return { tokens, text: wholeText(tokens), finish };
 }

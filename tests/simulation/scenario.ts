@@ -10,6 +10,7 @@ export interface RequestPlan {
   client: number;
   prompt: string;
   seed: number;
+  /** 0: only the prompt is wanted. */
   maxTokens: number;
   store: boolean;
   lane: string | undefined;
@@ -164,7 +165,7 @@ function engineOf(random: Random): EngineOptions {
 
 function requestOf(random: Random, index: number, clients: number): RequestPlan {
   const special = random.next();
-  return {
+  return promptAlone({
     at: random.between(0, activeMs),
     client: random.int(0, clients - 1),
     prompt: `${wordOf(special)} ${index} ${"x".repeat(random.pick([0, 3, 30, 120]))}`,
@@ -178,7 +179,12 @@ function requestOf(random: Random, index: number, clients: number): RequestPlan 
       ? { how: random.pick(["cancel", "abort"]), afterMs: random.between(0, 400) }
       : undefined,
     twice: random.chance(0.1),
-  };
+  });
+}
+
+/** Some want no answer. The request's own seed says who, so that no other chance depends on it. */
+function promptAlone(plan: RequestPlan): RequestPlan {
+  return plan.seed % 10 === 0 ? { ...plan, maxTokens: 0 } : plan;
 }
 
 /** What is wrong with a prompt: refused when it is prepared or admitted, or it kills who does either. */

@@ -6,6 +6,7 @@ import { WorkerEngine } from "../../src-ts/engine/engine.js";
 import { SegmentJournal } from "../../src-ts/journal/journal.js";
 import { recover } from "../../src-ts/journal/recovery.js";
 import { closeCodes } from "../../src-ts/protocol/events.js";
+import { BodyBudget } from "../../src-ts/server/body-budget.js";
 import { resolveOptions, type ServerContext } from "../../src-ts/server/options.js";
 import { Session } from "../../src-ts/server/session.js";
 import type { WorkerPort } from "../../src-ts/worker/port.js";
@@ -61,9 +62,11 @@ export class SimServer {
     });
     const { writeBufferBytesMax, lagEntriesMax, resumeGraceMs } = plan;
     const limits = { writeBufferBytesMax, lagEntriesMax };
+    const config = resolveOptions({ resumeGraceMs, limits });
     this.context = {
       engine: this.engine,
-      config: resolveOptions({ resumeGraceMs, limits }),
+      bodies: new BodyBudget(config.limits),
+      config,
       logger: this.logger(),
       now: () => clock.now(),
     };
@@ -126,7 +129,8 @@ export class SimServer {
 
   open(ws: WebSocket, socket: Duplex, wire: Wire): Session {
     const identity = { owner: "open", clientId: "address:sim" };
-    const start = { ws, socket, identity, requestId: "req", wantsNotices: true };
+    const asked = { wantsNotices: true, speaksBeta: false };
+    const start = { ws, socket, identity, requestId: "req", ...asked };
     const session = new Session(this.context, start);
     this.sessions.set(wire, session);
     return session;

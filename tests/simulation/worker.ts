@@ -17,7 +17,7 @@ import {
   type ToWorker,
 } from "../../src-ts/worker/messages.js";
 import type { WorkerEvents, WorkerProcess, WorkerSpec } from "../../src-ts/worker/port.js";
-import { nativeParts } from "../ts/support/native-figures.js";
+import { abilities, nativeParts } from "../ts/support/native-figures.js";
 import { certainText, endToken, promptTokensOf, tokenAt, wholeText } from "./oracle.js";
 import type { Random } from "./random.js";
 import type { Due, Owner, Timeline } from "./timeline.js";
@@ -269,6 +269,7 @@ export class SimProcess implements WorkerProcess {
       endTokens: [endToken],
       vocabulary: 2_000,
       native: nativeParts,
+      abilities,
     });
   }
 
@@ -304,7 +305,7 @@ export class SimProcess implements WorkerProcess {
     if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
-    const row = { id: request.id, prompt, tokens, maxTokens, seed: sampling.seed };
+    const row = { id: request.id, prompt, tokens, maxTokens, seed: Number(sampling.seed) };
     const finish = finishOf(row);
     this.rows.set(request.id, { ...row, prefilled: 0, total });
     if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
@@ -322,9 +323,10 @@ export class SimProcess implements WorkerProcess {
   private step(): void {
     if (this.rows.size > this.world.rowsMax()) return this.outOfMemory();
     for (const row of this.rows.values()) this.prefill(row);
-    if (this.credits <= 0) return;
-    const decoding = [...this.rows.values()].filter(({ prefilled, total }) => prefilled >= total);
-    if (decoding.length === 0) return;
+    const known = [...this.rows.values()].filter(({ prefilled, total }) => prefilled >= total);
+    for (const row of known) if (row.maxTokens === 0) this.end(row, "stop");
+    const decoding = known.filter(({ maxTokens }) => maxTokens > 0);
+    if (this.credits <= 0 || decoding.length === 0) return;
     const rows = decoding.map((row) => this.decode(row));
     this.credits--;
     this.say({ type: "step", step: ++this.steps, rows });
@@ -446,6 +448,7 @@ function isUnreadable(prompt: readonly number[]): boolean {
 }
 
 function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">) {
+  if (maxTokens === 0) return undefined; // ends with its prompt
   if (tokens.at(-1) === endToken) return "stop";
   return tokens.length >= maxTokens ? "length" : undefined;
 }

@@ -168,7 +168,7 @@ export class World {
   /** Whatever is out is a beginning of the right answer. */
   private checkText(response: Response): void {
     const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
-    const answer = answerTo(prompt, response.sampling.seed, response.maxTokens);
+    const answer = answerTo(prompt, Number(response.sampling.seed), response.maxTokens);
     if (!answer.text.startsWith(response.text))
       throw new Violation(`${response.id} says ${response.text} where ${answer.text} is right`);
     this.noteAccepted(prompt, response.id);
@@ -436,7 +436,7 @@ export class World {
     let text = "";
     for await (const entry of cursor) if (entry.kind === "textDelta") text += entry.text;
     const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
-    const answer = answerTo(prompt, response.sampling.seed, response.maxTokens);
+    const answer = answerTo(prompt, Number(response.sampling.seed), response.maxTokens);
     const ends = response.ending?.kind;
     if ((ends === "stop" || ends === "length") && cursor.finished && text !== answer.text)
       throw new Error(`${prompt}: ${text} is not ${answer.text}`);

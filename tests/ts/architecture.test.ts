@@ -11,7 +11,7 @@ const allowed: Record<string, { values: string[]; types?: string[] }> = {
   worker: { values: ["machines", "crc32.ts"] },
   engine: { values: ["machines", "worker", "errors.ts"] },
   journal: { values: ["worker", "errors.ts", "crc32.ts"], types: ["engine"] },
-  server: { values: ["engine", "protocol", "errors.ts"], types: ["worker"] },
+  server: { values: ["engine", "protocol", "errors.ts", "loopback.ts"], types: ["worker"] },
   client: { values: [], types: ["protocol"] },
 };
 

@@ -2,13 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  ConfigError,
-  isLoopback,
-  readApiKeys,
-  resolveConfig,
-  unknownVariables,
-} from "../../src-ts/config.js";
+import { ConfigError, readApiKeys, resolveConfig, unknownVariables } from "../../src-ts/config.js";
 import { flagOf, optionNames, placeholderOf, variableOf } from "../../src-ts/options.js";
 
 let folder: string;
@@ -47,8 +41,10 @@ describe("defaults", () => {
       maxQueue: 256,
       maxContext: undefined,
       memoryBudget: undefined,
+      prefixCache: { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
       native: "auto",
       device: "auto",
+      controlTokens: "text",
       apiKeyFile: undefined,
       dataDir: undefined,
       resumeGrace: 30_000,
@@ -102,6 +98,19 @@ describe("values", () => {
     expect(resolveConfig({ folder, flags: { memoryBudget: "1000" } }).memoryBudget).toBe(1000);
   });
 
+  it("take bytes or a share of the prefix cache", () => {
+    const given = (prefixCache: string) => resolveConfig({ folder, flags: { prefixCache } });
+    const all = Number.MAX_SAFE_INTEGER;
+    expect(given("2GiB").prefixCache).toEqual({ bytes: 2 * 2 ** 30, share: 0.9 });
+    expect(given("0").prefixCache).toEqual({ bytes: 0, share: 0.9 });
+    expect(given("25%").prefixCache).toEqual({ bytes: all, share: 0.25 });
+    expect(given("12.5 %").prefixCache).toEqual({ bytes: all, share: 0.125 });
+    const variable = { MLX_SERVING_PREFIX_CACHE: "30%" };
+    expect(resolveConfig({ folder, environment: variable }).prefixCache.share).toBe(0.3);
+    for (const wrong of ["91%", "-1%", "half", "%", "1e3", "50 percent"])
+      expect(() => given(wrong)).toThrow(/--prefix-cache must be a number of bytes .* at most 90%/);
+  });
+
   it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
     expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual(["a,b", "c"]);
     const environment = { MLX_SERVING_MODEL: "a, b" };
@@ -117,6 +126,21 @@ describe("values", () => {
     expect(resolveConfig({ folder, environment }).native).toBe("off");
     writeConfig({ native: 1 });
     expect(resolveConfig({ folder }).native).toBe("on");
+  });
+
+  it("of no-build are those of a flag", () => {
+    expect(resolveConfig({ folder }).noBuild).toBe(false);
+    expect(resolveConfig({ folder, flags: { noBuild: true } }).noBuild).toBe(true);
+    const environment = { MLX_SERVING_NO_BUILD: "1" };
+    expect(resolveConfig({ folder, environment }).noBuild).toBe(true);
+    writeConfig({ "no-build": "on" });
+    expect(resolveConfig({ folder }).noBuild).toBe(true);
+    expect(resolveConfig({ folder, environment: { MLX_SERVING_NO_BUILD: "off" } }).noBuild).toBe(
+      false,
+    );
+    expect(() => resolveConfig({ folder, flags: { noBuild: "later" } })).toThrow(
+      "--no-build must be on or off",
+    );
   });
 
   it("of native parts are known names, or all", () => {
@@ -211,6 +235,18 @@ describe("errors", () => {
     expect(problem({})).toContain("must hold one JSON object");
   });
 
+  it("strictness comes from a flag, a variable or the file", () => {
+    const strictOf = (sources: object) => resolveConfig({ folder, ...sources }).strict;
+    expect(strictOf({})).toBe(false);
+    expect(strictOf({ flags: { strict: true } })).toBe(true);
+    expect(strictOf({ environment: { MLX_SERVING_STRICT: "1" } })).toBe(true);
+    expect(strictOf({ flags: { strict: false }, environment: { MLX_SERVING_STRICT: "1" } })).toBe(
+      false,
+    );
+    writeFileSync(join(folder, "mlx-serving.config.json"), '{"strict": true}');
+    expect(strictOf({})).toBe(true);
+  });
+
   it("refuse syncing a folder that isn't there", () => {
     expect(problem({ environment: { MLX_SERVING_FSYNC: "on" } })).toContain(
       "MLX_SERVING_FSYNC is about stored responses: give --data-dir too",
@@ -226,11 +262,6 @@ describe("errors", () => {
     const config = resolveConfig({ folder, flags: { host: "0.0.0.0", apiKeyFile: "keys" } });
     expect(config.host).toBe("0.0.0.0");
   });
-});
-
-it("knows loopback addresses", () => {
-  expect(["localhost", "127.0.0.1", "127.8.0.1", "::1", "[::1]"].every(isLoopback)).toBe(true);
-  expect(["0.0.0.0", "::", "127.0.0.1.example.org", "example.org"].some(isLoopback)).toBe(false);
 });
 
 it("reads API keys and says what is wrong with their file", () => {

@@ -93,3 +93,17 @@ it("drains: what runs ends, then nothing answers", async () => {
   await drained;
   await expect(fetch(server.url)).rejects.toThrow();
 });
+
+it.each([
+  [undefined, 200],
+  [true, 400],
+  ["on", 400],
+] as const)("strict: %s answers an unknown field with %i", async (strict, status) => {
+  await using server = await serve({ ...options, strict });
+  const answer = await fetch(`${server.url}/v1/responses`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ input: "hi", max_output_tokens: 2, foo: 1 }),
+  });
+  expect(answer.status).toBe(status);
+});

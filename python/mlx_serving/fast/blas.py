@@ -61,8 +61,12 @@ def _off(name: str, reason: str) -> Status:
     return {"on": False, "name": name, "reason": reason}
 
 
+@cache
 def _folder() -> Path:
-    return Path(sysconfig.get_path("platlib"), FOLDER)
+    """Where the shim is, on Python's path as modules are."""
+    installed = sysconfig.get_path("platlib")
+    folders = [Path(folder, FOLDER) for folder in (*sys.path, installed)]
+    return next((folder for folder in folders if (folder / SHIM).exists()), folders[-1])
 
 
 def _why_not() -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -18,7 +19,8 @@ from .choice import Mode, why_off
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
-BUILD: Final = "npx mlx-serving build-native"
+# Whoever started us knows how it was called itself.
+BUILD: Final = os.environ.get("KRSERVE_BUILD_COMMAND") or "npx mlx-serving build-native"
 
 API: Final = (
     "CommandBuffer",
@@ -66,12 +68,15 @@ def _why_not_loadable() -> str | None:
 
 
 def why_not_built(name: str) -> str:
-    # scripts/lib/native.mjs leaves there what an attempt ended with.
-    try:
-        failure = Path(sys.prefix, f"{name}.failed").read_text(errors="replace").strip()
-    except OSError:
-        return f"{name} is not built ({BUILD})"
-    return f"{name} could not be built: {failure.splitlines()[0] if failure else BUILD}"
+    # scripts/lib/native-record.mjs leaves there what an attempt ended with: beside the modules,
+    # where they are kept apart from the environment, else in the environment.
+    for folder in (*sys.path, sys.prefix):
+        try:
+            failure = Path(folder, f"{name}.failed").read_text(errors="replace").strip()
+        except OSError:
+            continue
+        return f"{name} could not be built: {failure.splitlines()[0] if failure else BUILD}"
+    return f"{name} is not built ({BUILD})"
 
 
 def damage(library: Path, manifest: Path) -> str | None:

@@ -1,7 +1,9 @@
 /** The packed package itself: what is in it, and what the linters of packages say. */
 import { join } from "node:path";
 import { publint } from "publint";
+import { nativeParts } from "../native-parts.mjs";
 import { packageRoot } from "../paths.mjs";
+import { listInputs } from "../stamp.mjs";
 import { run, succeed } from "./project.mjs";
 
 /**
@@ -27,13 +29,23 @@ const needed = [
   "python/pyproject.toml",
   "python/uv.lock",
   "python/mlx_serving/__main__.py",
+  "python/uv-pin.txt",
+  "python/embedded-model.txt",
+  "dist/scripts/lib/native.mjs",
+  "native/pins/cmake.txt",
 ];
+/** All that native parts are built from, as one lists it here: none may be left out. */
+const nativeSources = () =>
+  nativeParts.flatMap(({ source, inputs }) => [
+    `${source}/CMakeLists.txt`,
+    ...listInputs(packageRoot, inputs),
+  ]);
 const unwanted =
   /^tests\/|(^|\/)(__pycache__|\.venv|node_modules|build|\.[a-z]+_cache)\/|\.(pyc|tgz|log)$/;
 
 /** @param {string[]} files */
 export function checkContents(files) {
-  const missing = needed.filter((file) => !files.includes(file));
+  const missing = [...needed, ...nativeSources()].filter((file) => !files.includes(file));
   const surplus = files.filter((file) => unwanted.test(file));
   if (missing.length > 0) throw new Error(`the package lacks ${missing.join(", ")}`);
   if (surplus.length > 0) throw new Error(`the package should not have ${surplus.join(", ")}`);

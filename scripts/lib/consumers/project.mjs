@@ -9,7 +9,7 @@ import { packageRoot } from "../paths.mjs";
 export const consumersRoot = join(packageRoot, "tests", "consumer");
 
 /** npm tells its scripts about the project that they belong to; a program in another one must not hear of it. */
-const env = Object.fromEntries(
+export const outerEnvironment = Object.fromEntries(
   Object.entries(process.env).filter(
     ([name]) => !/^npm_(package|lifecycle|command|config_local_prefix)|^INIT_CWD$/.test(name),
   ),
@@ -19,11 +19,17 @@ const env = Object.fromEntries(
  * Runs a program to its end.
  * @param {string} folder
  * @param {string[]} command
+ * @param {Record<string, string>} [env]
  * @returns {{ status: number | null, stdout: string, output: string }} `output`: both streams, without
  * colours.
  */
-export function run(folder, [program, ...args]) {
-  const options = { cwd: folder, env, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 };
+export function run(folder, [program, ...args], env = {}) {
+  const options = {
+    cwd: folder,
+    env: { ...outerEnvironment, ...env },
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+  };
   const { status, stdout, stderr, error } = spawnSync(program, args, options);
   if (error) throw error;
   return { status, stdout, output: stripVTControlCharacters(`${stdout}${stderr}`) };
@@ -37,8 +43,8 @@ export function succeed(folder, command) {
 }
 
 /** Runs a program that must fail and say all of this; white space counts as one blank. */
-export function failSaying(folder, command, phrases) {
-  const { status, output } = run(folder, command);
+export function failSaying(folder, command, phrases, env = {}) {
+  const { status, output } = run(folder, command, env);
   if (status === 0)
     throw new Error(`${command.join(" ")} succeeded, but should not have:\n${output}`);
   const said = output.replace(/[\s│]+/g, " ");

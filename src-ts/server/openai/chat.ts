@@ -1,7 +1,6 @@
 /** POST /v1/chat/completions. */
 import type { FastifyReply } from "fastify";
 import type { Response, Submission } from "../../engine/api.js";
-import { ServingError } from "../../errors.js";
 import { ChatBody, type ChatCompletion } from "../../protocol/chat.js";
 import { finishReasonOf } from "../endings.js";
 import type { ServerContext } from "../options.js";
@@ -12,11 +11,13 @@ import {
   type Caller,
   callerFields,
   chatInput,
+  conflict,
   idempotencyOf,
   samplingOf,
+  tokenLimitOf,
   withSeedOffset,
 } from "../submissions.js";
-import { validate } from "../validate.js";
+import { tolerateBody } from "../tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function chatCompletions(
@@ -25,39 +26,34 @@ export function chatCompletions(
   body: unknown,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const chat = validate(ChatBody, body);
+  const chat = tolerateBody(context, ChatBody, body, reply);
   checkTogether(chat);
+  const withLogprobs = chat.logprobs ?? false;
   return answerChoices(context, reply, {
     submissions: submissionsOf(chat, caller),
+    lease: caller.lease,
     perPrompt: chat.n ?? 1,
     stream: chat.stream ?? false,
     includeUsage: chat.stream_options?.include_usage ?? false,
     inputParam: "messages",
     chunkObject: "chat.completion.chunk",
     chunksOf: (head, index) => new ChatChunks(head, index),
-    wholeOf: (responses) => completionOf(responses, chat.logprobs ?? false),
+    wholeOf: (responses) => completionOf(responses, withLogprobs),
   });
 }
 
 function checkTogether(chat: ChatBody): void {
-  const { max_tokens, max_completion_tokens, logprobs, top_logprobs, stream, stream_options } =
-    chat;
-  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens)
-    throw conflict("max_tokens", "max_tokens and max_completion_tokens differ; send one of them.");
+  const { logprobs, top_logprobs, stream, stream_options } = chat;
   if ((top_logprobs ?? 0) > 0 && !logprobs)
     throw conflict("top_logprobs", "top_logprobs needs logprobs: true.");
   if (stream_options != null && !stream)
     throw conflict("stream_options", "stream_options needs stream: true.");
 }
 
-export function conflict(param: string, message: string): ServingError {
-  return new ServingError(message, { code: "invalid_value", status: 400, param });
-}
-
 function submissionsOf(chat: ChatBody, caller: Caller): Submission[] {
-  const input = chatInput(chat.messages);
+  const input = chatInput(chat.messages, chat.chat_template_kwargs);
   const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : -1);
-  const maxTokens = chat.max_completion_tokens ?? chat.max_tokens ?? undefined;
+  const maxTokens = tokenLimitOf(chat);
   const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);
   return Array.from({ length: chat.n ?? 1 }, (_, index) => ({
     model: chat.model ?? undefined,

@@ -5,17 +5,20 @@
 import type { FastifyReply } from "fastify";
 import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
+import type { BodyLease, BodyLimits } from "../body-budget.js";
 import { errorOf, finishReasonOf } from "../endings.js";
 import { reported, tooSlow, withParam } from "../errors.js";
 import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
 import { completionUsage } from "../render/usage.js";
 import { EventStream } from "../sse.js";
-import { submitAll } from "../submissions.js";
+import { conflict, submitAll } from "../submissions.js";
 import { Writer } from "../writer.js";
 
 export interface ChoicesRequest {
+  /** Given away once they are submitted: prompts are long, and streams too. */
   submissions: readonly Submission[];
+  lease: BodyLease | undefined;
   /** Choices of one prompt; they stand next to each other. */
   perPrompt: number;
   stream: boolean;
@@ -30,15 +33,39 @@ export interface ChoicesRequest {
 }
 
 /** Answers; resolves with the body, or with `reply` where it has streamed. */
-export async function answerChoices(
-  { engine, config, logger }: ServerContext,
+export function answerChoices(
+  context: ServerContext,
   reply: FastifyReply,
-  request: ChoicesRequest,
+  { submissions, lease, ...shape }: ChoicesRequest,
 ): Promise<unknown> {
   const gone = goneSignal(reply);
-  const responses = await submitAll(engine, request.submissions, gone).catch((error: unknown) => {
-    throw withParam(error, "input", request.inputParam);
-  });
+  holdForAll(lease, shape.perPrompt, context.config.limits);
+  return submitAll(context.engine, submissions, gone)
+    .catch((error: unknown) => {
+      throw withParam(error, "input", shape.inputParam);
+    })
+    .finally(() => lease?.release())
+    .then((responses) => answer(context, reply, shape, responses, gone));
+}
+
+/** Every choice is a prompt of its own on its way to a worker. */
+function holdForAll(lease: BodyLease | undefined, perPrompt: number, limits: BodyLimits): void {
+  if (lease === undefined || perPrompt === 1) return;
+  const bytes = lease.bytes * perPrompt;
+  if (bytes > limits.bodiesBytesPerClientMax)
+    throw conflict("n", "n must be smaller for a body of this length.");
+  lease.hold(bytes);
+}
+
+type AnswerShape = Omit<ChoicesRequest, "submissions" | "lease">;
+
+async function answer(
+  { config, logger }: ServerContext,
+  reply: FastifyReply,
+  request: AnswerShape,
+  responses: readonly Response[],
+  gone: AbortSignal,
+): Promise<unknown> {
   const cursors = responses.map((response) => response.read(-1));
   if (!request.stream) {
     await untilAllEnded(cursors, gone);
@@ -95,7 +122,7 @@ class ChoiceStream {
 
   constructor(
     private readonly stream: EventStream,
-    private readonly request: ChoicesRequest,
+    private readonly request: AnswerShape,
     private readonly responses: readonly Response[],
     private readonly report: (fault: unknown) => ServingError,
   ) {

@@ -12,12 +12,13 @@ import { completionUsage } from "../render/usage.js";
 import {
   type Caller,
   callerFields,
+  conflict,
   idempotencyOf,
   samplingOf,
+  tokenLimitOf,
   withSeedOffset,
 } from "../submissions.js";
-import { validate } from "../validate.js";
-import { conflict } from "./chat.js";
+import { tolerateBody } from "../tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function completions(
@@ -26,19 +27,21 @@ export function completions(
   body: unknown,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const completion = validate(CompletionBody, body);
+  const completion = tolerateBody(context, CompletionBody, body, reply);
   const inputs = inputsOf(completion.prompt);
   const perPrompt = completion.n ?? 1;
+  const withLogprobs = completion.logprobs != null;
   checkTogether(completion, inputs.length * perPrompt);
   return answerChoices(context, reply, {
     submissions: submissionsOf(completion, inputs, caller),
+    lease: caller.lease,
     perPrompt,
     stream: completion.stream ?? false,
     includeUsage: completion.stream_options?.include_usage ?? false,
     inputParam: "prompt",
     chunkObject: "text_completion",
     chunksOf: (head, index) => new CompletionChunks(head, index),
-    wholeOf: (responses) => wholeOf(responses, perPrompt, completion.logprobs != null),
+    wholeOf: (responses) => wholeOf(responses, perPrompt, withLogprobs),
   });
 }
 
@@ -70,13 +73,14 @@ function submissionsOf(
   caller: Caller,
 ): Submission[] {
   const sampling = samplingOf(body, body.logprobs ?? -1);
+  const maxTokens = tokenLimitOf(body);
   const idempotency = idempotencyOf("completions", caller.idempotencyKey, body);
   const perPrompt = body.n ?? 1;
   return Array.from({ length: inputs.length * perPrompt }, (_, index) => ({
     model: body.model ?? undefined,
     input: inputs[Math.floor(index / perPrompt)]!,
     sampling: withSeedOffset(sampling, index % perPrompt),
-    maxTokens: body.max_tokens ?? undefined,
+    maxTokens,
     ...callerFields(caller),
     store: false,
     abandonment: { kind: "cancel" },
@@ -99,7 +103,7 @@ function wholeOf(
     choices: responses.map((response, index) => ({
       index,
       text: response.text,
-      logprobs: withLogprobs ? completionLogprobs(response.logprobs, 0) : null,
+      logprobs: withLogprobs ? completionLogprobs(response.logprobs, response.text) : null,
       finish_reason: finishReasonOf(response.ending!)!,
     })),
     usage: completionUsage(responses, perPrompt),

@@ -1,10 +1,25 @@
 /** GET /v1/models and /v1/models/{id}. */
-import type { Engine, ModelInfo } from "../../engine/api.js";
-import type { ModelList, ModelObject } from "../../protocol/models.js";
+import type { Abilities, Engine, ModelInfo } from "../../engine/api.js";
+import type { ModelAbilities, ModelList, ModelObject } from "../../protocol/models.js";
 import { notFound } from "../errors.js";
 
-function toObject({ id, created }: ModelInfo): ModelObject {
-  return { id, object: "model", created: Math.floor(created), owned_by: "mlx-serving" };
+function toObject({ id, created, abilities }: ModelInfo): ModelObject {
+  return {
+    id,
+    object: "model",
+    created: Math.floor(created),
+    owned_by: "mlx-serving",
+    mlx_serving: abilities === undefined ? null : describe(abilities),
+  };
+}
+
+function describe(abilities: Abilities): ModelAbilities {
+  return {
+    decoding: abilities.batch ? "together" : "one_row_at_a_time",
+    decoding_reason: abilities.batchReason,
+    prefix_reuse: abilities.prefix,
+    prefix_reuse_reason: abilities.prefixReason,
+  };
 }
 
 export function listModels(engine: Engine): ModelList {

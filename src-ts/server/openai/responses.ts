@@ -1,39 +1,71 @@
 /** The Responses API over HTTP, and what its WebSocket form shares: body to submission. */
 import type { FastifyReply } from "fastify";
 import type { Engine, Response, Submission } from "../../engine/api.js";
-import type { ServingError } from "../../errors.js";
+import { ServingError } from "../../errors.js";
 import type { ErrorEvent } from "../../protocol/events.js";
 import {
-  type CreateResponseBody,
   type DeletedResponse,
+  includeLogprobs,
+  type ParsedResponseBody,
   ResponseBody,
   type ResponseObject,
   ResponseQuery,
 } from "../../protocol/responses.js";
-import { reported, responseNotFound, tooSlow } from "../errors.js";
+import { reported, responseNotFound, tooSlow, withParam } from "../errors.js";
 import type { ServerContext } from "../options.js";
 import { ResponseEvents } from "../render/response-events.js";
-import { isResponseEcho, type ResponseEcho, responseObject } from "../render/response-object.js";
+import {
+  earlyObject,
+  isResponseEcho,
+  type ResponseEcho,
+  responseObject,
+} from "../render/response-object.js";
 import { EventStream } from "../sse.js";
-import { type Caller, callerFields, chatInput, idempotencyOf, samplingOf } from "../submissions.js";
-import { validate } from "../validate.js";
+import {
+  type Caller,
+  callerFields,
+  chatInput,
+  conflict,
+  idempotencyOf,
+  samplingOf,
+  tokenLimitOf,
+} from "../submissions.js";
+import { tolerateBody } from "../tolerance.js";
 import { Writer } from "../writer.js";
-import { conflict } from "./chat.js";
+
+/** A body as either transport has it. */
+type AnyBody = Omit<ParsedResponseBody, "input"> & {
+  input?: ParsedResponseBody["input"] | undefined;
+  /** False: the prompt is computed and kept, no token is made. */
+  generate?: boolean | null | undefined;
+  /** Over HTTP alone. */
+  background?: boolean | null | undefined;
+};
+
+/** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
+export function requireInput({ input, generate, instructions }: AnyBody): void {
+  if (input !== undefined && input.length > 0) return;
+  if (input === "" || (generate === false && instructions != null)) return;
+  throw new ServingError("input must be a string or a list of messages, and not empty.", {
+    code: input === undefined ? "invalid_type" : "invalid_value",
+    status: 400,
+    param: "input",
+  });
+}
 
 /** `store` is true unless it is false. */
 export function responseSubmission(
-  body: CreateResponseBody,
+  body: AnyBody,
   caller: Caller,
   resumeGraceMs: number,
 ): Submission {
   const store = body.store ?? true;
-  const wantsLogprobs =
-    body.include?.includes("message.output_text.logprobs") || (body.top_logprobs ?? 0) > 0;
+  const wantsLogprobs = body.include?.includes(includeLogprobs) || (body.top_logprobs ?? 0) > 0;
   return {
     model: body.model ?? undefined,
-    input: chatInput(messagesOf(body)),
+    input: chatInput(messagesOf(body), body.chat_template_kwargs),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : -1),
-    maxTokens: body.max_output_tokens ?? undefined,
+    maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
     store,
     abandonment: store ? { kind: "keep" } : { kind: "grace", ms: resumeGraceMs },
@@ -43,25 +75,26 @@ export function responseSubmission(
   };
 }
 
-function messagesOf({ instructions, input }: CreateResponseBody) {
+function messagesOf({ instructions, input = [] }: AnyBody) {
   const messages = typeof input === "string" ? [{ role: "user", content: input }] : input;
   if (instructions == null) return messages;
   return [{ role: "system", content: instructions }, ...messages];
 }
 
-function echoOf(body: CreateResponseBody): ResponseEcho {
+function echoOf(body: AnyBody): ResponseEcho {
   return {
     kind: "response",
+    background: body.background ?? false,
     instructions: body.instructions ?? null,
-    max_output_tokens: body.max_output_tokens ?? null,
+    max_output_tokens: tokenLimitOf(body) ?? null,
     max_tool_calls: body.max_tool_calls ?? null,
     metadata: body.metadata ?? {},
     parallel_tool_calls: body.parallel_tool_calls ?? true,
-    prompt_cache_key: body.prompt_cache_key ?? null,
-    safety_identifier: body.safety_identifier ?? null,
+    prompt_cache_key: body.prompt_cache_key?.value ?? null,
+    safety_identifier: body.safety_identifier?.value ?? null,
     tool_choice: body.tool_choice ?? "auto",
     top_logprobs: body.top_logprobs ?? 0,
-    user: body.user ?? null,
+    user: body.user?.value ?? null,
   };
 }
 
@@ -73,20 +106,50 @@ export function ownResponse(engine: Engine, id: string, owner: string): Response
 }
 
 /** POST /v1/responses. */
-export async function createResponse(
+export function createResponse(
   context: ServerContext,
   caller: Caller,
   body: unknown,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const create = validate(ResponseBody, body);
-  if (create.stream_options != null && !create.stream)
-    throw conflict("stream_options", "stream_options needs stream: true.");
+  const create = tolerateBody(context, ResponseBody, body, reply);
+  checkTogether(create);
+  const { stream, background } = create;
   const submission = responseSubmission(create, caller, context.config.resumeGraceMs);
-  const response = await submitUnlessGone(context.engine, submission, reply);
-  if (create.stream) return streamResponse(context, response, -1, reply);
+  return submitUnlessGone(context.engine, submission, reply)
+    .finally(() => caller.lease?.release())
+    .then((response) => {
+      if (stream) return streamResponse(context, response, -1, reply);
+      return background ? whatBegins(response) : whatEnds(response, reply);
+    });
+}
+
+async function whatEnds(response: Response, reply: FastifyReply): Promise<ResponseObject> {
   await untilEndedOrGone(response, reply);
   return responseObject(response);
+}
+
+function checkTogether({ stream, stream_options, background, store }: ResponseBody): void {
+  if (stream_options != null && !stream)
+    throw conflict("stream_options", "stream_options needs stream: true.");
+  if (background && store === false)
+    throw conflict("background", "background needs store to be true: it is read by its id.");
+}
+
+/** Of a response in the background: it waits, unless an idempotency key led to one that has ended. */
+function whatBegins(response: Response): ResponseObject {
+  return response.ending === undefined ? earlyObject(response, "queued") : responseObject(response);
+}
+
+/** A prompt's messages are this API's `input`. */
+export function submitResponse(
+  engine: Engine,
+  submission: Submission,
+  signal: AbortSignal,
+): Promise<Response> {
+  return engine.submit(submission, signal, "preparing").catch((error: unknown) => {
+    throw withParam(error, "messages", "input");
+  });
 }
 
 /** Gives up while it is being prepared; once accepted, who abandons it is the engine's to judge. */
@@ -99,7 +162,7 @@ async function submitUnlessGone(
   const giveUp = () => preparing.abort();
   reply.raw.on("close", giveUp);
   try {
-    return await engine.submit(submission, preparing.signal, "preparing");
+    return await submitResponse(engine, submission, preparing.signal);
   } finally {
     reply.raw.off("close", giveUp);
   }
@@ -121,7 +184,7 @@ export function getResponse(
   { id, query }: { id: string; query: unknown },
   reply: FastifyReply,
 ): ResponseObject | FastifyReply {
-  const { stream, starting_after } = validate(ResponseQuery, query);
+  const { stream, starting_after } = tolerateBody(context, ResponseQuery, query, reply);
   const response = ownResponse(context.engine, id, owner);
   if (stream === "true")
     return streamResponse(context, response, Number(starting_after ?? -1), reply);
@@ -139,8 +202,7 @@ export async function cancelResponse(
 ): Promise<ResponseObject> {
   const response = ownResponse(engine, id, owner);
   response.cancel();
-  await untilEndedOrGone(response, reply);
-  return responseObject(response);
+  return whatEnds(response, reply);
 }
 
 /** DELETE /v1/responses/{id}. */

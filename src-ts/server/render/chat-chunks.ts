@@ -4,9 +4,10 @@
  */
 import type { LogEntry } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
+import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { TokenLogprob } from "../../worker/messages.js";
 import { finishReasonOf } from "../endings.js";
-import { completionLogprobs, tokenLogprobs } from "./logprobs.js";
+import { CompletionLogprobStream, tokenLogprobs } from "./logprobs.js";
 
 /** What is the same in every chunk of a request. */
 export interface ChunkHead {
@@ -80,8 +81,8 @@ export class ChatChunks implements ChoiceChunks {
 export class CompletionChunks implements ChoiceChunks {
   private readonly start: string;
   private readonly end: string;
-  /** UTF-16 units of text so far. */
-  private offset = 0;
+  /** Once log probabilities have come. */
+  private logprobs: CompletionLogprobStream | undefined;
 
   constructor(head: ChunkHead, index: number) {
     this.start = `${headJson("text_completion", head)}{"index":${index},"text":`;
@@ -90,21 +91,22 @@ export class CompletionChunks implements ChoiceChunks {
 
   render(entry: LogEntry, _number: number, out: string[]): void {
     if (entry.kind === "textDelta") {
-      out.push(this.chunk(entry.text, undefined, entry.logprobs));
-      this.offset += entry.text.length;
+      const { text, logprobs } = entry;
+      if (logprobs !== undefined) this.logprobs ??= new CompletionLogprobStream();
+      const shown = this.logprobs?.take(text, logprobs);
+      if (text !== "" || shown !== undefined) out.push(this.chunk(text, undefined, shown));
     } else if (entry.kind === "ended") {
       const reason = finishReasonOf(entry.ending);
-      if (reason !== undefined) out.push(this.chunk("", reason));
+      if (reason !== undefined) out.push(this.chunk("", reason, this.logprobs?.end()));
     }
   }
 
   private chunk(
     text: string,
     reason: ChatFinishReason | undefined,
-    logprobs?: readonly TokenLogprob[],
+    logprobs?: CompletionLogprobs,
   ): string {
-    const shown =
-      logprobs === undefined ? "null" : JSON.stringify(completionLogprobs(logprobs, this.offset));
+    const shown = logprobs === undefined ? "null" : JSON.stringify(logprobs);
     return `${this.start}${JSON.stringify(text)},"logprobs":${shown},"finish_reason":${finishJson(reason)}${this.end}`;
   }
 }

@@ -11,6 +11,7 @@ import {
   earlyObject,
   emptyMessage,
   emptyTextPart,
+  isInBackground,
   itemIdOf,
   outputMessage,
   responseObject,
@@ -33,6 +34,8 @@ export class ResponseEvents {
     private readonly framing: Framing,
     /** The lane that every event names. */
     private readonly streamId?: string,
+    /** Names of the request's fields that were ignored, for who wants to know. */
+    private readonly ignored?: readonly string[],
   ) {
     this.itemId = itemIdOf(response.id);
     const type = "response.output_text.delta";
@@ -77,12 +80,22 @@ export class ResponseEvents {
     return this.framing === "json" ? json : `event: ${event.type}\ndata: ${json}\n\n`;
   }
 
+  private created(): BareEvent {
+    const { response, ignored } = this;
+    const status = isInBackground(response) ? "queued" : "in_progress";
+    return {
+      type: "response.created",
+      response: earlyObject(response, status),
+      ...(ignored !== undefined && { "mlx_serving:ignored": [...ignored] }),
+    };
+  }
+
   private event(entry: Exclude<LogEntry, { kind: "textDelta" }>): BareEvent {
     const { response } = this;
     const place = { item_id: this.itemId, output_index: 0, content_index: 0 };
     switch (entry.kind) {
       case "created":
-        return { type: "response.created", response: earlyObject(response, "in_progress") };
+        return this.created();
       case "queued":
         return { type: "response.queued", response: earlyObject(response, "queued") };
       case "inProgress":

@@ -13,6 +13,8 @@ import { responseUsage, usageOf } from "./usage.js";
 /** What of the request the object repeats; kept in the log's header. */
 export interface ResponseEcho {
   kind: "response";
+  /** Absent in what versions before 1.1 have stored. */
+  background?: boolean;
   instructions: string | null;
   max_output_tokens: number | null;
   max_tool_calls: number | null;
@@ -81,6 +83,11 @@ function itemStatus({ ending }: Response): OutputMessage["status"] {
   return ending.kind === "stop" || ending.kind === "toolCalls" ? "completed" : "incomplete";
 }
 
+/** Before it is in progress one in the background is queued from its first event on. */
+export function isInBackground({ echo }: Response): boolean {
+  return isResponseEcho(echo) && (echo.background ?? false);
+}
+
 /** As it was when it had no output yet. */
 export function earlyObject(response: Response, status: "queued" | "in_progress"): ResponseObject {
   return assemble(response, { status, output: [] });
@@ -92,8 +99,9 @@ export function responseObject(response: Response): ResponseObject {
   const { ending } = response;
   if (ending !== undefined) return endedObject(response, output);
   const kinds = response.entries.slice(0, earlyEntries).map(({ kind }) => kind);
-  const isQueued = kinds.includes("queued") && !kinds.includes("inProgress");
-  return assemble(response, { status: isQueued ? "queued" : "in_progress", output });
+  const isQueued = isInBackground(response) || kinds.includes("queued");
+  const isStarted = kinds.includes("inProgress");
+  return assemble(response, { status: isQueued && !isStarted ? "queued" : "in_progress", output });
 }
 
 function endedObject(response: Response, output: OutputMessage[]): ResponseObject {
@@ -130,6 +138,8 @@ function assemble(response: Response, { status, output }: State): ResponseObject
     output,
     usage: null,
     background: false,
+    frequency_penalty: response.sampling.frequencyPenalty,
+    presence_penalty: response.sampling.presencePenalty,
     previous_response_id: null,
     reasoning: { effort: null, summary: null },
     service_tier: "default",

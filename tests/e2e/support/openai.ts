@@ -52,6 +52,48 @@ export async function streamedResponse(
   return text;
 }
 
+/** A conversation on one socket: every turn sends all that was said. Returns the answers. */
+export async function conversationOverWebSocket(
+  client: OpenAI,
+  model: string,
+  { prompts, maxTokens }: { prompts: readonly string[]; maxTokens: number },
+): Promise<{ texts: string[]; prefilled: OpenAI.Responses.Response }> {
+  const socket = new ResponsesWS(client);
+  const input: OpenAI.Responses.ResponseInput = [];
+  const answerTo = (more: { generate?: boolean }) =>
+    new Promise<OpenAI.Responses.Response>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.once("response.completed", ({ response }) => resolve(response));
+      socket.once("response.incomplete", ({ response }) => resolve(response));
+      const body = { model, input: [...input], max_output_tokens: maxTokens, temperature: 0 };
+      socket.send({
+        type: "response.create",
+        stream: true,
+        include: [],
+        tools: [],
+        ...body,
+        ...more,
+      });
+    });
+  const texts: string[] = [];
+  try {
+    await new Promise((resolve) => socket.socket.on("open", resolve));
+    input.push({ role: "user", content: prompts[0]! });
+    const prefilled = await answerTo({ generate: false });
+    for (const prompt of prompts) {
+      if (texts.length > 0) input.push({ role: "user", content: prompt });
+      const { output } = await answerTo({});
+      input.push(...output);
+      const [message] = output as OpenAI.Responses.ResponseOutputMessage[];
+      const [part] = message!.content as OpenAI.Responses.ResponseOutputText[];
+      texts.push(part!.text);
+    }
+    return { texts, prefilled };
+  } finally {
+    socket.close();
+  }
+}
+
 /** Over WebSocket; rejects on any error event. */
 export function responseOverWebSocket(
   client: OpenAI,

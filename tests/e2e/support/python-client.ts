@@ -18,9 +18,11 @@ export interface PythonAnswers {
   chat: string;
   responses: string;
   connect: string;
+  cancelled: string;
+  deleted: boolean;
 }
 
-/** Asks the same question by chat, responses and `responses.connect()`. */
+/** Asks the same question by chat, responses and `responses.connect()`; cancels and deletes one. */
 export async function askFromPython(
   url: string,
   question: string,

@@ -47,7 +47,7 @@ export interface Configuration {
   /** Orders in all, and which. */
   readonly ordersMax: number;
   readonly orders: readonly Order[];
-  /** Tokens of every answer; every prompt has one. */
+  /** Tokens of every answer, 0 where the prompt alone is wanted; every prompt has one. */
   readonly tokensMax: number;
   /** Members of a batch. */
   readonly membersMax: number;
@@ -219,6 +219,17 @@ export const standby: Configuration = {
   symmetric: false,
 };
 
+/** Of whom only the prompt is wanted: no token, and an end. */
+export const promptsAlone: Configuration = {
+  ...everything,
+  name: "1 worker × 1 request × 3 faults: the prompt alone, all liberties but the server's end",
+  liberties: almostEverything.liberties,
+  faultsMax: 3,
+  ordersMax: 0,
+  orders: [],
+  tokensMax: 0,
+};
+
 /** Small enough for wires on which frames wait. */
 export const onTheWire: Configuration = {
   ...plain,
@@ -245,6 +256,7 @@ export const quick: readonly Configuration[] = [
   poisonedRun,
   twoWorkers,
   standby,
+  promptsAlone,
 ];
 
 /** What `npm run search` does beside: minutes. */

@@ -25,6 +25,7 @@ export type Omission =
   | "right index"
   | "index of the preempted"
   | "tokens of one event"
+  | "limit of tokens"
   | "right culprit"
   | "trial"
   | "orphan"

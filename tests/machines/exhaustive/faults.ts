@@ -66,14 +66,16 @@ function lies(draft: Draft, worker: number, { held }: Process): Move[] {
     lie(worker, { type: "hello" }, false),
     ...others.map((id) => lie(worker, { type: "token", id, index: 0 }, false)),
     ...others.map((id) => lie(worker, { type: "ended", id }, false)),
-    ...held.flatMap((one) => liesAbout(one).map((said) => lie(worker, said, one.aborting))),
+    ...held.flatMap((one) => liesAbout(draft, one).map((said) => lie(worker, said, one.aborting))),
   ];
 }
 
-function liesAbout({ id, next, prefilled, aborting }: Held): Up[] {
+function liesAbout({ configuration }: Draft, { id, next, prefilled, aborting }: Held): Up[] {
   if (id === goneSlot) return [];
   const total = promptTokens + next;
   const said: Up[] = [{ type: "token", id, index: next + 1 }];
+  // Where no more is wanted, the right index is one too many.
+  if (next === configuration.tokensMax) said.push({ type: "token", id, index: next });
   if (!aborting) said.push({ type: "aborted", id });
   if (!prefilled) said.push({ type: "prefill", id, done: total + 1, total });
   return said;

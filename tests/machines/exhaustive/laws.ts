@@ -39,6 +39,7 @@ function checkRequest(draft: Draft, request: number, part: RequestPart): void {
   law(places === (toPrepare ? 1 : 0), `${name} is prepared, or waits for it`);
   if (state.kind === "preparing")
     law(state.deaths === part.deaths, `${name} counts the deaths over its preparation`);
+  law(part.logged <= draft.configuration.tokensMax, `${name} has no token too many`);
   if ("tally" in state) checkTally(name, part, state.tally);
   if (slot === null || !("lease" in state)) return;
   law(slot.tokens.length === 0, `${name}'s tokens are numbered when the turn is over`);

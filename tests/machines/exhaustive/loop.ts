@@ -205,6 +205,8 @@ export class Loop {
   private arrive(worker: number, request: number, index: number): void {
     const slot = this.slotOf(request)!;
     const expected = this.draft.request(request).logged + slot.tokens.length;
+    const isTooMany = expected >= this.draft.configuration.tokensMax;
+    if (isTooMany && !this.draft.omits("limit of tokens")) return this.supervisors.condemn(worker);
     if (slot.worker !== worker || (index !== expected && this.listensTo(request)))
       return this.supervisors.condemn(worker);
     this.changeSlot(request, { tokens: [...slot.tokens, index] });

@@ -7,6 +7,7 @@ import {
   everything,
   poisonedPreparation,
   poisonedRun,
+  promptsAlone,
   together,
   twoWorkers,
 } from "./configuration.js";
@@ -139,6 +140,11 @@ export const mutations: readonly Mutation[] = [
   omitting("tokens of one event", /the log gets the tokens it says/, {
     ...small,
     framesPerTurnMax: 2,
+    faults: ["lie"],
+  }),
+  omitting("limit of tokens", /no token too many|lied and is not condemned/, {
+    ...promptsAlone,
+    faultsMax: 1,
     faults: ["lie"],
   }),
   omitting("right culprit", /pays for another's lie/, { ...twoWorkers, faults: ["lie"] }),

@@ -118,6 +118,10 @@ function works(configuration: Configuration, worker: number, held: Held): Move[]
       ),
     );
     if (liberties.includes("stopEarly")) moves.push(over({ type: "ended", id }, false));
+  } else if (next === 0 && !prefilled) {
+    // Only the prompt was wanted.
+    const said = { type: "prefill", id, done: promptTokens, total: promptTokens } as const;
+    moves.push(heldFrame(worker, id, said, { prefilled: true }));
   } else moves.push(over({ type: "ended", id }));
   if (liberties.includes("refuse") && !prefilled) moves.push(over({ type: "refused", id }, false));
   return moves;

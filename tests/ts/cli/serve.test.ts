@@ -68,6 +68,13 @@ async function startAnswer(url: string, tokens: number): Promise<{ text: Promise
   return { text: result };
 }
 
+it("takes no module of the folder that it is started in for Python's", async () => {
+  for (const name of ["json", "random", "msgpack"])
+    writeFileSync(join(cwd, `${name}.py`), "raise RuntimeError('not yours')");
+  const url = await serve(["--no-build"]).ready();
+  expect((await fetch(`${url}/ready`)).status).toBe(200);
+});
+
 describe("start", () => {
   it("prints exactly one line on stdout, and logs on stderr", async () => {
     const program = serve();

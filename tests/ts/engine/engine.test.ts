@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LogEntry, Response } from "../../../src-ts/engine/api.js";
+import type { PrepareInput } from "../../../src-ts/worker/messages.js";
 import { Sim, settle, submission, tokensOf, wordAt } from "./sim.js";
 
 const window = 2;
@@ -12,6 +13,24 @@ async function begin(sim: Sim, changes = {}): Promise<Response> {
   await sim.clock.advance(window);
   return response;
 }
+
+describe("a worker is told", () => {
+  it.each(["text", "parse"] as const)("what control tokens are: %s", async (controlTokens) => {
+    const sim = await new Sim({ controlTokens }).start();
+    const [load] = sim.worker.sent;
+    expect(load).toMatchObject({ type: "load", options: { controlTokens } });
+  });
+
+  it.each<[PrepareInput, boolean]>([
+    [{ kind: "chat", messages: [] }, true],
+    [{ kind: "text", text: "Once" }, false],
+    [{ kind: "tokens", tokens: new Uint8Array(4) }, false],
+  ])("whether a text begins a turn: %j", async (input, chat) => {
+    const sim = await new Sim().start();
+    await begin(sim, { input });
+    expect([...sim.worker.running.values()].map(({ admission }) => admission.chat)).toEqual([chat]);
+  });
+});
 
 describe("one request", () => {
   it("goes from created to its end, every entry numbered once", async () => {
@@ -86,6 +105,26 @@ describe("sampling", () => {
     const [admitted] = [...sim.worker.running.values()];
     expect(admitted!.admission.sampling).toMatchObject({ temperature: 0.6, topK: 5, topP: 1 });
     expect(response.sampling).toEqual(admitted!.admission.sampling);
+  });
+
+  it.each([
+    [7, 7n],
+    [-1, 2n ** 64n - 1n],
+    [2n ** 64n - 2n, 2n ** 64n - 2n],
+    [2n ** 64n, 0n],
+  ])("takes the seed %d of a program modulo 2^64", async (seed, expected) => {
+    const sim = await new Sim().start();
+    const { sampling } = submission();
+    await begin(sim, { sampling: { ...sampling, seed } });
+    const [admitted] = [...sim.worker.running.values()];
+    expect(admitted!.admission.sampling.seed).toBe(expected);
+  });
+
+  it("turns away a seed that is no integer", async () => {
+    const sim = await new Sim().start();
+    const { sampling } = submission();
+    const refused = begin(sim, { sampling: { ...sampling, seed: 1.5 } });
+    await expect(refused).rejects.toMatchObject({ status: 400, param: "seed" });
   });
 });
 

@@ -12,7 +12,7 @@ import type {
   WorkerSpec,
 } from "../../../src-ts/worker/port.js";
 import { fakeEngine } from "../../support/engine-options.js";
-import { nativeParts } from "../support/native-figures.js";
+import { abilities, nativeParts } from "../support/native-figures.js";
 
 export class VirtualClock implements Clock {
   private time = 0;
@@ -173,6 +173,7 @@ export class SimWorker implements WorkerProcess {
           endTokens: [2],
           vocabulary: 9,
           native: nativeParts,
+          abilities,
         });
       case "prepare":
         return this.prepare(message);
@@ -198,7 +199,7 @@ export class SimWorker implements WorkerProcess {
   }
 
   private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
-    const text = input.kind === "text" ? input.text : "";
+    const text = input.kind === "text" ? input.text : input.kind;
     if (text.startsWith("venom")) return this.die(0, "SIGSEGV");
     if (text === "refuse me")
       return this.say({

@@ -1,6 +1,7 @@
 /** Stored responses and the death of the process that runs them. */
 import { describe, expect, it } from "vitest";
 import type { EngineOptions, Response, Submission } from "../../../src-ts/engine/api.js";
+import type { PrepareInput } from "../../../src-ts/worker/messages.js";
 import { MemoryDisk } from "../../support/memory-disk.js";
 import { open } from "../journal/support.js";
 import { Sim, settle, submission, VirtualClock, wordAt } from "./sim.js";
@@ -62,6 +63,17 @@ describe("a stored response", () => {
     arrive();
     await submitted;
     expect(accepted).toBe(true);
+  });
+
+  it.each<[PrepareInput, boolean]>([
+    [{ kind: "chat", messages: [] }, true],
+    [{ kind: "text", text: "Once" }, false],
+  ])("begins a turn after a restart as before: %j", async (input, chat) => {
+    const first = new MemoryDisk();
+    const before = await boot(first);
+    await begin(before, { input });
+    const { sim } = await reboot(before, first);
+    expect([...sim.worker.running.values()].map(({ admission }) => admission.chat)).toEqual([chat]);
   });
 
   it("shows only what is on disk", async () => {

@@ -72,6 +72,7 @@ describe("native figures", () => {
     waiting: 0,
     steps: 3,
     prefixCacheBytes: 0,
+    prefixCacheShare: 0.5,
     kvBytes: 10,
     memoryBytes: 20,
     native: nativeFigures,
@@ -91,6 +92,7 @@ describe("native figures", () => {
       waiting: 0,
       steps: 3,
       prefixCacheBytes: 0,
+      prefixCacheShare: 0.5,
       kvBytes: 10,
       memoryBytes: 20,
     });

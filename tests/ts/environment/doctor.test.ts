@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { environmentFolder } from "../../../scripts/lib/python.mjs";
 import { render } from "../../../src-ts/cli/doctor.js";
-import { type DoctorReport, examine } from "../../../src-ts/environment/doctor.js";
+import { type DoctorReport, examine, listModels } from "../../../src-ts/environment/doctor.js";
+import { registerModel } from "../../../src-ts/environment/models.js";
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
@@ -40,6 +41,32 @@ function makePython(script: string): void {
 }
 
 const says = (text: unknown) => makePython(`cat <<'END'\n${JSON.stringify(text)}\nEND`);
+
+/** Registers a folder with this as its `config.json`. */
+function addModel(id: string, config: string | undefined): void {
+  const path = join(folder, id);
+  mkdirSync(path, { recursive: true });
+  if (config !== undefined) writeFileSync(join(path, "config.json"), config);
+  registerModel({ id, kind: "folder", path }, env);
+}
+
+describe("what is said of a model's family", () => {
+  it.each([
+    ['{"model_type": "gemma2"}', { type: "gemma2", decoding: "one_row_at_a_time" }],
+    ['{"model_type": "gpt_bigcode"}', { type: "gpt_bigcode", decoding: "one_row_at_a_time" }],
+    ['{"model_type": "llama4"}', { type: "llama4", decoding: "one_row_at_a_time" }],
+    ['{"model_type": "llama"}', { type: "llama", decoding: "together" }],
+    ['{"model_type": "mistral"}', { type: "mistral", decoding: "together" }],
+    ['{"model_type": "abacus"}', { type: "abacus", decoding: null }],
+    ['{"model_type": "toString"}', { type: "toString", decoding: null }],
+    ['{"model_type": 3}', null],
+    ["{", null],
+    [undefined, null],
+  ])("of %s", (config, family) => {
+    addModel("mine", config);
+    expect(listModels(env).find(({ id }) => id === "mine")).toMatchObject({ family });
+  });
+});
 
 describe("the report", () => {
   it("has Python's answer about native parts", async () => {
@@ -94,6 +121,16 @@ describe("the table", () => {
     render({ ...report, ...changes })
       .split("\n")
       .map((line) => line.split(/ {2,}/));
+
+  it("says of a model's family what is worth a word", () => {
+    addModel("slow", '{"model_type": "gemma2"}');
+    addModel("new", '{"model_type": "abacus"}');
+    addModel("usual", '{"model_type": "llama"}');
+    const said = rowsOf({ models: listModels(env) }).map((row) => row.at(-1));
+    expect(said).toContain("gemma2: one request at a time in a step, see docs/MODELS.md");
+    expect(said).toContain("abacus: a family not compared, see docs/MODELS.md");
+    expect(said.some((words) => words?.startsWith("llama:"))).toBe(false);
+  });
 
   it("says what is on with its version, and why something is off", () => {
     const rows = rowsOf();

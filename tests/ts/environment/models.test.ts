@@ -121,7 +121,7 @@ describe("the list of models", () => {
     expect(unregisterModel("two", env)).toBe(false);
     expect(listModels(env)).toEqual([
       expect.objectContaining({ id: "smollm2-135m-instruct", ready: false, bytes: 0 }),
-      { id: "one", kind: "hub", path: b, ready: true, bytes: 2 * complete.length },
+      { id: "one", kind: "hub", path: b, family: null, ready: true, bytes: 2 * complete.length },
     ]);
   });
 });

@@ -29,7 +29,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
     presencePenalty: 0,
     frequencyPenalty: 0,
     logitBias: [[3, -1.5]],
-    seed: 4_294_967_295,
+    seed: 18_446_744_073_709_551_615n,
     stop: ["."],
     logprobs: 1,
   },

@@ -15,6 +15,7 @@ import { examplesOf, openApiDocument } from "../../../src-ts/protocol/openapi.js
 import { operations } from "../../../src-ts/protocol/openapi-routes.js";
 import type { WorkerStatus } from "../../../src-ts/protocol/operations.js";
 import { Keys } from "../../../src-ts/server/auth.js";
+import { BodyBudget } from "../../../src-ts/server/body-budget.js";
 import { HostPolicy } from "../../../src-ts/server/hosts.js";
 import { createApp } from "../../../src-ts/server/http.js";
 import { Metrics } from "../../../src-ts/server/metrics.js";
@@ -88,7 +89,9 @@ function registeredRoutes(): string[] {
   const config = resolveOptions({});
   const logger: ServerLogger = { debug() {}, info() {}, warn() {}, error() {} };
   const keys = new Keys([]);
-  const app = createApp({ config, logger, keys, hosts: new HostPolicy("127.0.0.1", [], []) });
+  const hosts = new HostPolicy("127.0.0.1", [], []);
+  const bodies = new BodyBudget(config.limits);
+  const app = createApp({ config, logger, keys, hosts, bodies });
   const routes: string[] = [];
   app.addHook("onRoute", ({ method, url, onRequest }) => {
     // Those that a path lacks are one route of their own, with a hook that refuses.
@@ -97,7 +100,8 @@ function registeredRoutes(): string[] {
   });
   const metrics = new Metrics(engine, { size: 0 });
   const tickets = new Tickets(config.limits);
-  addRoutes(app, { engine, config, logger, now: () => 0 }, { keys, tickets, metrics, drain() {} });
+  const context = { engine, bodies, config, logger, now: () => 0 };
+  addRoutes(app, context, { keys, tickets, metrics, drain() {} });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));
 }

@@ -43,7 +43,7 @@ describe("one answer", () => {
       completion_tokens: 3 * helloParts.length,
     });
     const seeds = engine.submissions.map(({ sampling }) => sampling.seed);
-    expect(seeds).toEqual([4_294_967_295, 0, 1]);
+    expect(seeds).toEqual([4_294_967_295n, 4_294_967_296n, 4_294_967_297n]);
   });
 
   it("has log probabilities if asked for", async () => {
@@ -122,7 +122,7 @@ describe("what the engine gets", () => {
         temperature: 0,
         topP: 1,
         topK: 1,
-        seed: 4_294_967_295,
+        seed: -1n,
         stop: ["END"],
         logprobs: 0,
         logitBias: [[17, -100]],

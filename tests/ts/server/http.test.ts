@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
-import { nativeFigures, nativeParts } from "../support/native-figures.js";
+import { abilities, nativeFigures, nativeParts } from "../support/native-figures.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, pass, rawConnection, startServer } from "../support/test-server.js";
 import { openSocket } from "../support/test-socket.js";
@@ -46,11 +46,22 @@ describe("routes", () => {
   it("lists models and finds one whose id has a slash", async () => {
     const { get } = await startServer();
     const list = await (await get("/v1/models")).json();
+    const ours = { object: "model", owned_by: "mlx-serving" };
     expect(list).toEqual({
       object: "list",
       data: [
-        { id: "org/first", object: "model", created: 1_700_000_000, owned_by: "mlx-serving" },
-        { id: "second", object: "model", created: 1_700_000_001, owned_by: "mlx-serving" },
+        {
+          ...ours,
+          id: "org/first",
+          created: 1_700_000_000,
+          mlx_serving: {
+            decoding: "one_row_at_a_time",
+            decoding_reason: abilities.batchReason,
+            prefix_reuse: "part",
+            prefix_reuse_reason: null,
+          },
+        },
+        { ...ours, id: "second", created: 1_700_000_001, mlx_serving: null },
       ],
     });
     expect(await (await get("/v1/models/org/first")).json()).toMatchObject({ id: "org/first" });
@@ -58,6 +69,28 @@ describe("routes", () => {
     const missing = await get("/v1/models/org/other");
     expect(missing.status).toBe(404);
     expect(await errorOf(missing)).toMatchObject({ code: "model_not_found", param: "model" });
+  });
+
+  it("takes slashes that a base address has too many", async () => {
+    const { get, post, url, engine } = await startServer();
+    for (const path of ["/v1/models/", "//v1/models", "/v1//models", "/v1/models/org/first/"])
+      expect((await get(path)).status, path).toBe(200);
+    for (const path of ["/v1/responses/", "/v1//responses", "//v1//responses//"]) {
+      const answer = await post(path, { input: "hi" });
+      expect(answer.status, path).toBe(200);
+      const { id } = (await answer.json()) as { id: string };
+      expect((await get(`${path}/${id}/?stream=true`)).status).toBe(200);
+      const socket = await openSocket(url, { path });
+      socket.create();
+      await socket.ended();
+    }
+    expect((await post("/v1/chat/completions/", chat)).status).toBe(200);
+    expect((await post("/v1/responses/", {})).status).toBe(400);
+    expect((await get("/health/")).status).toBe(200);
+    expect((await get("/v1/responses/")).status).toBe(426);
+    expect((await get("/v1/chat/completions/")).status).toBe(405);
+    expect((await get("/v1/model/")).status).toBe(404);
+    expect(engine.submissions.length).toBe(7);
   });
 
   it("answers /health always, /ready with its reason and when to come back", async () => {
@@ -350,6 +383,47 @@ describe("Host and Origin", () => {
     }
   });
 
+  const loopbackOrigins = ["localhost", "127.0.0.1", "[::1]", "LOCALHOST"].flatMap((name) =>
+    ["http", "https"].flatMap((scheme) =>
+      ["", ":1", ":3000", ":65535"].map((port) => `${scheme}://${name}${port}`),
+    ),
+  );
+
+  it("takes pages of this machine when it is on loopback, and their questions before", async () => {
+    const { get, url } = await startServer({ apiKeys: ["key"] });
+    for (const origin of loopbackOrigins) {
+      const headers = { origin, authorization: "Bearer key" };
+      const answer = await get("/v1/models", { headers });
+      expect(answer.status, origin).toBe(200);
+      expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
+      const asked = { origin, "access-control-request-method": "POST" };
+      const allowed = await get("/v1/responses", { method: "OPTIONS", headers: asked });
+      expect(allowed.status).toBe(204);
+      // The origin is no key.
+      expect((await get("/v1/models", { headers: { origin } })).status).toBe(401);
+      await openSocket(url, { headers });
+    }
+  });
+
+  it("takes none of them when others can reach it, or when a proxy brings them", async () => {
+    const wide = await startServer({ host: "0.0.0.0", apiKeys: ["key"] });
+    const proxied = await startServer({ allowedHosts: ["public.example"] });
+    const headers = (host: string, origin: string) => `Host: ${host}\r\nOrigin: ${origin}\r\n`;
+    const ask = async (port: number, host: string, origin: string) => {
+      const { socket, ended } = await rawConnection(port);
+      const head = `GET /health HTTP/1.1\r\n${headers(host, origin)}Connection: close\r\n\r\n`;
+      socket.write(head);
+      return ended;
+    };
+    for (const origin of loopbackOrigins) {
+      expect(await ask(wide.port, `127.0.0.1:${wide.port}`, origin)).toContain("403 Forbidden");
+      expect(await ask(proxied.port, "public.example", origin)).toContain("403 Forbidden");
+    }
+    expect(await ask(proxied.port, "public.example", "https://public.example")).toContain("200 OK");
+    const local = `localhost:${proxied.port}`;
+    expect(await ask(proxied.port, local, "http://localhost:3000")).toContain("200 OK");
+  });
+
   it("answers a browser's question before it sends", async () => {
     const { url } = await startServer({
       allowedOrigins: ["https://app.example"],
@@ -369,6 +443,39 @@ describe("Host and Origin", () => {
     expect(yes.headers.get("access-control-allow-headers")).toBe("authorization, content-type");
     expect(yes.headers.get("access-control-allow-methods")).toContain("POST");
     expect((await ask("https://evil.example")).status).toBe(403);
+  });
+
+  it("lets a page of the internet that may use it reach this machine, and no other page", async () => {
+    const { url } = await startServer({ allowedOrigins: ["https://app.example"] });
+    const ask = (origin: string) =>
+      fetch(`${url}/v1/responses`, {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": "POST",
+          "access-control-request-private-network": "true",
+        },
+      });
+    const name = "access-control-allow-private-network";
+    expect((await ask("https://app.example")).headers.get(name)).toBe("true");
+    expect((await ask("https://evil.example")).headers.has(name)).toBe(false);
+  });
+
+  it("takes the origins of desktop and mobile shells once it is told them", async () => {
+    const shells = [
+      "tauri://localhost",
+      "http://tauri.localhost",
+      "capacitor://localhost",
+      "app://x",
+    ];
+    const told = await startServer({ allowedOrigins: shells });
+    const untold = await startServer();
+    for (const origin of shells) {
+      const headers = { origin };
+      expect((await told.get("/v1/models", { headers })).status, origin).toBe(200);
+      expect((await untold.get("/v1/models", { headers })).status, origin).toBe(403);
+      await openSocket(told.url, { headers });
+    }
   });
 });
 

@@ -56,6 +56,73 @@ describe("the official client", () => {
     await eventually(() => engine.runs[0]!.log.ending?.kind === "cancelled");
   });
 
+  it("runs a response in the background, polls it, and cancels another", async () => {
+    const { client, engine } = await setup();
+    let response = await client.responses.create({ model: "m", input: "hi", background: true });
+    expect(response).toMatchObject({ status: "queued", background: true });
+    while (response.status === "queued" || response.status === "in_progress")
+      response = await client.responses.retrieve(response.id);
+    expect(response.output_text).toBe(hello);
+    engine.script = hold;
+    const running = await client.responses.create({ model: "m", input: "hi", background: true });
+    expect((await client.responses.cancel(running.id)).status).toBe("cancelled");
+  });
+
+  it("streams a response in the background, and goes on with it elsewhere", async () => {
+    const { client } = await setup();
+    const body = { model: "m", input: "hi", background: true, stream: true } as const;
+    const types: string[] = [];
+    let id = "";
+    for await (const event of await client.responses.create(body)) {
+      types.push(event.type);
+      if (event.type === "response.created") id = event.response.id;
+      if (event.sequence_number === 3) break;
+    }
+    const rest = await client.responses.retrieve(id, { stream: true, starting_after: 3 });
+    for await (const event of rest) types.push(event.type);
+    expect(types.at(-1)).toBe("response.completed");
+    expect(types.filter((type) => type === "response.output_text.delta")).toHaveLength(
+      helloParts.length,
+    );
+  });
+
+  it("sends fields of its own and of other servers, and reads what was ignored", async () => {
+    const { client, engine } = await setup();
+    const extra = { top_k: 5, chat_template_kwargs: { a: 1 }, ignore_eos: true, foo: { bar: [1] } };
+    const chat = await client.chat.completions
+      .create({ model: "m", messages, service_tier: "flex", reasoning_effort: "low", ...extra })
+      .withResponse();
+    expect(chat.response.headers.get("x-mlx-serving-ignored")).toBe(
+      "service_tier, reasoning_effort, ignore_eos, foo",
+    );
+    const response = await client.responses
+      .create({
+        model: "m",
+        input: "hi",
+        truncation: "auto",
+        reasoning: { effort: "low" },
+        ...extra,
+      })
+      .withResponse();
+    expect(response.response.headers.get("x-mlx-serving-ignored")).toBe(
+      "truncation, reasoning.effort, ignore_eos, foo",
+    );
+    const completion = await client.completions
+      .create({ model: "m", prompt: "hi", user: "u", ...extra })
+      .withResponse();
+    expect(completion.response.headers.get("x-mlx-serving-ignored")).toBe(
+      "user, chat_template_kwargs, ignore_eos, foo",
+    );
+    for (const { sampling } of engine.submissions) expect(sampling.topK).toBe(5);
+  });
+
+  it("gets an error of its own class from a strict server, with the field", async () => {
+    const { client } = await setup({ strict: true });
+    const refused = client.chat.completions.create({ model: "m", messages, service_tier: "flex" });
+    await expect(refused).rejects.toBeInstanceOf(BadRequestError);
+    await expect(refused).rejects.toMatchObject({ status: 400, param: "service_tier" });
+  });
+
   it("completes", async () => {
     const { client } = await setup();
     const completion = await client.completions.create({ model: "org/first", prompt: ["a", "b"] });
@@ -181,14 +248,27 @@ describe("ResponsesWS", () => {
     const { client } = await setup();
     const ws = await connect(client);
     const failed = new Promise<Error & { error?: unknown }>((resolve) => ws.once("error", resolve));
-    ws.send({ type: "response.create", input: "hi", stream: true });
+    ws.send({ type: "response.create", input: "hi", background: true });
     expect((await failed).error).toMatchObject({
       type: "error",
       status: 400,
-      error: { param: "stream", code: "unsupported_parameter" },
+      error: { param: "background", code: "unsupported_parameter" },
     });
     const completed = new Promise((resolve) => ws.once("response.completed", resolve));
-    ws.send({ type: "response.create", input: "hi" });
+    ws.send({ type: "response.create", input: "hi", stream: true });
     await completed;
+  });
+
+  it("passes on what is newer than itself: steering, and the input that comes back", async () => {
+    const { client } = await setup();
+    const ws = await connect(client);
+    const failed = new Promise<unknown>((resolve) => ws.once("event", resolve));
+    const steer = { previous_response_id: "resp_1", input: "Go on." };
+    ws.send({ type: "response.steer", ...steer } as never);
+    expect(await failed).toMatchObject({
+      type: "response.steer.failed",
+      steer,
+      error: { code: "response_not_found" },
+    });
   });
 });

@@ -7,6 +7,7 @@ import {
 } from "../../../src-ts/protocol/index.js";
 import { hello, helloParts, hold, say } from "../support/scripted-engine.js";
 import { eventually, parseSse, type SseEvent, startServer } from "../support/test-server.js";
+import { openSocket } from "../support/test-socket.js";
 
 function checked(events: readonly SseEvent[]): ResponseStreamEvent[] {
   return events.map(({ event, data }) => {
@@ -131,6 +132,8 @@ describe("one answer", () => {
       max_output_tokens: 50,
       temperature: 0.5,
       top_p: 0.9,
+      presence_penalty: 0.5,
+      frequency_penalty: -1.5,
       user: "ann",
       safety_identifier: "s",
       prompt_cache_key: "p",
@@ -153,7 +156,31 @@ describe("one answer", () => {
     expect(ResponseObject.parse(await answer.json())).toMatchObject({
       temperature: 0.5,
       top_p: 0.25,
+      presence_penalty: 0,
+      frequency_penalty: 0,
     });
+  });
+
+  it("has penalties as numbers in every event that shows it, on every way", async () => {
+    const { post, get, url } = await startServer();
+    const penalties = { presence_penalty: 1, frequency_penalty: -0.5 };
+    const body = { input: "hi", ...penalties };
+    const streamed = await post("/v1/responses", { ...body, stream: true });
+    const { events } = parseSse(await streamed.text());
+    const socket = await openSocket(url);
+    socket.create(body);
+    const { response } = await socket.ended();
+    const replayed = await get(`/v1/responses/${response.id}?stream=true`);
+    const shown = [
+      ...events.map(({ data }) => JSON.parse(data)),
+      ...socket.events,
+      ...parseSse(await replayed.text()).events.map(({ data }) => JSON.parse(data)),
+    ].flatMap((event) => ("response" in event ? [event.response] : []));
+    expect(shown.length).toBe(3 * 4);
+    for (const one of shown) expect(one).toMatchObject(penalties);
+    const kept = await (await get(`/v1/responses/${response.id}`)).json();
+    const cancelled = await (await post(`/v1/responses/${response.id}/cancel`, {})).json();
+    for (const one of [kept, cancelled]) expect(one).toMatchObject(penalties);
   });
 
   it("is made from instructions and messages", async () => {
@@ -266,9 +293,9 @@ describe("a response by its id", () => {
     ["stream=true&starting_after=x", "starting_after"],
     ["stream=true&starting_after=-2", "starting_after"],
     ["starting_after=1", "starting_after"],
-    ["unknown=1", "unknown"],
-    ["include_obfuscation=true", "include_obfuscation"],
-  ])("is asked for with known parameters only: %s", async (query, param) => {
+    ["stream=yes", "stream"],
+    ["stream=true&starting_after=-2", "starting_after"],
+  ])("is asked for with parameters that are right: %s", async (query, param) => {
     const { post, get } = await startServer();
     const { id } = ResponseObject.parse(
       await (await post("/v1/responses", { input: "hi" })).json(),

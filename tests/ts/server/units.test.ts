@@ -4,10 +4,9 @@ import type { Writable } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import * as ws from "ws";
-import { isServingError, ServingError } from "../../../src-ts/errors.js";
+import { ServingError } from "../../../src-ts/errors.js";
 import { Keys } from "../../../src-ts/server/auth.js";
 import { encodeTextFrames } from "../../../src-ts/server/frames.js";
-import { checkShape, parseJson } from "../../../src-ts/server/json.js";
 import { LaneQueue } from "../../../src-ts/server/lanes.js";
 
 describe("text frames", () => {
@@ -27,32 +26,6 @@ describe("text frames", () => {
     await new Promise<void>((resolve) => receiver.end(encodeTextFrames(texts), () => resolve()));
     await new Promise((resolve) => setImmediate(resolve));
     expect(received).toEqual(texts);
-  });
-});
-
-describe("JSON from outside", () => {
-  const limits = { depthMax: 3, valuesMax: 8 };
-  const codeOf = (text: string) => {
-    try {
-      parseJson(Buffer.from(text), limits);
-      return undefined;
-    } catch (error) {
-      if (isServingError(error)) return error.message;
-      throw error;
-    }
-  };
-
-  it("may be as deep and as long as allowed, and no more", () => {
-    expect(codeOf("[[[1]]]")).toBeUndefined();
-    expect(codeOf('[[[{"a":1}]]]')).toContain("3 levels");
-    expect(codeOf("[1,2,3,4,5,6,7]")).toBeUndefined();
-    expect(codeOf("[1,2,3,4,5,6,7,8]")).toContain("8 values");
-    expect(codeOf("[{},{},{},{},{}]")).toContain("8 values");
-    expect(codeOf('["[[[[,,,,,,,,,,", "\\"[[[[\\\\"]')).toBeUndefined();
-  });
-
-  it("is not looked at beyond the limit", () => {
-    expect(() => checkShape(Buffer.from("[".repeat(1e6)), limits)).toThrow("3 levels");
   });
 });
 

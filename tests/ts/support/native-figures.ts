@@ -1,10 +1,17 @@
-/** What a worker may say of its native parts. */
-import type { NativeFigures, NativeParts } from "../../../src-ts/worker/messages.js";
+/** What a worker may say of its native parts, and of its model. */
+import type { Abilities, NativeFigures, NativeParts } from "../../../src-ts/worker/messages.js";
 
 export const nativeParts: NativeParts = {
   pool: { on: true, reason: null, applicable: true, missing: false },
   metrics: { on: false, reason: "krserve_native is <not> built", applicable: true, missing: true },
   kernels: { on: false, reason: "MLX computes on the CPU here", applicable: false, missing: false },
+};
+
+export const abilities: Abilities = {
+  batch: false,
+  batchReason: "logits differ by 0.65 of their spread, 0.001 is noise",
+  prefix: "part",
+  prefixReason: null,
 };
 
 export const nativeFigures: NativeFigures = {

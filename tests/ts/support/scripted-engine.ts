@@ -20,7 +20,7 @@ import { Registry } from "../../../src-ts/engine/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
-import { nativeFigures, nativeParts } from "./native-figures.js";
+import { abilities, nativeFigures, nativeParts } from "./native-figures.js";
 
 /** A running response, in a test's hands. */
 export interface Run {
@@ -74,8 +74,22 @@ export class ScriptedEngine implements Engine {
   preparing: Promise<void> | undefined;
   readiness_: Readiness = { ready: true };
   models_: ModelInfo[] = [
-    { id: "org/first", created: 1_700_000_000, isDefault: true, contextMax: 4096, ready: true },
-    { id: "second", created: 1_700_000_001, isDefault: false, contextMax: undefined, ready: false },
+    {
+      id: "org/first",
+      created: 1_700_000_000,
+      isDefault: true,
+      contextMax: 4096,
+      ready: true,
+      abilities,
+    },
+    {
+      id: "second",
+      created: 1_700_000_001,
+      isDefault: false,
+      contextMax: undefined,
+      ready: false,
+      abilities: undefined,
+    },
   ];
   native: NativeInfo | null = {
     parts: nativeParts,

@@ -84,12 +84,13 @@ export function isTerminal({ type }: AnyEvent): boolean {
 export async function openSocket(
   url: string,
   {
+    path = "/v1/responses",
     query = "",
     isStrict = true,
     ...options
-  }: ClientOptions & { query?: string; isStrict?: boolean } = {},
+  }: ClientOptions & { path?: string; query?: string; isStrict?: boolean } = {},
 ): Promise<TestSocket> {
-  const ws = new WebSocket(`${url.replace("http", "ws")}/v1/responses${query}`, options);
+  const ws = new WebSocket(`${url.replace("http", "ws")}${path}${query}`, options);
   const socket = new TestSocket(ws, isStrict);
   await new Promise<void>((resolve, reject) => {
     ws.once("open", resolve);

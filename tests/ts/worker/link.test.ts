@@ -1,16 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { limits } from "../../../src-ts/protocol/index.js";
 import {
+  encodeFrame,
   encodeRaw,
   FrameDecoder,
   frameBytesMax,
   frameHeaderBytes,
   LinkViolation,
   packTokens,
+  UnsendableMessage,
   unpackTokens,
 } from "../../../src-ts/worker/link.js";
 import { type FromWorker, fromWorkerTypes } from "../../../src-ts/worker/messages.js";
-import { nativeFigures, nativeParts } from "../support/native-figures.js";
+import { abilities, nativeFigures, nativeParts } from "../support/native-figures.js";
 
 const epoch = 3;
 const step = { step: 1, rows: [[7, 0, 42, "Grüße 🙂"]] };
@@ -43,6 +46,13 @@ describe("frames", () => {
     );
   });
 
+  it("hold a seed of 64 bits as an integer", () => {
+    const seedIn = (seed: bigint) => encodeRaw(1, epoch, { seed }).subarray(frameHeaderBytes + 6);
+    expect(seedIn(2n ** 64n - 1n).toString("hex")).toBe("cfffffffffffffffff");
+    expect(seedIn(2n ** 53n + 1n).toString("hex")).toBe("d30020000000000001");
+    expect(seedIn(7n).toString("hex")).toBe("d30000000000000007");
+  });
+
   it("leave out what is undefined", () => {
     const frame = encodeRaw(fromWorkerTypes.aborted, epoch, { ...aborted, code: undefined });
     expect(frame).toEqual(encodeRaw(fromWorkerTypes.aborted, epoch, aborted));
@@ -54,6 +64,33 @@ describe("frames", () => {
     decoder.push(stream);
     expect(messages).toEqual([]);
     expect(decoder.stale).toBe(2);
+  });
+});
+
+describe("a message of ours", () => {
+  const prepare = (text: string) =>
+    encodeFrame({ type: "prepare", id: 1, input: { kind: "text", text } }, epoch);
+
+  it("may hold the longest body, as its worst characters", () => {
+    const { bodyBytesMax } = limits;
+    for (const character of ["x", "ü", "語", "🙂"]) {
+      const text = character.repeat(bodyBytesMax / Buffer.byteLength(character));
+      expect(prepare(text).length).toBeLessThan(bodyBytesMax + 1024);
+    }
+  });
+
+  it("may hold the most messages, with the shortest texts", () => {
+    const messages = Array.from({ length: limits.messagesMax + 1 }, () => ({
+      role: "assistant",
+      content: "",
+    }));
+    const frame = encodeFrame({ type: "prepare", id: 1, input: { kind: "chat", messages } }, epoch);
+    expect(frame.length).toBeLessThan(JSON.stringify(messages).length);
+  });
+
+  it("is not made where a worker would break the link for it", () => {
+    expect(() => prepare("x".repeat(frameBytesMax))).toThrow(UnsendableMessage);
+    expect(decode(encodeRaw(fromWorkerTypes.aborted, epoch, aborted))).toHaveLength(1);
   });
 });
 
@@ -117,6 +154,7 @@ describe("native figures", () => {
     endTokens: [],
     vocabulary: 1,
     native: nativeParts,
+    abilities,
   };
   const native = nativeFigures;
   const frame = (type: keyof typeof fromWorkerTypes, body: unknown) =>

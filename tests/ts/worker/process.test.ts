@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import { nativeEnvironment } from "../../../src-ts/environment/python.js";
+import { nativeEnvironment } from "../../../src-ts/environment/native.js";
 import { encodeRaw } from "../../../src-ts/worker/link.js";
 import { fromWorkerTypes } from "../../../src-ts/worker/messages.js";
 import type { WorkerEvents } from "../../../src-ts/worker/port.js";

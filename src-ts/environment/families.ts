@@ -1,0 +1,46 @@
+/**
+ * What docs/MODELS.md says of a model's family, told from its folder alone: a worker measures the model itself
+ * when it loads it, and `GET /v1/models` tells that.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { pythonProject } from "./python.js";
+
+const Family = z.object({ batch: z.boolean(), prefix: z.enum(["part", "whole", "none"]) });
+const Families = z.object({ mlxLm: z.string(), families: z.record(z.string(), Family) });
+
+export interface FamilyReport {
+  /** `model_type` in the model's `config.json`. */
+  type: string;
+  /** Whether the requests of a step pass through such a model together; null: it wasn't compared. */
+  decoding: "together" | "one_row_at_a_time" | null;
+}
+
+let families: z.infer<typeof Families>["families"] | undefined;
+
+/** Of the model in this folder; null where it doesn't say what it is. */
+export function familyOf(folder: string): FamilyReport | null {
+  const type = modelTypeOf(folder);
+  if (type === undefined) return null;
+  families ??= Families.parse(
+    readJson(join(pythonProject, "mlx_serving", "families.json")),
+  ).families;
+  const family = Object.hasOwn(families, type) ? families[type] : undefined;
+  if (family === undefined) return { type, decoding: null };
+  return { type, decoding: family.batch ? "together" : "one_row_at_a_time" };
+}
+
+function modelTypeOf(folder: string): string | undefined {
+  try {
+    return z.object({ model_type: z.string() }).parse(readJson(join(folder, "config.json")))
+      .model_type;
+  } catch {
+    // A folder that can't be served is a worker's to explain.
+    return undefined;
+  }
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
