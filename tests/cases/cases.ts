@@ -64,8 +64,6 @@ const Listed = z.strictObject({
   name: z.string(),
   ...Request,
   expect: Expected,
-  /** What must be merged before it can pass. Until then it is skipped where it fails. */
-  waits_for: z.string().optional(),
   /** What is left out is the case's; a body of one form replaces that of another. */
   neighbours: z.array(Neighbour).optional(),
 });
@@ -80,7 +78,6 @@ export interface Case {
   conditions: readonly Condition[];
   /** Said in words, and checked by nothing. */
   unchecked: string | undefined;
-  waitsFor: string | undefined;
 }
 
 export const ownList = new URL("http.json", import.meta.url);
@@ -121,7 +118,7 @@ function hasBody(one: Pick<Listed, "raw" | "gzip_of" | "encoded">): boolean {
 }
 
 function completed(one: Listed, own: readonly Listed[]): Case {
-  const { name, route, headers = {}, raw, gzip_of, encoded, expect, waits_for } = one;
+  const { name, route, headers = {}, raw, gzip_of, encoded, expect } = one;
   const words = typeof expect.and === "string" ? expect.and : undefined;
   const same = words === undefined ? one : own.find((known) => isSame(known, one));
   const and = same?.expect.and;
@@ -133,7 +130,6 @@ function completed(one: Listed, own: readonly Listed[]): Case {
     expect,
     conditions: Array.isArray(and) ? and : [],
     unchecked: Array.isArray(and) ? undefined : words,
-    waitsFor: same?.waits_for ?? waits_for,
   };
 }
 
