@@ -428,11 +428,11 @@ def _compile_all(
     long_prompt = warm_up.long_prompt(context_max)
     requests = list(warm_up.requests(max(1, options.max_batch), context_max))
     try:
-        if pace.unit_tokens == 1:
-            run(pace.chunk_tokens_max, requests, 0, 1)
-        else:
-            run(pace.chunk_tokens_max, [*requests, long_prompt], 0, 0.8)
-            run(pace.unit_tokens, [long_prompt], 0.8, 1)
+        run(pace.chunk_tokens_max, requests, 0, 0.8)
+        lengths = list(pace.unit_lengths())
+        for i, tokens in enumerate(lengths):
+            first = 0.8 + 0.2 * i / len(lengths)
+            run(tokens, [long_prompt], first, first + 0.2 / len(lengths))
     except RuntimeError as error:
         log(f"not all kernels are compiled: {error}")
     mx.clear_cache()

@@ -8,6 +8,7 @@ chunk, chunks come less often instead of being so short that they do nothing but
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,8 +17,6 @@ from .pass_cost import PassCost
 # While rows decode, prefill takes at most twice a decode step's time: the gap between two tokens
 # is then at most three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
-# The same where a chunk can't be shorter than a unit: the gap is a unit's, however often it comes.
-PREFILL_SHARE_OF_UNITS: Final = 2.5
 # Of the steps in which nothing decodes: what arrives is looked at after it.
 SECONDS_MAX: Final = 1.0
 CHUNK_TOKENS_MIN: Final = 4
@@ -39,7 +38,7 @@ ALLOWANCE_FACTOR: Final = 3.0
 class Pace:
     """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for. `unit_tokens`: above 1
     where every new length of a chunk and of what is before it has to be planned first: chunks are
-    then a unit or the longest multiple of it, and begin at multiples of their length."""
+    then doublings of a unit, and begin at multiples of their length."""
 
     chunk_tokens_max: int
     deterministic: bool
@@ -55,6 +54,13 @@ class Pace:
     # What a chunk needs that may be more than a step earns.
     _needed: float = field(default=0.0, init=False)
     _chunks: int = field(default=0, init=False)
+
+    def unit_lengths(self) -> Iterator[int]:
+        """All lengths of whole chunks, where they are of units."""
+        tokens = self.unit_tokens
+        while 1 < tokens <= self._tokens_max:
+            yield tokens
+            tokens *= 2
 
     def begin(self, decoding: bool) -> None:
         """A step's prefill. To be called after `stepped` where rows decode."""
@@ -81,14 +87,18 @@ class Pace:
         return least if self._may_begin(least, done, decoding) else 0
 
     def _units(self, done: int, left: int, decoding: bool) -> int:
+        """The longest doubling of a unit that has its place here and its time."""
         unit = self.unit_tokens
         tokens = min(left, unit - done % unit)
-        longest = self._tokens_max // unit * unit
-        if not decoding and left >= longest > 0 == done % longest:
-            tokens = longest
-        fits = self.cost.seconds(tokens, done) <= self._left
-        earned = not decoding or self.cost.seconds(tokens, done) <= self._earnings
-        return tokens if (fits and earned) or self._may_begin(tokens, done, decoding) else 0
+        seconds = min(self._left, self._earnings) if decoding else self._left
+        if self.cost.seconds(tokens, done) > seconds:
+            return tokens if self._may_begin(tokens, done, decoding) else 0
+        longer = 2 * unit
+        while longer <= min(left, self._tokens_max) and done % longer == 0:
+            if self.cost.seconds(longer, done) > seconds:
+                break
+            tokens, longer = longer, 2 * longer
+        return tokens
 
     def _may_begin(self, tokens: int, done: int, decoding: bool) -> bool:
         """Whether a step takes a chunk that is longer than its time: as its first, once it is
@@ -100,8 +110,7 @@ class Pace:
 
     @property
     def _earned(self) -> float:
-        share = PREFILL_SHARE if self.unit_tokens == 1 else PREFILL_SHARE_OF_UNITS
-        return share * self.step_seconds
+        return PREFILL_SHARE * self.step_seconds
 
     @property
     def _tokens_max(self) -> int:

@@ -14,7 +14,6 @@ from mlx_serving.pace import (
     BORDER_TOKENS,
     CHUNK_TOKENS_MIN,
     PREFILL_SHARE,
-    PREFILL_SHARE_OF_UNITS,
     SECONDS_MAX,
     Pace,
     allowance_ms,
@@ -152,24 +151,40 @@ def test_a_pass_dearer_than_a_step_earns_comes_less_often() -> None:
 def test_chunks_of_units_begin_at_multiples_of_their_length(
     done: int, left: int, decoding: bool
 ) -> None:
-    units = Pace(500, False, PassCost(0.001, 0.00001, 512), 0.05, unit_tokens=64)
+    units = Pace(500, False, PassCost(0.001, 0.0001, 512), 0.05, unit_tokens=64)
     units.stepped(0.05)
     units.begin(decoding)
     chunk = units.chunk_tokens(done, left, decoding)
-    if chunk < left:
-        assert (done + chunk) % 64 == 0
-    assert chunk <= 64 or (not decoding and chunk == 448 and done % 448 == 0)
+    assert list(units.unit_lengths()) == [64, 128, 256]
+    if done % 64:
+        assert chunk == min(left, 64 - done % 64)
+    elif left >= 64:
+        assert chunk in (64, 128, 256) and chunk <= left and done % chunk == 0
+    else:
+        assert chunk == left
+
+
+def units_of(step_seconds: float) -> Machine:
+    machine = Machine(gpu, PassCost(0.0125, 0.00004, 512), step_seconds)
+    machine.pace.unit_tokens = 64
+    return machine
 
 
 def test_units_dearer_than_a_step_earns_hold_their_share() -> None:
-    machine = Machine(gpu, PassCost(0.0125, 0.00004, 512), step_seconds=0.006)
-    machine.pace.unit_tokens = 64
+    machine = units_of(0.006)
     seconds = machine.prefill(4000)
     decoding = 0.006 * len(machine.gaps)
     share = (seconds - decoding) / decoding
-    assert 0.9 * PREFILL_SHARE_OF_UNITS <= share <= 1.1 * PREFILL_SHARE_OF_UNITS
+    assert 0.9 * PREFILL_SHARE <= share <= 1.1 * PREFILL_SHARE
     assert set(machine.chunks[:-1]) == {64}
     assert max(machine.gaps) <= 0.006 + 1.1 * gpu(64, 4000)
+
+
+def test_units_are_doubled_as_far_as_a_step_earns_them() -> None:
+    machine = units_of(0.012)
+    machine.prefill(4096)
+    assert {128, 256} <= set(machine.chunks)
+    assert max(machine.gaps) <= 1.1 * (1 + PREFILL_SHARE) * 0.012
 
 
 def test_steps_without_prefill_save_no_time_up() -> None:
