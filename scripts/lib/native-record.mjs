@@ -16,7 +16,14 @@ import { join } from "node:path";
 import { findCompiler } from "./native-tools.mjs";
 import { packageRoot } from "./paths.mjs";
 import { hasHeaders } from "./site-packages.mjs";
-import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "./stamp.mjs";
+import {
+  isFresh,
+  listInputs,
+  readUnlessCut,
+  removeStamp,
+  takeStamp,
+  writeStamp,
+} from "./stamp.mjs";
 
 const builtKey = "built";
 const builtWithTestsKey = "built with tests";
@@ -58,22 +65,11 @@ export function isSettled(part, home, { env = process.env, tests = false } = {})
 
 /** Whether what was installed is there as it was: a removed or truncated library is to be made again. */
 function isInstalled(part, home) {
-  const files = readInstalled(installedOf(part, home));
+  const files = readUnlessCut(installedOf(part, home));
   if (files === undefined) return false;
   return Object.entries(files).every(
     ([file, size]) => statSync(file, { throwIfNoEntry: false })?.size === size,
   );
-}
-
-function readInstalled(list) {
-  if (!existsSync(list)) return undefined;
-  try {
-    return JSON.parse(readFileSync(list, "utf8"));
-  } catch (error) {
-    // Cut short by a crash: as if it were not there.
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 /**

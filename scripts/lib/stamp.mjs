@@ -79,7 +79,7 @@ function hashFile(path) {
  * @returns {boolean}
  */
 export function isFresh(stampFile, root, files, key = "") {
-  const stamp = readStamp(stampFile);
+  const stamp = readUnlessCut(stampFile);
   if (stamp === undefined || stamp.key !== key) return false;
   if (Object.keys(stamp.files).length !== files.length) return false;
   let touched = false;
@@ -104,10 +104,15 @@ function refresh(stampFile, stamp) {
   }
 }
 
-function readStamp(stampFile) {
-  if (!existsSync(stampFile)) return undefined;
+/**
+ * What a file of JSON says; undefined where there is none, or not the whole of it.
+ * @param {string} file
+ * @returns {any}
+ */
+export function readUnlessCut(file) {
+  if (!existsSync(file)) return undefined;
   try {
-    return JSON.parse(readFileSync(stampFile, "utf8"));
+    return JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
     // Cut short by a crash: as if it were not there.
     if (error instanceof SyntaxError) return undefined;
