@@ -205,17 +205,21 @@ def test_developer_is_system_to_a_template_that_knows_no_other(text: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("messages", "arguments"),
+    ("messages", "arguments", "field"),
     [
-        ([{"role": "wizard", "content": "x"}], {}),
-        ([{"content": "x"}], {}),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], {}),
-        ([{"role": "user", "content": 5}], {}),
-        ([{"role": "user", "content": "x"}], {"chat_template": "{{ 1 }}"}),
-        ([{"role": "user", "content": "x"}], {"tokenize": True}),
+        ([{"role": "wizard", "content": "x"}], {}, "messages"),
+        ([{"content": "x"}], {}, "messages"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], {}, "messages"),
+        ([{"role": "user", "content": 5}], {}, "messages"),
+        (
+            [{"role": "user", "content": "x"}],
+            {"chat_template": "{{ 1 }}"},
+            "chat_template_kwargs",
+        ),
+        ([{"role": "user", "content": "x"}], {"tokenize": True}, "chat_template_kwargs"),
     ],
 )
-def test_chats_that_are_refused(text: Any, messages: Any, arguments: Any) -> None:
+def test_chats_that_are_refused(text: Any, messages: Any, arguments: Any, field: str) -> None:
     with pytest.raises(Refused) as caught:
         text.render(messages, arguments)
-    assert caught.value.code == "invalid_prompt" and caught.value.field == "messages"
+    assert caught.value.code == "invalid_prompt" and caught.value.field == field

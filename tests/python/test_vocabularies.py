@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from mlx_serving.control_tokens import control_ids
 from mlx_serving.engine import Row
+from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Admission, Capabilities, Chat, Sampling, Text, Tokens
 from mlx_serving.mlx_engine import CacheFactory, load_text
 from mlx_serving.pace import Pace
+from mlx_serving.pass_cost import PassCost
 from mlx_serving.prefix import PrefixCache
 from mlx_serving.prepare import prompt_tokens
 from mlx_serving.sampling import StockSampler
@@ -148,11 +150,12 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
         end_tokens=model.end_tokens,
         vocabulary=model.vocabulary,
         max_batch=8,
-        pace=Pace(64, False, 1e6, 0.01),
+        pace=Pace(64, False, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
         prefixes=PrefixCache(0),
         host=toy.Recorder(),
-        compiles=False,
+        on_gpu=False,
         sampler=StockSampler(),
+        grouping=Grouping(),
     )
     slots = Slots(model, CONTEXT)
     said: dict[int, dict[str, Any]] = {}
