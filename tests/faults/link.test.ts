@@ -1,6 +1,7 @@
 /** A worker that says what it may not, says nothing, or says it too late: its link is broken, and it is replaced. */
 import { describe, expect, it, vi } from "vitest";
 import type { Engine, SubmissionInput } from "../../src-ts/engine/api.js";
+import { frameBytesMax } from "../../src-ts/worker/link.js";
 import type { WorkerPort } from "../../src-ts/worker/port.js";
 import { answerOf, FaultBench, type Faults, watching } from "./support/faults.js";
 
@@ -26,7 +27,7 @@ describe("garbage on the link", () => {
   it.each([
     ["stray", 0, "wrong magic number"],
     ["stray", 20, "wrong checksum"],
-    ["oversize", 0, "frame of 16777217 bytes"],
+    ["oversize", 0, `frame of ${frameBytesMax + 1} bytes`],
     ["checksum", 0, "wrong checksum"],
     ["unknownType", 0, "frame type 99 is unknown"],
     ["order", 0, "step: token 9 of slot \\d+ where 8 was next"],

@@ -120,8 +120,8 @@ describe("what no process can read", () => {
 
   it.each([
     ["a stop string of half a character", { stop: ["\ud800"] }],
-    ["a seed of 41 bits", { seed: 2 ** 40 }],
-    ["a seed below zero", { seed: -1 }],
+    ["a number of likeliest tokens below zero", { topK: -2 }],
+    ["a least share that is none", { minP: Number.NaN }],
     ["a temperature that is none", { temperature: Number.NaN }],
     ["a penalty without end", { presencePenalty: Number.POSITIVE_INFINITY }],
     ["a bias of half a token", { logitBias: [[0.5, 1]] as [number, number][] }],
