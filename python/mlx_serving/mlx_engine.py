@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from . import fast, memory, warm_up
+from . import fast, known_abilities, memory, warm_up
 from .acceleration import Parts, mlx_parts, require
 from .engine import Host, Loaded, LoadFigures, StepOutput
 from .fast import blas
@@ -128,7 +128,7 @@ class MlxEngine:
                 pace, cost, vocabulary = _warm_up(weights.model, options, unit)
             except Exception as error:
                 raise why_not_run(folder, error) from error
-            abilities = _measure(weights.model, vocabulary)
+            abilities = _abilities(weights.model, vocabulary, files, on_gpu, parts)
             text = loading_text.result()
         text.vocabulary = vocabulary
         kv_budget, prefix_bytes = memory.split_budget(
@@ -389,10 +389,18 @@ def _warm_up(model: Any, options: LoadOptions, unit_tokens: int) -> tuple[Pace, 
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
 
 
-def _measure(model: Any, vocabulary: int) -> Abilities:
+def _abilities(model: Any, vocabulary: int, folder: Path, on_gpu: bool, parts: Parts) -> Abilities:
     from .abilities import measure
 
-    abilities = measure(CacheFactory(model), vocabulary)
+    key = known_abilities.key_of(
+        (folder / "config.json").read_bytes(),
+        {str(array.dtype) for array in _arrays(model)},
+        [name for name, status in parts.items() if status["on"]],
+        ["gpu" if on_gpu else "cpu"],
+    )
+    abilities = known_abilities.known_or_measured(
+        key, lambda: measure(CacheFactory(model), vocabulary)
+    )
     if not abilities.batch:
         log(f"rows pass through this model one at a time: {abilities.batch_reason}")
     if abilities.prefix == "none":

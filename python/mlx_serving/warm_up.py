@@ -13,10 +13,10 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, Protocol
 
 from .engine import Host, PrefillProgress, StepOutput
+from .known_abilities import cache_folder
 from .messages import Admission, Refused, Sampling
 
 COMPILE_ALLOWANCE_MS: Final = 180_000.0
@@ -52,8 +52,7 @@ def prepare_compiler() -> None:
     """Has MLX keep what it compiles where it outlasts a restart of the machine, and what it plans
     for all lengths of a long prompt's chunks. To be called before MLX computes. Kernels that aren't
     MLX's own are compiled by each process."""
-    cache = Path(os.environ.get("MLX_SERVING_CACHE") or "~/.cache/mlx-serving").expanduser()
-    folder = cache / "compiled" / importlib.metadata.version("mlx")
+    folder = cache_folder() / "compiled" / importlib.metadata.version("mlx")
     os.environ.setdefault("MLX_PTX_CACHE_DIR", str(folder))
     os.environ.setdefault("MLX_CUDA_SDPA_CACHE_SIZE", "1024")
 
