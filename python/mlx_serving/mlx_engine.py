@@ -60,6 +60,8 @@ WARM_UP_TOKENS: Final = 4
 UNIT_TOKENS_CUDA: Final = 64
 # A second length tells what a token costs from what a pass does.
 WARM_UP_CHUNK_TOKENS: Final = 32
+WARM_UP_CHUNK_TOKENS_MIN: Final = 8
+WARM_UP_CHUNK_SECONDS: Final = 0.3
 CONTEXT_DEFAULT: Final = 8192
 EVERYTHING: Final = Abilities()
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -125,7 +127,7 @@ class MlxEngine:
             )
             unit = UNIT_TOKENS_CUDA if on_gpu and expected_backend() == "cuda" else 1
             try:
-                pace, cost, vocabulary = _warm_up(weights.model, options, unit)
+                pace, cost, vocabulary = _warm_up(weights.model, options, unit, on_gpu)
             except Exception as error:
                 raise why_not_run(folder, error) from error
             abilities = _abilities(weights.model, vocabulary, files, on_gpu, parts)
@@ -371,22 +373,32 @@ def _is_plain(wrapper: Any) -> bool:
     return made is PreTrainedTokenizerFast._decode
 
 
-def _warm_up(model: Any, options: LoadOptions, unit_tokens: int) -> tuple[Pace, memory.KvCost, int]:
-    """Short runs, twice: the first compile and touch the weights, the second are measured."""
+def _warm_up(
+    model: Any, options: LoadOptions, unit_tokens: int, on_gpu: bool
+) -> tuple[Pace, memory.KvCost, int]:
+    """Short runs: the first touch the weights and, on a GPU, compile; the second are measured."""
     _short_run(model)
-    _chunk_seconds(model)
+    if on_gpu:
+        _chunk_seconds(model, WARM_UP_CHUNK_TOKENS)
     start = time.monotonic()
     cache, vocabulary = _short_run(model)
     pass_seconds = (time.monotonic() - start) / 2
-    token_seconds = (_chunk_seconds(model) - pass_seconds) / WARM_UP_CHUNK_TOKENS
+    tokens = _chunk_tokens(pass_seconds)
+    token_seconds = (_chunk_seconds(model, tokens) - pass_seconds) / tokens
     pace = Pace(
         chunk_tokens_max=options.prefill_chunk_tokens,
         deterministic=options.deterministic,
-        cost=PassCost(pass_seconds, token_seconds, WARM_UP_CHUNK_TOKENS),
+        cost=PassCost(pass_seconds, token_seconds, tokens),
         step_seconds=pass_seconds,
         unit_tokens=unit_tokens,
     )
     return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
+
+
+def _chunk_tokens(pass_seconds: float) -> int:
+    """Fewer where a pass is slow: no start waits for the measurement."""
+    fitting = int(WARM_UP_CHUNK_SECONDS / pass_seconds)
+    return min(WARM_UP_CHUNK_TOKENS, max(WARM_UP_CHUNK_TOKENS_MIN, fitting))
 
 
 def _abilities(model: Any, vocabulary: int, folder: Path, on_gpu: bool, parts: Parts) -> Abilities:
@@ -446,12 +458,12 @@ def _compile_all(
     mx.clear_cache()
 
 
-def _chunk_seconds(model: Any) -> float:
+def _chunk_seconds(model: Any, tokens: int) -> float:
     import mlx.core as mx
 
     start = time.monotonic()
     cache = CacheFactory(model).new()
-    model(mx.zeros((1, WARM_UP_CHUNK_TOKENS), dtype=mx.uint32), cache=cache)
+    model(mx.zeros((1, tokens), dtype=mx.uint32), cache=cache)
     mx.eval([layer.state for layer in cache])
     return time.monotonic() - start
 
