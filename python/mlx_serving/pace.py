@@ -54,6 +54,8 @@ class Pace:
     # What a chunk needs that may be more than a step earns.
     _needed: float = field(default=0.0, init=False)
     _chunks: int = field(default=0, init=False)
+    # That decoded in the latest step.
+    _rows: int = field(default=0, init=False)
 
     def unit_lengths(self) -> Iterator[int]:
         """All lengths of whole chunks, where they are of units."""
@@ -128,12 +130,15 @@ class Pace:
         self._earnings = max(self._earnings - seconds, -self._earned)
         self._chunks += 1
 
-    def stepped(self, seconds: float, at_least: bool = False) -> None:
-        """The rows have decoded. `at_least`: some of what the step needs comes with the chunk."""
-        if at_least:
-            self.step_seconds = max(self.step_seconds, seconds)
+    def stepped(self, seconds: float, rows: int, *, alone: bool, whole: bool = True) -> None:
+        """So many rows have decoded. `alone`: no prompt shared the step, which makes it longer than
+        it would be undisturbed; `whole`: all of it was waited for."""
+        if alone or (whole and rows != self._rows):
+            smoothing = SMOOTHING if rows == self._rows else 1.0
+            self.step_seconds += smoothing * (seconds - self.step_seconds)
         else:
-            self.step_seconds += SMOOTHING * (seconds - self.step_seconds)
+            self.step_seconds = (min if whole else max)(self.step_seconds, seconds)
+        self._rows = rows
         self._earnings = min(self._earnings + self._earned, self._earned + self._needed)
 
     def rested(self) -> None:

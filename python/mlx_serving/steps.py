@@ -183,14 +183,20 @@ class Steps:
         self._announce(self._batch.passes, 1, self._pace.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
-        if self._prefilling and not self._on_gpu:
+        waits = bool(self._prefilling) and not self._on_gpu
+        if waits:
             # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
             # measured alone.
             mx.eval(self._batch.tokens)
+        self._pace.stepped(
+            time.monotonic() - start,
+            len(fed),
+            alone=not self._prefilling,
+            whole=waits or not self._prefilling,
+        )
         self._steps += 1
         if self._steps % BOUND_STEPS == 0:
             self._bound_buffers()
-        self._pace.stepped(time.monotonic() - start, bool(self._prefilling) and self._on_gpu)
         rows: list[OutputRow] = []
         finished: list[Row] = []
         for token in fed:

@@ -34,7 +34,7 @@ COSTS = st.builds(PassCost, st.floats(0, 1), st.floats(0, 0.1), st.integers(1, 4
 @given(st.integers(0, 5000), st.integers(1, 5000), st.booleans(), COSTS)
 def test_chunks_have_bounds(done: int, left: int, decoding: bool, cost: PassCost) -> None:
     bounded = pace(cost=cost)
-    bounded.stepped(0.05)
+    bounded.stepped(0.05, 8, alone=False)
     bounded.begin(decoding)
     chunk = bounded.chunk_tokens(done, left, decoding)
     assert 0 <= chunk <= min(left, 512)
@@ -82,7 +82,7 @@ class Machine:
         start, done = sum(self.gaps), 0
         while done < tokens:
             gap = self._step_seconds
-            self.pace.stepped(gap)
+            self.pace.stepped(gap, 8, alone=False)
             self.pace.begin(decoding=True)
             while chunk := self.pace.chunk_tokens(done, tokens - done, decoding=True):
                 seconds = self._cost(chunk, done)
@@ -152,7 +152,7 @@ def test_chunks_of_units_begin_at_multiples_of_their_length(
     done: int, left: int, decoding: bool
 ) -> None:
     units = Pace(500, False, PassCost(0.001, 0.0001, 512), 0.05, unit_tokens=64)
-    units.stepped(0.05)
+    units.stepped(0.05, 8, alone=False)
     units.begin(decoding)
     chunk = units.chunk_tokens(done, left, decoding)
     assert list(units.unit_lengths()) == [64, 128, 256]
@@ -190,10 +190,28 @@ def test_units_are_doubled_as_far_as_a_step_earns_them() -> None:
 def test_steps_without_prefill_save_no_time_up() -> None:
     rested = pace(cost=PassCost(0.001, 0.001, 512))
     for _ in range(1000):
-        rested.stepped(0.05)
+        rested.stepped(0.05, 8, alone=True)
         rested.rested()
     rested.begin(decoding=True)
     assert rested.chunk_tokens(0, 10_000, decoding=True) <= PREFILL_SHARE * 0.05 / 0.001
+
+
+def test_the_undisturbed_step_counts() -> None:
+    """Beside a prompt a step takes longer, and what it takes must not earn more."""
+    disturbed = pace()
+    for seconds in (0.05, 0.05, 0.05):
+        disturbed.stepped(seconds, 8, alone=True)
+    for seconds in (0.08, 0.07, 0.09):
+        disturbed.stepped(seconds, 8, alone=False)
+    assert disturbed.step_seconds == pytest.approx(0.05)
+    disturbed.stepped(0.09, 9, alone=False)
+    disturbed.stepped(0.07, 9, alone=False)
+    assert disturbed.step_seconds == pytest.approx(0.07)
+    disturbed.stepped(0.02, 9, alone=False, whole=False)
+    assert disturbed.step_seconds == pytest.approx(0.07)
+    for _ in range(10):
+        disturbed.stepped(0.03, 2, alone=True)
+    assert disturbed.step_seconds == pytest.approx(0.03)
 
 
 def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:
