@@ -72,13 +72,16 @@ function conformance() {
   };
 }
 
-/** End to end with native parts: all of them, none, and broken ones. */
+/** What native parts, or their lack, can change end to end; the rest is the same with and without. */
+const aboutNative = ["model", "native", "survival"].map((name) => `tests/e2e/${name}.test.ts`);
+
+/** End to end with native parts: all of them; and what they can change with none, and with broken ones. */
 function endToEnd() {
   const runs = isNativeBuilt()
     ? { e2e: "on", "e2e-off": "off", "e2e-broken": "broken" }
     : { e2e: "auto" };
   return Object.entries(runs).map(([id, mode]) => ({
-    ...vitest(id, "tests/e2e"),
+    ...vitest(id, ...(id === "e2e" ? ["tests/e2e"] : aboutNative)),
     env: { E2E_NATIVE: mode },
   }));
 }
