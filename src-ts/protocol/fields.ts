@@ -66,6 +66,7 @@ function noTools() {
     .array(z.unknown())
     .max(limits.toolsMax)
     .refine((list) => list.length === 0, { error: notSupported(toolCalling) })
+    .meta({ maxItems: 0 })
     .nullish();
 }
 

@@ -34,8 +34,8 @@ export const mutations = [
   {
     name: "a prompt alone is answered",
     file: "src-ts/server/openai/responses.ts",
-    find: "body.generate === false ? 0 : (body.max_output_tokens ?? undefined)",
-    replace: "body.max_output_tokens ?? undefined",
+    find: "body.generate === false ? 0 : tokenLimitOf(body)",
+    replace: "tokenLimitOf(body)",
   },
   {
     name: "a prompt alone gets an item",
@@ -53,8 +53,8 @@ export const mutations = [
   {
     name: "a lost lease is not told to its request",
     file: "src-ts/engine/loop.ts",
-    find: 'for (const slot of slots) this.post(slot.request, { kind: "lost", lease: slot.lease, loss });',
-    replace: "void loss;",
+    find: 'this.post(request, { kind: "lost", lease, loss, preparing });',
+    replace: "void [request, lease, preparing];",
   },
   {
     name: "tokens out are forgotten when a worker is lost",

@@ -525,14 +525,16 @@ export class World {
       (this.harmed || this.scenario.rowsMax < Number.POSITIVE_INFINITY);
     // A suspect is tried alone: nobody else's poison can kill it twice.
     const tried = !accepted && this.harmed;
+    const isPoison = /^(poison|venom)/.test(plan.prompt);
     const ids = [...(this.accepted.get(plan.prompt) ?? [])];
     const wasDeleted = ids.some((id) => this.deleted.has(id));
     const excuses: Record<string, boolean> = {
       invalid_prompt: plan.prompt.startsWith("refuse"),
       invalid_request: plan.prompt.startsWith("garble"),
-      worker_crashed: /^(poison|venom)/.test(plan.prompt) || lost || tried,
+      worker_crashed: isPoison || lost || tried,
+      // The last of a poison's deaths may have been for lack of memory.
       out_of_memory:
-        ((this.seen.outOfMemory || this.scenario.rowsMax < 2) && lost) ||
+        ((this.seen.outOfMemory || this.scenario.rowsMax < 2) && (lost || isPoison)) ||
         (this.seen.outOfMemory && tried),
       deadline_exceeded: plan.deadlineMs !== undefined,
       aborted: plan.leave?.how === "abort",
