@@ -1,5 +1,5 @@
 /**
- * BodyBudget over HTTP on their way in: each holds its bytes from their arrival until the request is a
+ * Bodies over HTTP on their way in: each holds its bytes from their arrival until the request is a
  * prompt, or is over. A hook before parsing, after whatever decodes: it counts what will be kept.
  */
 import { Transform, type TransformCallback } from "node:stream";

@@ -1,4 +1,4 @@
-"""BodyBudget that JSON Schema calls valid and the server is right to refuse are mended: those that
+"""Bodies that JSON Schema calls valid and the server is right to refuse are mended: those that
 contradict themselves, and those that only the model can judge: nothing to answer, unknown tokens.
 Tests in tests/ts/server see to it that they are refused."""
 
@@ -10,6 +10,8 @@ import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
 CHOICES_MAX = 128
+# Names of one limit: they must agree.
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 # Tokens that every model has.
 TOKENS = 256
 
@@ -26,8 +28,11 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     body = dict(body)
     if body.get("stream_options") is not None:
         body["stream"] = True
-    if body.get("max_completion_tokens") is not None:
-        body.pop("max_tokens", None)
+    given = [name for name in TOKEN_LIMITS if body.get(name) is not None]
+    for name in given[1:]:
+        del body[name]
+    if body.get("background"):
+        body["store"] = True
     if "messages" in body and body.get("top_logprobs"):
         body["logprobs"] = True
     if "prompt" in body:
