@@ -3,7 +3,7 @@ forward passes, and a worker that replaces a dead one has no time for them.
 
 The verdict is one about code and shapes, so it is kept by what these depend on: the model's
 configuration and types of numbers, the versions of the libraries, the device, the native parts, and
-the measurement itself. Weights don't matter to it. A file that is not there, or is not whole, is as
+the worker's own code. Weights don't matter to it. A file that is not there, or is not whole, is as
 if nobody had measured.
 """
 
@@ -25,8 +25,8 @@ from .engine import is_out_of_memory
 from .messages import Abilities
 
 LIBRARIES: Final = ("mlx", "mlx-lm", "transformers")
-# The code that measures, and what it measures with.
-MEASURED_BY: Final = ("abilities.py", "batch.py")
+# Any of it may change what is measured.
+CODE: Final = Path(__file__).parent
 
 
 def cache_folder() -> Path:
@@ -43,12 +43,11 @@ def cache_folder() -> Path:
 
 def key_of(config: bytes, *facts: Iterable[str]) -> str:
     """`facts`: what else the verdict depends on, in lists whose order doesn't matter."""
-    here = Path(__file__).parent
     parts: list[object] = [
         sha256(config).hexdigest(),
         *(sorted(fact) for fact in facts),
         [importlib.metadata.version(name) for name in LIBRARIES],
-        [sha256((here / name).read_bytes()).hexdigest() for name in MEASURED_BY],
+        [sha256(file.read_bytes()).hexdigest() for file in sorted(CODE.rglob("*.py"))],
         [sys.platform, platform.machine()],
     ]
     return sha256(json.dumps(parts).encode()).hexdigest()[:32]
