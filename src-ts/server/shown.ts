@@ -1,6 +1,6 @@
-/** A name of the client's as an error repeats it: cut, and printable. */
-const shownCharsMax = 64;
+import { ignoredKeyCharsMax } from "../protocol/limits.js";
 
+/** A name of the client's as an answer repeats it: cut, and printable. */
 export function shown(name: string): string {
-  return name.slice(0, shownCharsMax).replace(/[^\x20-\x7e]/g, "?");
+  return name.slice(0, ignoredKeyCharsMax).replace(/[^\x20-\x7e]/g, "?");
 }

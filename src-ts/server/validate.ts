@@ -2,8 +2,8 @@
 import type { z } from "zod";
 import { ServingError } from "../errors.js";
 import { isNotSupported } from "../protocol/fields.js";
-import { ignoredKeyCharsMax } from "../protocol/limits.js";
 import { complaint } from "./complaints.js";
+import { shown } from "./shown.js";
 
 type Issue = z.core.$ZodIssue;
 
@@ -64,8 +64,6 @@ export function paramOf(path: readonly PropertyKey[]): string {
 
 function paramStep(step: PropertyKey, isFirst: boolean): string {
   if (typeof step === "number") return `[${step}]`;
-  const name = String(step)
-    .slice(0, ignoredKeyCharsMax)
-    .replace(/[^\x20-\x7e]/g, "?");
+  const name = shown(String(step));
   return isFirst ? name : `.${name}`;
 }
