@@ -1,6 +1,7 @@
 /**
- * `npm test`: the set-up, then every test suite, or those that are named. The last line is the sum over
- * all of them; the exit code is 1 if a test fails or a suite runs none.
+ * `npm test`: the set-up, then every test suite, or those that are named. At the end come the tests that
+ * failed, a line a suite, and as the last line the sum over all of them; the exit code is 1 if a test fails
+ * or a suite runs none.
  *
  *   npm test
  *   npm test -- machines ts
@@ -27,7 +28,9 @@ const results = [];
 for (const suite of allSuites()) {
   if (wanted.length > 0 && !wanted.includes(suite.id)) continue;
   process.stdout.write(`\n── ${suite.id} ──\n`);
-  results.push({ id: suite.id, ...(await runSuite(suite)) });
+  const begin = performance.now();
+  const count = await runSuite(suite);
+  results.push({ id: suite.id, seconds: Math.round((performance.now() - begin) / 1000), ...count });
 }
 process.exitCode = summarize(results) > 0 ? 1 : 0;
 
@@ -59,12 +62,14 @@ function runSuite(suite) {
   });
 }
 
-/** Prints a line a suite and the sum, which stays the very last line. Returns the number of failures. */
+/** Prints what failed, a line a suite and the sum, which stays the very last line. Returns the failures' number. */
 function summarize(counts) {
   const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const { id, failures = [] } of counts)
+    for (const failure of failures) process.stdout.write(`\n✗ ${id}: ${failure}\n`);
   process.stdout.write("\n");
-  for (const { id, ...count } of counts) {
-    process.stdout.write(`${id.padEnd(10)} ${sentence(count)}\n`);
+  for (const { id, seconds, ...count } of counts) {
+    process.stdout.write(`${id.padEnd(11)} ${sentence(count)} (${seconds} s)\n`);
     for (const name of Object.keys(total)) total[name] += count[name];
   }
   process.stdout.write(`${sentence(total)}\n`);

@@ -7,7 +7,8 @@ import { packageRoot } from "./paths.mjs";
 import { environmentFolder, interpreterOf } from "./python.mjs";
 
 /**
- * @typedef {{ passed: number, failed: number, skipped: number }} Count
+ * @typedef {{ passed: number, failed: number, skipped: number, failures?: string[] }} Count `failures`: a
+ *   text for each test that failed, its name first, where the report tells.
  * @typedef {{
  *   id: string,
  *   command: string[],
@@ -17,15 +18,18 @@ import { environmentFolder, interpreterOf } from "./python.mjs";
  * }} Suite `report`: the file that the command writes and `read` understands.
  */
 
+const failureLinesMax = 12;
+
 const script = (...path) => [process.execPath, join(packageRoot, ...path)];
 const reportOf = (name) => join(setupFolder, "results", name);
 
-function vitest(id, ...folders) {
+/** `given`: files and folders, and flags of Vitest. */
+function vitest(id, ...given) {
   const report = reportOf(`${id}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   return {
     id,
-    command: [...script("node_modules", ".bin", "vitest"), "run", ...reporters, ...folders],
+    command: [...script("node_modules", ".bin", "vitest"), "run", ...reporters, ...given],
     report,
     read: readVitest,
   };
@@ -34,9 +38,11 @@ function vitest(id, ...folders) {
 function pytest() {
   const report = reportOf("python.xml");
   const python = interpreterOf(environmentFolder());
+  // A file's tests share models that are dear to build: a file stays in one process.
+  const parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"];
   return {
     id: "python",
-    command: [python, "-m", "pytest", "tests/python", `--junitxml=${report}`],
+    command: [python, "-m", "pytest", "tests/python", ...parallel, `--junitxml=${report}`],
     report,
     read: readJunit,
   };
@@ -73,7 +79,11 @@ function conformance() {
 }
 
 /** What native parts, or their lack, can change end to end; the rest is the same with and without. */
-const aboutNative = ["model", "native", "survival"].map((name) => `tests/e2e/${name}.test.ts`);
+const aboutNative = {
+  "e2e-off": ["native", "survival", "model"],
+  // What serves in place of a broken part is what serves without it: see `e2e-off`.
+  "e2e-broken": ["native", "survival"],
+};
 
 /** End to end with native parts: all of them; and what they can change with none, and with broken ones. */
 function endToEnd() {
@@ -81,7 +91,12 @@ function endToEnd() {
     ? { e2e: "on", "e2e-off": "off", "e2e-broken": "broken" }
     : { e2e: "auto" };
   return Object.entries(runs).map(([id, mode]) => ({
-    ...vitest(id, ...(id === "e2e" ? ["tests/e2e"] : aboutNative)),
+    ...vitest(
+      id,
+      // A model takes all cores: two servers at a time would only wait for each other.
+      "--no-file-parallelism",
+      ...(aboutNative[id]?.map((name) => `tests/e2e/${name}.test.ts`) ?? ["tests/e2e"]),
+    ),
     env: { E2E_NATIVE: mode },
   }));
 }
@@ -156,7 +171,21 @@ export function readVitest(text) {
     passed: numPassedTests,
     failed: numFailedTests + broken.length,
     skipped: numTotalTests - numPassedTests - numFailedTests,
+    failures: [
+      ...broken.map(({ name, message }) => failure(name, message)),
+      ...testResults.flatMap(({ name, assertionResults }) =>
+        assertionResults
+          .filter(({ status }) => status === "failed")
+          .map((test) => failure(`${name} > ${test.fullName}`, test.failureMessages?.[0])),
+      ),
+    ],
   };
+}
+
+/** What is repeated at the end of a run: the name and how the message begins. */
+function failure(name, message = "") {
+  const lines = message.split("\n").slice(0, failureLinesMax);
+  return [name.replace(`${packageRoot}/`, ""), ...lines.map((line) => `    ${line}`)].join("\n");
 }
 
 /**
@@ -164,7 +193,7 @@ export function readVitest(text) {
  * @returns {Count}
  */
 export function readJunit(text) {
-  const count = { passed: 0, failed: 0, skipped: 0 };
+  const count = { passed: 0, failed: 0, skipped: 0, failures: junitFailures(text) };
   for (const [attributes] of text.matchAll(/<testsuite [^>]*>/g)) {
     const number = (name) => Number(new RegExp(`\\s${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
     const failed = number("failures") + number("errors");
@@ -174,6 +203,25 @@ export function readJunit(text) {
     count.passed += number("tests") - failed - skipped;
   }
   return count;
+}
+
+function junitFailures(text) {
+  const cases = text.matchAll(/<testcase ([^>]*[^/>])>\s*<(?:failure|error) ?([^>]*)>/g);
+  return [...cases].map(([, test, outcome]) => {
+    const group = attribute(test, "classname");
+    return failure(
+      `${group ? `${group} > ` : ""}${attribute(test, "name")}`,
+      attribute(outcome, "message"),
+    );
+  });
+}
+
+function attribute(attributes, name) {
+  const text = new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "";
+  const named = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replace(/&(?:#(x?)([\da-f]+)|(\w+));/gi, (_, isHex, number, entity) =>
+    entity ? (named[entity] ?? "") : String.fromCodePoint(Number.parseInt(number, isHex ? 16 : 10)),
+  );
 }
 
 /**

@@ -12,19 +12,44 @@ describe("reading reports", () => {
       numFailedTests: 1,
       testResults: [
         { status: "passed", assertionResults: [{}, {}, {}] },
-        { status: "failed", assertionResults: [{}] },
-        { status: "failed", assertionResults: [] },
+        {
+          status: "failed",
+          name: "a.test.ts",
+          assertionResults: [
+            { status: "failed", fullName: "one does", failureMessages: ["expected 1\n  at a"] },
+          ],
+        },
+        { status: "failed", name: "b.test.ts", message: "no such module", assertionResults: [] },
       ],
     };
-    expect(readVitest(JSON.stringify(report))).toEqual({ passed: 3, failed: 2, skipped: 2 });
+    expect(readVitest(JSON.stringify(report))).toEqual({
+      passed: 3,
+      failed: 2,
+      skipped: 2,
+      failures: [
+        "b.test.ts\n    no such module",
+        "a.test.ts > one does\n    expected 1\n      at a",
+      ],
+    });
   });
 
   it("counts JUnit's suites, errors as failures", () => {
     const pytest =
       '<testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10">';
-    expect(readJunit(pytest)).toEqual({ passed: 4, failed: 3, skipped: 3 });
+    expect(readJunit(pytest)).toMatchObject({ passed: 4, failed: 3, skipped: 3 });
     const ctest = '<testsuite name="x" tests="5" failures="1" disabled="1" skipped="1" time="1">';
-    expect(readJunit(`${ctest}${ctest}`)).toEqual({ passed: 4, failed: 2, skipped: 4 });
+    expect(readJunit(`${ctest}${ctest}`)).toMatchObject({ passed: 4, failed: 2, skipped: 4 });
+  });
+
+  it("names JUnit's failed tests", () => {
+    const text = `<testsuite errors="1" failures="1" skipped="0" tests="3">
+      <testcase classname="a.b" name="good" time="1" />
+      <testcase classname="a.b" name="bad[x &gt; 1]" time="1"><failure message="assert 1 &lt; 0&#10;where">…</failure></testcase>
+      <testcase classname="" name="broken" time="1"><error message="gone">…</error></testcase></testsuite>`;
+    expect(readJunit(text).failures).toEqual([
+      "a.b > bad[x > 1]\n    assert 1 < 0\n    where",
+      "broken\n    gone",
+    ]);
   });
 });
 
