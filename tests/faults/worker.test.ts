@@ -18,7 +18,6 @@ import {
 
 vi.setConfig({ testTimeout: 180_000 });
 
-/** Frames are the same with and without native parts: enough in one of the runs. */
 /** The fake engine's texts have a character of four tokens at 20. */
 const character = 20;
 const maxTokens = character + 6;
@@ -68,7 +67,8 @@ async function dieAtEach(faults: readonly Faults[], input: SubmissionInput): Pro
   for (let deaths = 1; deaths <= faults.length; deaths++) {
     pending = 1;
     answers.push(await ask(bench.engine, input));
-    await bench.until(() => bench.info.restarts === deaths);
+    // A frame may come again right after the answer: the next death is then seen with this one.
+    await bench.until(() => bench.info.restarts >= deaths);
   }
   return answers;
 }
