@@ -125,7 +125,7 @@ export class Requests {
 
   append({ requestId, slot, count }: Of<"append">): void {
     const request = this.live.get(requestId);
-    const rows = this.slots.get(slot)?.rows.splice(0, count) ?? [];
+    const rows = this.take(slot, count);
     if (request?.log === undefined || rows.length < count)
       throw new Error(`request ${requestId}: ${rows.length} tokens of ${count} have come`);
     const { log } = request;
@@ -140,7 +140,7 @@ export class Requests {
   }
 
   discard({ slot, count }: Of<"discard">): void {
-    this.slots.get(slot)?.rows.splice(0, count);
+    this.take(slot, count);
   }
 
   migrated({ requestId, attempt, loss }: Of<"migrated">): void {
@@ -176,6 +176,16 @@ export class Requests {
     if (request === undefined) return;
     this.live.delete(requestId);
     this.refuse(request, turnedAway(this.explained(explanation, {})));
+  }
+
+  /** The oldest rows that have come: nearly always all of them. */
+  private take(slotId: number, count: number): StepRow[] {
+    const slot = this.slots.get(slotId);
+    if (slot === undefined) return [];
+    const { rows } = slot;
+    if (rows.length > count) return rows.splice(0, count);
+    slot.rows = [];
+    return rows;
   }
 
   private explained(explanation: Explained["explanation"], said: Said): Explained {
