@@ -68,7 +68,7 @@ const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["k
 
 function pidOf(state: State): number | undefined {
   const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
-  return pid === 0 ? undefined : pid;
+  return pid > 0 ? pid : undefined;
 }
 
 function nativeInfo({ nativeParts: parts, nativeFaults, current }: WorkerShell): NativeInfo | null {

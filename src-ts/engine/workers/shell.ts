@@ -5,6 +5,7 @@
 import type { Command, Input } from "../../machines/Orchestrator.js";
 import type { Finish } from "../../machines/Request.js";
 import type * as Worker from "../../machines/Worker.js";
+import type { Launched, LinkEvents, ProcessEvents } from "../../worker/launcher.js";
 import { LinkViolation, UnsendableMessage, unpackTokens } from "../../worker/link.js";
 import type {
   Abilities,
@@ -19,7 +20,6 @@ import type {
   StepRow,
   ToWorker,
 } from "../../worker/messages.js";
-import type { WorkerEvents, WorkerProcess } from "../../worker/port.js";
 import type { Observers } from "../observers.js";
 import type { Ports, Timer } from "../ports.js";
 import { sendAdmission } from "../requests/admission.js";
@@ -65,7 +65,7 @@ export class WorkerShell {
   readonly nativeFaults = new NativeFaults();
   /** The last thing that went wrong, in words. */
   reason: { code: string; message: string } | undefined;
-  private process: WorkerProcess | undefined;
+  private launched: Launched | undefined;
   private window: Timer | undefined;
   private readonly timers = new Map<Worker.Timer, Timer>();
   private waiters: (() => void)[] = [];
@@ -104,11 +104,12 @@ export class WorkerShell {
     const { id: workerId, engine, model } = this.options;
     const native = this.nativeFaults.verdict === undefined;
     const spec = { workerId, epoch, engine, model, native };
-    this.process = this.ports.workers.spawn(spec, this.events(current));
+    const { launcher } = this.ports;
+    this.launched = launcher.launch(spec, this.processEvents(current), this.linkEvents(current));
   }
 
   kill(signal: Worker.Signal): void {
-    this.process?.kill(signal);
+    this.launched?.process.kill(signal);
   }
 
   load(): void {
@@ -116,7 +117,7 @@ export class WorkerShell {
   }
 
   send(message: ToWorker): void {
-    this.process?.send(message);
+    this.launched?.link.send(message);
   }
 
   prepare(slot: number, input: PrepareInput | undefined): void {
@@ -198,15 +199,21 @@ export class WorkerShell {
 
   // What comes in.
 
-  private events(from: Incarnation): WorkerEvents {
+  private linkEvents(from: Incarnation): LinkEvents {
     const { epoch } = from;
     const { id: workerId } = this;
     return {
-      spawned: (pid) => this.host.post({ kind: "spawned", workerId, epoch, pid }),
       message: (message) => this.receive(from, message),
       stale: (frames) => this.host.post({ kind: "stale", workerId, frames }),
       violated: (reason) => this.violated(from, reason),
       closed: () => this.host.post({ kind: "closed", workerId, epoch }),
+    };
+  }
+
+  private processEvents({ epoch }: Incarnation): ProcessEvents {
+    const { id: workerId } = this;
+    return {
+      spawned: (pid) => this.host.post({ kind: "spawned", workerId, epoch, pid }),
       exited: (code, signal, message) => {
         const jitter = this.ports.random();
         this.host.post({ kind: "exited", workerId, epoch, code, signal, jitter }, { message });
