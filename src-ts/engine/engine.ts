@@ -61,6 +61,7 @@ export class WorkerEngine implements Engine {
   /** Why the default model could not be loaded; undefined once it was. */
   private loadFailure: Error | undefined;
   private idleWaiters: (() => void)[] = [];
+  private newestWorker = 0;
   private readonly startedAt: number;
 
   constructor(
@@ -112,6 +113,7 @@ export class WorkerEngine implements Engine {
         onUnloadable: (modelId, error) => {
           if (modelId === this.defaultModel.id) this.failReady(error);
         },
+        onLeft: (workerId) => void this.shells.delete(workerId),
         onGone: () => this.noteIdle(),
       }),
     );
@@ -179,6 +181,29 @@ export class WorkerEngine implements Engine {
   restartWorker(id: string): boolean {
     if (!this.shells.has(id)) return false;
     this.runner.post({ kind: "restartWorker", workerId: id });
+    return true;
+  }
+
+  /** A worker more of this model; returns its id. Throws 404 for a model that is not served. */
+  addWorker(modelId: string): string {
+    const model = this.options.models.find(({ id }) => id === modelId);
+    if (model === undefined)
+      throw unknownModel(
+        modelId,
+        this.options.models.map(({ id }) => id),
+      );
+    const { id: workerId } = this.newShell(model);
+    this.runner.post({ kind: "join", workerId, modelId });
+    return workerId;
+  }
+
+  /** It takes nothing new, and goes when its requests have ended. False if there is no such worker. */
+  async removeWorker(id: string): Promise<boolean> {
+    const shell = this.shells.get(id);
+    if (shell === undefined) return false;
+    const stopped = this.stopped(shell);
+    this.runner.post({ kind: "leave", workerId: id });
+    await stopped;
     return true;
   }
 
@@ -340,17 +365,21 @@ export class WorkerEngine implements Engine {
   }
 
   private addWorkers(model: ModelSource): void {
-    const { workersPerModel, spareWorkersPerModel, engine } = this.options;
-    for (let i = 0; i < workersPerModel + spareWorkersPerModel; i++) {
-      const id = `w${this.shells.size + 1}`;
-      const options = { id, engine, model, load: this.loadOptions() };
-      const shell = new WorkerShell(options, this.ports, {
-        observers: this.observers,
-        post: (input, said) => this.runner.post(input, said),
-        arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
-      });
-      this.shells.set(id, shell);
-    }
+    const { workersPerModel, spareWorkersPerModel } = this.options;
+    for (let i = 0; i < workersPerModel + spareWorkersPerModel; i++) this.newShell(model);
+  }
+
+  private newShell(model: ModelSource): WorkerShell {
+    const id = `w${++this.newestWorker}`;
+    const { engine } = this.options;
+    const options = { id, engine, model, load: this.loadOptions() };
+    const shell = new WorkerShell(options, this.ports, {
+      observers: this.observers,
+      post: (input, said) => this.runner.post(input, said),
+      arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
+    });
+    this.shells.set(id, shell);
+    return shell;
   }
 
   private loadOptions(): LoadOptions {

@@ -16,6 +16,8 @@ export interface Hands {
   onAvailable(modelId: string): void;
   /** This model can't be loaded, or all its workers are broken. */
   onUnloadable(modelId: string, error: ServingError): void;
+  /** This worker has stopped and is not known any more. */
+  onLeft(workerId: string): void;
   /** A request has ended, or was turned away. */
   onGone(): void;
 }
@@ -86,6 +88,8 @@ export function executing(hands: Hands): Execute {
         return shell(command.workerId).disarmWindow();
       case "workerStopped":
         return shell(command.workerId).stopped();
+      case "workerLeft":
+        return hands.onLeft(command.workerId);
 
       default:
         return tell(hands, command, said);

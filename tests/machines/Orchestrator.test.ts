@@ -266,6 +266,8 @@ describe("whatever it is told", () => {
       workerId,
       epoch,
     }),
+    record({ kind: kind("join"), workerId, modelId: fc.constantFrom("m", "n") }),
+    record({ kind: kind("leave"), workerId }),
     record({ kind: kind("spawned"), workerId, epoch, pid: small }),
     record({ kind: kind("hello"), workerId, epoch, protocol: fc.constantFrom(protocol, 99) }),
     record({ kind: kind("loaded"), workerId, epoch, limits: fc.constant(limits) }),
