@@ -1,7 +1,7 @@
 /** `/`: what runs here and how to reach it, as one page without scripts or anything from outside. */
 import { createHash } from "node:crypto";
 import type { Engine, ModelInfo, WorkerInfo } from "../engine/api.js";
-import { missingParts } from "../engine/native-parts.js";
+import { missingParts } from "../engine/workers/native-parts.js";
 import type { Keys } from "./auth.js";
 
 const style = `

@@ -72,7 +72,7 @@ const entries = [
   ".",
   "engine",
   "client",
-  ...["Request", "Batch", "Worker", "Scheduler", "schemas"].map((name) => `machines/${name}`),
+  ...["Request", "Batch", "Worker", "Scheduler", "Orchestrator", "schemas"].map((name) => `machines/${name}`),
 ];
 
 /** Are the types right for ES modules, in Node and in bundlers? The package has no CommonJS. */

@@ -1,5 +1,5 @@
 /** What is to be said of native parts that were to be used and can't. */
-import type { NativeParts } from "./api.js";
+import type { NativeParts } from "../api.js";
 
 /** Their names with the reason behind them, one text for each reason. */
 export function missingParts(parts: NativeParts): string[] {

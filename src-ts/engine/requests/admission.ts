@@ -1,27 +1,25 @@
 /** How a worker is told of the requests that it runs from now on. Knows frames' limits and no lifecycle. */
-import { UnsendableMessage } from "../worker/link.js";
-import type { Admission, ToWorker } from "../worker/messages.js";
-import { admit, type Slot } from "./request.js";
+import { UnsendableMessage } from "../../worker/link.js";
+import type { Admission, ToWorker } from "../../worker/messages.js";
 
-interface Admitting {
-  send(message: ToWorker): void;
-}
-
-type Refuse = (slot: Slot, error: UnsendableMessage) => void;
+type Refuse = (slot: number, error: UnsendableMessage) => void;
 
 /** In as few frames as they fit, so that they prefill together. `refuse`: no frame holds it alone. */
-export function sendAdmission(worker: Admitting, slots: readonly Slot[], refuse: Refuse): void {
-  const slotsById = new Map(slots.map((slot) => [slot.id, slot]));
-  const send = (requests: Admission[]): void => {
+export function sendAdmission(
+  send: (message: ToWorker) => void,
+  admissions: readonly Admission[],
+  refuse: Refuse,
+): void {
+  const sendTogether = (requests: Admission[]): void => {
     try {
-      worker.send({ type: "admit", requests });
+      send({ type: "admit", requests });
     } catch (error) {
       if (!(error instanceof UnsendableMessage)) throw error;
-      if (requests.length > 1) for (const request of requests) send([request]);
-      else refuse(slotsById.get(requests[0]!.id)!, error);
+      if (requests.length > 1) for (const request of requests) sendTogether([request]);
+      else refuse(requests[0]!.id, error);
     }
   };
-  for (const some of inFrames(slots.map(admit))) send(some);
+  for (const some of inFrames(admissions)) sendTogether(some);
 }
 
 /** Token ids of one `admit`, in bytes, roughly: a frame holds no more than it must. */
