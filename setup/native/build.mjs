@@ -5,23 +5,23 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
-import { acquireLock } from "./lock.mjs";
-import { isKeptApart, nativeHome, pythonPath } from "./native-home.mjs";
-import { nativeParts } from "./native-parts.mjs";
-import { isPassing, reasonOf } from "./native-reasons.mjs";
-import { beginBuild, failureIn, isSettled, recordBuilt, recordFailure } from "./native-record.mjs";
-import { checkCompiler, ensureCmake, ensurePinned } from "./native-tools.mjs";
-import { isClone, packageRoot } from "./paths.mjs";
-import { run, SetupError } from "./process.mjs";
-import { environmentFolder, interpreterOf } from "./python.mjs";
+import { acquireLock } from "../lock.mjs";
+import { isClone, packageRoot } from "../paths.mjs";
+import { run, SetupError } from "../process.mjs";
+import { environmentFolder, interpreterOf } from "../python.mjs";
+import { isKeptApart, nativeHome, pythonPath } from "./home.mjs";
+import { nativeParts } from "./parts.mjs";
+import { isPassing, reasonOf } from "./reasons.mjs";
+import { beginBuild, failureIn, isSettled, recordBuilt, recordFailure } from "./record.mjs";
+import { checkCompiler, ensureCmake, ensurePinned } from "./tools.mjs";
 
 const jobsMax = 4;
 
 /**
- * @typedef {import("./native-parts.mjs").NativePart} NativePart
- * @typedef {import("./native-reasons.mjs").Result} Result
+ * @typedef {import("./parts.mjs").NativePart} NativePart
+ * @typedef {import("./reasons.mjs").Result} Result
  * @typedef {{ only?: readonly string[] | undefined }} Choice `only`: ids; default: all that are of use here.
- * @typedef {import("./python.mjs").ToolOptions & Choice & { tests?: boolean, build?: string }} BuildOptions
+ * @typedef {import("../python.mjs").ToolOptions & Choice & { tests?: boolean, build?: string }} BuildOptions
  *   `tests`: the C++ tests and benchmarks too, for `ctest --test-dir native/build`; `build`: the folder to
  *   build in; default: in a clone a `build` beside each source, else one of their home that is removed
  *   afterwards.

@@ -194,5 +194,5 @@ describe("a failure", () => {
 it("explains its own usage", async () => {
   const { code, stderr } = await clone.setUp(["--build"]).finished;
   expect(code).toBe(2);
-  expect(stderr).toContain("Usage: node scripts/setup.mjs");
+  expect(stderr).toContain("Usage: node setup/clone/main.mjs");
 });

@@ -2,19 +2,19 @@
  * `npm start`: sets a clone up, then goes on as `mlx-serving <subcommand>` in this same process, so that a
  * signal meets one program only.
  *
- *   node scripts/setup.mjs                        sets up, no more
- *   node scripts/setup.mjs --run serve --port 9001
+ *   node setup/clone/main.mjs                        sets up, no more
+ *   node setup/clone/main.mjs --run serve --port 9001
  */
 import { pathToFileURL } from "node:url";
-import { interruptible } from "./lib/interrupt.mjs";
-import { commandLine } from "./lib/node.mjs";
-import { setUp } from "./lib/setup.mjs";
-import { wantsEmbeddedModel, wantsNative } from "./lib/wanted.mjs";
+import { interruptible } from "./interrupt.mjs";
+import { commandLine } from "./node.mjs";
+import { setUp } from "./setup.mjs";
+import { wantsEmbeddedModel, wantsNative } from "./wanted.mjs";
 
 const [mode, ...args] = process.argv.slice(2);
 const runs = mode === "--run";
 if (mode !== undefined && !runs) {
-  process.stderr.write("Usage: node scripts/setup.mjs [--run SUBCOMMAND [OPTION …]]\n");
+  process.stderr.write("Usage: node setup/clone/main.mjs [--run SUBCOMMAND [OPTION …]]\n");
   process.exit(2);
 }
 

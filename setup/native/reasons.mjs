@@ -1,5 +1,5 @@
 /** Why a native part could not be built, in one line: from what failed programs said. */
-import { SetupError } from "./process.mjs";
+import { SetupError } from "../process.mjs";
 
 /** @typedef {{ id: string, reason: string | null }} Result Of one part; `reason` null: it is there. */
 

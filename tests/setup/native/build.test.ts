@@ -12,11 +12,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { buildNative, isNativeSettled } from "../../scripts/lib/native.mjs";
-import { failureLines, reasonOf } from "../../scripts/lib/native-reasons.mjs";
-import { SetupError } from "../../scripts/lib/process.mjs";
+import { buildNative, isNativeSettled } from "../../../setup/native/build.mjs";
+import { failureLines, reasonOf } from "../../../setup/native/reasons.mjs";
+import { SetupError } from "../../../setup/process.mjs";
 
-const pins = join(import.meta.dirname, "..", "..", "native", "pins");
+const pins = join(import.meta.dirname, "..", "..", "..", "native", "pins");
 
 let root: string;
 let env: NodeJS.ProcessEnv;

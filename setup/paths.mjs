@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 /**
  * The folder of the package: the nearest one above this file with a `package.json` (the compiled copy
- * of this file lies two folders deeper than its source).
+ * of this file lies one folder deeper than its source).
  * @returns {string}
  */
 function findPackageRoot() {

@@ -2,15 +2,15 @@
 import { createHash } from "node:crypto";
 import { accessSync, constants, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { acquireLock } from "./lock.mjs";
-import { cacheFolder, packageRoot } from "./paths.mjs";
-import { run, SetupError } from "./process.mjs";
-import { ensureUv, retry } from "./python.mjs";
+import { acquireLock } from "../lock.mjs";
+import { cacheFolder, packageRoot } from "../paths.mjs";
+import { run, SetupError } from "../process.mjs";
+import { ensureUv, retry } from "../python.mjs";
 
 const compilers = ["c++", "g++", "clang++"];
 const cmakeVersionMin = [3, 15];
 
-/** @typedef {import("./python.mjs").ToolOptions} ToolOptions */
+/** @typedef {import("../python.mjs").ToolOptions} ToolOptions */
 
 /**
  * The path of the compiler that CMake will take, or undefined. Starts nothing.

@@ -8,11 +8,11 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { delimiter, join } from "node:path";
-import { nativeParts } from "./native-parts.mjs";
-import { cacheFolder, isClone, packageRoot, pythonProject } from "./paths.mjs";
-import { environmentFolder, isForeign } from "./python.mjs";
-import { describeForModules } from "./site-packages.mjs";
-import { listInputs } from "./stamp.mjs";
+import { cacheFolder, isClone, packageRoot, pythonProject } from "../paths.mjs";
+import { environmentFolder, isForeign } from "../python.mjs";
+import { describeForModules } from "../site-packages.mjs";
+import { listInputs } from "../stamp.mjs";
+import { nativeParts } from "./parts.mjs";
 
 /** @param {NodeJS.ProcessEnv} env */
 export const isKeptApart = (env = process.env) => !isClone && !isForeign(env);

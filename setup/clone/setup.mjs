@@ -1,14 +1,14 @@
 /** The set-up of a clone, from nothing to something that runs. Each step is done once for its inputs. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { acquireLock } from "./lock.mjs";
-import { ensureEmbeddedModel, isEmbeddedModelReady } from "./model.mjs";
-import { ensureNative, isNativeSettled } from "./native.mjs";
-import { failureLines } from "./native-reasons.mjs";
+import { acquireLock } from "../lock.mjs";
+import { ensureEmbeddedModel, isEmbeddedModelReady } from "../model.mjs";
+import { ensureNative, isNativeSettled } from "../native/build.mjs";
+import { failureLines } from "../native/reasons.mjs";
+import { checkPlatform } from "../platform.mjs";
+import { ensureEnvironment, isEnvironmentReady, isForeign } from "../python.mjs";
 import { logOf, nodeSteps, setupFolder } from "./node.mjs";
-import { checkPlatform } from "./platform.mjs";
 import { createProgress } from "./progress.mjs";
-import { ensureEnvironment, isEnvironmentReady, isForeign } from "./python.mjs";
 import { runSteps } from "./steps.mjs";
 
 /**

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { bytesArrived } from "../../scripts/lib/arrived.mjs";
+import { bytesArrived } from "../../setup/arrived.mjs";
 
 let cache: string;
 beforeEach(() => {

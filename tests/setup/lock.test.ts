@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { acquireLock } from "../../scripts/lib/lock.mjs";
+import { acquireLock } from "../../setup/lock.mjs";
 
 let folder: string;
 let path: string;

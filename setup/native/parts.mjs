@@ -1,6 +1,6 @@
 /** The native parts: what each is built from, and with what, and how one sees that it works. */
 import { join } from "node:path";
-import { sitePackages } from "./site-packages.mjs";
+import { sitePackages } from "../site-packages.mjs";
 
 /**
  * @typedef {{

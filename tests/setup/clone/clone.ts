@@ -65,7 +65,7 @@ export class Clone {
   private readonly log = join(this.folder, "calls");
 
   constructor() {
-    cpSync("scripts", join(this.folder, "scripts"), { recursive: true });
+    cpSync("setup", join(this.folder, "setup"), { recursive: true });
     for (const [name, content] of Object.entries({
       "package.json": "{}",
       "package-lock.json": '{"packages":{"":{}}}',
@@ -105,9 +105,9 @@ esac`;
     chmodSync(path, 0o755);
   }
 
-  /** Runs `scripts/setup.mjs`. */
+  /** Runs `setup/clone/main.mjs`. */
   setUp(args: readonly string[] = [], env: Record<string, string> = {}) {
-    const child = spawn(process.execPath, ["scripts/setup.mjs", ...args], {
+    const child = spawn(process.execPath, ["setup/clone/main.mjs", ...args], {
       cwd: this.folder,
       env: {
         PATH: `${this.bin}:/usr/bin:/bin`,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { checkPlatform } from "../../scripts/lib/platform.mjs";
+import { checkPlatform } from "../../setup/platform.mjs";
 
 it("refuses Windows and old versions of Node, in one sentence and with exit code 2", () => {
   expect(() => checkPlatform("win32", "22.0.0")).toThrow("not on Windows");

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { run, SetupError } from "../../scripts/lib/process.mjs";
+import { run, SetupError } from "../../setup/process.mjs";
 
 let folder: string;
 beforeEach(() => {

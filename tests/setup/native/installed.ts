@@ -40,7 +40,7 @@ esac`,
 };
 
 const driver = `
-import { ensureNative } from "./scripts/lib/native.mjs";
+import { ensureNative } from "./setup/native/build.mjs";
 const abort = new AbortController();
 process.on("SIGTERM", () => abort.abort());
 const details = [];
@@ -70,7 +70,7 @@ export class Installed {
   private readonly log = join(this.folder, "calls");
 
   constructor() {
-    cpSync("scripts/lib", join(this.folder, "scripts/lib"), { recursive: true });
+    cpSync("setup", join(this.folder, "setup"), { recursive: true });
     cpSync("native", join(this.folder, "native"), {
       recursive: true,
       filter: (path) => !/\/build(\/|$)/.test(path),

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { wantsEmbeddedModel, wantsNative } from "../../scripts/lib/wanted.mjs";
+import { wantsEmbeddedModel, wantsNative } from "../../../setup/clone/wanted.mjs";
 
 let file: string;
 beforeEach(() => {

@@ -1,6 +1,6 @@
 /** How a script of the set-up ends early: on a signal, or with one sentence about what failed. */
 import { relative } from "node:path";
-import { SetupError } from "./process.mjs";
+import { SetupError } from "../process.mjs";
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 

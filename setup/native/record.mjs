@@ -13,9 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { findCompiler } from "./native-tools.mjs";
-import { packageRoot } from "./paths.mjs";
-import { hasHeaders } from "./site-packages.mjs";
+import { packageRoot } from "../paths.mjs";
+import { hasHeaders } from "../site-packages.mjs";
 import {
   isFresh,
   listInputs,
@@ -23,13 +22,14 @@ import {
   removeStamp,
   takeStamp,
   writeStamp,
-} from "./stamp.mjs";
+} from "../stamp.mjs";
+import { findCompiler } from "./tools.mjs";
 
 const builtKey = "built";
 const builtWithTestsKey = "built with tests";
 
 /**
- * @typedef {import("./native-parts.mjs").NativePart} NativePart
+ * @typedef {import("./parts.mjs").NativePart} NativePart
  * @typedef {{ env?: NodeJS.ProcessEnv | undefined, tests?: boolean | undefined }} RecordOptions
  */
 
@@ -97,7 +97,7 @@ export function beginBuild(part, home, { tests = false } = {}) {
 /**
  * @param {NativePart} part
  * @param {string} home
- * @param {{ files: string[], stamp: import("./stamp.mjs").Stamp }} built `files`: what was installed;
+ * @param {{ files: string[], stamp: import("../stamp.mjs").Stamp }} built `files`: what was installed;
  *   `stamp`: what `beginBuild` gave.
  */
 export function recordBuilt(part, home, { files, stamp }) {

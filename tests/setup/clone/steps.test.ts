@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { runSteps, type Step } from "../../scripts/lib/steps.mjs";
+import { runSteps, type Step } from "../../../setup/clone/steps.mjs";
 
 const progress = { begin() {}, detail() {}, end() {}, note() {}, close() {} };
 const never = new AbortController().signal;

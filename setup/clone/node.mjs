@@ -1,9 +1,9 @@
 /** The steps that need only Node: npm packages, the machines (ReScript), everything else (TypeScript). */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { commandLine, packageRoot } from "./paths.mjs";
-import { run, SetupError } from "./process.mjs";
-import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "./stamp.mjs";
+import { commandLine, packageRoot } from "../paths.mjs";
+import { run, SetupError } from "../process.mjs";
+import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "../stamp.mjs";
 
 /** Stamps and logs of the set-up of this clone. */
 export const setupFolder = join(packageRoot, ".setup");
@@ -23,7 +23,7 @@ const machineInputs = () => [
 const typescriptInputs = () => [
   ...lockFiles,
   "tsconfig.json",
-  ...listInputs(packageRoot, ["src-ts", "scripts/lib"]),
+  ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
 ];
 

@@ -2,13 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import {
-  isFresh,
-  listInputs,
-  removeStamp,
-  takeStamp,
-  writeStamp,
-} from "../../scripts/lib/stamp.mjs";
+import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "../../setup/stamp.mjs";
 
 let root: string;
 let stamp: string;

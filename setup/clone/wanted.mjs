@@ -3,7 +3,7 @@
  * `serve` makes what it turns out to need.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { embeddedModelId } from "./model.mjs";
+import { embeddedModelId } from "../model.mjs";
 
 /**
  * @param {readonly string[]} args Options of `serve`.

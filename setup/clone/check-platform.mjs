@@ -2,7 +2,7 @@
  * Says in one sentence where the project cannot run, before a script that only a POSIX shell understands
  * (`exec`: so that npm's signals reach the program and not a shell between them).
  */
-import { checkPlatform } from "./lib/platform.mjs";
+import { checkPlatform } from "../platform.mjs";
 
 try {
   checkPlatform();
