@@ -1,9 +1,9 @@
 /** What any failure looks like to a client: a ServingError with its headers, and nothing else. */
 import type { FastifyError } from "fastify";
 import { isServingError, ServingError } from "../errors.js";
-import { acceptedEncodings } from "./content-encoding.js";
+import { acceptedEncodings } from "./bodies/content-encoding.js";
 import type { ServerLogger } from "./options.js";
-import { shown } from "./shown.js";
+import { shown } from "./validation/shown.js";
 
 const retryAfterDefaultS = 1;
 

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Engine } from "../engine/api.js";
 import * as bounds from "../protocol/limits.js";
-import type { BodyBudget } from "./body-budget.js";
+import type { BodyBudget } from "./bodies/budget.js";
 
 /** Bounds that an operator or a test may move; units stand in the names. */
 export interface ServerLimits {

@@ -59,3 +59,18 @@ describe("imports follow the layers", () => {
     expect(node).toEqual([]);
   });
 });
+
+describe("regular expressions", () => {
+  it("are ours: none is made of what a client sends", () => {
+    const sources = ["engine", "protocol", "server", "worker"].flatMap((folder) => {
+      const path = join(root, folder);
+      const names = readdirSync(path, { recursive: true, encoding: "utf8" });
+      return names.filter((name) => name.endsWith(".ts")).map((name) => join(path, name));
+    });
+    const made = sources.flatMap((path) =>
+      [...readFileSync(path, "utf8").matchAll(/\bRegExp\(([^\n]*)/g)].map(([, what]) => what),
+    );
+    // The one that there is holds a limit of our own.
+    expect(made).toEqual([expect.stringContaining("limits.streamIdCharsMax")]);
+  });
+});

@@ -2,9 +2,9 @@
 import type { FastifyReply } from "fastify";
 import type { Response, Submission } from "../../engine/api.js";
 import { ChatBody, type ChatCompletion } from "../../protocol/chat.js";
-import { finishReasonOf } from "../endings.js";
 import type { ServerContext } from "../options.js";
 import { ChatChunks } from "../render/chat-chunks.js";
+import { finishReasonOf } from "../render/endings.js";
 import { tokenLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import {
@@ -16,8 +16,8 @@ import {
   samplingOf,
   tokenLimitOf,
   withSeedOffset,
-} from "../submissions.js";
-import { tolerateBody } from "../tolerance.js";
+} from "../submissions/submissions.js";
+import { tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function chatCompletions(

@@ -5,15 +5,15 @@
 import type { FastifyReply } from "fastify";
 import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
-import type { BodyLease, BodyLimits } from "../body-budget.js";
-import { errorOf, finishReasonOf } from "../endings.js";
+import type { BodyLease, BodyLimits } from "../bodies/budget.js";
 import { reported, tooSlow, withParam } from "../errors.js";
 import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
+import { errorOf, finishReasonOf } from "../render/endings.js";
 import { completionUsage } from "../render/usage.js";
-import { EventStream } from "../sse.js";
-import { conflict, submitAll } from "../submissions.js";
-import { Writer } from "../writer.js";
+import { EventStream } from "../streams/sse.js";
+import { Writer } from "../streams/writer.js";
+import { conflict, submitAll } from "../submissions/submissions.js";
 
 export interface ChoicesRequest {
   /** Given away once they are submitted: prompts are long, and streams too. */

@@ -4,9 +4,9 @@ import type { Response, Submission } from "../../engine/api.js";
 import { type Completion, CompletionBody } from "../../protocol/completions.js";
 import * as limits from "../../protocol/limits.js";
 import type { PrepareInput } from "../../worker/messages.js";
-import { finishReasonOf } from "../endings.js";
 import type { ServerContext } from "../options.js";
 import { CompletionChunks } from "../render/chat-chunks.js";
+import { finishReasonOf } from "../render/endings.js";
 import { completionLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import {
@@ -17,8 +17,8 @@ import {
   samplingOf,
   tokenLimitOf,
   withSeedOffset,
-} from "../submissions.js";
-import { tolerateBody } from "../tolerance.js";
+} from "../submissions/submissions.js";
+import { tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function completions(

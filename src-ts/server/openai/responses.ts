@@ -20,7 +20,8 @@ import {
   type ResponseEcho,
   responseObject,
 } from "../render/response-object.js";
-import { EventStream } from "../sse.js";
+import { EventStream } from "../streams/sse.js";
+import { Writer } from "../streams/writer.js";
 import {
   type Caller,
   callerFields,
@@ -29,9 +30,8 @@ import {
   idempotencyOf,
   samplingOf,
   tokenLimitOf,
-} from "../submissions.js";
-import { tolerateBody } from "../tolerance.js";
-import { Writer } from "../writer.js";
+} from "../submissions/submissions.js";
+import { tolerateBody } from "../validation/tolerance.js";
 
 /** A body as either transport has it. */
 type AnyBody = Omit<ParsedResponseBody, "input"> & {

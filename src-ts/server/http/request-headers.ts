@@ -1,0 +1,65 @@
+/** What a request says beside its body: its id, its deadline, its priority, its idempotency key. */
+import { randomUUID } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { ServingError } from "../../errors.js";
+import type { Priority } from "../../protocol/fields.js";
+import { priorityValues } from "../../protocol/fields.js";
+import * as limits from "../../protocol/limits.js";
+
+/** What a submission needs and no body holds. */
+export interface Envelope {
+  deadlineMs: number | undefined;
+  priority: Priority;
+  idempotencyKey: string | undefined;
+}
+
+const printable = /^[\x21-\x7e]+$/;
+
+/** The client's own, if it is short and printable. */
+export function requestIdOf(headers: IncomingHttpHeaders): string {
+  const given = headers["x-request-id"];
+  const isUsable =
+    typeof given === "string" && given.length <= limits.requestIdCharsMax && printable.test(given);
+  return isUsable ? given : `req_${randomUUID().replaceAll("-", "")}`;
+}
+
+/** Throws 400 that names the header. */
+export function envelopeOf(headers: IncomingHttpHeaders): Envelope {
+  return {
+    deadlineMs: deadlineOf(headers["x-mlx-serving-deadline-ms"]),
+    priority: priorityOf(headers["x-mlx-serving-priority"]),
+    idempotencyKey: idempotencyKeyOf(headers["idempotency-key"]),
+  };
+}
+
+function deadlineOf(value: string | string[] | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^[0-9]{1,9}$/.test(String(value)) ? Number(value) : 0;
+  if (ms >= 1 && ms <= limits.deadlineMsMax) return ms;
+  const expected = `an integer from 1 to ${limits.deadlineMsMax}`;
+  throw wrongHeader("x-mlx-serving-deadline-ms", expected);
+}
+
+function priorityOf(value: string | string[] | undefined): Priority {
+  if (value === undefined) return "normal";
+  const known = priorityValues.find((priority) => priority === value);
+  if (known === undefined)
+    throw wrongHeader("x-mlx-serving-priority", `one of ${priorityValues.join(", ")}`);
+  return known;
+}
+
+function idempotencyKeyOf(value: string | string[] | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const key = String(value);
+  if (key.length <= limits.idempotencyKeyCharsMax && printable.test(key)) return key;
+  const expected = `1 to ${limits.idempotencyKeyCharsMax} printable characters without spaces`;
+  throw wrongHeader("idempotency-key", expected);
+}
+
+function wrongHeader(name: string, expected: string): ServingError {
+  return new ServingError(`The header ${name} must be ${expected}.`, {
+    code: "invalid_header",
+    status: 400,
+    param: name,
+  });
+}

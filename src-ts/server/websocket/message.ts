@@ -1,0 +1,48 @@
+/**
+ * What a message of a WebSocket client says before its schema looks at it: its type, and what an error
+ * about it repeats. Knows no socket.
+ */
+import { ServingError } from "../../errors.js";
+import { clientMessageTypes } from "../../protocol/events.js";
+
+/** Of a message, what an error about it repeats. */
+export interface Correlation {
+  event_id?: string | undefined;
+  stream_id?: string | undefined;
+}
+
+export function badMessage(code: string, message: string, param?: string): ServingError {
+  return new ServingError(message, { code, status: 400, param: param ?? null });
+}
+
+/** Throws for what is no message at all. */
+export function typeOf(message: unknown): string {
+  const type = (message as { type?: unknown } | null)?.type;
+  if (typeof type === "string") return type;
+  throw badMessage("unknown_event_type", "A message is an object with a type.", "type");
+}
+
+export function unknownType(): ServingError {
+  const known = clientMessageTypes.join(", ");
+  return badMessage(
+    "unknown_event_type",
+    `This server knows no such type; it knows ${known}.`,
+    "type",
+  );
+}
+
+/** Also of a message that is wrong otherwise, if these two fields are usable. */
+export function correlationOf(message: unknown): Correlation {
+  if (typeof message !== "object" || message === null) return {};
+  const { event_id, stream_id } = message as Record<string, unknown>;
+  return {
+    ...(isShort(event_id) && { event_id }),
+    ...(isShort(stream_id) && { stream_id }),
+  };
+}
+
+const repeatedCharsMax = 512;
+
+function isShort(value: unknown): value is string {
+  return typeof value === "string" && value.length <= repeatedCharsMax && value.isWellFormed();
+}
