@@ -37,19 +37,23 @@ export function seedOf(seed: number | bigint): bigint {
   });
 }
 
+/** Seeds that nobody has asked for. */
+const randomSeeds = 2 ** 32;
+
 /** `random`: 0 ≤ x < 1, for the seed. */
 export function completeSubmission(input: SubmissionInput, random: () => number): Submission {
   const owner = input.owner ?? "local";
+  const { sampling = {} } = input;
   return {
     ...input,
     sampling: {
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      logitBias: [],
-      seed: Math.floor(random() * 2 ** 32),
-      stop: [],
-      logprobs: -1,
-      ...input.sampling,
+      ...sampling,
+      presencePenalty: sampling.presencePenalty ?? 0,
+      frequencyPenalty: sampling.frequencyPenalty ?? 0,
+      logitBias: sampling.logitBias ?? [],
+      seed: sampling.seed ?? Math.floor(random() * randomSeeds),
+      stop: sampling.stop ?? [],
+      logprobs: sampling.logprobs ?? -1,
     },
     owner,
     clientId: input.clientId ?? owner,

@@ -1,9 +1,9 @@
 /** What the loop knows of one request beside its machine's state. Plain data. */
 
+import { packTokens } from "../encoding/tokens.js";
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import { initial, type Lease, type State } from "../machines/Request.js";
-import { packTokens } from "../worker/link.js";
 import type { Admission, PrepareInput, Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Submission } from "./api.js";
 import { withDefaults } from "./defaults.js";

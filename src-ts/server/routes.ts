@@ -7,7 +7,7 @@ import { TicketBody } from "../protocol/tickets.js";
 import type { Keys } from "./access/keys.js";
 import type { Tickets } from "./access/tickets.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
-import { envelopeOf } from "./http/request-headers.js";
+import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
 import { listModels, oneModel } from "./openai/models.js";
@@ -16,7 +16,6 @@ import { restartWorker, workers } from "./operations/admin.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
 import type { ServerContext } from "./options.js";
-import type { Caller } from "./submissions/submissions.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
@@ -36,11 +35,6 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addProbes(app, context, parts);
   addAdmin(app, context, parts);
   addDocuments(app);
-}
-
-function callerOf(request: FastifyRequest): Caller {
-  const { identity, headers, lease } = request;
-  return { ...identity, ...envelopeOf(headers), lease };
 }
 
 /** Given away: a request lives as long as its stream, and a body needn't. */

@@ -8,10 +8,14 @@ const root = resolve(import.meta.dirname, "../../src-ts");
 const allowed: Record<string, { values: string[]; types?: string[] }> = {
   machines: { values: [] },
   protocol: { values: [] },
-  worker: { values: ["machines", "crc32.ts"] },
-  engine: { values: ["machines", "worker", "errors.ts"] },
-  journal: { values: ["worker", "errors.ts", "crc32.ts"], types: ["engine"] },
-  server: { values: ["engine", "protocol", "errors.ts", "loopback.ts"], types: ["worker"] },
+  encoding: { values: [] },
+  worker: { values: ["machines", "encoding"] },
+  engine: { values: ["machines", "worker", "encoding", "errors.ts"] },
+  journal: { values: ["worker", "encoding", "errors.ts"], types: ["engine"] },
+  server: {
+    values: ["encoding", "engine", "protocol", "errors.ts", "loopback.ts"],
+    types: ["worker"],
+  },
   client: { values: [], types: ["protocol"] },
 };
 

@@ -5,13 +5,10 @@ import { ServingError } from "../../errors.js";
 import type { Priority } from "../../protocol/fields.js";
 import { priorityValues } from "../../protocol/fields.js";
 import * as limits from "../../protocol/limits.js";
+import type { Caller } from "../submissions/caller.js";
 
 /** What a submission needs and no body holds. */
-export interface Envelope {
-  deadlineMs: number | undefined;
-  priority: Priority;
-  idempotencyKey: string | undefined;
-}
+export type Envelope = Pick<Caller, "deadlineMs" | "priority" | "idempotencyKey">;
 
 const printable = /^[\x21-\x7e]+$/;
 
@@ -40,8 +37,8 @@ function deadlineOf(value: string | string[] | undefined): number | undefined {
   throw wrongHeader("x-mlx-serving-deadline-ms", expected);
 }
 
-function priorityOf(value: string | string[] | undefined): Priority {
-  if (value === undefined) return "normal";
+function priorityOf(value: string | string[] | undefined): Priority | undefined {
+  if (value === undefined) return undefined;
   const known = priorityValues.find((priority) => priority === value);
   if (known === undefined)
     throw wrongHeader("x-mlx-serving-priority", `one of ${priorityValues.join(", ")}`);

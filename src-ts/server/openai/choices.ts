@@ -3,21 +3,23 @@
  * the two have in common: submitting, waiting for all, streaming all, and what happens if one fails.
  */
 import type { FastifyReply } from "fastify";
-import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
+import type { Cursor, Ending, Response, SubmissionInput } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
 import type { BodyLease, BodyLimits } from "../bodies/budget.js";
 import { reported, tooSlow, withParam } from "../errors.js";
+import { goneSignal } from "../http/client-gone.js";
 import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
 import { errorOf, finishReasonOf } from "../render/endings.js";
 import { completionUsage } from "../render/usage.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
-import { conflict, submitAll } from "../submissions/submissions.js";
+import { conflict } from "../submissions/conflict.js";
+import { submitAll } from "./submit-all.js";
 
 export interface ChoicesRequest {
   /** Given away once they are submitted: prompts are long, and streams too. */
-  submissions: readonly Submission[];
+  submissions: readonly SubmissionInput[];
   lease: BodyLease | undefined;
   /** Choices of one prompt; they stand next to each other. */
   perPrompt: number;
@@ -75,15 +77,6 @@ async function answer(
   const stream = new EventStream(reply, config.limits);
   new ChoiceStream(stream, request, responses, report).start(cursors, config.limits);
   return reply;
-}
-
-/** Aborted when the client leaves before it has its answer. */
-export function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.on("close", () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
-  return controller.signal;
 }
 
 /** Throws what the first choice that ended badly means; the others are then given up. */

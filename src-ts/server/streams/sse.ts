@@ -6,6 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { ServingError } from "../../errors.js";
 import { errorHeaders } from "../errors.js";
+import { goneSignal } from "../http/client-gone.js";
 import { probeEvent } from "../http/half-closed.js";
 import type { ServerLimits } from "../options.js";
 import type { Sink } from "./writer.js";
@@ -19,6 +20,7 @@ const lastWordsMs = 10_000;
 export class EventStream implements Sink {
   private readonly raw: ServerResponse;
   private readonly headers: Record<string, string | number | string[] | undefined>;
+  private readonly gone: AbortSignal;
   private readonly timer: NodeJS.Timeout;
   private isOpen = false;
   private isEnded = false;
@@ -36,15 +38,16 @@ export class EventStream implements Sink {
     this.headers = reply.getHeaders();
     reply.hijack();
     this.raw = reply.raw;
-    this.raw.on("close", () => this.closed());
+    this.gone = goneSignal(reply);
+    this.gone.addEventListener("abort", () => this.left(), { once: true });
     this.raw.on(probeEvent, () => this.probe());
     this.timer = setInterval(() => this.tick(), limits.sseKeepAliveMs);
   }
 
-  /** Calls back once if the client leaves before the end. */
+  /** Calls back once if the client leaves before the end, or has left. */
   whenGone(callback: () => void): void {
     this.onGone = callback;
-    if (this.raw.destroyed) this.closed();
+    if (this.gone.aborted) this.left();
   }
 
   get bufferedBytes(): number {
@@ -121,10 +124,10 @@ export class EventStream implements Sink {
     if (this.isOpen && !this.isEnded && this.raw.writableLength === 0) this.raw.write(probe);
   }
 
-  private closed(): void {
-    clearInterval(this.timer);
+  private left(): void {
     if (this.isEnded) return;
     this.isEnded = true;
+    clearInterval(this.timer);
     this.onGone?.();
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
-import type { Response, Submission } from "../../engine/api.js";
+import type { Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
 import {
   closeCodes,
@@ -22,17 +22,13 @@ import type { Identity } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import { tooSlow, toServingError } from "../errors.js";
 import { readJson } from "../json/read.js";
-import {
-  ownResponse,
-  requireInput,
-  responseSubmission,
-  submitResponse,
-} from "../openai/responses.js";
 import type { ServerContext } from "../options.js";
 import { errorOf } from "../render/endings.js";
 import { ResponseEvents } from "../render/response-events.js";
+import { ownResponse, submitResponse } from "../responses.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "../streams/writer.js";
-import type { Caller } from "../submissions/submissions.js";
+import type { Caller } from "../submissions/caller.js";
+import { requireInput, responseSubmission } from "../submissions/responses.js";
 import { type Tolerated, tolerate } from "../validation/tolerance.js";
 import { encodeTextFrames } from "./frames.js";
 import { type Job, LaneQueue } from "./lanes.js";
@@ -59,8 +55,6 @@ export interface SessionStart {
 interface Answering extends Correlation {
   ignored?: readonly string[];
 }
-
-const normalPriority = "normal";
 
 /** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
 const chunkOverheadBytes = 128;
@@ -307,7 +301,7 @@ export class Session implements Sink, WriterOwner {
     return {
       ...this.start.identity,
       deadlineMs: deadlineMs == null ? undefined : deadlineMs - Math.floor(waitedMs),
-      priority: message["mlx_serving:priority"] ?? normalPriority,
+      priority: message["mlx_serving:priority"] ?? undefined,
       idempotencyKey: message["mlx_serving:idempotency_key"] ?? undefined,
     };
   }
@@ -429,6 +423,6 @@ export class Session implements Sink, WriterOwner {
   }
 }
 
-function isExpired({ deadlineMs }: Submission): boolean {
+function isExpired({ deadlineMs }: SubmissionInput): boolean {
   return deadlineMs !== undefined && deadlineMs <= 0;
 }

@@ -16,7 +16,7 @@ describe("prompts", () => {
     const text = (value: string) => ({ kind: "text", text: value });
     const tokens = (...ids: number[]) => ({
       kind: "tokens",
-      tokens: new Uint8Array(new Uint32Array(ids).buffer),
+      tokens: Buffer.from(new Uint32Array(ids).buffer),
     });
     expect(await inputFor("a")).toEqual([text("a")]);
     expect(await inputFor(["a", "b"])).toEqual([text("a"), text("b")]);
