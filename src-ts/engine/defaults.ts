@@ -1,5 +1,5 @@
 /** What a submission that leaves something out means. */
-import { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import type { Sampling, SamplingDefaults } from "../worker/messages.js";
 import type { SamplingRequest, Submission, SubmissionInput } from "./api.js";
 
@@ -30,11 +30,7 @@ export function withDefaults(
 /** As a worker takes it. Throws 400 for what is no integer. */
 export function seedOf(seed: number | bigint): bigint {
   if (typeof seed === "bigint" || Number.isInteger(seed)) return BigInt.asUintN(64, BigInt(seed));
-  throw new ServingError("seed must be an integer.", {
-    code: "invalid_value",
-    status: 400,
-    param: "seed",
-  });
+  throw failure("invalid_value", { message: "seed must be an integer.", param: "seed" });
 }
 
 /** Seeds that nobody has asked for. */

@@ -1,5 +1,6 @@
 /** The engine's public face: takes submissions, answers questions, starts and stops workers. */
-import { ServingError } from "../errors.js";
+import type { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
 import type { LoadOptions, ModelSource } from "../worker/messages.js";
@@ -20,7 +21,7 @@ import type { StoredResponse } from "./journal.js";
 import type { ResponseLog } from "./log.js";
 import { Loop } from "./loop.js";
 import type { Ports } from "./ports.js";
-import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
+import { isDraining, noWorker, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
 import { type LiveRequest, newRequest } from "./request.js";
 import { restoredRequest } from "./restored.js";
@@ -185,7 +186,7 @@ export class WorkerEngine implements Engine {
     await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
     await this.ports.journal?.close();
     this.registry.close();
-    this.failReady(new ServingError("the engine was closed", { code: "closed", status: 503 }));
+    this.failReady(failure("closed"));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -256,11 +257,7 @@ export class WorkerEngine implements Engine {
 
   private brokenRefusal(workers: readonly Supervisor[]): ServingError {
     const reason = workers[0]?.reason?.message ?? "all workers are broken";
-    return new ServingError(`no worker can take this request: ${reason}`, {
-      code: "no_worker",
-      status: 503,
-      retryAfterS: Math.ceil(Worker.defaultPolicy.probeMs / 1000),
-    });
+    return noWorker(reason, Math.ceil(Worker.defaultPolicy.probeMs / 1000));
   }
 
   /** Requests that no worker runs yet. */

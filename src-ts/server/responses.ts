@@ -1,12 +1,15 @@
 /** What both transports of the Responses API ask of the engine: HTTP and WebSocket say the same of it. */
 import type { Engine, Response, SubmissionInput } from "../engine/api.js";
-import { responseNotFound, withParam } from "./errors.js";
+import { failure } from "../failures.js";
+import { withParam } from "./errors.js";
 import { isResponseEcho } from "./render/response-object.js";
+import { shown } from "./validation/shown.js";
 
 /** A response of this API that belongs to `owner`. Throws 404 for everything else. */
 export function ownResponse(engine: Engine, id: string, owner: string): Response {
   const response = engine.get(id, owner);
-  if (response === undefined || !isResponseEcho(response.echo)) throw responseNotFound(id);
+  if (response === undefined || !isResponseEcho(response.echo))
+    throw failure("response_not_found", { id: shown(id), param: "response_id" });
   return response;
 }
 

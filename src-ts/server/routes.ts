@@ -1,6 +1,6 @@
 /** Every route of section 3 of the contract, and who answers it. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import { asyncApiDocument } from "../protocol/asyncapi.js";
 import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
@@ -66,10 +66,8 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
   route(app, "/v1/responses", {
     GET: (_request, reply) => {
       reply.header("upgrade", "websocket");
-      throw new ServingError("GET /v1/responses is the WebSocket API: it needs an upgrade.", {
-        code: "upgrade_required",
-        status: 426,
-      });
+      const message = "GET /v1/responses is the WebSocket API: it needs an upgrade.";
+      throw failure("upgrade_required", { message });
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
@@ -106,11 +104,7 @@ function addProbes(
       const readiness = engine.readiness();
       if (readiness.ready) return { status: "ready" };
       const { reason, retryAfterS } = readiness;
-      throw new ServingError(`Not ready: ${reason}.`, {
-        code: "not_ready",
-        status: 503,
-        retryAfterS,
-      });
+      throw failure("not_ready", { reason, retryAfterS });
     },
   });
   route(app, "/metrics", {

@@ -10,10 +10,10 @@ const allowed: Record<string, { values: string[]; types?: string[] }> = {
   protocol: { values: [] },
   encoding: { values: [] },
   worker: { values: ["machines", "encoding"] },
-  engine: { values: ["machines", "worker", "encoding", "errors.ts"] },
-  journal: { values: ["worker", "encoding", "errors.ts"], types: ["engine"] },
+  engine: { values: ["machines", "worker", "encoding", "errors.ts", "failures.ts"] },
+  journal: { values: ["worker", "encoding", "errors.ts", "failures.ts"], types: ["engine"] },
   server: {
-    values: ["encoding", "engine", "protocol", "errors.ts", "loopback.ts"],
+    values: ["encoding", "engine", "protocol", "errors.ts", "failures.ts", "loopback.ts"],
     types: ["worker"],
   },
   client: { values: [], types: ["protocol"] },

@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { isLoopback } from "../../loopback.js";
 
 const loopbackNames = ["localhost", "127.0.0.1", "[::1]"];
@@ -41,25 +41,12 @@ export class HostPolicy {
    */
   check({ headers, headersDistinct }: Pick<IncomingMessage, "headers" | "headersDistinct">): void {
     const { host, origin } = headers;
-    if ((headersDistinct.host?.length ?? 0) > 1) {
-      throw new ServingError("A request has one Host header.", {
-        code: "invalid_header",
-        status: 400,
-        param: "host",
-      });
-    }
-    if (host === undefined || !this.hosts.has(host.toLowerCase())) {
-      throw new ServingError("The Host header names no host of this server; see --allowed-hosts.", {
-        code: "host_not_allowed",
-        status: 403,
-      });
-    }
-    if (origin !== undefined && !this.allowsOrigin(origin, host)) {
-      throw new ServingError("This origin may not use this server; see --allowed-origins.", {
-        code: "origin_not_allowed",
-        status: 403,
-      });
-    }
+    if ((headersDistinct.host?.length ?? 0) > 1)
+      throw failure("invalid_header", { message: "A request has one Host header.", param: "host" });
+    if (host === undefined || !this.hosts.has(host.toLowerCase()))
+      throw failure("host_not_allowed");
+    if (origin !== undefined && !this.allowsOrigin(origin, host))
+      throw failure("origin_not_allowed");
   }
 
   private allowsOrigin(origin: string, host: string): boolean {

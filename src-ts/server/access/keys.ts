@@ -1,6 +1,6 @@
 /** API keys: kept as hashes, compared in constant time, never logged. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 
 /** Who asks. Without keys everybody is the same owner. */
 export interface Identity {
@@ -34,16 +34,9 @@ export class Keys {
   identify(authorization: string | undefined, address: string): Identity {
     if (!this.required) return { owner: openOwner, clientId: `address:${address}` };
     const key = bearer.exec(authorization ?? "")?.[1];
-    if (key === undefined) {
-      throw new ServingError("This server needs a key: send Authorization: Bearer <key>.", {
-        code: "missing_api_key",
-        status: 401,
-      });
-    }
+    if (key === undefined) throw failure("missing_api_key");
     const hash = digest(key);
-    if (!this.known(hash)) {
-      throw new ServingError("This key is not known.", { code: "invalid_api_key", status: 401 });
-    }
+    if (!this.known(hash)) throw failure("invalid_api_key");
     const owner = `key:${hash.toString("hex", 0, 8)}`;
     return { owner, clientId: owner };
   }

@@ -4,7 +4,7 @@
  * never logged, never in an error.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import type { WebSocketTicket } from "../../protocol/tickets.js";
 import type { ServerLimits } from "../options.js";
 import type { Identity } from "./keys.js";
@@ -62,13 +62,7 @@ export class Tickets {
     this.dropExpired();
     const hash = digest(ticket);
     const found = this.outstanding.get(hash);
-    if (found === undefined) {
-      throw new ServingError("This ticket is unknown, used or expired: ask for a new one.", {
-        code: "invalid_ticket",
-        status: 401,
-        param: "ticket",
-      });
-    }
+    if (found === undefined) throw failure("invalid_ticket", { param: "ticket" });
     this.drop(hash, found);
     return found.identity;
   }
@@ -78,9 +72,8 @@ export class Tickets {
     const own = (this.perClient.get(clientId) ?? 0) >= ticketsPerClientMax;
     if (!own && this.outstanding.size < ticketsMax) return;
     const held = own ? `You hold ${ticketsPerClientMax}` : `There are ${ticketsMax}`;
-    throw new ServingError(`${held} unused tickets already: use them, or let them expire.`, {
-      code: "too_many_tickets",
-      status: 429,
+    throw failure("too_many_tickets", {
+      message: `${held} unused tickets already: use them, or let them expire.`,
       retryAfterS: Math.ceil(ticketLifeMs / 1000),
     });
   }

@@ -3,8 +3,7 @@
  * held here bounds the server's memory, however many connections send at once. One client can't take
  * the share of the others. Knows sizes, no content.
  */
-import { ServingError } from "../../errors.js";
-import { shown } from "../validation/complaints.js";
+import { failure } from "../../failures.js";
 
 export interface BodyLimits {
   bodiesBytesMax: number;
@@ -28,12 +27,9 @@ export class BodyBudget {
     const held = (this.byClient.get(clientId) ?? 0) + bytes;
     const { bodiesBytesMax, bodiesBytesPerClientMax } = this.limits;
     if (bytes > 0 && held > bodiesBytesPerClientMax)
-      throw full(
-        429,
-        `This client's requests in work have ${shown(bodiesBytesPerClientMax)} bytes`,
-      );
+      throw failure("too_many_bytes", { bytes: bodiesBytesPerClientMax });
     if (bytes > 0 && this.bytes + bytes > bodiesBytesMax)
-      throw full(503, `All requests in work have ${shown(bodiesBytesMax)} bytes`);
+      throw failure("too_many_bytes_in_all", { bytes: bodiesBytesMax });
     this.bytes += bytes;
     if (held > 0) this.byClient.set(clientId, held);
     else this.byClient.delete(clientId);
@@ -62,9 +58,4 @@ export class BodyLease {
   release(): void {
     this.hold(0);
   }
-}
-
-function full(status: 429 | 503, what: string): ServingError {
-  const message = `${what}, as many as it takes at once; try again when some have begun.`;
-  return new ServingError(message, { code: "too_many_bytes", status, retryAfterS: 1 });
 }

@@ -4,7 +4,8 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import * as zlib from "node:zlib";
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import * as bounds from "../../protocol/limits.js";
 
 /** One layer, its name in lower case. */
@@ -94,10 +95,10 @@ function shownToken(name: string): string {
 }
 
 function unsupported(what: string): ServingError {
-  return new ServingError(
-    `Content-Encoding: ${what} this server decodes; it takes ${acceptedEncodings}.`,
-    { code: "unsupported_encoding", status: 415, param: "content-encoding" },
-  );
+  return failure("unsupported_encoding", {
+    message: `Content-Encoding: ${what} this server decodes; it takes ${acceptedEncodings}.`,
+    param: "content-encoding",
+  });
 }
 
 /** Takes off one layer after another, each within the limit. */
@@ -144,10 +145,7 @@ export class BodyDecoder {
 
 function faultOf(layer: Encoding, error: Error): ServingError {
   if ((error as NodeJS.ErrnoException).code !== "ERR_BUFFER_TOO_LARGE") return broken(layer, error);
-  return new ServingError("The request body is larger than this server takes.", {
-    code: "request_too_large",
-    status: 413,
-  });
+  return failure("request_too_large");
 }
 
 function broken(layer: Encoding, cause?: Error): ServingError {
@@ -155,10 +153,5 @@ function broken(layer: Encoding, cause?: Error): ServingError {
 }
 
 function invalid(message: string, cause?: Error): ServingError {
-  return new ServingError(message, {
-    code: "invalid_encoding",
-    status: 400,
-    param: "content-encoding",
-    cause,
-  });
+  return failure("invalid_encoding", { message, param: "content-encoding", cause });
 }

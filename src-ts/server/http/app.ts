@@ -10,14 +10,14 @@ import fastify, {
   type FastifyRequest,
   type HTTPMethods,
 } from "fastify";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
 import type { Identity, Keys } from "../access/keys.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
-import { errorHeaders, notFound, toServingError } from "../errors.js";
+import { errorHeaders, toServingError } from "../errors.js";
 import type { ServerConfig, ServerLogger } from "../options.js";
 import { ignoredHeader } from "../validation/tolerance.js";
 import { serveHalfClosed } from "./half-closed.js";
@@ -93,7 +93,7 @@ export function createApp(parts: HttpParts): FastifyInstance {
   takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
   app.setNotFoundHandler(() => {
-    throw notFound("There is no such route.", "unknown_route");
+    throw failure("unknown_route");
   });
   return app;
 }
@@ -110,10 +110,7 @@ export function route(
   const allow = Object.keys(handlers).join(", ");
   const refuse = async (_request: FastifyRequest, reply: FastifyReply) => {
     reply.header("allow", allow);
-    throw new ServingError(`This route takes ${allow}.`, {
-      code: "method_not_allowed",
-      status: 405,
-    });
+    throw failure("method_not_allowed", { allowed: allow });
   };
   const others = [...methods, ...unusedMethods].filter((method) => !(method in handlers));
   // Before the framework looks for a body of the right kind.
@@ -177,20 +174,10 @@ function sendError(
   reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
 }
 
-const malformed: Readonly<Record<string, { status: number; code: string; message: string }>> = {
-  HPE_HEADER_OVERFLOW: {
-    status: 431,
-    code: "headers_too_large",
-    message: "The headers are larger than this server takes.",
-  },
-  ERR_HTTP_REQUEST_TIMEOUT: {
-    status: 408,
-    code: "request_timeout",
-    message: "The request did not arrive in time.",
-  },
-};
-
-const notHttp = { status: 400, code: "invalid_http", message: "This is not a valid HTTP request." };
+const malformed = {
+  HPE_HEADER_OVERFLOW: "headers_too_large",
+  ERR_HTTP_REQUEST_TIMEOUT: "request_timeout",
+} as const;
 
 /** What isn't HTTP, or doesn't come to its end, never becomes a request. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -198,10 +185,9 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const { status, code, message } = malformed[error.code ?? ""] ?? notHttp;
-  const body = JSON.stringify({
-    error: new ServingError(message, { code, status }).toBody(),
-  });
+  const known = failure(malformed[error.code as keyof typeof malformed] ?? "invalid_http");
+  const { status, code } = known;
+  const body = JSON.stringify({ error: known.toBody() });
   const head = [
     `HTTP/1.1 ${status} ${code}`,
     "content-type: application/json; charset=utf-8",

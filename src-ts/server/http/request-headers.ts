@@ -1,7 +1,8 @@
 /** What a request says beside its body: its id, its deadline, its priority, its idempotency key. */
 import { randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import type { Priority } from "../../protocol/fields.js";
 import { priorityValues } from "../../protocol/fields.js";
 import * as limits from "../../protocol/limits.js";
@@ -54,9 +55,6 @@ function idempotencyKeyOf(value: string | string[] | undefined): string | undefi
 }
 
 function wrongHeader(name: string, expected: string): ServingError {
-  return new ServingError(`The header ${name} must be ${expected}.`, {
-    code: "invalid_header",
-    status: 400,
-    param: name,
-  });
+  const message = `The header ${name} must be ${expected}.`;
+  return failure("invalid_header", { message, param: name });
 }

@@ -3,7 +3,8 @@
  * string well-formed Unicode. Whoever takes strings that have come through here may trust them.
  */
 import { isUtf8 } from "node:buffer";
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { exactIntegers } from "../../protocol/fields.js";
 import { shown } from "../validation/shown.js";
 import { membersOf, sourceOf } from "./members.js";
@@ -55,11 +56,8 @@ function malformedText(bytes: Buffer, at: number): ServingError {
   for (const { name, start, end } of membersOf(bytes))
     if (start <= at && at < end) param = shown(name);
   const what = "A string holds half of a surrogate pair, which is no Unicode text.";
-  return new ServingError(param === null ? what : `${param}: ${what}`, {
-    code: "invalid_unicode",
-    status: 400,
-    param,
-  });
+  const message = param === null ? what : `${param}: ${what}`;
+  return failure("invalid_unicode", { message, param });
 }
 
 /** A number of JavaScript's has 53 bits; where a field may have more, its digits are read again. */
@@ -87,13 +85,9 @@ function hasPrototype(value: unknown): boolean {
 }
 
 function unknownPrototype(): ServingError {
-  return new ServingError("Unknown parameter: __proto__.", {
-    code: "unknown_parameter",
-    status: 400,
-    param: "__proto__",
-  });
+  return failure("unknown_parameter", { param: "__proto__" });
 }
 
 function invalid(message: string): ServingError {
-  return new ServingError(message, { code: "invalid_json", status: 400 });
+  return failure("invalid_json", { message });
 }

@@ -3,7 +3,8 @@
  * half of a surrogate pair. In valid UTF-8 only an escape can be one. Builds nothing; whether the text
  * is JSON is the parser's to say.
  */
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 
 export const quote = 0x22;
 export const comma = 0x2c;
@@ -82,5 +83,5 @@ function halfAt(bytes: Uint8Array, at: number): number {
 }
 
 function tooMuch(what: string): ServingError {
-  return new ServingError(`The JSON ${what}.`, { code: "invalid_json", status: 400 });
+  return failure("invalid_json", { message: `The JSON ${what}.` });
 }

@@ -5,8 +5,9 @@
 import type { FastifyReply } from "fastify";
 import type { Cursor, Ending, Response, SubmissionInput } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import type { BodyLease, BodyLimits } from "../bodies/budget.js";
-import { reported, tooSlow, withParam } from "../errors.js";
+import { reported, withParam } from "../errors.js";
 import { goneSignal } from "../http/client-gone.js";
 import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
@@ -133,7 +134,7 @@ class ChoiceStream {
     limits: { writeBufferBytesMax: number; lagEntriesMax: number },
   ): void {
     const writer = new Writer(this.stream, limits, {
-      onTooSlow: () => this.fail(tooSlow()),
+      onTooSlow: () => this.fail(failure("consumer_too_slow")),
       onFault: (error) => this.fail(this.report(error)),
     });
     this.writer = writer;

@@ -2,6 +2,7 @@
 import type { FastifyReply } from "fastify";
 import type { Response } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import type { ErrorEvent } from "../../protocol/events.js";
 import {
   type DeletedResponse,
@@ -9,7 +10,7 @@ import {
   type ResponseObject,
   ResponseQuery,
 } from "../../protocol/responses.js";
-import { reported, tooSlow } from "../errors.js";
+import { reported } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { goneSignal, unlessGone } from "../http/client-gone.js";
 import type { ServerContext } from "../options.js";
@@ -118,7 +119,7 @@ function streamResponse(
     stream.fail(error, errorEvent);
   };
   const writer = new Writer(stream, config.limits, {
-    onTooSlow: () => fail(tooSlow()),
+    onTooSlow: () => fail(failure("consumer_too_slow")),
     onFault: (error) => fail(reported(error, logger)),
   });
   writer.add({

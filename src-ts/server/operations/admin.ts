@@ -1,6 +1,6 @@
 /** /admin: what the workers do, and restarting them. */
 import type { Engine, WorkerInfo } from "../../engine/api.js";
-import { notFound } from "../errors.js";
+import { failure } from "../../failures.js";
 
 export function workers(engine: Engine): WorkerInfo[] {
   return engine.workers();
@@ -8,7 +8,6 @@ export function workers(engine: Engine): WorkerInfo[] {
 
 /** Throws 404. */
 export function restartWorker(engine: Engine, id: string): { id: string; restarting: true } {
-  if (!engine.restartWorker(id))
-    throw notFound("There is no such worker; see GET /admin/workers.", "worker_not_found", "id");
+  if (!engine.restartWorker(id)) throw failure("worker_not_found", { param: "id" });
   return { id, restarting: true };
 }

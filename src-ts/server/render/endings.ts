@@ -1,24 +1,9 @@
 /** The table of endings: what each looks like in each API. See docs/PROTOCOL.md. */
 import type { Ending } from "../../engine/api.js";
 import { ServingError } from "../../errors.js";
+import { failure, failures, statusOf } from "../../failures.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { ResponseObject, ResponseStatus } from "../../protocol/responses.js";
-
-/** The client has gone, or somebody cancelled for it; nginx's number, for want of a standard one. */
-const clientClosedRequest = 499;
-
-/** Failures that are not the server's own fault; every other one is 500. */
-const statusByCode: Readonly<Record<string, number>> = {
-  invalid_prompt: 400,
-  invalid_request: 400,
-  request_too_large: 413,
-  context_length_exceeded: 400,
-  memory_budget_exceeded: 400,
-  storage_unavailable: 503,
-  model_unavailable: 503,
-  out_of_memory: 503,
-  server_shutdown: 503,
-};
 
 /** Undefined if there is none: the stream ends with an error, or just closes. */
 export function finishReasonOf(ending: Ending): ChatFinishReason | undefined {
@@ -39,22 +24,17 @@ export function finishReasonOf(ending: Ending): ChatFinishReason | undefined {
 export function errorOf(ending: Ending): ServingError {
   switch (ending.kind) {
     case "cancelled":
-      return new ServingError("The request was cancelled.", {
-        code: "cancelled",
-        status: clientClosedRequest,
-      });
+      return failure("cancelled");
     case "expired":
-      return new ServingError(deadlineMessage, { code: "deadline_exceeded", status: 504 });
+      return failure("deadline_exceeded");
     case "failed": {
-      const status = statusByCode[ending.code] ?? 500;
-      return new ServingError(ending.message, { code: ending.code, status });
+      const { code, message } = ending;
+      return new ServingError(message, { code, status: statusOf(code) });
     }
     default:
       throw new TypeError(`${ending.kind} is no error`);
   }
 }
-
-const deadlineMessage = "The request's deadline passed before the answer was complete.";
 
 type Terminal = "response.completed" | "response.incomplete" | "response.failed";
 
@@ -77,7 +57,7 @@ export function responseEndingOf(ending: Ending): ResponseEnding {
     case "cancelled":
       return incomplete("cancelled", "cancelled");
     case "expired":
-      return failed("deadline_exceeded", deadlineMessage);
+      return failed("deadline_exceeded", failures.deadline_exceeded.words);
     case "failed":
       return failed(ending.code, ending.message);
   }

@@ -1,8 +1,9 @@
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 
 /** What is wrong only beside another field. */
 export function conflict(param: string, message: string): ServingError {
-  return new ServingError(message, { code: "invalid_value", status: 400, param });
+  return failure("invalid_value", { message, param });
 }
 
 /** Throws 400 for options of a stream where none is asked for. */

@@ -1,6 +1,6 @@
 /** A body of the Responses API, over HTTP or WebSocket, as a submission. */
 import type { SubmissionInput } from "../../engine/api.js";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import {
   includeLogprobs,
   type ParsedResponseBody,
@@ -27,9 +27,8 @@ type AnyBody = Omit<ParsedResponseBody, "input"> & {
 export function requireInput({ input, generate, instructions }: AnyBody): void {
   if (input !== undefined && input.length > 0) return;
   if (input === "" || (generate === false && instructions != null)) return;
-  throw new ServingError("input must be a string or a list of messages, and not empty.", {
-    code: input === undefined ? "invalid_type" : "invalid_value",
-    status: 400,
+  throw failure(input === undefined ? "invalid_type" : "invalid_value", {
+    message: "input must be a string or a list of messages, and not empty.",
     param: "input",
   });
 }

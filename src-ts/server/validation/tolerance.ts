@@ -6,10 +6,11 @@
 import type { FastifyReply } from "fastify";
 import type { z } from "zod";
 import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { RepeatedHint } from "../../protocol/fields.js";
 import { ignoredFieldsMax, ignoredKeyCharsMax } from "../../protocol/limits.js";
 import type { ServerContext } from "../options.js";
-import { failure, paramOf, validate } from "./validate.js";
+import { paramOf, validate } from "./validate.js";
 
 export const ignoredHeader = "x-mlx-serving-ignored";
 
@@ -108,9 +109,9 @@ function isObject(value: unknown): value is Fields {
 
 function refusal(path: readonly PropertyKey[], isHint: boolean): ServingError {
   const param = paramOf(path);
-  if (!isHint) return failure("unknown_parameter", `Unknown parameter: ${param}.`, param);
+  if (!isHint) return failure("unknown_parameter", { param });
   const message = `${param} is a hint that this server can't follow, and it is strict (--strict).`;
-  return failure("unsupported_parameter", message, param);
+  return failure("unsupported_parameter", { message, param });
 }
 
 /**

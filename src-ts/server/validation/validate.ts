@@ -1,6 +1,7 @@
 /** From a failed schema to one error that names the field; it never repeats a value. */
 import type { z } from "zod";
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { isNotSupported } from "../../protocol/fields.js";
 import { complaint } from "./complaints.js";
 import { shown } from "./shown.js";
@@ -42,19 +43,15 @@ function branchMeant(branches: readonly (readonly Issue[])[]): readonly Issue[] 
 function toError(issue: Issue): ServingError {
   if (issue.code === "unrecognized_keys") {
     const param = paramOf([...issue.path, issue.keys[0] ?? ""]);
-    return failure("unknown_parameter", `Unknown parameter: ${param}.`, param);
+    return failure("unknown_parameter", { param });
   }
   const param = paramOf(issue.path);
   if (isNotSupported(issue.message)) {
-    return failure("unsupported_parameter", `${param}: ${issue.message}`, param);
+    return failure("unsupported_parameter", { message: `${param}: ${issue.message}`, param });
   }
   const code = issue.code === "invalid_type" ? "invalid_type" : "invalid_value";
   const what = param === "" ? "The request" : param;
-  return failure(code, `${what} ${issue.message}.`, param);
-}
-
-export function failure(code: string, message: string, param: string): ServingError {
-  return new ServingError(message, { code, status: 400, param: param === "" ? null : param });
+  return failure(code, { message: `${what} ${issue.message}.`, param: param || null });
 }
 
 /** `messages[0].content`, as OpenAI writes it; a key of the client's is cut and made printable. */

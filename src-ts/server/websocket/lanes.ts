@@ -2,7 +2,8 @@
  * The lanes of one socket: what is in one lane runs one after another, lanes run in parallel. A lane
  * exists while it has something to do. Everything without a name is in the default lane.
  */
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 
 export interface Job {
   /** Starts it; `done` starts the next of its lane, in this or a later turn. */
@@ -23,6 +24,8 @@ export interface LaneLimits {
 type Lane = Job[];
 
 const defaultLane = "";
+/** The field that says which lane a message is in. */
+const param = "stream_id";
 
 export class LaneQueue {
   private readonly lanes = new Map<string, Lane>();
@@ -74,17 +77,12 @@ export class LaneQueue {
   private check(key: string, waiting: Lane | undefined): void {
     const { lanesPerSocketMax, queuedPerLaneMax, requestsPerSocketMax } = this.limits;
     const named = this.lanes.size - (this.lanes.has(defaultLane) ? 1 : 0);
-    if (waiting === undefined && key !== defaultLane && named >= lanesPerSocketMax) {
-      throw new ServingError(`This socket has ${lanesPerSocketMax} busy lanes already.`, {
-        code: "websocket_stream_limit_reached",
-        status: 429,
-        param: "stream_id",
-      });
-    }
+    if (waiting === undefined && key !== defaultLane && named >= lanesPerSocketMax)
+      throw failure("websocket_stream_limit_reached", { lanes: lanesPerSocketMax, param });
     if (waiting !== undefined && waiting.length >= queuedPerLaneMax)
-      throw full(`${queuedPerLaneMax} messages wait in this lane already.`, "lane_full");
+      throw failure("lane_full", { queued: queuedPerLaneMax, param });
     if (this.jobs >= requestsPerSocketMax)
-      throw full(`This socket has ${requestsPerSocketMax} requests already.`, "socket_full");
+      throw failure("socket_full", { requests: requestsPerSocketMax, param });
   }
 
   private run(key: string, job: Job): void {
@@ -108,8 +106,4 @@ export class LaneQueue {
     this.lanes.delete(key);
     this.onEmptied();
   }
-}
-
-function full(message: string, code: string): ServingError {
-  return new ServingError(message, { code, status: 429, param: "stream_id" });
 }

@@ -2,7 +2,8 @@
  * What a message of a WebSocket client says before its schema looks at it: its type, and what an error
  * about it repeats. Knows no socket.
  */
-import { ServingError } from "../../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { clientMessageTypes } from "../../protocol/events.js";
 
 /** Of a message, what an error about it repeats. */
@@ -11,24 +12,20 @@ export interface Correlation {
   stream_id?: string | undefined;
 }
 
-export function badMessage(code: string, message: string, param?: string): ServingError {
-  return new ServingError(message, { code, status: 400, param: param ?? null });
-}
-
 /** Throws for what is no message at all. */
 export function typeOf(message: unknown): string {
   const type = (message as { type?: unknown } | null)?.type;
   if (typeof type === "string") return type;
-  throw badMessage("unknown_event_type", "A message is an object with a type.", "type");
+  throw failure("unknown_event_type", {
+    message: "A message is an object with a type.",
+    param: "type",
+  });
 }
 
 export function unknownType(): ServingError {
   const known = clientMessageTypes.join(", ");
-  return badMessage(
-    "unknown_event_type",
-    `This server knows no such type; it knows ${known}.`,
-    "type",
-  );
+  const message = `This server knows no such type; it knows ${known}.`;
+  return failure("unknown_event_type", { message, param: "type" });
 }
 
 /** Also of a message that is wrong otherwise, if these two fields are usable. */

@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import type { RawData, WebSocket } from "ws";
 import type { Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import {
   closeCodes,
   type DrainingNotice,
@@ -20,10 +21,9 @@ import {
 import { bodyBytesUncounted } from "../../protocol/limits.js";
 import type { Identity } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
-import { tooSlow, toServingError } from "../errors.js";
+import { toServingError } from "../errors.js";
 import { readJson } from "../json/read.js";
 import type { ServerContext } from "../options.js";
-import { errorOf } from "../render/endings.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { ownResponse, submitResponse } from "../responses.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "../streams/writer.js";
@@ -32,7 +32,7 @@ import { requireInput, responseSubmission } from "../submissions/responses.js";
 import { type Tolerated, tolerate } from "../validation/tolerance.js";
 import { encodeTextFrames } from "./frames.js";
 import { type Job, LaneQueue } from "./lanes.js";
-import { badMessage, type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
 import { steerFailed } from "./steering.js";
 
 /** What a session is told about its socket. */
@@ -122,8 +122,7 @@ export class Session implements Sink, WriterOwner {
     let correlation: Correlation = {};
     try {
       lease.hold((data as Buffer).length);
-      if (isBinary)
-        throw badMessage("invalid_message", "Messages are text frames, not binary ones.");
+      if (isBinary) throw failure("invalid_message");
       const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
       const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(value);
@@ -246,7 +245,7 @@ export class Session implements Sink, WriterOwner {
     const caller = this.callerOf(message, this.context.now() - arrivedAt);
     const submission = responseSubmission(message, caller, config.resumeGraceMs);
     const submitted = isExpired(submission)
-      ? Promise.reject(errorOf({ kind: "expired" }))
+      ? Promise.reject(failure("deadline_exceeded"))
       : submitResponse(engine, submission, preparing.signal);
     submitted
       .finally(() => lease.release())
@@ -355,7 +354,7 @@ export class Session implements Sink, WriterOwner {
   }
 
   onTooSlow(): void {
-    const error = tooSlow();
+    const error = failure("consumer_too_slow");
     const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
     this.write([JSON.stringify(event)]);
     this.close(closeCodes.overload, error.code);
@@ -363,8 +362,7 @@ export class Session implements Sink, WriterOwner {
 
   /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
   private sendLimitReached(): void {
-    const message = "This connection has come to its end: the server restarts. Open another one.";
-    this.sendError(badMessage("websocket_connection_limit_reached", message), {});
+    this.sendError(failure("websocket_connection_limit_reached"), {});
   }
 
   onFault(error: unknown): void {

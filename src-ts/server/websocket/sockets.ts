@@ -5,7 +5,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
-import { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
 import { closeCodes } from "../../protocol/events.js";
 import type { Identity } from "../access/keys.js";
 import { toServingError } from "../errors.js";
@@ -171,18 +171,8 @@ export class WebSockets {
 
   private checkCapacity(): void {
     const { socketsMax } = this.context.config.limits;
-    if (this.drainingMs !== undefined) {
-      throw new ServingError("The server is draining and takes no new socket.", {
-        code: "server_draining",
-        status: 503,
-      });
-    }
-    if (this.count < socketsMax) return;
-    throw new ServingError(`The server has ${socketsMax} sockets already.`, {
-      code: "too_many_sockets",
-      status: 503,
-      retryAfterS: 5,
-    });
+    if (this.drainingMs !== undefined) throw failure("server_draining");
+    if (this.count >= socketsMax) throw failure("too_many_sockets", { sockets: socketsMax });
   }
 
   private upgrade(

@@ -5,8 +5,9 @@
 import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { ServingError } from "../../errors.js";
-import { errorHeaders, notFound } from "../errors.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
+import { errorHeaders } from "../errors.js";
 import { requestIdOf } from "../http/request-headers.js";
 
 /** A GET that asks for `websocket`, perhaps among other protocols. */
@@ -73,7 +74,8 @@ const socketPath = /^\/+v1\/+responses\/*$/;
 export function checkTarget(request: IncomingMessage): UpgradeQuery {
   const target = request.url ?? "/";
   const [path] = target.split("?", 1);
-  if (!socketPath.test(path!)) throw notFound("WebSockets are at /v1/responses.", "unknown_route");
+  if (!socketPath.test(path!))
+    throw failure("unknown_route", { message: "WebSockets are at /v1/responses." });
   return queryOf(new URLSearchParams(target.slice(path!.length)));
 }
 
@@ -107,11 +109,11 @@ export function speaksBeta({ headers }: IncomingMessage): boolean {
 }
 
 function notSpoken(message: string): ServingError {
-  return new ServingError(message, { code: "upgrade_required", status: 426 });
+  return failure("upgrade_required", { message });
 }
 
 function wrong(message: string, param: string | null): ServingError {
-  return new ServingError(message, { code: "invalid_upgrade", status: 400, param });
+  return failure("invalid_upgrade", { message, param });
 }
 
 /** An HTTP answer in place of the 101. */
