@@ -5,12 +5,12 @@ import { HostPolicy } from "./access/hosts.js";
 import { Keys } from "./access/keys.js";
 import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
+import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
 import { Metrics } from "./operations/metrics.js";
 import {
   resolveOptions,
   type ServerConfig,
-  type ServerContext,
   type ServerLogger,
   type ServerOptions,
 } from "./options.js";

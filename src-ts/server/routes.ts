@@ -6,6 +6,7 @@ import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
 import type { Keys } from "./access/keys.js";
 import type { Tickets } from "./access/tickets.js";
+import type { ServerContext } from "./context.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
@@ -15,7 +16,6 @@ import { cancelResponse, createResponse, deleteResponse, getResponse } from "./o
 import { restartWorker, workers } from "./operations/admin.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
-import type { ServerContext } from "./options.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {

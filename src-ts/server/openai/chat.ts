@@ -2,8 +2,8 @@
 import type { FastifyReply } from "fastify";
 import type { Response } from "../../engine/api.js";
 import { ChatBody, type ChatCompletion } from "../../protocol/chat.js";
+import type { ServerContext } from "../context.js";
 import type { HttpCaller } from "../http/caller.js";
-import type { ServerContext } from "../options.js";
 import { ChatChunks } from "../render/chat-chunks.js";
 import { finishReasonOf } from "../render/endings.js";
 import { tokenLogprobs } from "../render/logprobs.js";

@@ -7,9 +7,9 @@ import type { Cursor, Ending, Response, SubmissionInput } from "../../engine/api
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { BodyLease, BodyLimits } from "../bodies/budget.js";
+import type { ServerContext } from "../context.js";
 import { reported, withParam } from "../errors.js";
 import { goneSignal } from "../http/client-gone.js";
-import type { ServerContext } from "../options.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
 import { errorOf, finishReasonOf } from "../render/endings.js";
 import { completionUsage } from "../render/usage.js";

@@ -2,8 +2,8 @@
 import type { FastifyReply } from "fastify";
 import type { Response } from "../../engine/api.js";
 import { type Completion, CompletionBody } from "../../protocol/completions.js";
+import type { ServerContext } from "../context.js";
 import type { HttpCaller } from "../http/caller.js";
-import type { ServerContext } from "../options.js";
 import { CompletionChunks } from "../render/chat-chunks.js";
 import { finishReasonOf } from "../render/endings.js";
 import { completionLogprobs } from "../render/logprobs.js";

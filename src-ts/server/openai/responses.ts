@@ -10,10 +10,10 @@ import {
   type ResponseObject,
   ResponseQuery,
 } from "../../protocol/responses.js";
+import type { ServerContext } from "../context.js";
 import { reported } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { goneSignal, unlessGone } from "../http/client-gone.js";
-import type { ServerContext } from "../options.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { earlyObject, responseObject } from "../render/response-object.js";
 import { ownResponse, submitResponse } from "../responses.js";

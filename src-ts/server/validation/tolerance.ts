@@ -9,7 +9,7 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { RepeatedHint } from "../../protocol/fields.js";
 import { ignoredFieldsMax, ignoredKeyCharsMax } from "../../protocol/limits.js";
-import type { ServerContext } from "../options.js";
+import type { ServerConfig, ServerLogger } from "../options.js";
 import { paramOf, validate } from "./validate.js";
 
 export const ignoredHeader = "x-mlx-serving-ignored";
@@ -34,7 +34,7 @@ export function tolerate<T extends z.ZodType>(
 
 /** The same over HTTP: the answer's header and the log say what was ignored. */
 export function tolerateBody<T extends z.ZodType>(
-  { config, logger }: Pick<ServerContext, "config" | "logger">,
+  { config, logger }: { config: ServerConfig; logger: ServerLogger },
   schema: T,
   value: unknown,
   reply: FastifyReply,

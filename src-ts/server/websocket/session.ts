@@ -21,9 +21,9 @@ import {
 import { bodyBytesUncounted } from "../../protocol/limits.js";
 import type { Identity } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
+import type { ServerContext } from "../context.js";
 import { toServingError } from "../errors.js";
 import { readJson } from "../json/read.js";
-import type { ServerContext } from "../options.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { ownResponse, submitResponse } from "../responses.js";
 import { type Reading, type Sink, Writer, type WriterOwner } from "../streams/writer.js";

@@ -8,9 +8,10 @@ import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } fro
 import { failure } from "../../failures.js";
 import { closeCodes } from "../../protocol/events.js";
 import type { Identity } from "../access/keys.js";
+import type { ServerContext } from "../context.js";
 import { toServingError } from "../errors.js";
 import { requestIdOf } from "../http/request-headers.js";
-import type { ServerContext, ServerLimits } from "../options.js";
+import type { ServerLimits } from "../options.js";
 import { Session } from "./session.js";
 import {
   checkHandshake,
