@@ -8,8 +8,9 @@ import type { z } from "zod";
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { RepeatedHint } from "../../protocol/fields.js";
-import { ignoredFieldsMax, ignoredKeyCharsMax } from "../../protocol/limits.js";
+import { ignoredFieldsMax } from "../../protocol/limits.js";
 import type { ServerConfig, ServerLogger } from "../options.js";
+import { shownInList } from "./shown.js";
 import { paramOf, validate } from "./validate.js";
 
 export const ignoredHeader = "x-mlx-serving-ignored";
@@ -116,8 +117,7 @@ function refusal(path: readonly PropertyKey[], isHint: boolean): ServingError {
 
 /**
  * `messages[].reasoning_content`: the field, wherever in a list; what stands in a list itself goes by
- * the list's name. Keys are the client's: cut, and with a question mark for whatever a header, a list of
- * names or a reader could take for something else.
+ * the list's name.
  */
 function nameOf(path: readonly PropertyKey[]): string {
   const end = typeof path.at(-1) === "number" ? -1 : path.length;
@@ -125,9 +125,7 @@ function nameOf(path: readonly PropertyKey[]): string {
     .slice(0, end)
     .map((step, index) => {
       if (typeof step === "number") return "[]";
-      const key = String(step)
-        .slice(0, ignoredKeyCharsMax)
-        .replace(/^$|[^\w$:-]/g, "?");
+      const key = shownInList(String(step));
       return index === 0 ? key : `.${key}`;
     })
     .join("");

@@ -147,12 +147,16 @@ export class Session implements Sink, WriterOwner {
       this.create(tolerate(messageSchemas[type], message, strict), lease);
     } else {
       lease.release();
-      if (!this.obey(type, message)) return this.sendError(unknownType(), correlationOf(message));
+      if (!this.obey(type, message)) {
+        // A client newer than this server is no bad client, unless whoever runs it wants to know.
+        if (this.context.config.strict) throw unknownType();
+        return this.sendError(unknownType(), correlationOf(message));
+      }
     }
     this.badMessages = 0;
   }
 
-  /** False for a message of a client newer than this server, which is no bad client. */
+  /** False for a type that this server does not know. */
   private obey(type: string, message: unknown): boolean {
     const { strict } = this.context.config;
     switch (type) {

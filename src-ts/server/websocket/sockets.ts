@@ -90,7 +90,7 @@ export class WebSockets {
       socket.on("error", ignore);
       try {
         this.admission.checkHost(request);
-        const { wantsNotices, ticket } = checkTarget(request);
+        const { wantsNotices, ticket } = checkTarget(request, this.context.config.strict);
         const identity = this.admission.identify(request, ticket);
         checkHandshake(request);
         this.checkCapacity();

@@ -9,6 +9,7 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { errorHeaders } from "../errors.js";
 import { requestIdOf } from "../http/request-headers.js";
+import { shown } from "../validation/shown.js";
 
 /** A GET that asks for `websocket`, perhaps among other protocols. */
 export function isHandshake({ method, headers }: IncomingMessage): boolean {
@@ -70,18 +71,23 @@ export interface UpgradeQuery {
 /** With the slashes too many that the other routes take as well. */
 const socketPath = /^\/+v1\/+responses\/*$/;
 
-/** Path and query. Throws 404 and 400. */
-export function checkTarget(request: IncomingMessage): UpgradeQuery {
+/** Path and query. Throws 404 and 400; `strict`: also for parameters that nobody here knows. */
+export function checkTarget(request: IncomingMessage, strict: boolean): UpgradeQuery {
   const target = request.url ?? "/";
   const [path] = target.split("?", 1);
   if (!socketPath.test(path!))
     throw failure("unknown_route", { message: "WebSockets are at /v1/responses." });
-  return queryOf(new URLSearchParams(target.slice(path!.length)));
+  return queryOf(new URLSearchParams(target.slice(path!.length)), strict);
 }
 
+const parameters = ["ticket", "events"];
+
 /** What we know is given once, and a ticket is never repeated; clients send more (a model, a version). */
-function queryOf(query: URLSearchParams): UpgradeQuery {
-  for (const name of ["ticket", "events"])
+function queryOf(query: URLSearchParams, strict: boolean): UpgradeQuery {
+  const unknown = [...query.keys()].find((name) => !parameters.includes(name));
+  if (strict && unknown !== undefined)
+    throw failure("unknown_parameter", { param: shown(unknown) });
+  for (const name of parameters)
     if (query.getAll(name).length > 1) throw wrong(`${name} may be given once.`, name);
   const events = query.get("events");
   if (events !== null && events !== "mlx_serving")

@@ -253,6 +253,19 @@ describe("a type that we don't know", () => {
     await socket.ended();
   });
 
+  it("counts as a bad message to a strict server", async () => {
+    const { url } = await startServer({ strict: true, limits: { badMessagesMax: 3 } });
+    const socket = await openSocket(url);
+    for (const type of ["response.append", "x", ""]) socket.send({ type, event_id: "e" });
+    expect(await socket.closed).toMatchObject({ code: 1008 });
+    expect(socket.events).toHaveLength(3);
+    expect(socket.events[0]).toMatchObject({
+      status: 400,
+      event_id: "e",
+      error: { code: "unknown_event_type", param: "type" },
+    });
+  });
+
   it("makes no bad message good", async () => {
     const { url } = await startServer({ limits: { badMessagesMax: 3 } });
     const socket = await openSocket(url);

@@ -50,6 +50,21 @@ describe("before the 101", () => {
       await openSocket(url, { query });
   });
 
+  it.each([
+    ["?model=m", "model"],
+    ["?events=mlx_serving&api-version=2025-01-01", "api-version"],
+    ["?ticket=x&Ticket=y", "Ticket"],
+    ["?a%0d%0ab=1", "a??b"],
+    ["?=1", ""],
+    [`?${"x".repeat(500)}`, "x".repeat(64)],
+  ])("a strict server refuses %s by name", async (query, param) => {
+    const { url } = await startServer({ strict: true });
+    const refused = await refusedUpgrade(url, { path: `/v1/responses${query}` });
+    expect([refused.status, refused.body.error.code]).toEqual([400, "unknown_parameter"]);
+    expect(refused.body.error.param).toBe(param);
+    await openSocket(url, { query: "?events=mlx_serving" });
+  });
+
   it("says when there are too many sockets, and has room again when one goes", async () => {
     const { url } = await startServer({ limits: { socketsMax: 1 } });
     const first = await openSocket(url);
