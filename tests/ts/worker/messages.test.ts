@@ -1,6 +1,8 @@
 /** The schemas here are the source; what the worker's Python declares must say the same. */
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
+import { prefixBlockTokens } from "../../../src-ts/engine/prefixes.js";
+import { protocol } from "../../../src-ts/machines/Worker.js";
 import * as limits from "../../../src-ts/protocol/limits.js";
 import * as link from "../../../src-ts/worker/link.js";
 import {
@@ -53,6 +55,8 @@ const classNames: Record<string, string> = { loadFailed: "LoadFailure", refused:
 describe("the worker's Python", () => {
   it("speaks the same version in the same frames", () => {
     expect(constant("PROTOCOL_VERSION")).toBe(protocolVersion);
+    // What the machine takes in a `hello`.
+    expect(protocol).toBe(protocolVersion);
     expect(moduleWith("MAGIC", python)).toMatchObject({
       MAGIC: link.frameMagic,
       VERSION: link.frameVersion,
@@ -118,9 +122,14 @@ describe("the worker's Python", () => {
     expect(python.literals.PrefixReuse).toEqual(Abilities.shape.prefix.options);
   });
 
+  it("cuts prompts into the same blocks, whose hashes tell where a prefix is", () => {
+    expect(constant("BLOCK_TOKENS")).toBe(prefixBlockTokens);
+  });
+
   it("takes what the server lets through", () => {
     const number = (name: string) => constant(name) as number;
     expect(number("TOP_K_MAX")).toBe(limits.topKMax);
+    expect(number("TEMPLATE_ARGUMENTS_MAX")).toBe(limits.templateArgumentsMax);
     expect(number("STOPS_MAX")).toBeGreaterThanOrEqual(limits.stopStringsMax);
     expect(number("STOP_CHARACTERS_MAX")).toBeGreaterThanOrEqual(limits.stopStringCharsMax);
     expect(number("DEPTH_MAX")).toBeGreaterThan(limits.jsonDepthMax);
