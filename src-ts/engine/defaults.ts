@@ -1,30 +1,19 @@
 /** What a submission that leaves something out means. */
 import { failure } from "../failures.js";
-import type { Sampling, SamplingDefaults } from "../worker/messages.js";
+import { neutral, type Sampling, SamplingDefaults } from "../worker/messages.js";
 import type { SamplingRequest, Submission, SubmissionInput } from "./api.js";
 
 /** Changes nothing: the likeliest token of all. */
-export const neutralSampling: SamplingDefaults = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-};
+export const neutralSampling: SamplingDefaults = SamplingDefaults.strip().parse(neutral);
+
+/** What a model's makers say nothing of. */
+const ours = withoutKeysOf(neutralSampling, neutral);
 
 export function withDefaults(
   request: SamplingRequest,
   defaults: SamplingDefaults = neutralSampling,
 ): Sampling {
-  return {
-    ...request,
-    seed: seedOf(request.seed),
-    temperature: request.temperature ?? defaults.temperature,
-    topP: request.topP ?? defaults.topP,
-    topK: request.topK ?? defaults.topK,
-    minP: request.minP ?? defaults.minP,
-    repetitionPenalty: request.repetitionPenalty ?? defaults.repetitionPenalty,
-  };
+  return { ...defaults, ...said(request), seed: seedOf(request.seed) };
 }
 
 /** As a worker takes it. Throws 400 for what is no integer. */
@@ -42,15 +31,7 @@ export function completeSubmission(input: SubmissionInput, random: () => number)
   const { sampling = {} } = input;
   return {
     ...input,
-    sampling: {
-      ...sampling,
-      presencePenalty: sampling.presencePenalty ?? 0,
-      frequencyPenalty: sampling.frequencyPenalty ?? 0,
-      logitBias: sampling.logitBias ?? [],
-      seed: sampling.seed ?? Math.floor(random() * randomSeeds),
-      stop: sampling.stop ?? [],
-      logprobs: sampling.logprobs ?? -1,
-    },
+    sampling: { ...ours, seed: Math.floor(random() * randomSeeds), ...said(sampling) },
     owner,
     clientId: input.clientId ?? owner,
     priority: input.priority ?? "normal",
@@ -58,4 +39,15 @@ export function completeSubmission(input: SubmissionInput, random: () => number)
     abandonment: input.abandonment ?? { kind: "keep" },
     idPrefix: input.idPrefix ?? "resp",
   };
+}
+
+/** Undefined is nothing said, and to a program without types null too. */
+function said<T extends object>(fields: T): T {
+  const entries = Object.entries(fields).filter(([, value]) => value != null);
+  return Object.fromEntries(entries) as T;
+}
+
+function withoutKeysOf<T extends object, K extends object>(keys: K, from: T): Omit<T, keyof K> {
+  const entries = Object.entries(from).filter(([name]) => !Object.hasOwn(keys, name));
+  return Object.fromEntries(entries) as Omit<T, keyof K>;
 }

@@ -8,8 +8,8 @@ type Constants = Record<string, unknown>;
 export interface PythonDeclarations {
   /** By module and name; what is no literal is left out. A call's arguments stand for it. */
   modules: Record<string, Constants>;
-  /** Names of the fields of a class, and of those that may be left out. */
-  classes: Record<string, { fields: string[]; optional: string[] }>;
+  /** Names of the fields of a class, of those that may be left out, and values where they are literals. */
+  classes: Record<string, { fields: string[]; optional: string[]; defaults: Constants }>;
   /** Strings of `X = Literal[…]`. */
   literals: Record<string, string[]>;
 }
@@ -40,13 +40,15 @@ def assigned(constants, name, node):
         pass
 
 def declared(node):
-    fields, optional = [], []
+    fields, optional, defaults = [], [], {}
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             fields.append(line.target.id)
             if ast.unparse(line.annotation).startswith("NotRequired["):
                 optional.append(line.target.id)
-    classes[node.name] = {"fields": fields, "optional": optional}
+            if line.value is not None:
+                assigned(defaults, line.target.id, line.value)
+    classes[node.name] = {"fields": fields, "optional": optional, "defaults": defaults}
 
 for path in sorted(pathlib.Path(sys.argv[1]).rglob("*.py")):
     constants = modules[str(path.relative_to(sys.argv[1]))] = {}

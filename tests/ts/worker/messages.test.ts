@@ -16,6 +16,7 @@ import {
   NativeFigures,
   NativePartStatus,
   nativeParts,
+  neutral,
   PrepareInput,
   protocolVersion,
   refusalCodes,
@@ -98,6 +99,12 @@ describe("the worker's Python", () => {
     ["NativeFigures", NativeFigures],
   ])("has the fields of %s", (name, schema) => {
     expect(fieldsIn(name)).toEqual(fieldsOf(schema));
+  });
+
+  it("has the same values that change nothing", () => {
+    const { seed: _, ...defaults } = python.classes.Sampling!.defaults;
+    const named = Object.entries(defaults).map(([name, value]) => [camel(name), value]);
+    expect(Object.fromEntries(named)).toEqual(neutral);
   });
 
   it("has the fields of abilities, and one that only it needs", () => {
