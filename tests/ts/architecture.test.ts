@@ -1,5 +1,13 @@
 /** Which way imports go, and that none go round. Python's own are in tests/python. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -323,6 +331,45 @@ describe("the search for circles", () => {
     expect(circlesIn(graphOf(moduleReferences(join(folder, "res"))))).toEqual([]);
     write("res/C.resi", "type t = A.t\n");
     expect(circlesIn(graphOf(moduleReferences(join(folder, "res"))))).toEqual([["A", "B", "C"]]);
+  });
+});
+
+describe("docs/ARCHITECTURE.md", () => {
+  const page = readFileSync(join(root, "docs/ARCHITECTURE.md"), "utf8");
+  /** Rows of the table under a heading, each with its cells. */
+  const tableOf = (heading: string) => {
+    const section = page.slice(page.indexOf(`## ${heading}\n`)).split("\n## ")[0]!;
+    const rows = section.split("\n").filter((line) => line.startsWith("| "));
+    return rows.slice(1).map((row) => row.slice(2, -2).split(" | "));
+  };
+
+  it("has a line for every folder", () => {
+    const named = tableOf("Folders").map(([folder = ""]) => folder.replaceAll("`", ""));
+    const tests = readdirSync(join(root, "tests"), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== "fixtures")
+      .map(({ name }) => `tests/${name}`);
+    const folders = new Set([...files.map((file) => dirname(file)), ...tests]);
+    expect([...folders].filter((folder) => !named.includes(folder))).toEqual([]);
+    expect(named.filter((folder) => !existsSync(join(root, folder)))).toEqual([]);
+  });
+
+  it("says where things are added, in six files at most, and they are there", () => {
+    const answers = tableOf("Where is …");
+    expect(answers.length).toBeGreaterThan(6);
+    for (const [what, where = ""] of answers) {
+      const paths = [...where.matchAll(/`([^`]+\.\w+)`/g)].map(([, path]) => path!);
+      expect(paths.length, what).toBeLessThanOrEqual(6);
+      expect(
+        paths.filter((path) => !existsSync(join(root, path))),
+        what,
+      ).toEqual([]);
+    }
+  });
+
+  it("gives each word one meaning", () => {
+    const words = tableOf("Words").flatMap(([word = ""]) => word.split(", "));
+    expect(words.length).toBeGreaterThan(20);
+    expect(words.filter((word, index) => words.indexOf(word) !== index)).toEqual([]);
   });
 });
 
