@@ -33,7 +33,7 @@ export const mutations = [
   // Prompts alone.
   {
     name: "a prompt alone is answered",
-    file: "src-ts/server/openai/responses.ts",
+    file: "src-ts/server/submissions/responses.ts",
     find: "body.generate === false ? 0 : tokenLimitOf(body)",
     replace: "tokenLimitOf(body)",
   },
