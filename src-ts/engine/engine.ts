@@ -1,5 +1,6 @@
 /** The engine's public face: takes submissions, answers questions, starts and stops the orchestrator. */
-import { ServingError } from "../errors.js";
+import type { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
@@ -239,7 +240,7 @@ export class WorkerEngine implements Engine {
     await Promise.all(Array.from(this.shells.values(), (shell) => this.stopped(shell)));
     await this.ports.journal?.close();
     this.registry.close();
-    this.failReady(new ServingError("the engine was closed", { code: "closed", status: 503 }));
+    this.failReady(failure("closed"));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -33,7 +33,7 @@ export const mutations = [
   // Prompts alone.
   {
     name: "a prompt alone is answered",
-    file: "src-ts/server/openai/responses.ts",
+    file: "src-ts/server/submissions/responses.ts",
     find: "body.generate === false ? 0 : tokenLimitOf(body)",
     replace: "tokenLimitOf(body)",
   },
@@ -187,7 +187,7 @@ export const mutations = [
   // Numbers.
   {
     name: "an event is renumbered",
-    file: "src-ts/server/writer.ts",
+    file: "src-ts/server/streams/writer.ts",
     find: "const number = cursor.position;",
     replace: "const number = cursor.position + (cursor.position > 4 ? 1 : 0);",
   },
@@ -219,13 +219,13 @@ export const mutations = [
   },
   {
     name: "what waits behind an interrupted response runs",
-    file: "src-ts/server/session.ts",
+    file: "src-ts/server/websocket/session.ts",
     find: "this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);",
     replace: "void 0;",
   },
   {
     name: "a slow reader is told it has everything",
-    file: "src-ts/server/writer.ts",
+    file: "src-ts/server/streams/writer.ts",
     find: "else if (slot.reading.cursor.lag > 0) {",
     replace: "else if (slot.reading.cursor.lag > 100) {",
   },
@@ -336,7 +336,7 @@ export const mutations = [
   },
   {
     name: "a lane's next response does not start",
-    file: "src-ts/server/lanes.ts",
+    file: "src-ts/server/websocket/lanes.ts",
     find: "if (job !== undefined) {\n      this.run(key, job);",
     replace: "if (job !== undefined) {",
   },

@@ -2,15 +2,9 @@
  * One worker process in memory: speaks the link's real frames, steps on virtual time, and can die, hang
  * or misbehave at any byte. Holds what a worker holds and nothing else.
  */
-
+import { packTokens } from "../../src-ts/encoding/tokens.js";
 import type { LaunchSpec } from "../../src-ts/worker/launcher.js";
-import {
-  encodeRaw,
-  FrameDecoder,
-  LinkViolation,
-  packTokens,
-  unpackTokens,
-} from "../../src-ts/worker/link.js";
+import { encodeRaw, FrameDecoder, LinkViolation, unpackTokens } from "../../src-ts/worker/link.js";
 import {
   type Admission,
   type FromWorker,

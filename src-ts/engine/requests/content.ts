@@ -2,9 +2,9 @@
  * What a live request is made of: what the orchestrator has no use for. Plain data. Who runs it where, and how
  * far it is, only the orchestrator knows.
  */
+import { packTokens } from "../../encoding/tokens.js";
 import type { ServingError } from "../../errors.js";
 import type { Cost } from "../../machines/Batch.js";
-import { packTokens } from "../../worker/link.js";
 import type {
   Admission,
   PrepareInput,

@@ -1,10 +1,11 @@
 /** A virtual clock and workers in memory, so that the engine's tests decide what happens when. */
+import { packTokens } from "../../../src-ts/encoding/tokens.js";
 import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
 import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
 import type { LaunchSpec } from "../../../src-ts/worker/launcher.js";
-import { encodeFrame, packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
+import { encodeFrame, unpackTokens } from "../../../src-ts/worker/link.js";
 import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
 import { fakeEngine } from "../../support/engine-options.js";
 import { launcherOf, type OneWorker, type WorkerEvents } from "../../support/launching.js";
