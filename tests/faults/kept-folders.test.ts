@@ -1,11 +1,14 @@
 /** Data folders that earlier versions left: `tests/fixtures/data-folders` says what is in them. */
-import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { appendFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { pack } from "msgpackr";
 import { describe, expect, it, vi } from "vitest";
 import { WorkerEngine } from "../../src-ts/engine/engine.js";
 import { systemPorts } from "../../src-ts/engine/index.js";
 import { describePython, pythonProject } from "../../src-ts/environment/python.js";
+import { encodeFrame } from "../../src-ts/journal/frames.js";
 import { openJournal } from "../../src-ts/journal/index.js";
+import { parseSegmentName } from "../../src-ts/journal/recovery.js";
 import { createServer, type ServerLogger } from "../../src-ts/server/index.js";
 import { nativeEnvironment } from "../e2e/support/native.js";
 import { startServer } from "../e2e/support/server.js";
@@ -126,6 +129,41 @@ describe.each(formats.map(({ name }) => name))("a folder of %s", (format) => {
     }
     const half = replays.length / 2;
     expect(replays.slice(half)).toEqual(replays.slice(0, half));
+  });
+});
+
+describe("a folder of a newer version", () => {
+  it("is exit 2 with one sentence, and stays as it is", async () => {
+    const { folder } = copyOf("format-1");
+    using _folder = folder;
+    writeFileSync(join(folder.path, "00000009-00000000.log"), "mlx-serving journal 2\n");
+    const before = folder.bytes();
+    const flags = ["--engine", "fake", "--data-dir", folder.path, "--log-level", "silent"];
+    await expect(startServer({ flags })).rejects.toThrow(
+      `ended with 2 before it was ready:\nmlx-serving: --data-dir ${folder.path} can't be used: ` +
+        "00000009-00000000.log was written by a newer version (format 2; this one reads 1).\n",
+    );
+    expect(folder.bytes().equals(before)).toBe(true);
+  });
+});
+
+describe("a folder with something of another version", () => {
+  it("is served but for that, with a line in the log", async () => {
+    const { folder, expected } = copyOf("format-1");
+    using _folder = folder;
+    const named = (wanted: string) => expected.responses.find(({ name }) => name === wanted);
+    const [strange, other] = [named("runningChat"), named("runningKeyed")];
+    // Behind the torn end, where a start looks for what is whole.
+    const segment = folder.segments().at(-1);
+    const { salt } = parseSegmentName(basename(segment!))!;
+    appendFileSync(segment!, encodeFrame(pack([77, strange!.id, "of another version"]), salt));
+    await using server = await startServer({
+      flags: ["--engine", "fake", "--data-dir", folder.path],
+    });
+    expect(server.stderr()).toContain("responses that another version wrote are left on disk");
+    expect(server.stderr()).toContain("a record of type 77");
+    expect((await fetch(`${server.url}/v1/responses/${strange!.id}`)).status).toBe(404);
+    expectWhole(parsed(await replay(server.url, other!.id)), other!.name);
   });
 });
 

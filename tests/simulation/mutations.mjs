@@ -232,9 +232,9 @@ export const mutations = [
   {
     name: "something is shown before it is written",
     file: "src-ts/journal/journal.ts",
-    find: "if (batch.logs.size + batch.forgotten.length === 0) return true;",
+    find: "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;",
     replace:
-      "if (batch.logs.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
+      "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
   },
   {
     name: "what could not be written is shown",

@@ -9,6 +9,11 @@ import type {
 } from "../../../src-ts/engine/journal.js";
 import type { ServingError } from "../../../src-ts/errors.js";
 import { type JournalOptions, SegmentJournal } from "../../../src-ts/journal/journal.js";
+import {
+  decodeFrame,
+  type ForeignRecord,
+  type JournalRecord,
+} from "../../../src-ts/journal/records.js";
 import { recover } from "../../../src-ts/journal/recovery.js";
 import type { MemoryDisk } from "../../support/memory-disk.js";
 import { VirtualClock } from "../engine/sim.js";
@@ -34,6 +39,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
     logprobs: 1,
   },
   promptTokens: Uint32Array.of(1, 2, 70_000),
+  chat: true,
   clientId: "c",
   priority: "normal",
   deadlineAt: undefined,
@@ -41,6 +47,13 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
   cost: { promptTokens: 3, newTokens: 10, kvBytes: 1_000 },
   ...changes,
 });
+
+/** The records of a frame. */
+export function decoded(payload: Buffer): (JournalRecord | ForeignRecord)[] {
+  const records: (JournalRecord | ForeignRecord)[] = [];
+  decodeFrame(payload, (record) => records.push(record));
+  return records;
+}
 
 export const delta = (text: string): LogEntry => ({ kind: "textDelta", text, tokens: 1 });
 
