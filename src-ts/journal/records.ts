@@ -8,7 +8,7 @@ import { Packr, Unpackr } from "msgpackr";
 import type { LogPart, StoredResponse } from "../engine/journal.js";
 import { packTokens } from "../worker/link.js";
 import { acceptance, acceptanceToDisk } from "./acceptances.js";
-import { entriesOf } from "./entries.js";
+import { entriesOf, entryToDisk, speaksOfItems } from "./entries.js";
 import { isCount, isPackedTokens, unpackedTokens } from "./values.js";
 
 export type JournalRecord =
@@ -28,7 +28,8 @@ export interface ForeignRecord {
 
 export type TakeRecord = (record: JournalRecord | ForeignRecord, from: number, to: number) => void;
 
-const types = { whole: 1, part: 2, forgotten: 3 } as const;
+/** Those with items are the same for whoever knows of items; others leave their responses alone. */
+const types = { whole: 1, part: 2, forgotten: 3, wholeWithItems: 4, partWithItems: 5 } as const;
 
 // `skipValues` is documented but not typed: an undefined field is a field that isn't there.
 const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
@@ -43,13 +44,15 @@ function toWire(record: JournalRecord): unknown[] {
   switch (record.kind) {
     case "whole": {
       const { acceptance, entries, tokens, cachedTokens } = record.response;
+      const type = entries.some(speaksOfItems) ? types.wholeWithItems : types.whole;
       const header = acceptanceToDisk(acceptance);
-      return [types.whole, header, entries, packTokens(tokens), cachedTokens];
+      return [type, header, entries.map(entryToDisk), packTokens(tokens), cachedTokens];
     }
     case "part": {
       const { entriesFrom, entries, tokensFrom, tokens, cachedTokens } = record.part;
-      const packed = packTokens(tokens);
-      return [types.part, record.id, entriesFrom, entries, tokensFrom, packed, cachedTokens];
+      const type = entries.some(speaksOfItems) ? types.partWithItems : types.part;
+      const stored = entries.map(entryToDisk);
+      return [type, record.id, entriesFrom, stored, tokensFrom, packTokens(tokens), cachedTokens];
     }
     case "forgotten":
       return [types.forgotten, record.id];
@@ -95,6 +98,8 @@ const readers = {
   [types.whole]: readWhole,
   [types.part]: readPart,
   [types.forgotten]: readForgotten,
+  [types.wholeWithItems]: readWhole,
+  [types.partWithItems]: readPart,
 };
 
 function readWhole([, accepted, stored, packed, cachedTokens = 0]: readonly unknown[]) {

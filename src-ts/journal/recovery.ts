@@ -5,6 +5,7 @@
  */
 import type { LogPart, StoredResponse } from "../engine/journal.js";
 import type { Disk } from "./disk.js";
+import { addUp } from "./entries.js";
 import { formatVersion, scan, versionOf } from "./frames.js";
 import { decodeFrame, type ForeignRecord, type JournalRecord } from "./records.js";
 
@@ -85,6 +86,7 @@ export async function recover(disk: Disk): Promise<Recovered> {
   // Nothing is ever written behind it: where it can't be cut off, it is found torn the next time too.
   for (const { segment, goodBytes } of state.torn)
     await disk.truncate(segment, goodBytes).catch(() => {});
+  state.review();
   const { setAside } = state;
   if (setAside.size > 0) await collect(disk, names, setAside);
   return state.result();
@@ -168,6 +170,15 @@ class Recovery {
     if (tornFrom === undefined) return;
     this.torn.push({ segment: name, goodBytes: tornFrom });
     segment.bytes = tornFrom;
+  }
+
+  /** What doesn't add up to a log is no better understood than an unknown record. */
+  review(): void {
+    for (const [id, { response }] of this.growing) {
+      if (addUp(response.entries)) continue;
+      this.growing.delete(id);
+      this.setAside.set(id, { records: [], what: "entries that don't follow one another" });
+    }
   }
 
   result(): Recovered {

@@ -1,18 +1,19 @@
 /** Records of other versions: what is not understood costs the response it is about, and nothing else. */
 import { pack } from "msgpackr";
 import { describe, expect, it } from "vitest";
+import { entryToDisk } from "../../../src-ts/journal/entries.js";
 import { encodeFrame, segmentStart } from "../../../src-ts/journal/frames.js";
 import { encodeRecord } from "../../../src-ts/journal/records.js";
 import { recover } from "../../../src-ts/journal/recovery.js";
 import { MemoryDisk } from "../../support/memory-disk.js";
 import { settle } from "../engine/sim.js";
-import { acceptanceOf, contents, delta, ended, open, TestLog } from "./support.js";
+import { acceptanceOf, begun, contents, delta, ended, open, TestLog } from "./support.js";
 
 const none = new Uint8Array();
 
 /** A response as it was accepted, with this text. */
 function whole(id: string, text: string): Buffer {
-  const entries = [{ kind: "created" } as const, delta(text)];
+  const entries = [{ kind: "created" } as const, ...begun, delta(text)];
   const response = { acceptance: acceptanceOf(id), entries, tokens: [1], cachedTokens: 0 };
   return encodeRecord({ kind: "whole", response });
 }
@@ -37,30 +38,30 @@ describe.each([
   ["of a type that is no number", pack(["whole", "b"]), "a record of type string"],
   [
     "with an unknown kind of entry",
-    pack([2, "b", 2, [{ kind: "imageDelta" }], 1, none, 0]),
+    pack([2, "b", 4, [{ kind: "imageDelta" }], 1, none, 0]),
     "type 2",
   ],
   [
     "with a delta without its text",
-    pack([2, "b", 2, [{ kind: "textDelta", tokens: 1 }], 1, none, 0]),
+    pack([2, "b", 4, [{ kind: "textDelta", tokens: 1 }], 1, none, 0]),
     "type 2",
   ],
   [
     "with less than no token",
-    pack([2, "b", 2, [{ kind: "textDelta", text: "a", tokens: -1 }], 1, none, 0]),
+    pack([2, "b", 4, [{ kind: "textDelta", text: "a", tokens: -1 }], 1, none, 0]),
     "type 2",
   ],
   [
     "with a log probability that is none",
-    pack([2, "b", 2, [{ ...delta("a"), logprobs: [{ token: "a" }] }], 1, none, 0]),
+    pack([2, "b", 4, [{ ...delta("a"), logprobs: [{ token: "a" }] }], 1, none, 0]),
     "type 2",
   ],
   [
     "with an end without its reason",
-    pack([2, "b", 2, [{ kind: "ended", endedAt: 1 }], 1, none, 0]),
+    pack([2, "b", 4, [{ kind: "ended", endedAt: 1 }], 1, none, 0]),
     "type 2",
   ],
-  ["with three quarters of a token", pack([2, "b", 2, [], 1, new Uint8Array(3), 0]), "type 2"],
+  ["with three quarters of a token", pack([2, "b", 4, [], 1, new Uint8Array(3), 0]), "type 2"],
   [
     "with an acceptance that says something else",
     pack([1, acceptedLater, [], none, 0]),
@@ -100,7 +101,7 @@ describe.each([
 
 function partOf(id: string) {
   const part = {
-    entriesFrom: 2,
+    entriesFrom: 4,
     entries: [delta("x")],
     tokensFrom: 1,
     tokens: [2],
@@ -134,11 +135,13 @@ describe("what names no response", () => {
 });
 
 describe("fields that are added at the end of a record", () => {
+  const text = [...begun, delta("x")].map(entryToDisk);
+
   it("are passed over", async () => {
     const accepted = { ...acceptanceOf("a"), promptTokens: none };
     const longer = [
       pack([1, accepted, [{ kind: "created" }], none, 0, "later"]),
-      pack([2, "a", 1, [delta("x")], 0, new Uint8Array(4), 0, { later: true }]),
+      pack([2, "a", 1, text, 0, new Uint8Array(4), 0, { later: true }]),
       pack([1, { ...accepted, id: "b" }, [], none, 0]),
       pack([3, "b", "later"]),
     ];
@@ -149,7 +152,7 @@ describe("fields that are added at the end of a record", () => {
     const accepted = { ...acceptanceOf("a"), promptTokens: none };
     const shorter = [
       pack([1, accepted, [{ kind: "created" }], none]),
-      pack([2, "a", 1, [delta("x")], 0, new Uint8Array(4)]),
+      pack([2, "a", 1, text, 0, new Uint8Array(4)]),
     ];
     expect(await contents(folder(...shorter))).toEqual({ a: "x" });
   });
