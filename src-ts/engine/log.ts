@@ -188,7 +188,8 @@ export class ResponseLog implements ReadLog, WrittenLog {
     for (const token of tokens) this.allTokens.push(token);
     if (text === "" && logprobs.length === 0) return this.grown();
     this.open(item);
-    const delta = { kind: "delta", ...this.openItem.place, text, tokens: tokens.length } as const;
+    const { index, part } = this.openItem.place;
+    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;
     this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });
   }
 

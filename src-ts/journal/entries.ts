@@ -5,10 +5,10 @@
  */
 import { z } from "zod";
 import type { Item, LogEntry } from "../engine/api.js";
-import type { TokenLogprob } from "../worker/messages.js";
 import { count, isCount } from "./values.js";
 
 type Delta = Extract<LogEntry, { kind: "delta" }>;
+type Logprobs = NonNullable<Delta["logprobs"]>;
 
 const topLogprob = z.object({ token: z.string(), bytes: z.array(count), logprob: z.number() });
 const logprobs = z.array(topLogprob.extend({ top: z.array(topLogprob) }));
@@ -112,7 +112,7 @@ function deltaOf(stored: Record<string, unknown>, index: number, part: number): 
   if (typeof text !== "string" || !isCount(tokens)) return undefined;
   if (drawn === undefined) return { kind: "delta", index, part, text, tokens };
   if (!logprobs.safeParse(drawn).success) return undefined;
-  return { kind: "delta", index, part, text, tokens, logprobs: drawn as TokenLogprob[] };
+  return { kind: "delta", index, part, text, tokens, logprobs: drawn as Logprobs };
 }
 
 function itemAddedOf(stored: Record<string, unknown>, index: number): LogEntry | undefined {

@@ -52,6 +52,11 @@ describe("imports follow the layers", () => {
     });
   }
 
+  it("what is on disk is not said in the words of the link", () => {
+    const messages = importsOf("journal").filter(({ target }) => target === "worker/messages.ts");
+    expect(messages).toEqual([]);
+  });
+
   it("what browsers get imports nothing of Node", () => {
     const node = readdirSync(join(root, "client"), { encoding: "utf8" })
       .filter((name) => name !== "websocket-node.ts")
