@@ -55,7 +55,7 @@ export type EngineSettings = Pick<
  * await using engine = await createEngine({ engine: "fake" });
  * const response = await engine.submit({ input: { kind: "text", text: "Once" }, maxTokens: 20 });
  * for await (const entry of response.read(-1))
- *   if (entry.kind === "textDelta") process.stdout.write(entry.text);
+ *   if (entry.kind === "delta") process.stdout.write(entry.text);
  */
 export async function createEngine(
   options: EngineSettings = {},

@@ -18,8 +18,8 @@ export interface Acceptance {
   maxTokens: number;
   sampling: Sampling;
   promptTokens: Uint32Array;
-  /** Its text begins a turn of a chat, as in every record of a version that didn't say. */
-  chat?: boolean | undefined;
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: boolean;
   clientId: string;
   priority: Priority;
   /** Wall-clock milliseconds: the only clock that two processes share. */

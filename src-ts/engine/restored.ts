@@ -5,12 +5,11 @@ import type { Clock } from "./ports.js";
 import { type LiveRequest, newRequest, nothingToPrepare } from "./requests/content.js";
 
 export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {
-  const { id, model: modelId, promptTokens, maxTokens, sampling, cost } = acceptance;
+  const { id, model: modelId, promptTokens, maxTokens, sampling, cost, chat } = acceptance;
   const submission = submissionOf(acceptance, clock.wall());
   const settle = { accept: answered, refuse: answered };
   const given = { id, modelId, submission, idempotencyId: undefined, settle };
   const request = newRequest({ ...given, now: clock.now() });
-  const chat = acceptance.chat ?? true;
   return { ...request, chat, promptTokens, maxTokens, sampling, cost };
 }
 

@@ -200,9 +200,9 @@ export const mutations = [
   {
     name: "tokens are coalesced after they are numbered",
     file: "src-ts/engine/log.ts",
-    find: "const delta = { kind: \"textDelta\", text, tokens: tokens.length } as const;",
+    find: 'const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
     replace:
-      'const before = this.allEntries.at(-1);\n    if (before?.kind === "textDelta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.allText += text;\n      return this.grown();\n    }\n    const delta = { kind: "textDelta", text, tokens: tokens.length } as const;',
+      'const before = this.allEntries.at(-1);\n    if (before?.kind === "delta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.shownOutput.items.at(-1).parts.at(-1).text += text;\n      return this.grown();\n    }\n    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
   },
   {
     name: "text that was held back is lost at the end",
@@ -233,9 +233,9 @@ export const mutations = [
   {
     name: "something is shown before it is written",
     file: "src-ts/journal/journal.ts",
-    find: "if (batch.logs.size + batch.forgotten.length === 0) return true;",
+    find: "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;",
     replace:
-      "if (batch.logs.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
+      "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
   },
   {
     name: "what could not be written is shown",
