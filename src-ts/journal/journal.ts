@@ -3,8 +3,9 @@
  * with the next one, all of it in one frame. Owns the order of writing, what is done when a write
  * fails, and which segments are still needed. Bytes are `frames.ts`'s, a log's content its own.
  */
-import type { Journal, JournaledLog, StoredResponse } from "../engine/journal.js";
+
 import type { Clock } from "../engine/ports.js";
+import type { Journal, JournaledLog, StoredResponse } from "../engine/responses/journal.js";
 import type { ServingError } from "../errors.js";
 import { failure } from "../failures.js";
 import type { Disk } from "./disk.js";

@@ -1,8 +1,8 @@
 /** Real logs in a test's hands: written as the engine writes them, of whatever items. */
 import type { Item, LogEntry } from "../../../src-ts/engine/api.js";
 import { systemClock } from "../../../src-ts/engine/clock.js";
-import { completeSubmission, withDefaults } from "../../../src-ts/engine/defaults.js";
-import { ResponseLog } from "../../../src-ts/engine/log.js";
+import { completeSubmission, withDefaults } from "../../../src-ts/engine/requests/defaults.js";
+import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import type { ResponseEcho } from "../../../src-ts/server/render/response-object.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";

@@ -1,7 +1,7 @@
 /** Logs of several items, as each API shows them: places come from the entries, and from nothing else. */
 import { describe, expect, it } from "vitest";
 import type { LogEntry } from "../../../../src-ts/engine/api.js";
-import type { ResponseLog } from "../../../../src-ts/engine/log.js";
+import type { ResponseLog } from "../../../../src-ts/engine/responses/log.js";
 import {
   ChatChunk,
   Completion,

@@ -1,6 +1,6 @@
 /** A reader's place in a log: pulls, never buffers. */
-import type { ServingError } from "../errors.js";
-import type { Cursor, LogEntry, Notice, Response } from "./api.js";
+import type { ServingError } from "../../errors.js";
+import type { Cursor, LogEntry, Notice, Response } from "../api.js";
 
 /** What a reader's place is in. */
 export interface ReadLog extends Response {

@@ -2,7 +2,7 @@
  * Which item of a log is open, and the entries that open and close one. One is open at a time: a model says
  * one thing after another. Knows no text.
  */
-import type { Item, LogEntry } from "./api.js";
+import type { Item, LogEntry } from "../api.js";
 
 const message: Item = { kind: "message" };
 

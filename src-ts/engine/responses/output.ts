@@ -1,6 +1,6 @@
 /** What the entries of a log add up to: its items, and the text of their parts. Knows no number and no reader. */
-import type { TokenLogprob } from "../worker/messages.js";
-import type { Item, LogEntry, OutputItem, OutputPart } from "./api.js";
+import type { TokenLogprob } from "../../worker/messages.js";
+import type { Item, LogEntry, OutputItem, OutputPart } from "../api.js";
 
 interface GrowingPart extends OutputPart {
   text: string;

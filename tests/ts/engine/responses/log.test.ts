@@ -1,8 +1,8 @@
 /** What stands in a log when text of one item or of several comes, and what it adds up to. */
 import { describe, expect, it } from "vitest";
-import type { Item, LogEntry } from "../../../src-ts/engine/api.js";
-import type { ResponseLog } from "../../../src-ts/engine/log.js";
-import { addUp } from "../../../src-ts/journal/entries.js";
+import type { Item, LogEntry } from "../../../../src-ts/engine/api.js";
+import type { ResponseLog } from "../../../../src-ts/engine/responses/log.js";
+import { addUp } from "../../../../src-ts/journal/entries.js";
 import {
   call,
   custom,
@@ -14,7 +14,7 @@ import {
   newLog,
   reasoning,
   started,
-} from "../support/logs.js";
+} from "../../support/logs.js";
 
 function begun(): ResponseLog {
   const log = newLog();

@@ -2,7 +2,7 @@
  * What stands between a log's growing and its being seen, where it is written to disk: the log grows at
  * once, and is shown up to what has been written. Knows no entry's meaning.
  */
-import type { ServingError } from "../errors.js";
+import type { ServingError } from "../../errors.js";
 import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "./journal.js";
 
 /** How a log gets to disk, and what becomes of its first entry there. */
