@@ -2,8 +2,8 @@
 import { ConfigError, resolveConfig } from "./config.js";
 import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
+import type { Journal } from "./engine/journal.js";
 import type { Clock } from "./engine/ports.js";
-import type { Journal } from "./engine/responses/journal.js";
 import { resolveModels } from "./environment/models.js";
 import { nativeEnvironment } from "./environment/native.js";
 import { prepare } from "./environment/prepare.js";

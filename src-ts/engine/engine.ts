@@ -18,6 +18,7 @@ import type {
   WorkerInfo,
 } from "./api.js";
 import { executing } from "./execute.js";
+import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
 import { type LiveRequest, newRequest } from "./requests/content.js";
@@ -25,7 +26,6 @@ import { completeSubmission } from "./requests/defaults.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
 import { restoredRequest } from "./requests/restored.js";
-import type { StoredResponse } from "./responses/journal.js";
 import type { ResponseLog } from "./responses/log.js";
 import { Logs } from "./responses/logs.js";
 import { Registry } from "./responses/registry.js";

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { packTokens, unpackTokens } from "../encoding/tokens.js";
-import type { Acceptance } from "../engine/responses/journal.js";
+import type { Acceptance } from "../engine/journal.js";
 import { count, packedTokens } from "./values.js";
 
 /** A bigint, so that no bit is lost; a small one may have been read as a number. */

@@ -1,7 +1,7 @@
 /** Opens the durable log of a folder: locked, recovered, ready to be written. */
 import { randomBytes } from "node:crypto";
+import type { Journal } from "../engine/journal.js";
 import type { Clock } from "../engine/ports.js";
-import type { Journal } from "../engine/responses/journal.js";
 import { folderDisk } from "./disk.js";
 import { SegmentJournal } from "./journal.js";
 import { FolderInUse, lockFolder } from "./lock.js";

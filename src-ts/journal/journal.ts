@@ -4,8 +4,8 @@
  * fails, and which segments are still needed. Bytes are `frames.ts`'s, a log's content its own.
  */
 
+import type { Journal, JournaledLog, StoredResponse } from "../engine/journal.js";
 import type { Clock } from "../engine/ports.js";
-import type { Journal, JournaledLog, StoredResponse } from "../engine/responses/journal.js";
 import type { ServingError } from "../errors.js";
 import { failure } from "../failures.js";
 import type { Disk } from "./disk.js";

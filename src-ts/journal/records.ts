@@ -6,7 +6,7 @@
  */
 import * as msgpack from "../encoding/msgpack.js";
 import { packTokens, unpackTokens } from "../encoding/tokens.js";
-import type { LogPart, StoredResponse } from "../engine/responses/journal.js";
+import type { LogPart, StoredResponse } from "../engine/journal.js";
 import { acceptance, acceptanceToDisk } from "./acceptances.js";
 import { entriesOf, entryToDisk, speaksOfItems } from "./entries.js";
 import { isCount, isPackedTokens } from "./values.js";

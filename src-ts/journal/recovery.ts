@@ -3,7 +3,7 @@
  * out: a response is cut back to the last part that follows without a gap. One of which a record is not
  * understood is set aside. Changes nothing on disk but a torn end, which is cut off.
  */
-import type { LogPart, StoredResponse } from "../engine/responses/journal.js";
+import type { LogPart, StoredResponse } from "../engine/journal.js";
 import type { Disk } from "./disk.js";
 import { addUp } from "./entries.js";
 import { formatVersion, scan, versionOf } from "./frames.js";

@@ -72,7 +72,7 @@ describe("the table of failures", () => {
       .sort();
     expect(outside).toEqual([
       // Why a model could not be loaded: the code is the worker's.
-      "engine/worker-events.ts",
+      "engine/execute.ts",
       "failures.ts",
       // The same error about a field that has another name.
       "server/errors.ts",

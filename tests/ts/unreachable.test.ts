@@ -25,13 +25,9 @@ import {
 
 type Reasons = Readonly<Record<string, string>>;
 
-const noSuchOrder = "workers are restarted at once: nothing drains one first";
-const isKnown = "the loop knows it by the request or the worker that the effect is of";
+const isKnown = "the orchestrator knows it by the request or the worker that the effect is of";
 
-const unposted: Reasons = {
-  "Worker drain": noSuchOrder,
-  "Worker outOfMemory": "the worker's fault and its exit say so",
-};
+const unposted: Reasons = {};
 
 /** A payload for whoever drives a machine without a loop, or a remnant. */
 const unread: Reasons = {
@@ -39,11 +35,6 @@ const unread: Reasons = {
   "Request start.resumeAt": "the tokens that are out go with the admission",
   "Request abort.lease": isKnown,
   "Request emit.index": "the tokens are handed on beside the machine, which checks their place",
-  "Request emit.count": "the tokens are handed on beside the machine, which checks their place",
-  "Worker load.epoch": isKnown,
-  "Worker askDrain.epoch": isKnown,
-  "Worker askStop.epoch": isKnown,
-  "Worker kill.epoch": isKnown,
   "Worker available.epoch": isKnown,
   "Worker available.capabilities": "the worker keeps what it said when it was ready",
   "Worker unavailable.epoch": isKnown,

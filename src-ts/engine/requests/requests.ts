@@ -4,9 +4,9 @@
  */
 import type { Command, Input } from "../../machines/Orchestrator.js";
 import type { PrepareInput, StepRow } from "../../worker/messages.js";
+import type { StoredResponse } from "../journal.js";
 import type { Observers } from "../observers.js";
 import type { Clock } from "../ports.js";
-import type { StoredResponse } from "../responses/journal.js";
 import type { Logs } from "../responses/logs.js";
 import type { Registry } from "../responses/registry.js";
 import type { Said } from "../runner.js";

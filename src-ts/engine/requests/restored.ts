@@ -1,7 +1,7 @@
 /** An accepted request of an earlier process, as a live request of this one. */
 import type { Submission } from "../api.js";
+import type { Acceptance } from "../journal.js";
 import type { Clock } from "../ports.js";
-import type { Acceptance } from "../responses/journal.js";
 import { type LiveRequest, newRequest, nothingToPrepare } from "./content.js";
 
 export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {

@@ -3,7 +3,7 @@
  * once, and is shown up to what has been written. Knows no entry's meaning.
  */
 import type { ServingError } from "../../errors.js";
-import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "./journal.js";
+import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "../journal.js";
 
 /** How a log gets to disk, and what becomes of its first entry there. */
 export interface Storing {

@@ -8,11 +8,11 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { Sampling, TokenLogprob } from "../../worker/messages.js";
 import type { Ending, Item, LogEntry, Notice, OutputItem, ResponseUsage } from "../api.js";
+import type { LogPart, StoredResponse } from "../journal.js";
 import type { Turn } from "../turn.js";
 import { LogCursor, type ReadLog } from "./cursor.js";
 import { DurablePart, nothing, type Shown, type Storing, type WrittenLog } from "./durable.js";
 import { itemOfStep, OpenItem } from "./items.js";
-import type { LogPart, StoredResponse } from "./journal.js";
 import { Output } from "./output.js";
 
 /** Fixed before the first entry. */

@@ -3,13 +3,29 @@
  * and of what was read from there. Owns what stands in a header; nothing of what comes after it.
  */
 
+import type { Cost } from "../../machines/Batch.js";
+import type { Sampling } from "../../worker/messages.js";
+import type { Submission } from "../api.js";
+import type { Acceptance, StoredResponse } from "../journal.js";
 import type { Ports } from "../ports.js";
-import type { LiveRequest } from "../requests/content.js";
-import type { Acceptance, StoredResponse } from "./journal.js";
 import { type LogHeader, type LogKeeper, ResponseLog } from "./log.js";
 
+/** What a log is made of: a request that has been prepared. */
+export interface Prepared {
+  id: string;
+  modelId: string;
+  submission: Submission;
+  /** Monotonic milliseconds. */
+  deadlineAt: number;
+  chat: boolean;
+  promptTokens: Uint32Array;
+  maxTokens: number;
+  sampling: Sampling;
+  cost: Cost;
+}
+
 /** What becomes of the first entry on disk; exactly one is called, in a later turn. */
-export interface Fate {
+export interface StoreCallbacks {
   onStored(): void;
   onUnstorable(): void;
 }
@@ -20,21 +36,16 @@ export class Logs {
     private readonly keeper: LogKeeper,
   ) {}
 
-  /** Whether its response outlives this process. */
-  survive({ submission }: LiveRequest): boolean {
-    return submission.store && this.ports.journal !== undefined;
-  }
-
-  create(request: LiveRequest): ResponseLog {
+  create(request: Prepared): ResponseLog {
     const { store } = request.submission;
     const log = new ResponseLog(headerOf(this.acceptance(request), store), this.keeper);
     log.create();
     return log;
   }
 
-  store(request: LiveRequest, fate: Fate): ResponseLog {
+  store(request: Prepared, callbacks: StoreCallbacks): ResponseLog {
     const acceptance = this.acceptance(request);
-    const storing = { journal: this.ports.journal!, acceptance, ...fate };
+    const storing = { journal: this.ports.journal!, acceptance, ...callbacks };
     const log = new ResponseLog(headerOf(acceptance, true), this.keeper, storing);
     log.create();
     return log;
@@ -48,7 +59,7 @@ export class Logs {
     return log;
   }
 
-  private acceptance(request: LiveRequest): Acceptance {
+  private acceptance(request: Prepared): Acceptance {
     const { submission } = request;
     const { clock } = this.ports;
     const leftMs = request.deadlineAt - clock.now();

@@ -5,8 +5,8 @@
 import { isServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { Abandonment, Submission } from "../api.js";
+import type { Acceptance } from "../journal.js";
 import type { Clock, Timer } from "../ports.js";
-import type { Acceptance } from "./journal.js";
 import type { ResponseLog } from "./log.js";
 
 interface Kept {

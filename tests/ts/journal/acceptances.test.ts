@@ -1,7 +1,7 @@
 /** Fields that a folder lacks, or has too many of: it outlives the version that wrote it. */
 import { pack, Unpackr } from "msgpackr";
 import { describe, expect, it } from "vitest";
-import type { Acceptance } from "../../../src-ts/engine/responses/journal.js";
+import type { Acceptance } from "../../../src-ts/engine/journal.js";
 import { encodeRecord } from "../../../src-ts/journal/records.js";
 import { acceptanceOf, decoded } from "./support.js";
 

@@ -6,7 +6,7 @@ import type {
   JournaledLog,
   LogPart,
   StoredResponse,
-} from "../../../src-ts/engine/responses/journal.js";
+} from "../../../src-ts/engine/journal.js";
 import type { ServingError } from "../../../src-ts/errors.js";
 import { type JournalOptions, SegmentJournal } from "../../../src-ts/journal/journal.js";
 import {

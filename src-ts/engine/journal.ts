@@ -2,10 +2,10 @@
  * What the engine asks of a durable log. Types only: `src-ts/journal` keeps one in a folder. What a
  * stored response's readers see has been written before; what could not be written is not shown.
  */
-import type { ServingError } from "../../errors.js";
-import type { Cost } from "../../machines/Batch.js";
-import type { Sampling } from "../../worker/messages.js";
-import type { LogEntry, Priority } from "../api.js";
+import type { ServingError } from "../errors.js";
+import type { Cost } from "../machines/Batch.js";
+import type { Sampling } from "../worker/messages.js";
+import type { LogEntry, Priority } from "./api.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
 export interface Acceptance {
