@@ -2,18 +2,11 @@
  * A lock file that two set-ups share: its holder touches it, so a holder that died (on this machine or
  * in a container beside it) is noticed. Advisory; the work it guards is atomic on its own.
  */
-import {
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolder } from "./folders.mjs";
 import { throwIfAborted } from "./process.mjs";
 
 const heartbeatMs = 2_000;
@@ -27,7 +20,7 @@ const pollMs = 200;
  * @returns {Promise<() => void>} Call it to release the lock.
  */
 export async function acquireLock(path, options = {}) {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const token = JSON.stringify({ pid: process.pid, host: hostname(), since: Date.now() });
   let told = false;
   while (!tryCreate(path, token)) {

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { bytesArrived } from "./arrived.mjs";
+import { makeFolder } from "./folders.mjs";
 import { acquireLock } from "./lock.mjs";
 import { modelsFolder, pythonProject } from "./paths.mjs";
 import { run, SetupError } from "./process.mjs";
@@ -82,7 +82,7 @@ export async function ensureEmbeddedModel(options = {}) {
 
 async function makeModel(draft, folder, options) {
   rmSync(draft, { recursive: true, force: true });
-  mkdirSync(draft, { recursive: true });
+  makeFolder(draft);
   const gguf = await download(join(draft, "download"), options);
   const python = await (options.interpreter ?? (() => ensureEnvironment(options)))();
   const converted = join(draft, "converted");

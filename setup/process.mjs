@@ -1,8 +1,9 @@
 /** Runs the programs of the set-up: output into a log file, its last lines kept for errors, the whole process group ended on abort. */
 import { spawn } from "node:child_process";
-import { createWriteStream, mkdirSync } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
+import { makeFolder } from "./folders.mjs";
 
 const tailLinesMax = 15;
 const outputCharsMax = 1 << 20;
@@ -68,7 +69,7 @@ export async function run(command, args, options = {}) {
 function openLog(path, command, args) {
   if (path === undefined) return undefined;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
   } catch {
     return undefined;
   }

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { makeFolder } from "./folders.mjs";
 
 /**
  * @typedef {{
@@ -125,7 +125,7 @@ export function readUnlessCut(file) {
  * @param {Stamp} stamp
  */
 export function writeStamp(stampFile, stamp) {
-  mkdirSync(dirname(stampFile), { recursive: true });
+  makeFolder(dirname(stampFile));
   const draft = `${stampFile}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(stamp));
   renameSync(draft, stampFile);

@@ -2,9 +2,10 @@
  * Builds the native parts for the private Python environment. Optional: whoever calls this goes on
  * without them, so what fails becomes one line, which is also left beside them for the worker to report.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
+import { makeFolder } from "../folders.mjs";
 import { acquireLock } from "../lock.mjs";
 import { isClone, packageRoot } from "../paths.mjs";
 import { run, SetupError } from "../process.mjs";
@@ -176,7 +177,7 @@ async function compile(part, home, python, options) {
   const tools = { ...asked, env: unstaged(asked.env) };
   const { cmake, configureArgs } = await ensureCmake(python, tools);
   const pinned = await ensurePinned(part.pin, python, tools);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const unlock = await acquireLock(join(folder, "lock"), tools);
   try {
     // What an earlier run found may be another Python or compiler by now; the objects are kept.

@@ -3,16 +3,9 @@
  * `<part>.installed` which files it has, `<part>.failed` why there is none (python/mlx_serving/native
  * reads that). Starts nothing.
  */
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../folders.mjs";
 import { packageRoot } from "../paths.mjs";
 import { hasHeaders } from "../site-packages.mjs";
 import {
@@ -118,7 +111,7 @@ export function recordBuilt(part, home, { files, stamp }) {
  */
 export function recordFailure(part, home, { env = process.env, reason, passing }) {
   try {
-    mkdirSync(home, { recursive: true });
+    makeFolder(home);
     writeFileSync(failureOf(part, home), `${reason}\n`);
     const key = passing ? passingKey(env) : failureKey(env);
     writeStamp(stampOf(part, home), takeStamp(packageRoot, inputsOf(part), key));

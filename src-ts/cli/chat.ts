@@ -1,5 +1,6 @@
 /** `mlx-serving chat`: a conversation in the terminal, with a running server or one started for it. */
 import { Command } from "commander";
+import { isClientError } from "../client/errors.js";
 import { type Client, connect } from "../client/index.js";
 import { errColors, outColors } from "../colors.js";
 import { readApiKeys, resolveConfig } from "../config.js";
@@ -31,7 +32,10 @@ export function chatCommand(): Command {
     .option("--instructions <text>", "what the model should be and do")
     .option("--max-tokens <n>", "longest answer, in tokens")
     .option("--temperature <n>", "0: always the likeliest token")
-    .option("--api-key-file <file>", "file whose first key is used")
+    .option(
+      "--api-key-file <file>",
+      "file whose first key is used (default: what MLX_SERVING_API_KEY_FILE names)",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  mlx-serving chat 'Why is the sky blue?'\n  git diff | mlx-serving chat --instructions 'Summarize this change'",
@@ -45,12 +49,23 @@ async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void>
   try {
     const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
     const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
-    await using client = await connect(url, { apiKey });
+    await using client = await connectWith(url, apiKey);
     const question = prompt ?? (process.stdin.isTTY ? undefined : await readAll(process.stdin));
     if (question === undefined) await converse(client, answers);
     else if (!(await answerOnce(client, answers, question))) process.exitCode = interruptedCode;
   } finally {
     await close();
+  }
+}
+
+async function connectWith(url: string, apiKey: string | undefined): Promise<Client> {
+  try {
+    return await connect(url, { apiKey });
+  } catch (error) {
+    if (!isClientError(error) || error.code !== "missing_api_key") throw error;
+    throw new CommandError(
+      "This server needs a key: name a file that holds one with --api-key-file, or in MLX_SERVING_API_KEY_FILE.",
+    );
   }
 }
 

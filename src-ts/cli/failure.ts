@@ -16,6 +16,7 @@ const missingCodes = new Set([
   "tokenizer_missing",
   "weights_unsafe",
   "weights_corrupt",
+  "memory_budget_exceeded",
 ]);
 
 /** A failure that the command itself foresaw. */
@@ -50,7 +51,7 @@ function describeFailure(error: unknown): { message: string; exitCode: number } 
     return { message: withoutTrace(error.message), exitCode };
   }
   const listening = describeListen(error);
-  if (listening !== undefined) return { message: listening, exitCode: exitCodes.runtime };
+  if (listening !== undefined) return listening;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { message: stack, exitCode: exitCodes.runtime };
 }
@@ -69,18 +70,27 @@ function describeSetup({ message, tail, logFile, exitCode }: SetupError) {
 }
 
 /** The sentence for an address that can't be listened on. */
-function describeListen(error: unknown): string | undefined {
+function describeListen(error: unknown): { message: string; exitCode: number } | undefined {
   if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return undefined;
   if (error.syscall !== "listen" && error.syscall !== "getaddrinfo") return undefined;
   const port = "port" in error ? String(error.port) : "";
   switch (error.code) {
     case "EADDRINUSE":
-      return `Port ${port} is in use; stop what listens there, or choose another with --port (0: any free one).`;
+      return {
+        message: `Port ${port} is in use; stop what listens there, or choose another with --port (0: any free one).`,
+        exitCode: exitCodes.runtime,
+      };
     case "EACCES":
-      return `Port ${port} needs more rights; choose one above 1023 with --port.`;
+      return {
+        message: `Port ${port} needs more rights; choose one above 1023 with --port.`,
+        exitCode: exitCodes.usage,
+      };
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
-      return "This machine doesn't have the address that --host names; choose another.";
+      return {
+        message: "This machine doesn't have the address that --host names; choose another.",
+        exitCode: exitCodes.usage,
+      };
     default:
       return undefined;
   }

@@ -1,8 +1,9 @@
 /** `mlx-serving models`: which models this machine knows by id. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { Command } from "commander";
+import { makeFolder } from "../../setup/folders.mjs";
 import { modelsFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import { listModels } from "../environment/doctor.js";
@@ -86,7 +87,7 @@ async function hubModel(name: string, id: string | undefined): Promise<Registere
 
 /** The draft stays after a failure: the next try goes on with it. */
 async function download(id: string, draft: string, path: string): Promise<void> {
-  mkdirSync(draft, { recursive: true });
+  makeFolder(draft);
   const onProgress = (text: string) => process.stderr.write(`${text}\n`);
   const { python, packageDir } = await interruptible((signal) =>
     ensurePython({ signal, onProgress }),

@@ -6,6 +6,12 @@ import { createLogger } from "./logger.js";
 import { createStartupDisplay } from "./startup.js";
 import { StopSignals } from "./stop.js";
 
+// Under npm the first second's signals are taken for one: see `stop.ts`.
+const anotherSignal =
+  process.env.npm_lifecycle_event === undefined
+    ? "another signal"
+    : "another signal, from a second after this one,";
+
 /** Serves until a signal, then lets what runs end. */
 export async function runServer(config: ServeConfig): Promise<void> {
   const display = createStartupDisplay();
@@ -15,7 +21,7 @@ export async function runServer(config: ServeConfig): Promise<void> {
     logger.warn(`the variable ${name} means nothing here and is ignored`);
   }
   const stop = new StopSignals((signal) =>
-    logger.info({ signal }, "stopping: what runs may end; another signal ends it at once"),
+    logger.info({ signal }, `stopping: what runs may end; ${anotherSignal} ends it at once`),
   );
   try {
     const server = await serveConfig(config, {

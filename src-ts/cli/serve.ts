@@ -54,6 +54,8 @@ function defaultText(name: OptionName, value: unknown): string {
   const kind = placeholderOf(name);
   if (kind === "<duration>") return durationText(Number(value));
   if (kind === "<bytes>") return `${Number(value) / 2 ** 20}MiB`;
+  if (typeof value === "object" && value !== null && "share" in value)
+    return `${100 * Number(value.share)}%`;
   return String(value);
 }
 

@@ -4,7 +4,6 @@
  */
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
+import { makeFolder } from "../../setup/folders.mjs";
 import {
   embeddedModelFolder,
   embeddedModelId,
@@ -72,7 +72,7 @@ export function unregisterModel(id: string, env: NodeJS.ProcessEnv = process.env
 
 function writeRegistry(models: RegisteredModel[], env: NodeJS.ProcessEnv): void {
   const path = registryFile(env);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify({ models }, undefined, 2)}\n`);
   renameSync(draft, path);

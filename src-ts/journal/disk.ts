@@ -1,7 +1,8 @@
 /** The few things a journal needs of a folder. A simulator brings a folder of its own. */
 import { constants } from "node:fs";
-import { mkdir, open, readdir, readFile, rm, truncate } from "node:fs/promises";
+import { open, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../../setup/folders.mjs";
 
 export interface DiskFile {
   /** Writes all of it, or rejects with some of it written. */
@@ -29,7 +30,7 @@ const folderMode = 0o700;
 
 /** Makes the folder if it isn't there. Rejects with the system's error. */
 export async function folderDisk(folder: string): Promise<Disk> {
-  await mkdir(folder, { recursive: true, mode: folderMode });
+  makeFolder(folder, folderMode);
   const path = (name: string) => join(folder, name);
   return {
     list: () => readdir(folder),

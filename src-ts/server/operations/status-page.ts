@@ -103,7 +103,7 @@ function table(heads: readonly string[], rows: readonly (readonly string[])[]): 
 }
 
 function connecting(needsKey: boolean): string {
-  const key = needsKey ? "process.env.MLX_SERVING_KEY" : '"none"';
+  const key = needsKey ? "process.env.MLX_SERVING_API_KEY" : '"none"';
   const example = `import OpenAI from "openai";
 
 const client = new OpenAI({ baseURL: "<this address>/v1", apiKey: ${key} });
