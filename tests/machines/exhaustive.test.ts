@@ -1,17 +1,31 @@
-import { describe, expect, it } from "vitest";
+import { pathToFileURL } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { bundleSearch } from "../../scripts/lib/search/bundle.mjs";
 import { type Configuration, onTheWire, quick, twoWorkers } from "./exhaustive/configuration.js";
 import { mutations } from "./exhaustive/mutations.js";
-import { Parts } from "./exhaustive/parts.js";
 import { lineOf } from "./exhaustive/report.js";
-import { Counterexample, search } from "./exhaustive/search.js";
-import type { World } from "./exhaustive/world.js";
+import type * as Bundle from "./exhaustive/search.js";
 
 /** Of a machine that is busy with other things too. */
 const searchMsMax = 300_000;
 
-function counterexampleOf(run: () => unknown): Counterexample {
+/** The search with the orchestrator that it searches, as `npm run search` has them. */
+async function load(
+  name: string,
+  mutation?: Parameters<typeof bundleSearch>[2],
+): Promise<typeof Bundle> {
+  const path = await bundleSearch(name, "search.ts", mutation);
+  return import(pathToFileURL(path).href);
+}
+
+let bundle: typeof Bundle;
+beforeAll(async () => {
+  bundle = await load("shipped");
+});
+
+function counterexampleOf({ search, Counterexample }: typeof Bundle, configuration: Configuration) {
   try {
-    run();
+    search(configuration);
   } catch (error) {
     if (error instanceof Counterexample) return error;
     throw error;
@@ -19,23 +33,11 @@ function counterexampleOf(run: () => unknown): Counterexample {
   throw new Error("no law is broken");
 }
 
-/** What the loop knows, whatever processes and wires hold. */
-function loopSide({ requests, workers, server }: World): string {
-  const seen = workers.map(({ process: _process, ...worker }) => worker);
-  return JSON.stringify([requests, seen, server.phase]);
-}
-
-function loopSides(configuration: Configuration): Set<string> {
-  const sides = new Set<string>();
-  search(configuration, { visit: (world) => sides.add(loopSide(world)) });
-  return sides;
-}
-
 describe("every state keeps every law, and leads to the end", () => {
   it.each(quick)(
     "$name",
     (configuration) => {
-      const found = search(configuration);
+      const found = bundle.search(configuration);
       process.stdout.write(`${lineOf(found)}\n`);
       // A search that stops early says so by throwing; one that never began would not.
       expect(found.states).toBeGreaterThan(1_000);
@@ -45,11 +47,22 @@ describe("every state keeps every law, and leads to the end", () => {
 });
 
 describe("a wire on which nothing waits", () => {
+  /** What the orchestrator knows, whatever processes and wires hold. */
+  function sidesOf(configuration: Configuration, parts: Bundle.Parts): Set<string> {
+    const sides = new Set<string>();
+    const visit: NonNullable<Bundle.SearchOptions["visit"]> = (world, view) => {
+      sides.add(parts.orchestratorSide(world, view));
+    };
+    bundle.search(configuration, { visit });
+    return sides;
+  }
+
   it(
-    "leads the loop through the same as one on which frames wait, are cut and lost",
+    "leads the orchestrator through the same as one on which frames wait, are cut and lost",
     () => {
-      const waiting = loopSides(onTheWire);
-      const meeting = loopSides({ ...onTheWire, wire: "rendezvous" });
+      const parts = new bundle.Parts(onTheWire);
+      const waiting = sidesOf(onTheWire, parts);
+      const meeting = sidesOf({ ...onTheWire, wire: "rendezvous" }, parts);
       expect(waiting.size).toBeGreaterThan(500);
       expect([...waiting].filter((side) => !meeting.has(side))).toEqual([]);
       expect([...meeting].filter((side) => !waiting.has(side))).toEqual([]);
@@ -63,13 +76,13 @@ describe("one name for all that only differ in names", () => {
     "stands for the same states as all the names do",
     () => {
       const symmetric = { ...twoWorkers, faults: ["die"], tokensMax: 1 } as const;
-      const parts = new Parts(symmetric);
+      const parts = new bundle.Parts(symmetric);
       const named = new Set<string>();
-      const all = search(
+      const all = bundle.search(
         { ...symmetric, symmetric: false },
-        { visit: (world) => named.add(parts.encode(world).join()) },
+        { visit: (world, view) => named.add(parts.encode(world, view).join()) },
       );
-      expect(named.size).toBe(search(symmetric).states);
+      expect(named.size).toBe(bundle.search(symmetric).states);
       expect(named.size).toBeLessThan(all.states / 2);
     },
     searchMsMax,
@@ -77,11 +90,12 @@ describe("one name for all that only differ in names", () => {
 });
 
 describe("a mistake is found", () => {
-  it.each(mutations)(
+  it.each(mutations.map((mutation, index) => ({ ...mutation, index })))(
     "$name",
-    ({ configuration, machinery, caught }) => {
-      const { law, trace } = counterexampleOf(() => search(configuration, { machinery }));
-      expect(law).toMatch(caught);
+    async ({ index, ...mutation }) => {
+      const mutated = await load(`mutated-${index}`, mutation);
+      const { law, trace } = counterexampleOf(mutated, mutation.configuration);
+      expect(law).toMatch(mutation.caught);
       expect(trace.length).toBeGreaterThan(0);
     },
     searchMsMax,

@@ -21,7 +21,7 @@ export const mutations = [
   {
     name: "a worker's token is taken whatever its index",
     file: "src-res/Orchestrator.res.mjs",
-    find: "slot.workerId !== worker.id || index !== expected && !isBeingEnded(request)",
+    find: "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
     replace: "false",
   },
   {
@@ -300,8 +300,8 @@ export const mutations = [
   {
     name: "a worker can be restarted while the server stops",
     file: "src-res/Orchestrator.res.mjs",
-    find: "if (t.stopping) {",
-    replace: "if (t.stopping && worker.id === \"\") {",
+    find: "if (t.stopping || worker.leaving) {",
+    replace: 'if (t.stopping && worker.id === "") {',
   },
   // The client.
   {

@@ -1,9 +1,10 @@
 /** The simulator as one file that Node can run, with at most one promise of the sources broken. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
 import { setupFolder } from "../../../setup/clone/node.mjs";
 import { packageRoot } from "../../../setup/paths.mjs";
+import { breaking } from "../breaking.mjs";
 
 /**
  * @param {string} name Of the file that is made.
@@ -26,26 +27,4 @@ export async function bundleSimulator(name, mutation) {
     plugins: mutation === undefined ? [] : [breaking(mutation)],
   });
   return outfile;
-}
-
-function breaking({ name, file, find, replace }) {
-  const path = join(packageRoot, file);
-  const loader = path.endsWith(".ts") ? "ts" : "js";
-  return {
-    name: "mutation",
-    setup({ onLoad, onEnd }) {
-      let wasLoaded = false;
-      onLoad({ filter: /\.(ts|mjs)$/ }, ({ path: loaded }) => {
-        if (loaded !== path) return undefined;
-        wasLoaded = true;
-        const source = readFileSync(path, "utf8");
-        const count = source.split(find).length - 1;
-        if (count !== 1) throw new Error(`“${name}” applies ${count} times to ${file}`);
-        return { contents: source.replace(find, () => replace), loader };
-      });
-      onEnd(() => {
-        if (!wasLoaded) throw new Error(`“${name}”: ${file} is no part of the simulator`);
-      });
-    },
-  };
 }

@@ -31,9 +31,6 @@ export type Liberty =
   /** The server drains, shuts its requests down, stops its workers. */
   | "close";
 
-/** An order to one worker. */
-export type Order = "restart" | "drain";
-
 export interface Configuration {
   readonly name: string;
   readonly workers: number;
@@ -44,26 +41,25 @@ export interface Configuration {
   readonly faultsMax: number;
   readonly faults: readonly Fault[];
   readonly liberties: readonly Liberty[];
-  /** Orders in all, and which. */
+  /** Orders to restart a worker, in all: the first lets it end its work, the second doesn't. */
   readonly ordersMax: number;
-  readonly orders: readonly Order[];
   /** Tokens of every answer, 0 where the prompt alone is wanted; every prompt has one. */
   readonly tokensMax: number;
   /** Members of a batch. */
   readonly membersMax: number;
   /** `fifo`: frames wait on the wire, either way. `rendezvous`: see `wire.ts`. */
   readonly wire: "fifo" | "rendezvous";
-  /** `any`: to every worker with room, at any time. `real`: as `Scheduler.plan` says. */
+  /** `any`: to every worker with room, at any time: see `liberties.ts`. `real`: as `Scheduler.plan` says. */
   readonly plan: "any" | "real";
   /** Frames of one worker that may come in one turn of the loop. */
   readonly framesPerTurnMax: 1 | 2;
-  /** Whether requests are prepared by a worker first, or come in prepared. */
+  /** Whether preparing takes its time, or is done as soon as a process that doesn't stand still hears of it. */
   readonly prepare: boolean;
   /** Whether the first request kills every process that prepares it, or that runs it. */
   readonly poison: "nothing" | "prepare" | "run";
   /** Deaths without progress that open a worker's circuit. */
   readonly deathsWithoutProgressMax: number;
-  /** False where someone is treated by name: the scheduler and the preparer break ties so. */
+  /** False where someone is treated by name: poisonous requests, spare workers, priorities. */
   readonly symmetric: boolean;
 }
 
@@ -71,7 +67,6 @@ const plain = {
   spares: 0,
   liberties: ["cancel"],
   ordersMax: 0,
-  orders: [],
   tokensMax: 2,
   membersMax: 2,
   wire: "rendezvous",
@@ -88,33 +83,31 @@ const everyFault = ["die", "hang", "outOfMemory", "garbage", "lie", "loadFails"]
 /** One of everything, and everything that may be said. */
 export const everything: Configuration = {
   ...plain,
-  name: "1 worker × 1 request × 2 faults: all faults, all liberties, an order",
+  name: "1 worker × 1 request × 2 faults: all faults, all liberties, orders",
   workers: 1,
   requests: 1,
   faultsMax: 2,
   faults: [...everyFault, "ghost"],
   liberties: ["restore", "cancel", "deadline", "preempt", "stopEarly", "refuse", "close"],
-  ordersMax: 1,
-  orders: ["restart", "drain"],
+  ordersMax: 2,
 };
 
 /** The same without the server's end: that has a search of its own, with a second request. */
 export const almostEverything: Configuration = {
   ...everything,
-  name: "1 worker × 1 request × 2 faults: all faults, an order, all liberties but the server's end",
+  name: "1 worker × 1 request × 2 faults: all faults, orders, all liberties but the server's end",
   liberties: everything.liberties.filter((one) => one !== "close"),
 };
 
 export const closing: Configuration = {
   ...plain,
-  name: "1 worker × 2 requests × 1 fault: the server's end, an order",
+  name: "1 worker × 2 requests × 1 fault: the server's end, orders",
   workers: 1,
   requests: 2,
   faultsMax: 1,
   faults: ["die", "hang"],
   liberties: ["close"],
-  ordersMax: 1,
-  orders: ["restart", "drain"],
+  ordersMax: 2,
 };
 
 /** Three strikes need three faults. */
@@ -226,7 +219,6 @@ export const promptsAlone: Configuration = {
   liberties: almostEverything.liberties,
   faultsMax: 3,
   ordersMax: 0,
-  orders: [],
   tokensMax: 0,
 };
 
@@ -240,6 +232,7 @@ export const onTheWire: Configuration = {
   faults: ["die", "outOfMemory", "garbage"],
   tokensMax: 1,
   wire: "fifo",
+  prepare: true,
   symmetric: false,
 };
 

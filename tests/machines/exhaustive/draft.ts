@@ -1,7 +1,4 @@
 /** A world while one move changes it, and what this move is allowed. Knows no rule. */
-import * as Batch from "../../../src-ts/machines/Batch.js";
-import * as Request from "../../../src-ts/machines/Request.js";
-import * as Worker from "../../../src-ts/machines/Worker.js";
 import type { Configuration } from "./configuration.js";
 import type { Process, RequestPart, ServerPart, WorkerPart, World } from "./world.js";
 
@@ -14,96 +11,38 @@ export function law(holds: boolean, says: string): asserts holds {
   if (!holds) throw new Broken(says);
 }
 
-/** What a mutation may leave out of the glue. */
-export type Omission =
-  | "epoch check"
-  | "release"
-  | "abort"
-  | "recount"
-  | "window timer"
-  | "watchdog"
-  | "right index"
-  | "index of the preempted"
-  | "tokens of one event"
-  | "limit of tokens"
-  | "right culprit"
-  | "trial"
-  | "orphan"
-  | "reserve"
-  | "room of a suspect";
-
-/** The machines and the glue; a test may put wrong ones in. */
-export interface Machinery {
-  readonly request: typeof Request.transition;
-  readonly batch: typeof Batch.transition;
-  readonly worker: typeof Worker.transition;
-  readonly omits: Omission | undefined;
-}
-
-export const machinery: Machinery = {
-  request: Request.transition,
-  batch: Batch.transition,
-  worker: Worker.transition,
-  omits: undefined,
-};
-
-type Transition<S extends object, E, O> = (state: S, event: E) => O;
-
-/**
- * The same answers without asking twice. Machines are pure, so that equal questions have one answer;
- * and since it is one object, whoever writes states down writes each one once.
- */
-export function remembered({ request, batch, worker, omits }: Machinery): Machinery {
-  return {
-    request: remember(request),
-    batch: remember(batch),
-    worker: remember(worker),
-    omits,
-  };
-}
-
-function remember<S extends object, E, O>(transition: Transition<S, E, O>): Transition<S, E, O> {
-  const answers = new WeakMap<S, Map<string, O>>();
-  return (state, event) => {
-    let known = answers.get(state);
-    if (known === undefined) {
-      known = new Map();
-      answers.set(state, known);
-    }
-    const question = JSON.stringify(event);
-    let answer = known.get(question);
-    if (answer === undefined) {
-      answer = transition(state, event);
-      known.set(question, answer);
-    }
-    return answer;
-  };
-}
-
-export class Draft {
+export class Draft implements World {
   readonly requests: (RequestPart | null)[];
   readonly workers: WorkerPart[];
   server: ServerPart;
-  /** Above every id that a world between two turns has. */
-  private newestSlot = 100;
+  now: number;
   /** Who is lying in this turn: only then may a machine call something illegal. */
   liar: number | undefined;
   /** Whether the lie is about something that nobody listens to. */
   mayBeIgnored = false;
+  /** Whose incarnation before speaks in this turn. */
+  ghost: number | undefined;
+  /** Workers that have said a step in this turn, and have not been told that it is taken. */
+  readonly unacknowledged = new Set<number>();
 
   constructor(
-    readonly world: World,
+    world: World,
     readonly configuration: Configuration,
-    readonly machinery: Machinery,
   ) {
     this.requests = [...world.requests];
     this.workers = [...world.workers];
     this.server = world.server;
+    this.now = world.now;
   }
 
-  nextSlot(): number {
-    this.newestSlot += 1;
-    return this.newestSlot;
+  /** Independent of this one. */
+  copy(): Draft {
+    const copied = new Draft(this, this.configuration);
+    copied.liar = this.liar;
+    copied.mayBeIgnored = this.mayBeIgnored;
+    copied.ghost = this.ghost;
+    for (const worker of this.unacknowledged) copied.unacknowledged.add(worker);
+    return copied;
   }
 
   request(request: number): RequestPart {
@@ -129,9 +68,5 @@ export class Draft {
 
   spendFault(): void {
     this.server = { ...this.server, faultsLeft: this.server.faultsLeft - 1 };
-  }
-
-  omits(what: Omission): boolean {
-    return this.machinery.omits === what;
   }
 }

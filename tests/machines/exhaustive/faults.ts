@@ -1,4 +1,6 @@
 /** What may befall a process, each at the price of one fault, and the timers that then lose patience. */
+import type * as Worker from "../../../src-ts/machines/Worker.js";
+import { disarm } from "./books.js";
 import type { Fault } from "./configuration.js";
 import type { Draft } from "./draft.js";
 import { dead, dies } from "./going.js";
@@ -29,13 +31,15 @@ function faultMoves(draft: Draft, worker: number, process: Process, kind: Fault)
         },
       ];
     case "outOfMemory":
-      return process.stage === "up" && spoken ? [last(worker, { type: "outOfMemory" }, dead)] : [];
+      return process.stage === "up" && spoken
+        ? [last(draft, worker, { type: "outOfMemory" }, dead)]
+        : [];
     case "loadFails":
       return process.stage === "loading" && spoken
-        ? [last(worker, { type: "loadFailed" }, dead)]
+        ? [last(draft, worker, { type: "loadFailed" }, dead)]
         : [];
     case "garbage":
-      return spoken ? [last(worker, { type: "garbage" }, {})] : [];
+      return spoken ? [last(draft, worker, { type: "garbage" }, {})] : [];
     case "lie":
       return process.stage === "up" && spoken ? lies(draft, worker, process) : [];
     case "ghost":
@@ -44,14 +48,14 @@ function faultMoves(draft: Draft, worker: number, process: Process, kind: Fault)
 }
 
 /** A frame that is a fault. */
-function last(worker: number, said: Up, change: Partial<Process>): Move {
+function last(draft: Draft, worker: number, said: Up, change: Partial<Process>): Move {
   return {
-    ...frame(worker, said, change, false),
-    apply: (loop) => {
-      loop.draft.spendFault();
+    ...frame(draft, worker, said, change, false),
+    apply: (turn) => {
+      turn.draft.spendFault();
       // Said first: the dead do not write.
-      say(loop, worker, said);
-      loop.draft.changeProcess(worker, change);
+      say(turn, worker, said);
+      turn.draft.changeProcess(worker, change);
     },
   };
 }
@@ -63,10 +67,12 @@ function lies(draft: Draft, worker: number, { held }: Process): Move[] {
     one?.slot && one.slot.worker !== worker ? [one.slot.id] : [],
   );
   return [
-    lie(worker, { type: "hello" }, false),
-    ...others.map((id) => lie(worker, { type: "token", id, index: 0 }, false)),
-    ...others.map((id) => lie(worker, { type: "ended", id }, false)),
-    ...held.flatMap((one) => liesAbout(draft, one).map((said) => lie(worker, said, one.aborting))),
+    lie(draft, worker, { type: "hello" }, false),
+    ...others.map((id) => lie(draft, worker, { type: "token", id, index: 0 }, false)),
+    ...others.map((id) => lie(draft, worker, { type: "ended", id }, false)),
+    ...held.flatMap((one) =>
+      liesAbout(draft, one).map((said) => lie(draft, worker, said, one.aborting)),
+    ),
   ];
 }
 
@@ -82,43 +88,42 @@ function liesAbout({ configuration }: Draft, { id, next, prefilled, aborting }: 
 }
 
 /** `ignorable`: about a request that is being ended, of which nobody listens to details. */
-function lie(worker: number, said: Up, ignorable: boolean): Move {
-  const move = last(worker, said, {});
+function lie(draft: Draft, worker: number, said: Up, ignorable: boolean): Move {
+  const move = last(draft, worker, said, {});
   return {
     ...move,
     label: `${move.label}, a lie`,
-    apply: (loop) => {
-      loop.draft.liar = worker;
-      loop.draft.mayBeIgnored ||= ignorable;
-      move.apply(loop);
+    apply: (turn) => {
+      turn.draft.liar = worker;
+      turn.draft.mayBeIgnored ||= ignorable;
+      move.apply(turn);
     },
   };
 }
 
 /** Patience ends only with who stands still: that a healthy one is slow is the fault `hang`. */
-export function impatience(draft: Draft, worker: number): Move[] {
-  const { state, timers } = draft.worker(worker);
+export function impatience(draft: Draft, worker: number, state: Worker.State): Move[] {
   const { suspectMs, stallMs } = state.memory.policy;
-  return timers.flatMap((timer) => {
-    if (timer === "hello" || timer === "load") return [fires(worker, timer, 0)];
-    if (timer !== "watchdog" || draft.omits("watchdog")) return [];
-    const stalled = fires(worker, timer, stallMs);
-    return state.kind === "ready" ? [fires(worker, timer, suspectMs), stalled] : [stalled];
+  return draft.worker(worker).timers.flatMap((timer) => {
+    if (timer === "hello" || timer === "load") return [fires(worker, timer)];
+    if (timer !== "watchdog" || !("duty" in state)) return [];
+    const stalled = fires(worker, timer, stallMs, state.duty);
+    return state.kind === "ready"
+      ? [fires(worker, timer, suspectMs, state.duty), stalled]
+      : [stalled];
   });
 }
 
-export function fires(
-  worker: number,
-  timer: "hello" | "load" | "watchdog" | "stop" | "drain" | "backoff" | "probe",
-  at = 0,
-): Move {
-  const late = at > 0 ? ` after ${at} ms` : "";
+/** Times only count from the last that was heard: nothing else here is older or younger for it. */
+export function fires(worker: number, timer: Worker.Timer, quietMs = 0, duty?: Worker.Duty): Move {
+  const workerId = workerName(worker);
   return {
-    label: `${workerName(worker)}: the ${timer} timer fires${late}`,
+    label: `${workerId}: the ${timer} timer fires${quietMs > 0 ? ` after ${quietMs} ms` : ""}`,
     owed: true,
-    apply: ({ supervisors }) => {
-      supervisors.disarm(worker, timer);
-      supervisors.post(worker, { kind: "timer", timer, at });
+    apply: (turn) => {
+      disarm(turn.draft, worker, timer);
+      const at = duty && duty.quietSince + duty.allowanceMs + quietMs;
+      turn.post({ kind: "workerTimer", workerId, timer }, at);
     },
   };
 }

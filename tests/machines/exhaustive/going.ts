@@ -1,6 +1,6 @@
 /** How processes end, and what of them may come afterwards. */
 import type { Draft } from "./draft.js";
-import type { Loop } from "./loop.js";
+import type { Turn } from "./turn.js";
 import { hear, type Move } from "./wire.js";
 import { goneSlot, type Process, type Up, workerName } from "./world.js";
 
@@ -39,18 +39,13 @@ function exit(worker: number, ghost: boolean): Move {
   return {
     label: `${workerName(worker)} has exited${trail}`,
     owed: !ghost,
-    apply: ({ draft, supervisors }) => {
+    apply: (turn) => {
+      const { draft } = turn;
+      const { epoch, ghost: before } = draft.worker(worker);
       if (ghost) draft.spendFault();
-      draft.changeWorker(worker, { process: null, ghost: ghost || draft.worker(worker).ghost });
-      const epoch = supervisors.epoch(worker);
-      supervisors.post(worker, {
-        kind: "exited",
-        epoch,
-        code: 1,
-        signal: "",
-        at: 0,
-        jitter: 0.5,
-      });
+      draft.changeWorker(worker, { process: null, ghost: ghost || before });
+      const workerId = workerName(worker);
+      turn.post({ kind: "exited", workerId, epoch, code: 1, signal: "", jitter: 0.5 });
     },
   };
 }
@@ -66,9 +61,10 @@ export function afterDeath(draft: Draft, worker: number, { up, linkClosed }: Pro
     {
       label: `${workerName(worker)}'s link is closed`,
       owed: true,
-      apply: ({ draft, supervisors }) => {
-        draft.changeProcess(worker, { linkClosed: true });
-        supervisors.post(worker, { kind: "closed", epoch: supervisors.epoch(worker) });
+      apply: (turn) => {
+        turn.draft.changeProcess(worker, { linkClosed: true });
+        const { epoch } = turn.draft.worker(worker);
+        turn.post({ kind: "closed", workerId: workerName(worker), epoch });
       },
     },
   ];
@@ -82,19 +78,21 @@ export function ghosts(worker: number): Move[] {
     { type: "token", id: goneSlot, index: 0 },
   ];
   const name = workerName(worker);
+  const before = (turn: Turn): number => {
+    turn.draft.ghost = worker;
+    return turn.draft.worker(worker).epoch - 1;
+  };
   const frames = said.map((frame) => ({
     label: `${name}: ${frame.type} of the incarnation before arrives`,
     owed: false,
-    apply: (loop: Loop) => {
-      hear(loop, worker, loop.supervisors.epoch(worker) - 1, frame);
-    },
+    apply: (turn: Turn) => hear(turn, worker, before(turn), frame),
   }));
   const closed: Move = {
     label: `${name}: the link of the incarnation before is closed`,
     owed: false,
-    apply: ({ draft, supervisors }) => {
-      draft.changeWorker(worker, { ghost: false });
-      supervisors.post(worker, { kind: "closed", epoch: supervisors.epoch(worker) - 1 });
+    apply: (turn) => {
+      turn.draft.changeWorker(worker, { ghost: false });
+      turn.post({ kind: "closed", workerId: name, epoch: before(turn) });
     },
   };
   return [...frames, closed];

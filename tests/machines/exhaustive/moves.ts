@@ -1,46 +1,52 @@
-/** Everything that may happen next in a world. Knows who may say what, and no rule of the loop. */
+/** Everything that may happen next in a world. Knows who may say what, and no rule of the orchestrator. */
+import * as Batch from "../../../src-ts/machines/Batch.js";
+import type { RequestView, View, WorkerView } from "../../../src-ts/machines/Orchestrator.js";
+import { comesIn, isRestored } from "./clients.js";
 import type { Draft } from "./draft.js";
 import { fires } from "./faults.js";
-import type { Loop } from "./loop.js";
+import { isSuspect } from "./laws.js";
+import { dispatch, preempt } from "./liberties.js";
 import { processMoves } from "./process.js";
+import { modelId, reductionMs } from "./terms.js";
+import type { Turn } from "./turn.js";
 import type { Move } from "./wire.js";
-import { requestName, workerName } from "./world.js";
+import { promptTokens, requestName, requestOf, workerName } from "./world.js";
 
-export function movesOf(loop: Loop): Move[] {
-  const { draft } = loop;
+/** `view`: of the orchestrator, which stands between two turns. */
+export function movesOf(turn: Turn, view: View): Move[] {
+  const { draft } = turn;
   return [
     ...clientMoves(draft),
     ...serverMoves(draft),
-    ...schedulerMoves(loop),
-    ...[...draft.workers.keys()].flatMap((worker) => workerMoves(draft, worker)),
+    ...schedulerMoves(draft, view),
+    ...view.workers.flatMap((seen, worker) => workerMoves(turn, worker, seen)),
   ];
 }
 
 function clientMoves(draft: Draft): Move[] {
   const { liberties } = draft.configuration;
+  const { phase } = draft.server;
   const moves: Move[] = [];
   const absent = draft.requests.indexOf(null);
-  const broken = draft.workers.every(({ state }) => state.kind === "broken");
-  if (absent !== -1 && draft.server.phase === "open" && !broken)
-    moves.push(outside(`${requestName(absent)} comes in`, (loop) => loop.begin(absent)));
-  if (absent !== -1 && draft.server.phase === "open" && liberties.includes("restore"))
+  if (absent !== -1)
+    moves.push(outside(`${requestName(absent)} comes in`, (turn) => comesIn(turn, absent)));
+  if (absent !== -1 && phase === "open" && liberties.includes("restore"))
     moves.push(...restores(draft, absent));
-  for (const [index, request] of draft.requests.entries()) {
-    if (request === null || request.closed) continue;
+  for (const [request, part] of draft.requests.entries()) {
+    if (part === null || part.closed) continue;
+    const requestId = requestName(request);
     for (const kind of ["cancel", "deadline"] as const)
       if (liberties.includes(kind))
-        moves.push(
-          outside(`${requestName(index)}: ${kind}`, (loop) => loop.postIfLive(index, { kind })),
-        );
+        moves.push(outside(`${requestId}: ${kind}`, (turn) => turn.post({ kind, requestId })));
   }
   return moves;
 }
 
 /** With any number of tokens out, all of them included. */
 function restores({ configuration }: Draft, request: number): Move[] {
-  return Array.from({ length: configuration.tokensMax + 1 }, (_, emitted) =>
-    outside(`${requestName(request)} is restored with ${emitted} tokens out`, (loop) =>
-      loop.restore(request, emitted),
+  return Array.from({ length: configuration.tokensMax + 1 }, (_, logged) =>
+    outside(`${requestName(request)} is restored with ${logged} tokens out`, (turn) =>
+      isRestored(turn, request, logged),
     ),
   );
 }
@@ -49,88 +55,87 @@ const outside = (label: string, apply: Move["apply"]): Move => ({ label, owed: f
 
 function serverMoves({ server, configuration }: Draft): Move[] {
   if (!configuration.liberties.includes("close")) return [];
-  const enter = (phase: typeof server.phase, then: Move["apply"]): Move =>
-    outside(`the server is ${phase}`, (loop) => {
-      loop.draft.server = { ...loop.draft.server, phase };
-      then(loop);
+  const enter = (phase: typeof server.phase, kind: "drain" | "shutDown" | "stop"): Move =>
+    outside(`the server is ${phase}`, (turn) => {
+      turn.draft.server = { ...turn.draft.server, phase };
+      turn.post({ kind });
     });
   switch (server.phase) {
     case "open":
-      return [enter("draining", () => {})];
+      return [enter("draining", "drain")];
     case "draining":
-      return [enter("shutDown", (loop) => loop.shutDown())];
+      return [enter("shutDown", "shutDown")];
     case "shutDown":
-      return [
-        enter("closed", (loop) => {
-          for (const worker of loop.draft.workers.keys())
-            loop.supervisors.post(worker, { kind: "stop" });
-        }),
-      ];
+      return [enter("closed", "stop")];
     case "closed":
       return [];
   }
 }
 
-function schedulerMoves(loop: Loop): Move[] {
-  const { configuration, requests, workers } = loop.draft;
+function schedulerMoves({ configuration }: Draft, view: View): Move[] {
   if (configuration.plan === "real") return [];
-  const moves: Move[] = [];
-  for (const [index, request] of requests.entries()) {
-    const name = requestName(index);
-    for (const worker of workers.keys())
-      if (request?.queued && loop.hasRoom(index, worker))
+  return view.requests.flatMap((seen) => {
+    const moves: Move[] = [];
+    const request = requestOf(seen.requestId);
+    for (const [worker, bin] of view.workers.entries())
+      if (seen.state.kind === "queued" && hasRoom(seen, bin))
         moves.push({
-          label: `${name} is sent to ${workerName(worker)}`,
+          label: `${seen.requestId} is sent to ${bin.workerId}`,
           owed: true,
-          apply: (loop) => loop.dispatch(index, worker),
+          apply: (turn) => dispatch(turn, request, worker),
         });
-    const kind = request?.state.kind;
-    if (
-      configuration.liberties.includes("preempt") &&
-      (kind === "prefilling" || kind === "decoding")
-    )
-      moves.push(
-        outside(`${name} is preempted`, (loop) => loop.postIfLive(index, { kind: "preempt" })),
-      );
-  }
-  return moves;
+    const runs = seen.state.kind === "prefilling" || seen.state.kind === "decoding";
+    if (configuration.liberties.includes("preempt") && runs)
+      moves.push(outside(`${seen.requestId} is preempted`, (turn) => preempt(turn, request)));
+    return moves;
+  });
 }
 
-function workerMoves(draft: Draft, worker: number): Move[] {
+/** Whether the scheduler may send this request there now: what it promises, and no more. */
+function hasRoom(
+  { requestId, state, emitted }: RequestView,
+  { accepting, batch, preparations }: WorkerView,
+): boolean {
+  if (!accepting || batch === undefined) return false;
+  const exclusive = isSuspect(state);
+  if (exclusive && preparations.length > 0) return false;
+  const cost = { promptTokens: promptTokens + emitted, newTokens: 0, kvBytes: 1 };
+  const join = { kind: "join", requestId, cost, key: modelId, exclusive, at: 0 } as const;
+  return Batch.transition(batch, join).ok;
+}
+
+function workerMoves(turn: Turn, worker: number, { reduction, batch }: WorkerView): Move[] {
+  const { draft } = turn;
   const { windowArmed, timers } = draft.worker(worker);
-  const moves = processMoves(draft, worker);
+  const moves = processMoves(turn, worker);
+  const workerId = workerName(worker);
   if (windowArmed)
     moves.push({
-      label: `${workerName(worker)}: the batch window ends`,
+      label: `${workerId}: the batch window ends`,
       owed: true,
-      apply: (loop) => loop.windowElapsed(worker),
+      apply: (turn) => {
+        turn.draft.changeWorker(worker, { windowArmed: false });
+        turn.post({ kind: "windowElapsed", workerId });
+      },
     });
   // These measure no process's patience: they fire whenever they are armed.
   for (const timer of timers)
     if (timer === "stop" || timer === "drain" || timer === "backoff" || timer === "probe")
       moves.push(fires(worker, timer));
-  // Looked at when a batch is opened; the squeeze is over by then, or not.
-  if (draft.worker(worker).squeezedTo !== 0 && draft.worker(worker).batch === null)
+  // Looked at when a batch is opened; the reduction is over by then, or not.
+  if (reduction !== undefined && reduction.until > draft.now && batch === undefined)
     moves.push(
-      outside(`${workerName(worker)}: it is long ago that it ran out of memory`, ({ draft }) =>
-        draft.changeWorker(worker, { squeezedTo: 0 }),
-      ),
+      outside(`${workerId}: it is long ago that it ran out of memory`, ({ draft }) => {
+        draft.now += reductionMs;
+      }),
     );
-  if (draft.server.ordersLeft > 0 && draft.server.phase !== "closed")
-    moves.push(...orders(draft, worker));
+  if (draft.server.ordersLeft > 0)
+    moves.push(
+      outside(`${workerId}: a restart is ordered`, (turn) => {
+        const { server } = turn.draft;
+        turn.draft.server = { ...server, ordersLeft: server.ordersLeft - 1 };
+        turn.post({ kind: "restartWorker", workerId });
+      }),
+    );
   return moves;
-}
-
-function orders({ configuration }: Draft, worker: number): Move[] {
-  const spend = (loop: Loop): void => {
-    const { server } = loop.draft;
-    loop.draft.server = { ...server, ordersLeft: server.ordersLeft - 1 };
-  };
-  return configuration.orders.map((order) =>
-    outside(`${workerName(worker)}: ${order} is ordered`, (loop) => {
-      spend(loop);
-      if (order === "restart") loop.supervisors.restart(worker);
-      else loop.supervisors.drain(worker, "restart");
-    }),
-  );
 }

@@ -1,201 +1,542 @@
-/** Mistakes that a search must find: in the glue something left out, in a machine a wrong answer. */
-import type * as Batch from "../../../src-ts/machines/Batch.js";
-import type * as Request from "../../../src-ts/machines/Request.js";
-import type * as Worker from "../../../src-ts/machines/Worker.js";
+/**
+ * Mistakes that a search must find: promises of the shipped orchestrator broken on purpose, one at a time. `find`
+ * stands exactly once in its file; where it doesn't any more the bundle fails, so that the list can't rot.
+ */
 import {
   type Configuration,
   everything,
+  planned,
+  poisonedAmongTwo,
   poisonedPreparation,
   poisonedRun,
   promptsAlone,
+  standby,
   together,
   twoWorkers,
 } from "./configuration.js";
-import { type Machinery, machinery, type Omission } from "./draft.js";
 
 export interface Mutation {
   readonly name: string;
+  /** A compiled module of `src-res`. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
   readonly configuration: Configuration;
-  readonly machinery: Machinery;
   /** What the broken law says. */
   readonly caught: RegExp;
 }
 
 const small: Configuration = { ...together, framesPerTurnMax: 1, faultsMax: 1, faults: ["die"] };
-const preempting: Configuration = { ...small, liberties: ["preempt"] };
+const restarting: Configuration = { ...small, faults: [], faultsMax: 0, ordersMax: 2 };
+const ghosts: Configuration = {
+  ...everything,
+  liberties: [],
+  ordersMax: 0,
+  faults: ["die", "ghost"],
+};
+const closing: Configuration = { ...small, faults: [], faultsMax: 0, liberties: ["close"] };
 
-const omitting = (
-  omits: Omission,
-  caught: RegExp,
-  configuration: Configuration = small,
-): Mutation => ({
-  name: `without the ${omits}`,
-  configuration,
-  machinery: { ...machinery, omits },
-  caught,
-});
-
-const answering = (
+function mutation(
   name: string,
-  wrong: Partial<Machinery>,
+  module: string,
+  [find, replace]: readonly [string, string],
   caught: RegExp,
   configuration: Configuration = small,
-): Mutation => ({ name, configuration, machinery: { ...machinery, ...wrong }, caught });
-
-const request =
-  (wrong: (next: Accepted<Request.Outcome>, event: Request.Event) => Accepted<Request.Outcome>) =>
-  (state: Request.State, event: Request.Event): Request.Outcome => {
-    const outcome = machinery.request(state, event);
-    return outcome.ok ? wrong(outcome, event) : outcome;
-  };
-
-type Accepted<O> = Extract<O, { ok: true }>;
-
-function forgiven(next: Accepted<Request.Outcome>): Accepted<Request.Outcome> {
-  const { state } = next;
-  if (state.kind !== "queued") return next;
-  return { ...next, state: { ...state, tally: { ...state.tally, strikes: 0 } } };
+): Mutation {
+  const file = `src-res/${module}.res.mjs`;
+  return { name, file, find, replace, configuration, caught };
 }
 
-function renumbered(next: Accepted<Request.Outcome>): Accepted<Request.Outcome> {
-  const effects = next.effects.map((effect) =>
-    effect.kind === "emit" ? { ...effect, index: effect.index + 1 } : effect,
-  );
-  return { ...next, effects };
-}
-
-function without(kind: Request.Effect["kind"]) {
-  return request((next) => ({ ...next, effects: next.effects.filter((one) => one.kind !== kind) }));
-}
-
-function twiceClosed(next: Accepted<Request.Outcome>): Accepted<Request.Outcome> {
-  const closes = next.effects.filter(({ kind }) => kind === "close");
-  return { ...next, effects: [...next.effects, ...closes] };
-}
-
-const neverExclusive = (state: Batch.State, event: Batch.Event): Batch.Outcome =>
-  machinery.batch(state, event.kind === "join" ? { ...event, exclusive: false } : event);
-
-function dropping(kind: Worker.Effect["kind"]): Machinery["worker"] {
-  return (state, event) => {
-    const outcome = machinery.worker(state, event);
-    if (!outcome.ok) return outcome;
-    return { ...outcome, effects: outcome.effects.filter((one) => one.kind !== kind) };
-  };
-}
-
-/** An exit is not waited for: the next process comes while one lives. */
-const impatient: Machinery["worker"] = (state, event) => {
-  const outcome = machinery.worker(state, event);
-  if (!outcome.ok || outcome.state.kind !== "stopping") return outcome;
-  const { memory } = outcome.state;
-  const next = { ...memory, epoch: memory.epoch + 1 };
-  const owed = outcome.effects.filter(({ kind }) => kind === "unavailable" || kind === "lose");
-  const effects = [...owed, { kind: "spawn", epoch: next.epoch } as const];
-  return { ok: true, state: { kind: "starting", memory: next, pid: 0 }, effects };
-};
-
-/** Preparing somebody is no excuse. */
-const unforgiving: Machinery["worker"] = (state, event) =>
-  event.kind === "exited" && "duty" in state
-    ? machinery.worker({ ...state, duty: { ...state.duty, preparing: 0 } }, event)
-    : machinery.worker(state, event);
-
-/** Who is prepared beside it is no excuse. */
-const undoubting: Machinery["request"] = (state, event) =>
-  machinery.request(state, event.kind === "lost" ? { ...event, preparing: false } : event);
-
-/** Nobody is ever struck while somebody is prepared, and nobody gets to run alone for it. */
-const credulous: Machinery["request"] = (state, event) => {
-  const outcome = machinery.request(state, event);
-  if (!outcome.ok || event.kind !== "lost" || outcome.state.kind !== "queued") return outcome;
-  const tally = { ...outcome.state.tally, doubts: 0 };
-  return { ...outcome, state: { ...outcome.state, tally } };
-};
-
-/** A death over a preparation is nobody's. */
-const unbounded: Machinery["request"] = (state, event) =>
-  event.kind === "preparerLost" && state.kind === "preparing"
-    ? { ok: true, state, effects: [{ kind: "prepare", alone: false }] }
-    : machinery.request(state, event);
-
-export const mutations: readonly Mutation[] = [
-  omitting("epoch check", /illegal, and honest/, {
-    ...everything,
-    liberties: [],
-    ordersMax: 0,
-    framesPerTurnMax: 1,
-    faults: ["die", "ghost"],
-  }),
-  omitting("release", /a slot exactly while it has a lease/),
-  omitting("abort", /the abort of r\d reached its process/),
-  omitting("recount", /knows what it holds/),
-  omitting("window timer", /window is armed while it is open/),
-  omitting("watchdog", /brings every request to its end/, { ...small, faults: ["hang"] }),
-  omitting("right index", /hears tokens .*illegal, and honest/),
-  omitting("index of the preempted", /the log gets the tokens it says/, {
-    ...preempting,
-    faults: ["lie"],
-  }),
-  omitting("tokens of one event", /the log gets the tokens it says/, {
-    ...small,
-    framesPerTurnMax: 2,
-    faults: ["lie"],
-  }),
-  omitting("limit of tokens", /no token too many|lied and is not condemned/, {
-    ...promptsAlone,
-    faultsMax: 1,
-    faults: ["lie"],
-  }),
-  omitting("right culprit", /pays for another's lie/, { ...twoWorkers, faults: ["lie"] }),
-  omitting("trial", /fails for what it did not do/, poisonedPreparation),
-  omitting("orphan", /prepares what the loop thinks it does/, poisonedPreparation),
-  omitting("reserve", /prepares nobody beside who must run alone/, poisonedRun),
-  omitting("room of a suspect", /prepares nobody beside who must run alone/, poisonedRun),
-  answering(
-    "a preparation that may kill for ever",
-    { request: unbounded },
-    /counts the deaths over its preparation/,
-    poisonedPreparation,
+const fencing: readonly Mutation[] = [
+  mutation(
+    "frames of another incarnation are taken",
+    "Orchestrator",
+    ["if (epoch === OrchestratorState$MlxServing.epochOf(worker)) {", "if (true) {"],
+    /is told of a step that it never said/,
+    ghosts,
   ),
-  answering(
-    "a worker that pays for what it prepared",
-    { worker: unforgiving },
+  mutation(
+    "the link of another incarnation counts",
+    "Orchestrator",
+    [
+      'kind: "closed",\n        epoch: epoch$7',
+      'kind: "closed",\n        epoch: OrchestratorState$MlxServing.epochOf(worker)',
+    ],
+    /pays for what its last incarnation says/,
+    ghosts,
+  ),
+  mutation(
+    "a worker's token is taken whatever its index",
+    "Orchestrator",
+    [
+      "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
+      "slot.workerId !== worker.id",
+    ],
+    /the log gets the tokens it says/,
+    { ...small, faults: ["lie"] },
+  ),
+  mutation(
+    "tokens of the preempted are dropped like those of who is ended",
+    "Orchestrator",
+    ['return match$1.cause !== "preempted";', "return true;"],
+    /the log gets the tokens it says/,
+    { ...small, liberties: ["preempt"], faults: ["lie"] },
+  ),
+  mutation(
+    "another worker may speak of a slot",
+    "Orchestrator",
+    [
+      "if (slot.workerId !== worker.id) {\n    return RequestSteps$MlxServing.blame(",
+      "if (slot.workerId === undefined) {\n    return RequestSteps$MlxServing.blame(",
+    ],
+    /lied and is not blamed|pays for another's lie/,
+    { ...twoWorkers, faults: ["lie"] },
+  ),
+  mutation(
+    "another worker is blamed",
+    "RequestSteps",
+    [
+      "let worker = t.workers.get(match.workerId);\n      if (worker !== undefined) {\n        return blame(",
+      "let worker = t.workers.values().next().value;\n      if (worker !== undefined) {\n        return blame(",
+    ],
+    /is blamed: honest/,
+    { ...twoWorkers, faults: ["lie"] },
+  ),
+  mutation(
+    "nobody is blamed for what a request can't hear",
+    "RequestSteps",
+    ['case "illegal" :\n      if (match === undefined) {', 'case "illegal" :\n      if (true) {'],
+    /lied and is not blamed/,
+    { ...small, faults: ["lie"] },
+  ),
+  mutation(
+    "nobody is blamed for what a worker can't say",
+    "WorkerSteps",
+    ["if (!saidByWorker(event)) {", "if (true) {"],
+    /lied and is not blamed/,
+    { ...small, faults: ["lie"] },
+  ),
+  mutation(
+    "blame has no consequence",
+    "RequestSteps",
+    [
+      'OrchestratorState$MlxServing.tellWorker(t, worker, {\n    kind: "violated",\n    epoch: OrchestratorState$MlxServing.epochOf(worker)\n  });',
+      "",
+    ],
+    /lied and is not blamed/,
+    { ...small, faults: ["lie"] },
+  ),
+];
+
+const tokens: readonly Mutation[] = [
+  mutation(
+    "tokens are numbered from the start",
+    "WorkerSteps",
+    ["let event_1 = request.logged;", "let event_1 = 0;"],
+    /hears tokens .*illegal, and honest/,
+  ),
+  mutation(
+    "tokens become an event twice",
+    "WorkerSteps",
+    ["slot.arrived = 0;", ""],
+    /tokens are numbered when the turn is over/,
+    { ...small, framesPerTurnMax: 2 },
+  ),
+  mutation(
+    "tokens that came are forgotten when the turn ends",
+    "WorkerSteps",
+    [
+      "return number(t, slot);\n    }\n  });\n  t.arrived.clear();",
+      "}\n  });\n  t.arrived.clear();",
+    ],
+    /tokens are numbered when the turn is over/,
+  ),
+  mutation(
+    "tokens that came are forgotten when the worker is lost",
+    "WorkerSteps",
+    ["slots.forEach(slot => number(t, slot));", ""],
+    /is in its log when its slot is released/,
+    { ...small, framesPerTurnMax: 2, faults: ["outOfMemory"] },
+  ),
+  mutation(
+    "a worker may say as many tokens as it likes",
+    "Orchestrator",
+    ["if (expected < slot.tokensMax) {", "if (true) {"],
+    /no token too many|lied and is not blamed/,
+    { ...promptsAlone, faultsMax: 1, faults: ["lie"] },
+  ),
+  mutation(
+    "a token is counted twice",
+    "RequestSteps",
+    [
+      "request.logged = request.logged + count | 0;",
+      "request.logged = request.logged + count + 1 | 0;",
+    ],
+    /log has what it emitted/,
+  ),
+  mutation(
+    "a token is not appended",
+    "RequestSteps",
+    ['kind: "append",', 'kind: "cached",'],
+    /log has what it emitted/,
+  ),
+  mutation(
+    "what nobody listens to stays",
+    "RequestSteps",
+    ["discard(t, event, slot);\n}", "}"],
+    /tokens are numbered when the turn is over/,
+  ),
+  mutation(
+    "steps are not acknowledged",
+    "Orchestrator",
+    ["if (worker.unacknowledged > 0) {", "if (worker.unacknowledged < 0) {"],
+    /are acknowledged in their turn/,
+  ),
+  mutation(
+    "the turn is not ended",
+    "OrchestratorState",
+    ["if (!t.turnOpen) {", "if (t.turnOpen) {"],
+    /whoever takes work prepares it/,
+  ),
+];
+
+const slots: readonly Mutation[] = [
+  mutation(
+    "a slot is not released",
+    "RequestSteps",
+    [
+      "if (OrchestratorState$MlxServing.hasLease(from) && !OrchestratorState$MlxServing.hasLease(state)) {",
+      "if (false) {",
+    ],
+    /a slot exactly while it has a lease/,
+  ),
+  mutation(
+    "a slot is kept on the books",
+    "RequestSteps",
+    ["worker.slots.delete(slot.id);", ""],
+    /knows what it holds/,
+  ),
+  mutation(
+    "a seat in the batch is not given back",
+    "RequestSteps",
+    ['kind: "leave",', 'kind: "prefilled",'],
+    /a Batch hears prefilled while .*, and honest/,
+  ),
+  mutation(
+    "an abort is not sent",
+    "RequestSteps",
+    ['kind: "abort",\n      workerId: match.workerId,', 'kind: "discard",\n      count: 0,'],
+    /the abort of r\d reached its process/,
+  ),
+  mutation(
+    "who was never submitted is aborted all the same",
+    "RequestSteps",
+    ["if (match$1) {", "if (true) {"],
+    /one abort a lease/,
+  ),
+  mutation(
+    "a machine is not told what it holds",
+    "OrchestratorState",
+    ["if (count !== worker.pending || preparing !== worker.preparing) {", "if (false) {"],
+    /knows what it holds/,
+  ),
+  mutation(
+    "the window's timer is not armed",
+    "Placement",
+    ['kind: "armWindow",', 'kind: "disarmWindow",'],
+    /window is armed while it is open/,
+  ),
+  mutation(
+    "the window's timer outlives its batch",
+    "Placement",
+    ['kind: "disarmWindow",', 'kind: "available",'],
+    /has no window without a batch/,
+  ),
+  mutation(
+    "a batch outlives its worker",
+    "Placement",
+    ["worker.batch = undefined;\n  worker.blocks", "worker.blocks"],
+    /has a batch only while it is up/,
+  ),
+  mutation(
+    "who ran out of memory gets as many members again",
+    "Placement",
+    ["members: count > 1 ? count / 2 | 0 : 1,", "members: count,"],
+    /half of what it ran out of memory with/,
+    { ...small, faults: ["outOfMemory"], membersMax: 3 },
+  ),
+  mutation(
+    "the prompt of the prefilled counts on",
+    "RequestSteps",
+    ["if (isFirstToken(from, state)) {", "if (false) {"],
+    /has prefilled, and its batch knows/,
+  ),
+  mutation(
+    "who must run alone shares its batch",
+    "Batch",
+    [
+      "candidate.exclusive ? present.length !== 0 : present.some(member => member.exclusive)",
+      "false",
+    ],
+    /whom w0 runs alone is alone/,
+    { ...small, faultsMax: 2, deathsWithoutProgressMax: 5 },
+  ),
+  mutation(
+    "who must run alone joins like others",
+    "RequestSteps",
+    ["exclusive: alone,", "exclusive: false,"],
+    /must run alone/,
+    { ...small, faultsMax: 2, deathsWithoutProgressMax: 5 },
+  ),
+];
+
+const workers: readonly Mutation[] = [
+  mutation(
+    "a worker is lost in silence",
+    "WorkerSteps",
+    ["return lost(t, worker, effect.epoch, effect.fault, at);", "return;"],
+    /lost exactly once/,
+  ),
+  mutation(
+    "a kill is not sent",
+    "WorkerSteps",
+    ['kind: "kill",', 'kind: "askDrain",'],
+    /is told to end/,
+    { ...small, faults: ["hang"] },
+  ),
+  mutation(
+    "a stop is not asked for",
+    "WorkerSteps",
+    ['kind: "askStop",', 'kind: "askDrain",'],
+    /is told to end/,
+    restarting,
+  ),
+  mutation(
+    "the watchdog sees and does nothing",
+    "Worker",
+    ["if (leftMs <= 0) {", "if (leftMs > 0) {"],
+    /brings every request/,
+    { ...small, faults: ["hang"] },
+  ),
+  mutation(
+    "a process comes beside its successor",
+    "Worker",
+    [
+      "function kill(state, fault) {",
+      "function kill(state, fault) {\n  if (true) return begin(vitalsOf(state).memory, leaving(state, fault));",
+    ],
+    /one live process/,
+    { ...small, faults: ["garbage"] },
+  ),
+  mutation(
+    "a timer is not disarmed",
+    "WorkerSteps",
+    ['kind: "disarmWorker",', 'kind: "askDrain",\n        epoch: worker.state.memory.epoch,'],
+    /has timers \[/,
+  ),
+  mutation(
+    "a spare worker never takes over",
+    "WorkerSteps",
+    ["worker.active = false;\n      return;", "return;"],
+    /brings every request|is active/,
+    standby,
+  ),
+  mutation(
+    "spare workers work",
+    "WorkerSteps",
+    ["if (room.contents > 0 && worker.available && !worker.active) {", "if (worker.available) {"],
+    /workers are active, and 1 stand by/,
+    standby,
+  ),
+  mutation(
+    "a drain leaves its batch open",
+    "WorkerSteps",
+    ['kind: "drain",\n    cause: "restart"', 'kind: "leave",\n    requestId: ""'],
+    /drains with its batch/,
+    restarting,
+  ),
+  mutation(
+    "a worker pays for what it prepared",
+    "Supervision",
+    ["if (death.excused) {", "if (death.at < 0) {"],
     /pays for what it prepared/,
     poisonedPreparation,
   ),
-  answering(
+];
+
+const requests: readonly Mutation[] = [
+  mutation(
+    "strikes are not counted",
+    "Request",
+    ["strikes: tally.strikes + 1 | 0,", "strikes: tally.strikes,"],
+    /counts its strikes/,
+  ),
+  mutation(
     "a strike for who ran beside it",
-    { request: undoubting },
+    "WorkerSteps",
+    ["let preparing = worker.preparations.size > 0;", "let preparing = false;"],
     /counts its strikes/,
     poisonedPreparation,
   ),
-  answering("a doubt that leads nowhere", { request: credulous }, /counts its doubts/, poisonedRun),
-  answering("strikes that are not counted", { request: request(forgiven) }, /counts its strikes/),
-  answering("a token that is renumbered", { request: request(renumbered) }, /without gaps/),
-  answering("an end that comes twice", { request: request(twiceClosed) }, /comes after close/),
-  answering(
+  mutation(
+    "a doubt that leads nowhere",
+    "Request",
+    ["doubts: tally.doubts + 1 | 0,", "doubts: tally.doubts,"],
+    /counts its doubts/,
+    poisonedRun,
+  ),
+  mutation(
+    "a preparation that may kill for ever",
+    "Request",
+    ["let deaths$1 = deaths + 1 | 0;", "let deaths$1 = 1;"],
+    /counts the deaths over its preparation/,
+    poisonedPreparation,
+  ),
+  mutation(
+    "an end that comes twice",
+    "RequestSteps",
+    [
+      "return close(t, request, effect.finish);",
+      "close(t, request, effect.finish);\n      return close(t, request, effect.finish);",
+    ],
+    /comes after close/,
+  ),
+  mutation(
     "an end that never comes",
-    { request: without("close") },
+    "RequestSteps",
+    ['kind: "close",', 'kind: "queued",'],
     /closed exactly if it is done/,
   ),
-  answering(
+  mutation(
+    "an end that is forgotten",
+    "RequestSteps",
+    ["t.requests.delete(requestId);", ""],
+    /closed exactly if it is done/,
+  ),
+  mutation(
     "a loss without its place in the queue",
-    { request: without("requeue") },
+    "RequestSteps",
+    ["t.queue.add(request.id);", "if (request.state.epoch === 0) t.queue.add(request.id);"],
     /in the queue/,
   ),
-  answering("a suspect that shares its batch", { batch: neverExclusive }, /must run alone/, {
-    ...small,
-    faultsMax: 2,
-    deathsWithoutProgressMax: 5,
-  }),
-  answering("a worker that is lost in silence", { worker: dropping("lose") }, /lost exactly once/),
-  answering("a kill that is not sent", { worker: dropping("kill") }, /brings every request/, {
-    ...small,
-    faults: ["hang"],
-  }),
-  answering("a process beside its successor", { worker: impatient }, /one live process/, {
-    ...small,
-    faults: ["garbage"],
-  }),
+  mutation(
+    "who waits is not taken off the queue when it ends",
+    "RequestSteps",
+    ["t.queue.delete(requestId);\n", ""],
+    /is in the queue exactly while it is queued/,
+  ),
+  mutation(
+    "a lost lease is not told to its request",
+    "WorkerSteps",
+    ['kind: "lost",\n        lease: param.lease,', 'kind: "preempt",\n        lease: param.lease,'],
+    /counts its strikes/,
+  ),
+  mutation(
+    "who comes while the model is broken stays",
+    "WorkerSteps",
+    ["if (request.modelId === modelId && !request.accepted) {", "if (false) {"],
+    /waits to be accepted where every worker is broken/,
+    { ...planned, faultsMax: 1 },
+  ),
+  mutation(
+    "who comes to a server that drains is taken in",
+    "Orchestrator",
+    ["if (t.draining) {", "if (false) {"],
+    /comes in exactly if it can be served/,
+    closing,
+  ),
+  mutation(
+    "who comes to a broken model is taken in",
+    "Orchestrator",
+    ["workers.every(OrchestratorState$MlxServing.isBroken)", "false"],
+    /comes in exactly if it can be served/,
+    { ...planned, faultsMax: 1 },
+  ),
+  mutation(
+    "a server that ends ends nobody",
+    "Orchestrator",
+    ['kind: "shutdown"\n          });', 'kind: "preempt"\n          });'],
+    /hears preempt while preparing: illegal/,
+    closing,
+  ),
+  mutation(
+    "a restart brings a worker back while the server stops",
+    "Orchestrator",
+    ["if (t.stopping || worker.leaving) {", "if (false) {"],
+    /ends with the server/,
+    { ...closing, ordersMax: 1 },
+  ),
+];
+
+const preparation: readonly Mutation[] = [
+  mutation(
+    "who may have killed a worker is prepared beside others",
+    "Preparation",
+    [
+      "if (alone) {\n    t.suspects.add(request.id);",
+      "if (false) {\n    t.suspects.add(request.id);",
+    ],
+    /fails for what it did not do/,
+    poisonedPreparation,
+  ),
+  mutation(
+    "others are sent to the worker that tries a suspect",
+    "OrchestratorState",
+    ["return !worker.trying;", "return true;"],
+    /is alone there/,
+    poisonedPreparation,
+  ),
+  mutation(
+    "who ends while it is prepared is forgotten",
+    "Preparation",
+    [
+      "preparation.requestId = undefined;",
+      "forget(t, t.workers.get(preparation.workerId), request.preparationId);",
+    ],
+    /prepares what|knows what it/,
+    poisonedPreparation,
+  ),
+  mutation(
+    "somebody is prepared beside who must run alone",
+    "Preparation",
+    ["return found.contents;", "return false;"],
+    /prepares nobody beside who must run alone/,
+    poisonedRun,
+  ),
+  mutation(
+    "who must run alone is sent to a worker that prepares",
+    "Scheduler",
+    ["return !slot.worker.preparing;", "return true;"],
+    /prepares nobody beside who must run alone/,
+    { ...poisonedRun, plan: "real" },
+  ),
+  mutation(
+    "who waits to be prepared is not looked at again",
+    "Preparation",
+    ["if (t.unprepared.size <= 0) {", "if (true) {"],
+    /whoever takes work prepares it/,
+  ),
+  mutation(
+    "a suspect is never tried",
+    "Preparation",
+    ["if (t.suspects.size > 0) {", "if (false) {"],
+    /a suspect is tried by whoever holds nobody/,
+    poisonedAmongTwo,
+  ),
+  mutation(
+    "a prompt whose preparing worker died is not prepared again",
+    "Preparation",
+    ['kind: "preparerLost",', 'kind: "preempt",'],
+    /hears preempt while preparing: illegal/,
+    poisonedPreparation,
+  ),
+];
+
+export const mutations: readonly Mutation[] = [
+  ...fencing,
+  ...tokens,
+  ...slots,
+  ...workers,
+  ...requests,
+  ...preparation,
 ];

@@ -1,36 +1,59 @@
 /**
- * Worlds as short vectors of numbers: equal requests, workers and servers are one part with one number.
- * What differs and can never matter is made equal first:
- * - Epochs. Machines only compare them, so the living incarnation is 1, and so is the lease that is
+ * States as short vectors of numbers: equal requests, workers and servers are one part with one number. A state is
+ * the orchestrator, as its view shows it, and the world around it. What differs and can never matter is left out:
+ * - Epochs. Machines only compare them, so a living incarnation is like any other, and so is the lease that is
  *   held. What was before is older, however much; between two turns no other lease is left to speak of.
- * - Slot ids, given once: request `i` has slot `i + 1`, and all that the loop has forgotten is `goneSlot`.
+ * - Slot ids, given once: a slot is its request's, and all that the orchestrator has forgotten is one that has gone.
+ * - Times, which only count from one another: of a silence, since it began; of a reduction, whether it is over.
  * - Requests that have ended: nothing they carry is looked at again. The laws of the end are checked
  *   when it comes.
- * - The order of a batch's members, of which nothing depends.
+ * - The order of a batch's members and of the queue, of which nothing depends.
  * - The number of deaths with progress between them, far below the 20 that matter.
  * - What a process holds of slots that have gone: all its frames of them say nothing, one stands for all.
+ * - The books that are kept beside the orchestrator: the laws say that they are what it shows.
  *
- * Where requests and workers are interchangeable, the smallest vector over all ways to name them stands
- * for the world.
+ * Where requests are interchangeable, the smallest vector over all ways to name them stands for the state. Workers
+ * are so too once every request is accepted: until then the first of those that are equal prepares.
  */
 import type * as Batch from "../../../src-ts/machines/Batch.js";
+import type { View, WorkerView } from "../../../src-ts/machines/Orchestrator.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
 import type { Configuration } from "./configuration.js";
+import { Seen } from "./laws.js";
 import {
-  goneSlot,
-  type Held,
-  newRequest,
-  type Preparing,
   type Process,
   type RequestPart,
   requestName,
   requestOf,
-  type ServerPart,
   type WorkerPart,
   type World,
-  workerName,
 } from "./world.js";
+
+/** A request without its name: what it is, and the worker where that happens, or -1. */
+interface RequestKey {
+  readonly rest: string;
+  readonly worker: number;
+}
+
+/** What names a request: its number, or -1 for one that has gone; the rest of it as it is written. */
+interface Named {
+  readonly request: number;
+  readonly rest: string;
+}
+
+/** A worker without its name. */
+interface WorkerKey {
+  readonly rest: string;
+  readonly members: readonly Named[];
+  readonly held: readonly Named[];
+  readonly prepares: readonly Named[];
+  /** In the order in which they were sent: so they are lost. */
+  readonly preparations: readonly Named[];
+  /** On the wire: in order. */
+  readonly down: readonly Named[];
+  readonly up: readonly Named[];
+}
 
 /** Numbers for values that are written the same way. */
 class Table<T> {
@@ -48,12 +71,12 @@ class Table<T> {
   }
 }
 
-/** States of machines as one object and one number each, whatever can't matter taken away. */
+/** States of machines as one number each, whatever can't matter taken away; each object is looked at once. */
 class MachineStates<S extends object> {
-  private readonly table = new Table<S>(JSON.stringify);
+  private readonly table = new Table<object>(JSON.stringify);
   private readonly numbers = new WeakMap<S, number>();
 
-  constructor(private readonly plainOf: (state: S) => S) {}
+  constructor(private readonly plainOf: (state: S) => object) {}
 
   number(state: S): number {
     let number = this.numbers.get(state);
@@ -62,10 +85,6 @@ class MachineStates<S extends object> {
       this.numbers.set(state, number);
     }
     return number;
-  }
-
-  plain(state: S): S {
-    return this.table.values[this.number(state)]!;
   }
 }
 
@@ -81,138 +100,99 @@ export class Parts {
   readonly width: number;
   private readonly requestStates = new MachineStates<Request.State>(plainRequestState);
   private readonly workerStates = new MachineStates<Worker.State>(plainWorkerState);
-  private readonly batches = new MachineStates<Batch.State>((batch) => nameBatch(batch, sameName));
-  private readonly requests = new Table<RequestPart | null>((one) => this.writeRequest(one));
-  private readonly workers = new Table<WorkerPart>((one) => this.writeWorker(one));
-  private readonly servers = new Table<ServerPart>(JSON.stringify);
-  private readonly namings: Naming[];
-  /** Numbers of parts that were decoded, so that what a move left alone is not written again. */
-  private readonly requestNumbers = new WeakMap<RequestPart, number>();
-  private readonly workerNumbers = new WeakMap<WorkerPart, Map<number, number>>();
-  private readonly placed: RequestPart[][] = [];
+  private readonly requests = new Table<RequestKey>(writeRequest);
+  private readonly workers = new Table<WorkerKey>(writeWorker);
+  private readonly servers = new Table<World["server"]>(JSON.stringify);
+  private readonly namings: readonly Naming[];
+  private readonly allNamings: readonly Naming[];
+  private readonly closes: boolean;
 
-  constructor({ requests, workers, symmetric }: Configuration) {
+  constructor({ requests, workers, symmetric, liberties }: Configuration) {
     this.width = requests + workers + 1;
+    this.closes = liberties.includes("close");
     const orders = (count: number) => (symmetric ? permutations(count) : [range(count)]);
-    this.namings = orders(workers).flatMap((workers) =>
-      orders(requests).map((requests) => ({
-        requests,
-        workers,
-        requestNumbers: [],
-        workerNumbers: [],
-      })),
-    );
+    this.namings = namingsOf(orders(requests), [range(workers)]);
+    this.allNamings = namingsOf(orders(requests), orders(workers));
   }
 
-  encode(world: World): number[] {
-    const known = knownSlots(world.requests);
-    const requests = world.requests.map((one) => this.requestNumber(one));
-    const workers = world.workers.map((one) => this.workerNumber(one, known, world.requests));
-    const best = this.smallest(requests, workers);
+  encode(world: World, view: View): number[] {
+    const seen = new Seen(view);
+    const requests = world.requests.map((part, request) =>
+      this.requests.number(this.requestKey(seen, part, request)),
+    );
+    const owners = ownersOf(world);
+    const workers = world.workers.map((part, worker) =>
+      this.workers.number(this.workerKey(seen, part, worker, owners, world.now)),
+    );
+    const namings = isSettled(world, seen) ? this.allNamings : this.namings;
+    const best = this.smallest(namings, requests, workers);
     best.push(this.servers.number(world.server));
     return best;
   }
 
-  decode(vector: ArrayLike<number>): World {
-    const count = this.namings[0]!.requests.length;
-    const requests = range(count).map((i) => this.place(vector[i]!, i));
-    const workers = range(this.width - count - 1).map(
-      (i) => this.workers.values[vector[count + i]!]!,
+  /** What the orchestrator knows, whatever processes and wires hold. */
+  orchestratorSide(world: World, view: View): string {
+    const seen = new Seen(view);
+    const owners = ownersOf(world);
+    const requests = world.requests.map((part, i) => writeRequest(this.requestKey(seen, part, i)));
+    const workers = world.workers.map((part, i) =>
+      writeWorker(this.workerKey(seen, { ...part, process: null }, i, owners, world.now)),
     );
-    for (const worker of workers)
-      if (!this.workerNumbers.has(worker)) this.workerNumbers.set(worker, new Map());
-    return { requests, workers, server: this.servers.values[vector[this.width - 1]!]! };
+    return JSON.stringify([requests, workers, world.server.phase]);
   }
 
-  /** The same world under the same names, without what can't matter. */
-  plain(world: World): World {
-    const { server } = world;
-    const requests = world.requests.map((one, i) => this.place(this.requestNumber(one), i));
-    const workers = world.workers.map((one) => this.plainWorker(one, world.requests));
-    return { requests, workers, server };
+  private requestKey(seen: Seen, part: RequestPart | null, request: number): RequestKey {
+    if (part === null) return absent;
+    const shown = seen.request(request);
+    if (shown === undefined) return ended;
+    const name = requestName(request);
+    const { unprepared, suspects } = seen.view;
+    const { state, accepted, survives } = shown;
+    const { slot, preparing, interrupted } = part;
+    const places = [unprepared.indexOf(name), suspects.indexOf(name)];
+    // What survives is only asked when the server ends.
+    const flags = [
+      accepted,
+      this.closes && survives,
+      interrupted,
+      slot?.submitted,
+      slot?.abortSent,
+    ];
+    const rest = [this.requestStates.number(state), ...places, ...flags].join();
+    return { rest, worker: slot?.worker ?? preparing?.worker ?? -1 };
   }
 
-  private requestNumber(part: RequestPart | null): number {
-    if (part === null) return this.requests.number(null);
-    return this.requestNumbers.get(part) ?? this.requests.number(this.plainRequest(part));
-  }
-
-  /** The part as request `index` has it: with its own slot. */
-  private place(number: number, index: number): RequestPart | null {
-    const part = this.requests.values[number]!;
-    if (part === null) return null;
-    this.placed[number] ??= [];
-    const places = this.placed[number];
-    const known = places[index];
-    if (known !== undefined) return known;
-    const { slot, preparing } = part;
-    const id = index + 1;
-    const placed = {
-      ...part,
-      slot: slot && { ...slot, id },
-      preparing: preparing && { ...preparing, id },
-    };
-    places[index] = placed;
-    this.requestNumbers.set(placed, number);
-    return placed;
-  }
-
-  private workerNumber(part: WorkerPart, known: number, requests: World["requests"]): number {
-    const numbers = this.workerNumbers.get(part);
-    const number = numbers?.get(known);
-    if (number !== undefined) return number;
-    const fresh = this.workers.number(this.plainWorker(part, requests));
-    numbers?.set(known, fresh);
-    return fresh;
-  }
-
-  private plainRequest(part: RequestPart): RequestPart {
-    const { slot, preparing, closed } = part;
-    if (closed) return ended;
-    const state = this.requestStates.plain(part.state);
-    const lease = "lease" in state ? state.lease : undefined;
-    return {
-      ...part,
-      state,
-      slot: slot && { ...slot, id: 1, lease: lease ?? slot.lease },
-      preparing: preparing && { ...preparing, id: 1 },
-    };
-  }
-
-  private plainWorker(part: WorkerPart, requests: World["requests"]): WorkerPart {
-    const { state, batch, process } = part;
-    const nameOf = (id: number): number =>
-      id === goneSlot ? goneSlot : requests.findIndex((one) => slotIdOf(one) === id) + 1;
-    return {
-      ...part,
-      state: this.workerStates.plain(state),
-      batch: batch && this.batches.plain(batch),
-      process: process && nameProcess(process, nameOf),
-    };
-  }
-
-  private writeRequest(part: RequestPart | null): string {
-    if (part === null) return "";
-    const { state, slot, preparing, ...flags } = part;
-    const place = slot && [slot.worker, slot.submitted, slot.abortSent];
-    return [
-      this.requestStates.number(state),
-      place,
-      preparing && [preparing.worker, preparing.alone],
-      ...Object.values(flags),
+  private workerKey(
+    seen: Seen,
+    { windowArmed, timers, process, ghost }: WorkerPart,
+    worker: number,
+    owners: ReadonlyMap<number, number>,
+    now: number,
+  ): WorkerKey {
+    const shown = seen.worker(worker);
+    const { state, available, active, trying, pending, preparing, batch, reduction } = shown;
+    const ownerOf = (id: number): number => owners.get(id) ?? -1;
+    const rest = [
+      ...[this.workerStates.number(state), available, active, trying, pending, preparing],
+      ...[batch?.kind, reduction?.members, reduction && reduction.until > now],
+      ...[windowArmed, ghost, ...timers, process === null ? "" : writeFlags(process)],
     ].join();
+    return {
+      rest,
+      members: batch === undefined ? nobody : membersIn(batch),
+      ...processKey(process, ownerOf),
+      preparations: preparationsAt(seen.view, shown),
+    };
   }
 
-  private writeWorker({ state, batch, process, timers, ...flags }: WorkerPart): string {
-    const numbers = [this.workerStates.number(state), batch && this.batches.number(batch)];
-    const all = [...numbers, ...timers, ...Object.values(flags), process && writeProcess(process)];
-    return all.join();
-  }
-
-  private smallest(requests: readonly number[], workers: readonly number[]): number[] {
+  private smallest(
+    namings: readonly Naming[],
+    requests: readonly number[],
+    workers: readonly number[],
+  ): number[] {
     let best: number[] = [];
     let other: number[] = [];
-    for (const naming of this.namings) {
+    for (const naming of namings) {
       for (let i = 0; i < requests.length; i += 1)
         other[naming.requests[i]!] = this.renameRequest(requests[i]!, naming);
       for (let i = 0; i < workers.length; i += 1)
@@ -223,133 +203,177 @@ export class Parts {
     return best;
   }
 
-  private renameRequest(number: number, naming: Naming): number {
-    const known = naming.requestNumbers[number];
+  private renameRequest(number: number, { requestNumbers, workers }: Naming): number {
+    const known = requestNumbers[number];
     if (known !== undefined) return known;
-    const part = this.requests.values[number]!;
-    const renamed = part === null ? number : this.requests.number(renameRequest(part, naming));
-    naming.requestNumbers[number] = renamed;
-    return renamed;
+    const { rest, worker } = this.requests.values[number]!;
+    requestNumbers[number] = this.requests.number({ rest, worker: workers[worker] ?? -1 });
+    return requestNumbers[number];
   }
 
-  private renameWorker(number: number, naming: Naming): number {
-    const known = naming.workerNumbers[number];
+  private renameWorker(number: number, { workerNumbers, requests }: Naming): number {
+    const known = workerNumbers[number];
     if (known !== undefined) return known;
-    const renamed = this.workers.number(
-      renameWorker(this.workers.values[number]!, naming.requests),
+    workerNumbers[number] = this.workers.number(
+      renameWorker(this.workers.values[number]!, requests),
     );
-    naming.workerNumbers[number] = renamed;
-    return renamed;
+    return workerNumbers[number];
   }
 }
+
+const namingsOf = (
+  requests: readonly (readonly number[])[],
+  workers: readonly (readonly number[])[],
+): Naming[] =>
+  workers.flatMap((workers) =>
+    requests.map((requests) => ({ requests, workers, requestNumbers: [], workerNumbers: [] })),
+  );
+
+/** Nobody has to be prepared any more. */
+const isSettled = ({ requests }: World, seen: Seen): boolean =>
+  requests.every(
+    (part, request) => part !== null && seen.request(request)?.state.kind !== "preparing",
+  );
 
 // What can't matter.
 
-const ended: RequestPart = {
-  ...newRequest,
-  state: { kind: "done", finish: { kind: "stop" }, emitted: 0 },
-  accepted: true,
-  closed: true,
-};
+const absent: RequestKey = { rest: "absent", worker: -1 };
+const ended: RequestKey = { rest: "ended", worker: -1 };
+const nobody: readonly Named[] = [];
 
-function plainRequestState(state: Request.State): Request.State {
+/** The lease's worker is the slot's. */
+function plainRequestState(state: Request.State): object {
   if (state.kind === "queued") return { ...state, epoch: 0 };
-  return "lease" in state ? { ...state, lease: { ...state.lease, epoch: 1 } } : state;
+  return "lease" in state ? { ...state, lease: undefined } : state;
 }
 
-function plainWorkerState(state: Worker.State): Worker.State {
-  const { memory } = state;
-  return { ...state, memory: { ...memory, epoch: Math.min(1, memory.epoch), deaths: [] } };
+function plainWorkerState(state: Worker.State): object {
+  const { epoch, fruitless } = state.memory;
+  const memory = [Math.min(1, epoch), fruitless.length];
+  const plain = { ...state, memory, since: 0, until: 0 };
+  if (!("duty" in state)) return plain;
+  const { progressed, pending, preparing } = state.duty;
+  return { ...plain, duty: [progressed, pending, preparing] };
 }
 
-const slotIdOf = (request: RequestPart | null): number | undefined =>
-  request?.slot?.id ?? request?.preparing?.id;
+// Who is where.
 
-/** Which requests still have the slot that they had when the world was decoded, as bits. */
-function knownSlots(requests: World["requests"]): number {
-  let bits = 0;
-  for (const [index, request] of requests.entries())
-    if (slotIdOf(request) === index + 1) bits |= 1 << index;
-  return bits;
+/** Requests by the ids under which workers know them. */
+function ownersOf({ requests }: World): ReadonlyMap<number, number> {
+  const owners = new Map<number, number>();
+  for (const [request, part] of requests.entries()) {
+    const id = part?.slot?.id ?? part?.preparing?.id;
+    if (id !== undefined) owners.set(id, request);
+  }
+  return owners;
 }
 
-// Names.
-
-function renameRequest(part: RequestPart, { workers }: Naming): RequestPart {
-  const { state, slot, preparing } = part;
-  const workerOfSlot = slot && workers[slot.worker]!;
-  const workerId = workerOfSlot === null ? "" : workerName(workerOfSlot);
-  const leased = "lease" in state ? { ...state, lease: { ...state.lease, workerId } } : state;
-  return {
-    ...part,
-    state: leased,
-    slot: slot && { ...slot, worker: workerOfSlot!, lease: { ...slot.lease, workerId } },
-    preparing: preparing && { ...preparing, worker: workers[preparing.worker]! },
-  };
-}
-
-function renameWorker(part: WorkerPart, requests: readonly number[]): WorkerPart {
-  const { batch, process } = part;
-  const nameOf = (id: number): number => (id === goneSlot ? goneSlot : requests[id - 1]! + 1);
-  const rename = (name: string): string => requestName(requests[requestOf(name)]!);
-  return {
-    ...part,
-    batch: batch && nameBatch(batch, rename),
-    process: process && nameProcess(process, nameOf),
-  };
-}
-
-function nameBatch(batch: Batch.State, rename: (name: string) => string): Batch.State {
-  const named = (members: readonly Batch.Member[]): Batch.Member[] =>
-    members
-      .map((one) => ({ ...one, requestId: rename(one.requestId) }))
-      .toSorted((a, b) => requestOf(a.requestId) - requestOf(b.requestId));
+function membersIn(batch: Batch.State): Named[] {
+  const named = (members: readonly Batch.Member[], joining: boolean): Named[] =>
+    members.map(({ requestId, cost, exclusive, prefilled }) => ({
+      request: requestOf(requestId),
+      rest: [cost.promptTokens, cost.newTokens, exclusive, prefilled, joining].join(),
+    }));
   switch (batch.kind) {
     case "forming":
-      return { ...batch, running: named(batch.running), joining: named(batch.joining) };
+      return [...named(batch.running, false), ...named(batch.joining, true)].sort(byName);
     case "running":
     case "draining":
-      return { ...batch, members: named(batch.members) };
+      return named(batch.members, false).sort(byName);
     case "closed":
-      return batch;
+      return [];
   }
 }
 
-function nameProcess(process: Process, nameOf: (id: number) => number): Process {
-  const frame = <F extends object>(one: F): F =>
-    "id" in one ? { ...one, id: nameOf(one.id as number) } : one;
+/** Those that nobody waits for count by their number. */
+function preparationsAt({ preparations }: View, { workerId }: WorkerView): Named[] {
+  const here = preparations.filter((one) => one.workerId === workerId);
+  const waitedFor = here.flatMap(({ requestId, alone }) =>
+    requestId === undefined ? [] : [{ request: requestOf(requestId), rest: `${alone}` }],
+  );
+  return [...waitedFor, { request: -1, rest: `${here.length - waitedFor.length}` }];
+}
+
+const noProcess = { held: nobody, prepares: nobody, down: nobody, up: nobody };
+
+function processKey(process: Process | null, ownerOf: (id: number) => number) {
+  if (process === null) return noProcess;
+  const { held, preparing, down, up } = process;
+  const framed = <F extends object>(one: F): Named =>
+    "id" in one
+      ? { request: ownerOf(one.id as number), rest: JSON.stringify({ ...one, id: 0 }) }
+      : { request: -1, rest: JSON.stringify(one) };
   return {
-    ...process,
-    held: unite(process.held.map((one) => plainHeld({ ...one, id: nameOf(one.id) }))),
-    preparing: process.preparing.map((one) => ({ ...one, id: nameOf(one.id) })).toSorted(byName),
-    down: process.down.map(frame),
-    up: process.up.map(frame),
+    held: unite(
+      held.map(({ id, deadly, next, prefilled, aborting }) => {
+        const request = ownerOf(id);
+        const rest = request === -1 ? `${deadly}` : [deadly, next, prefilled, aborting].join();
+        return { request, rest };
+      }),
+    ),
+    prepares: preparing
+      .map(({ id, deadly }) => ({ request: ownerOf(id), rest: `${deadly}` }))
+      .sort(byName),
+    down: down.map(framed),
+    up: up.map(framed),
   };
 }
 
-const sameName = (name: string): string => name;
-
-function writeProcess({ stage, held, preparing, down, up, ...flags }: Process): string {
-  const kept = held.map(({ id, deadly, next, prefilled, aborting }) =>
-    [id, deadly, next, prefilled, aborting].join(),
-  );
-  const prepares = preparing.map(({ id, deadly }) => [id, deadly].join());
-  const wires = down.length + up.length === 0 ? "" : JSON.stringify([down, up]);
-  return `${stage};${Object.values(flags).join()};${kept.join(";")};${prepares.join(";")};${wires}`;
-}
-
-const plainHeld = (held: Held): Held =>
-  held.id === goneSlot ? { ...held, next: 0, prefilled: false, aborting: false } : held;
-
-const byName = (a: Preparing, b: Preparing): number =>
-  a.id - b.id || Number(a.deadly) - Number(b.deadly);
+const writeFlags = ({ stage, hung, askedToStop, killed, linkClosed }: Process): string =>
+  `${stage},${hung},${askedToStop},${killed},${linkClosed}`;
 
 /** In order, and what has gone once. */
-function unite(values: readonly Held[]): Held[] {
-  const isFirst = (one: Held, index: number): boolean =>
-    values.findIndex(({ id, deadly }) => id === one.id && deadly === one.deadly) === index;
-  return values.filter((one, index) => one.id !== goneSlot || isFirst(one, index)).toSorted(byName);
+function unite(values: Named[]): Named[] {
+  const isFirst = (one: Named, index: number): boolean =>
+    values.findIndex(({ request, rest }) => request === -1 && rest === one.rest) === index;
+  return values.filter((one, index) => one.request !== -1 || isFirst(one, index)).sort(byName);
 }
+
+const byName = (a: Named, b: Named): number =>
+  a.request - b.request || (a.rest < b.rest ? -1 : Number(a.rest > b.rest));
+
+// Names.
+
+function renameWorker(key: WorkerKey, requests: readonly number[]): WorkerKey {
+  const named = (values: readonly Named[]): Named[] =>
+    values.map(({ request, rest }) => ({ request: requests[request] ?? -1, rest }));
+  return {
+    rest: key.rest,
+    members: named(key.members).sort(byName),
+    held: named(key.held).sort(byName),
+    prepares: named(key.prepares).sort(byName),
+    preparations: named(key.preparations),
+    down: named(key.down),
+    up: named(key.up),
+  };
+}
+
+const writeRequest = ({ rest, worker }: RequestKey): string => `${rest};${worker}`;
+
+const writeNamed = (values: readonly Named[]): string => {
+  let text = "";
+  for (const { request, rest } of values) text += `${request}:${rest} `;
+  return text;
+};
+
+const writeWorker = ({
+  rest,
+  members,
+  held,
+  prepares,
+  preparations,
+  down,
+  up,
+}: WorkerKey): string =>
+  [
+    rest,
+    writeNamed(members),
+    writeNamed(held),
+    writeNamed(prepares),
+    writeNamed(preparations),
+    writeNamed(down),
+    writeNamed(up),
+  ].join(";");
 
 // Orders.
 

@@ -1,12 +1,12 @@
 /** Who pays for a request that kills whoever touches it: that request, soon, and nobody else. */
-import type * as Request from "../../../src-ts/machines/Request.js";
+import type { View } from "../../../src-ts/machines/Orchestrator.js";
 import {
   preparationDeathsMax,
   strikesBeforeAlone,
   strikesMax,
 } from "../../../src-ts/machines/Request.js";
 import { type Draft, law } from "./draft.js";
-import { requestName, workerName } from "./world.js";
+import { requestName } from "./world.js";
 
 /** Processes that a poison may kill: as many as are charged to it, and those that somebody else may have killed. */
 const killsMax = {
@@ -18,24 +18,22 @@ const killsMax = {
 const isUndisturbed = ({ server, configuration }: Draft): boolean =>
   server.faultsLeft === configuration.faultsMax;
 
-export function checkPoison(draft: Draft): void {
+export function checkPoison(draft: Draft, view: View): void {
   const { poison } = draft.configuration;
   const { kills } = draft.server;
   law(kills <= killsMax[poison], `a poison kills ${kills} processes`);
   if (poison !== "prepare" || !isUndisturbed(draft)) return;
-  for (const [index, { state }] of draft.workers.entries())
+  for (const { workerId, state } of view.workers)
     law(
       state.kind !== "backoff" && state.kind !== "broken",
-      `${workerName(index)} pays for what it prepared: it is ${state.kind}`,
+      `${workerId} pays for what it prepared: it is ${state.kind}`,
     );
   for (const [index, one] of draft.requests.entries())
     law(one === null || one.fruitless === 0, `${requestName(index)} pays with a strike`);
 }
 
 /** Who fails for a death has been there at the last of them alone. */
-export function checkFailure(draft: Draft, request: number, finish: Request.Finish): void {
-  if (finish.kind !== "failed") return;
-  if (finish.code !== "worker_crashed" && finish.code !== "out_of_memory") return;
+export function checkFailure(draft: Draft, request: number): void {
   const { accepted, deaths } = draft.request(request);
   const name = requestName(request);
   law(accepted || deaths === preparationDeathsMax, `${name} fails after ${deaths} deaths`);

@@ -1,8 +1,8 @@
-/** One honest worker process as the loop meets it: what it may do and say next. Knows nothing of the loop. */
-import type { Configuration } from "./configuration.js";
+/** One honest worker process as the orchestrator meets it: what it may do and say next. Knows nothing of the latter. */
 import type { Draft } from "./draft.js";
 import { faults, impatience } from "./faults.js";
 import { afterDeath, dies, exits, ghosts } from "./going.js";
+import type { Turn } from "./turn.js";
 import { frame, hear, type Move, read, say } from "./wire.js";
 import {
   type Down,
@@ -16,7 +16,8 @@ import {
 } from "./world.js";
 
 /** Everything that this worker's process may do, or suffer. */
-export function processMoves(draft: Draft, worker: number): Move[] {
+export function processMoves(turn: Turn, worker: number): Move[] {
+  const { draft } = turn;
   const { process, ghost, timers } = draft.worker(worker);
   const moves: Move[] = [];
   if (ghost) moves.push(...ghosts(worker));
@@ -34,7 +35,8 @@ export function processMoves(draft: Draft, worker: number): Move[] {
   else moves.push(...acts(draft, worker, process));
   if (draft.server.faultsLeft > 0) moves.push(...faults(draft, worker, process));
   // Whoever is killed is past making anybody patient: only `stop` still counts.
-  if (process.hung && timers.length > 0) moves.push(...impatience(draft, worker));
+  if (process.hung && timers.length > 0)
+    moves.push(...impatience(draft, worker, turn.worker(worker).state));
   return moves;
 }
 
@@ -45,13 +47,13 @@ function acts(draft: Draft, worker: number, process: Process): Move[] {
     case "launched":
       return process.killed ? moves : [...moves, launch(worker)];
     case "silent":
-      return [...moves, frame(worker, { type: "hello" }, { stage: "greeted" })];
+      return [...moves, frame(draft, worker, { type: "hello" }, { stage: "greeted" })];
     case "loading":
-      return [...moves, frame(worker, { type: "ready" }, { stage: "up" })];
+      return [...moves, frame(draft, worker, { type: "ready" }, { stage: "up" })];
     case "up":
       for (const held of process.held)
         if (held.deadly) moves.push(...killed(draft, worker, "runs"));
-        else moves.push(...works(draft.configuration, worker, held));
+        else moves.push(...works(draft, worker, held));
       for (const one of process.preparing) moves.push(...prepares(draft, worker, one));
       return moves;
     default:
@@ -63,9 +65,10 @@ function launch(worker: number): Move {
   return {
     label: `${workerName(worker)} is launched`,
     owed: true,
-    apply: ({ draft, supervisors }) => {
-      draft.changeProcess(worker, { stage: "silent" });
-      supervisors.post(worker, { kind: "spawned", epoch: supervisors.epoch(worker), pid: 7 });
+    apply: (turn) => {
+      turn.draft.changeProcess(worker, { stage: "silent" });
+      const { epoch } = turn.draft.worker(worker);
+      turn.post({ kind: "spawned", workerId: workerName(worker), epoch, pid: 7 });
     },
   };
 }
@@ -74,10 +77,10 @@ function reads(worker: number, next: Down): Move {
   return {
     label: `${workerName(worker)} reads ${next.type}`,
     owed: true,
-    apply: ({ draft }) => {
-      const { down } = draft.worker(worker).process!;
-      draft.changeProcess(worker, { down: down.slice(1) });
-      read(draft, worker, next);
+    apply: (turn) => {
+      const { down } = turn.draft.worker(worker).process!;
+      turn.draft.changeProcess(worker, { down: down.slice(1) });
+      read(turn, worker, next);
     },
   };
 }
@@ -86,31 +89,38 @@ function deliver(worker: number, next: Up): Move {
   return {
     label: `${workerName(worker)}'s ${next.type} arrives`,
     owed: true,
-    apply: (loop) => {
-      const { up } = loop.draft.worker(worker).process!;
-      loop.draft.changeProcess(worker, { up: up.slice(1) });
-      hear(loop, worker, loop.supervisors.epoch(worker), next);
+    apply: (turn) => {
+      const { process, epoch } = turn.draft.worker(worker);
+      turn.draft.changeProcess(worker, { up: process!.up.slice(1) });
+      hear(turn, worker, epoch, next);
     },
   };
 }
 
 /** What it may say of one request that it holds. */
-function works(configuration: Configuration, worker: number, held: Held): Move[] {
+function works(draft: Draft, worker: number, held: Held): Move[] {
   const { id, next, prefilled, aborting } = held;
-  const { tokensMax, liberties, wire } = configuration;
+  const { tokensMax, liberties, wire } = draft.configuration;
   // It could go on for ever: what is on the wire already is of a slot that has gone just as well.
   if (id === goneSlot && wire === "fifo") return [];
-  const over = (said: Up, owed = true): Move => heldFrame(worker, id, said, undefined, owed);
+  const over = (said: Up, owed = true): Move => heldFrame(draft, worker, id, said, undefined, owed);
   const moves: Move[] = [];
   if (aborting) moves.push(over({ type: "aborted", id }));
   if (next < tokensMax || id === goneSlot) {
     const total = promptTokens + next;
     if (!prefilled)
       moves.push(
-        heldFrame(worker, id, { type: "prefill", id, done: total, total }, { prefilled: true }),
+        heldFrame(
+          draft,
+          worker,
+          id,
+          { type: "prefill", id, done: total, total },
+          { prefilled: true },
+        ),
       );
     moves.push(
       heldFrame(
+        draft,
         worker,
         id,
         { type: "token", id, index: next },
@@ -121,30 +131,31 @@ function works(configuration: Configuration, worker: number, held: Held): Move[]
   } else if (next === 0 && !prefilled) {
     // Only the prompt was wanted.
     const said = { type: "prefill", id, done: promptTokens, total: promptTokens } as const;
-    moves.push(heldFrame(worker, id, said, { prefilled: true }));
+    moves.push(heldFrame(draft, worker, id, said, { prefilled: true }));
   } else moves.push(over({ type: "ended", id }));
   if (liberties.includes("refuse") && !prefilled) moves.push(over({ type: "refused", id }, false));
   return moves;
 }
 
 function heldFrame(
+  draft: Draft,
   worker: number,
   id: number,
   said: Up,
   change: Partial<Held> | undefined,
   owed = true,
 ): Move {
-  const move = frame(worker, said, {}, owed);
+  const move = frame(draft, worker, said, {}, owed);
   return {
     ...move,
-    apply: (loop) => {
-      const { held } = loop.draft.worker(worker).process!;
-      loop.draft.changeProcess(worker, {
+    apply: (turn) => {
+      const { held } = turn.draft.worker(worker).process!;
+      turn.draft.changeProcess(worker, {
         held: change
           ? held.map((one) => (one.id === id ? { ...one, ...change } : one))
           : held.filter((one) => one.id !== id),
       });
-      say(loop, worker, said);
+      say(turn, worker, said);
     },
   };
 }
@@ -153,10 +164,10 @@ function heldFrame(
 function killed(draft: Draft, worker: number, does: string): Move[] {
   return dies(draft, worker, `dies of what it ${does}`, false).map((move) => ({
     ...move,
-    apply: (loop) => {
-      const { server } = loop.draft;
-      loop.draft.server = { ...server, kills: server.kills + 1 };
-      move.apply(loop);
+    apply: (turn) => {
+      const { server } = turn.draft;
+      turn.draft.server = { ...server, kills: server.kills + 1 };
+      move.apply(turn);
     },
   }));
 }
@@ -166,15 +177,15 @@ function prepares(draft: Draft, worker: number, one: Preparing): Move[] {
   const { id } = one;
   const { liberties } = draft.configuration;
   const answer = (said: Up, owed: boolean): Move => ({
-    ...frame(worker, said, {}, owed),
-    apply: (loop) => {
-      const { preparing } = loop.draft.worker(worker).process!;
+    ...frame(draft, worker, said, {}, owed),
+    apply: (turn) => {
+      const { preparing } = turn.draft.worker(worker).process!;
       const rest = preparing.toSpliced(
         preparing.findIndex((one) => one.id === id && !one.deadly),
         1,
       );
-      loop.draft.changeProcess(worker, { preparing: rest });
-      say(loop, worker, said);
+      turn.draft.changeProcess(worker, { preparing: rest });
+      say(turn, worker, said);
     },
   });
   const moves = [answer({ type: "prepared", id }, true)];

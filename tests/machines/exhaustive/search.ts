@@ -1,17 +1,30 @@
 /**
  * Breadth-first search of everything that may happen: every state, every move out of it, every law in
  * every state; in the end, from every state a way on which all that is owed gets done. Complete, or it throws.
+ *
+ * The first orchestrator that gets to a state stands for it and lives until all moves out of it are made: each on a
+ * copy. Afterwards the state is a vector, and a way back is walked from the start.
  */
+import {
+  copy,
+  type Orchestrator,
+  type View,
+  view as viewOf,
+} from "../../../src-ts/machines/Orchestrator.js";
 import type { Configuration } from "./configuration.js";
-import { Broken, Draft, type Machinery, machinery, remembered } from "./draft.js";
-import { checkLiar, checkState } from "./laws.js";
-import { Loop } from "./loop.js";
+import { Broken, Draft } from "./draft.js";
+import { Engine } from "./engine.js";
+import { checkState, checkTurn } from "./laws.js";
+import { choosePlan } from "./liberties.js";
 import { movesOf } from "./moves.js";
 import { Parts } from "./parts.js";
 import { processMoves } from "./process.js";
 import { Numbers, States } from "./states.js";
+import { tidy } from "./tidy.js";
 import type { Move } from "./wire.js";
 import { emptyWorld, type World } from "./world.js";
+
+export { Parts };
 
 export interface Found {
   readonly configuration: Configuration;
@@ -37,23 +50,39 @@ export class Counterexample extends Error {
 }
 
 export interface SearchOptions {
-  readonly machinery?: Machinery;
-  /** Called for every state, once; what stands for it among its likes. */
-  readonly visit?: (world: World) => void;
+  /** Called for every state, once. */
+  readonly visit?: (world: World, view: View) => void;
   /** Called now and then. */
   readonly progress?: (states: number, done: number) => void;
 }
 
 export function search(configuration: Configuration, options: SearchOptions = {}): Found {
+  choosePlan(configuration.plan);
   return new Search(configuration, options).run();
 }
 
 const progressStates = 200_000;
 
+/** Between two turns. */
+interface Node {
+  readonly world: World;
+  readonly orchestrator: Orchestrator;
+  readonly view: View;
+}
+
+/** What comes in one turn, made but not ended. */
+interface Taken {
+  readonly moves: readonly Move[];
+  readonly make: () => Engine;
+}
+
 class Search {
   private readonly parts: Parts;
   private readonly states: States;
-  private readonly machinery: Machinery;
+  /** Of each state that is not expanded yet. */
+  private readonly nodes: (Node | undefined)[] = [];
+  /** Which of its parent's turns led to a state first. */
+  private readonly turns = new Numbers();
   /** Where what is owed leads to: of state i, from `starts[i]` on. */
   private readonly owed = new Numbers();
   private readonly starts = new Numbers();
@@ -66,12 +95,11 @@ class Search {
   ) {
     this.parts = new Parts(configuration);
     this.states = new States(this.parts.width);
-    this.machinery = remembered(options.machinery ?? machinery);
   }
 
   run(): Found {
     const began = performance.now();
-    this.states.add(this.parts.encode(this.first()), -1);
+    this.add(this.first(), -1, 0);
     let depth = 0;
     for (let end = 1, state = 0; state < this.states.count; depth += 1) {
       for (; state < end; state += 1) this.expand(state);
@@ -86,67 +114,100 @@ class Search {
   }
 
   /** The workers are started; that is all. */
-  private first(): World {
-    const empty = emptyWorld(this.configuration);
-    const loop = this.loop(empty);
-    for (const worker of empty.workers.keys()) loop.supervisors.post(worker, { kind: "start" });
-    loop.endTurn();
-    checkState(loop.draft);
-    return loop.draft;
+  private first(): Node {
+    const turn = Engine.make(new Draft(emptyWorld(this.configuration), this.configuration));
+    turn.post({ kind: "start" });
+    turn.end();
+    const { draft, orchestrator } = turn;
+    const view = viewOf(orchestrator);
+    checkState(draft, view);
+    return { world: draft, orchestrator, view };
   }
 
-  private loop(world: World): Loop {
-    return new Loop(new Draft(world, this.configuration, this.machinery));
+  /** To look at: it is not changed. */
+  private look({ world, orchestrator }: Node): Engine {
+    return new Engine(new Draft(world, this.configuration), orchestrator);
+  }
+
+  private begin({ world, orchestrator }: Node): Engine {
+    return new Engine(new Draft(world, this.configuration), copy(orchestrator));
   }
 
   private expand(state: number): void {
-    const world = this.parts.decode(this.states.vector(state));
-    this.options.visit?.(world);
+    const node = this.nodes[state]!;
+    this.nodes[state] = undefined;
+    this.options.visit?.(node.world, node.view);
     this.starts.push(this.owed.length);
-    this.finished.push(isFinished(world) ? 1 : 0);
-    for (const turn of this.turnsOf(world)) {
+    this.finished.push(isFinished(node.world) ? 1 : 0);
+    let number = 0;
+    for (const taken of this.turnsOf(node)) {
       this.transitions += 1;
-      let next: number;
-      try {
-        next = this.states.add(this.parts.encode(this.take(world, turn)), state);
-      } catch (error) {
-        throw error instanceof Broken ? this.counterexample(error, state, turn) : error;
-      }
-      if (next !== state && turn.every(({ owed }) => owed)) this.owed.push(next);
+      const next = this.follow(state, taken, number, node.view);
+      if (next !== state && taken.moves.every(({ owed }) => owed)) this.owed.push(next);
+      number += 1;
     }
     if (state % progressStates === 0) this.options.progress?.(this.states.count, state);
   }
 
-  /** What may come in one turn: a move, or two frames in one chunk. */
-  private turnsOf(world: World): Move[][] {
-    const moves = movesOf(this.loop(world));
-    const turns = moves.map((move) => [move]);
-    if (this.configuration.framesPerTurnMax < 2) return turns;
-    for (const move of moves)
-      if (move.frameOf !== undefined) turns.push(...this.followed(world, move, move.frameOf));
-    return turns;
-  }
-
-  private followed(world: World, move: Move, worker: number): Move[][] {
-    const loop = this.loop(world);
+  private follow(state: number, taken: Taken, number: number, view: View): number {
     try {
-      move.apply(loop);
+      return this.add(this.take(taken, view), state, number);
     } catch (error) {
-      if (error instanceof Broken) return []; // found where the move is taken alone
-      throw error;
+      if (!(error instanceof Broken)) throw error;
+      const labels = [...this.traceTo(state), labelOf(taken.moves)];
+      throw new Counterexample(error.message, labels);
     }
-    return processMoves(loop.draft, worker)
-      .filter(({ frameOf }) => frameOf !== undefined)
-      .map((next) => [move, next]);
   }
 
-  private take(world: World, turn: readonly Move[]): Draft {
-    const loop = this.loop(world);
-    for (const move of turn) move.apply(loop);
-    loop.endTurn();
-    checkState(loop.draft);
-    checkLiar(loop.draft);
-    return loop.draft;
+  private add(node: Node, parent: number, number: number): number {
+    const { count } = this.states;
+    const vector = this.parts.encode(node.world, node.view);
+    const state = this.states.add(vector, parent);
+    if (state === count) {
+      this.nodes[state] = node;
+      this.turns.push(number);
+    }
+    return state;
+  }
+
+  /** What may come in one turn: a move, or two frames in one chunk. */
+  private *turnsOf(node: Node): Iterable<Taken> {
+    const pairs = this.configuration.framesPerTurnMax > 1;
+    for (const move of movesOf(this.look(node), node.view)) {
+      const make = (): Engine => {
+        const turn = this.begin(node);
+        move.apply(turn);
+        return turn;
+      };
+      yield { moves: [move], make };
+      if (pairs && move.frameOf !== undefined) yield* this.followed(move, make, move.frameOf);
+    }
+  }
+
+  private *followed(first: Move, make: () => Engine, worker: number): Iterable<Taken> {
+    const between = make();
+    for (const move of processMoves(between, worker)) {
+      if (move.frameOf === undefined) continue;
+      yield {
+        moves: [first, move],
+        make: () => {
+          const turn = between.copy();
+          move.apply(turn);
+          return turn;
+        },
+      };
+    }
+  }
+
+  private take({ make }: Taken, before: View): Node {
+    const turn = make();
+    turn.end();
+    const { draft, orchestrator } = turn;
+    tidy(draft);
+    const view = viewOf(orchestrator);
+    checkState(draft, view);
+    checkTurn(draft, before, view);
+    return { world: draft, orchestrator, view };
   }
 
   /** By what is owed alone: without a client, an order, another fault. */
@@ -164,7 +225,7 @@ class Search {
     const stuck = canEnd.indexOf(0);
     if (stuck === -1) return;
     const law = "from every state, what is owed brings every request to its end";
-    throw new Counterexample(law, this.traceTo(stuck).labels);
+    throw new Counterexample(law, this.traceTo(stuck));
   }
 
   private leadsOn(state: number, canEnd: Uint8Array): boolean {
@@ -175,63 +236,34 @@ class Search {
     return false;
   }
 
-  // Traces.
-
-  private counterexample(
-    { message }: Broken,
-    state: number,
-    turn: readonly Move[],
-  ): Counterexample {
-    const { world, labels } = this.traceTo(state);
-    // Under the names of this trace it may be another of the moves that break the law.
-    const bad = this.turnsOf(world).find((one) => this.breaks(world, one, message)) ?? turn;
-    return new Counterexample(message, [...labels, labelOf(bad)]);
-  }
-
-  private breaks(world: World, turn: readonly Move[], message: string): boolean {
-    try {
-      this.take(world, turn);
-      return false;
-    } catch (error) {
-      return error instanceof Broken && sameLaw(error.message, message);
-    }
-  }
-
-  /** Walked again from the start, so that everyone keeps the name they had. */
-  private traceTo(state: number): { world: World; labels: string[] } {
+  /** Walked again from the start. */
+  private traceTo(state: number): string[] {
     const path: number[] = [];
-    for (let at = state; at !== -1; at = this.states.parent(at)) path.unshift(at);
+    for (let at = state; this.states.parent(at) !== -1; at = this.states.parent(at))
+      path.unshift(this.turns.at(at));
     const labels: string[] = [];
-    let world: World = this.first();
-    for (const next of path.slice(1)) {
-      const step = this.stepTo(world, next);
-      labels.push(labelOf(step.turn));
-      world = step.world;
+    let node = this.first();
+    for (const number of path) {
+      const taken = nth(this.turnsOf(node), number);
+      labels.push(labelOf(taken.moves));
+      node = this.take(taken, node.view);
     }
-    return { world: this.named(world), labels };
-  }
-
-  private stepTo(world: World, next: number): { turn: Move[]; world: World } {
-    const named = this.named(world);
-    for (const turn of this.turnsOf(named)) {
-      const draft = this.take(named, turn);
-      if (this.states.add(this.parts.encode(draft), -1) === next) return { turn, world: draft };
-    }
-    throw new Error(`no move leads to state ${next}`);
-  }
-
-  /** As between two turns, under the same names. */
-  private named(world: World): World {
-    return this.parts.plain(world);
+    return labels;
   }
 }
 
-const labelOf = (turn: readonly Move[]): string =>
-  turn.map(({ label }) => label).join(", and in the same turn ");
+function nth<T>(values: Iterable<T>, wanted: number): T {
+  let index = 0;
+  for (const value of values) {
+    if (index === wanted) return value;
+    index += 1;
+  }
+  throw new Error(`there is no turn ${wanted}`);
+}
 
-const sameLaw = (a: string, b: string): boolean => nameless(a) === nameless(b);
-const nameless = (says: string): string => says.replaceAll(/\b([rw])\d+\b/g, "$1");
+const labelOf = (moves: readonly Move[]): string =>
+  moves.map(({ label }) => label).join(", and in the same turn ");
 
 function isFinished({ requests }: World): boolean {
-  return requests.every((one) => one === null || one.closed);
+  return requests.every((one) => one === null || one.closed || one.interrupted);
 }

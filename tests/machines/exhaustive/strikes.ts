@@ -1,32 +1,31 @@
 /** How far each request got, and how many of its leases were lost for nothing: counted apart from its machine. */
-import type * as Request from "../../../src-ts/machines/Request.js";
 import { strikesMax } from "../../../src-ts/machines/Request.js";
 import { type Draft, law } from "./draft.js";
-import { promptTokens } from "./world.js";
+import { promptTokens, requestName } from "./world.js";
 
-/** The law of strikes, counted apart from the machine. */
-export function countStrikes(
-  draft: Draft,
-  request: number,
-  from: Request.State,
-  event: Request.Event,
-): void {
-  const part = draft.request(request);
-  const ending = from.kind === "cancelling" && from.cause !== "preempted";
-  if (ending || !("lease" in from)) return;
-  const reached =
-    event.kind === "progress"
-      ? event.done
-      : event.kind === "tokens"
-        ? promptTokens + event.index + event.count
-        : 0;
-  if (reached > part.furthest)
+/** Its worker says that so much of the prompt is done, and it is listened to. */
+export function countProgress(draft: Draft, request: number, done: number): void {
+  reach(draft, request, done);
+}
+
+export function countTokens(draft: Draft, request: number): void {
+  reach(draft, request, promptTokens + draft.request(request).logged);
+}
+
+function reach(draft: Draft, request: number, reached: number): void {
+  if (reached > draft.request(request).furthest)
     draft.changeRequest(request, { furthest: reached, fruitless: 0, doubts: 0 });
-  if (event.kind !== "lost") return;
-  const struck = event.loss !== "stopped" && part.furthest === part.furthestAtStart;
-  const fruitless = part.fruitless + (struck && !event.preparing ? 1 : 0);
-  const doubts = part.doubts + (struck && event.preparing ? 1 : 0);
+}
+
+/** Its slot is free: was that a loss, and for nothing? */
+export function countLoss(draft: Draft, request: number): void {
+  const { slot, furthest, closed, gaveUp, ...before } = draft.request(request);
+  const struck = slot!.lost?.struck === true && furthest === slot!.furthestAtStart;
+  const fruitless = before.fruitless + (struck && !slot!.lost?.preparing ? 1 : 0);
+  const doubts = before.doubts + (struck && slot!.lost?.preparing ? 1 : 0);
   draft.changeRequest(request, { fruitless, doubts });
-  const failed = part.state.kind === "done";
-  law(failed === fruitless >= strikesMax, `${fruitless} strikes, and ${part.state.kind}`);
+  // Whoever was being ended anyway has ended.
+  if (closed && !gaveUp) return;
+  const says = `${requestName(request)} has ${fruitless} strikes, and ${closed ? "fails" : "goes on"}`;
+  law(closed === fruitless >= strikesMax, says);
 }
