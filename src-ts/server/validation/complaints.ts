@@ -40,8 +40,8 @@ export function complaint(issue: Raw): string | undefined {
   }
 }
 
-/** A bound as people read it. */
-export function shown(limit: number | bigint): string {
+/** A bound as people read it: 1,024. */
+function grouped(limit: number | bigint): string {
   return limit.toLocaleString("en");
 }
 
@@ -59,6 +59,6 @@ function bound(
 ): string {
   const unit = unitsOf[origin];
   const plural = Number(limit) === 1 ? "" : "s";
-  if (unit !== undefined) return `must have ${included} ${shown(limit)} ${unit}${plural}`;
-  return `must be ${inclusive === false ? excluded : included} ${shown(limit)}`;
+  if (unit !== undefined) return `must have ${included} ${grouped(limit)} ${unit}${plural}`;
+  return `must be ${inclusive === false ? excluded : included} ${grouped(limit)}`;
 }
