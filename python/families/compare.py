@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_serving.abilities import measure
 from mlx_serving.engine import PrefillProgress
-from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
-from mlx_serving.mlx_engine import CacheFactory
-from mlx_serving.pace import Pace
-from mlx_serving.pass_cost import PassCost
-from mlx_serving.prefix import PrefixCache
-from mlx_serving.sampling import StockSampler
-from mlx_serving.steps import Steps
+from mlx_serving.mlx.abilities import measure
+from mlx_serving.mlx.engine import CacheFactory
+from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.pace import Pace
+from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefix import PrefixCache
+from mlx_serving.mlx.sampling import StockSampler
+from mlx_serving.mlx.steps import Steps
 
 from .build import build
 

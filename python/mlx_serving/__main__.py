@@ -17,11 +17,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from .engine import Engine
-from .link import LINK_FD
+from .link.frames import LINK_FD
+from .link.outgoing import Outgoing
+from .link.thread import EXIT_FAULT, Server
 from .loop import Command, EngineLoop
 from .messages import PROTOCOL_VERSION
-from .outgoing import Outgoing
-from .server import EXIT_FAULT, Server
 
 PR_SET_PDEATHSIG = 1
 SWITCH_SECONDS = 0.001
@@ -72,12 +72,12 @@ def parse_arguments() -> argparse.Namespace:
 def make_engine(name: str) -> tuple[Engine, Callable[[Outgoing], Outgoing]]:
     """An engine, and what its frames pass on their way out."""
     if name == "fake":
-        from .fake_engine import FakeEngine
-        from .fake_faults import Faults
+        from .fake.engine import FakeEngine
+        from .fake.faults import Faults
 
         faults = Faults.from_environment()
         return FakeEngine(faults), faults.outgoing
-    from .mlx_engine import MlxEngine
+    from .mlx.engine import MlxEngine
 
     return MlxEngine(), lambda out: out
 

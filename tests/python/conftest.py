@@ -29,13 +29,13 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", params=["stock", "fast"])
 def sampler(request: pytest.FixtureRequest) -> Any:
     """Every way from logits to tokens."""
-    from mlx_serving.sampling import StockSampler
+    from mlx_serving.mlx.sampling import StockSampler
 
     if request.param == "stock":
         return StockSampler()
     if find_spec("krserve_mlx_ops") is None:
         pytest.skip("krserve_mlx_ops is not built (npx mlx-serving build-native)")
-    from mlx_serving.fast.sampling import FastSampler
+    from mlx_serving.mlx.fast_sampler import FastSampler
 
     return FastSampler()
 

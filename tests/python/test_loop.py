@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from mlx_serving.engine import End, Loaded, LoadFigures, StepOutput
+from mlx_serving.link.parse import parse
 from mlx_serving.loop import Command, Credit, EngineLoop, Remove
 from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
-from mlx_serving.parse import parse
 
 from orchestrator import FAKE_MODEL, load_options
 

@@ -23,7 +23,7 @@ NOT_BUILT = "krserve_native is not built (npx mlx-serving build-native)"
 # An engine that takes no prompt of one token.
 PICKY = """
 from mlx_serving.__main__ import main
-from mlx_serving.fake_engine import FakeEngine
+from mlx_serving.fake.engine import FakeEngine
 
 insert = FakeEngine.insert
 

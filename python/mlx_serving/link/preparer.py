@@ -1,0 +1,107 @@
+"""The prepare thread: from a request's input to prompt tokens, without a stop of the link thread.
+
+Templates and tokenizers may take long, and other streams go on meanwhile. Says how long a prompt
+may take; what its tokens are, `text/prompts.py` says.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from ..messages import Prepare, Prepared, PrepareInput, Refused, Text, Tokens, pack_tokens
+from ..text.block_hashes import block_hashes
+from ..text.model import TextModel
+from ..text.prompts import input_field, prompt_tokens
+
+# A prompt of more characters may take longer than the orchestrator waits for a sign of life; so
+# much patience for each is several times what the slowest texts take.
+LONG_CHARACTERS: Final = 200_000
+PATIENCE_MS_PER_CHARACTER: Final = 0.05
+
+
+def patience_ms(input: PrepareInput) -> float:
+    """What this prompt may take beyond the usual; 0 for all but long ones."""
+    if isinstance(input, Tokens):
+        return 0.0
+    characters = _characters(input.text if isinstance(input, Text) else input.messages)
+    return characters * PATIENCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return sum(map(_characters, value.values())) if isinstance(value, dict) else 0
+
+
+class Preparer:
+    """The prepare thread. The callbacks are called on it."""
+
+    def __init__(
+        self,
+        model: TextModel,
+        context_max: int,
+        done: Callable[[Prepared], None],
+        refused: Callable[[int, Refused], None],
+        crashed: Callable[[BaseException], None],
+        busy: Callable[[str, float], None],
+    ) -> None:
+        self._model = model
+        self._context_max = context_max
+        self._done = done
+        self._refused = refused
+        self._crashed = crashed
+        self._busy = busy
+        self._queue: SimpleQueue[Prepare] = SimpleQueue()
+        self._wanted: set[int] = set()
+        threading.Thread(target=self._run, name="prepare", daemon=True).start()
+
+    def put(self, request: Prepare) -> None:
+        self._wanted.add(request.id)
+        self._queue.put(request)
+
+    def pending(self, id: int) -> bool:
+        return id in self._wanted
+
+    def settle(self, id: int) -> bool:
+        """Whether the request was still without an answer. It has one now, or never gets one."""
+        if id not in self._wanted:
+            return False
+        self._wanted.discard(id)
+        return True
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._answer(self._queue.get())
+        except BaseException as error:
+            self._crashed(error)
+
+    def _answer(self, request: Prepare) -> None:
+        if request.id not in self._wanted:
+            return
+        if (patience := patience_ms(request.input)) > 0:
+            self._busy("preparing a long prompt", patience)
+        try:
+            tokens = prompt_tokens(request.input, self._model, self._context_max)
+        except Refused as refusal:
+            self._refused(request.id, refusal)
+            return
+        except MemoryError:
+            raise
+        except BaseException as error:
+            # Templates and tokenizers fail in their own ways, a Rust panic is no Exception: the
+            # input is to blame, and it alone. The error's text may hold the prompt.
+            reason = f"the prompt cannot be prepared ({type(error).__name__})"
+            self._refused(request.id, Refused("invalid_prompt", input_field(request.input), reason))
+            return
+        body: Prepared = {
+            "id": request.id,
+            "tokens": pack_tokens(tokens),
+            "blockHashes": block_hashes(tokens),
+        }
+        self._done(body)
