@@ -16,8 +16,8 @@ from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
 from mlx_serving.mlx.abilities import measure
 from mlx_serving.mlx.engine import CacheFactory
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.pace import Pace
 from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import PrefillBudget
 from mlx_serving.mlx.prefix import PrefixCache
 from mlx_serving.mlx.sampling import StockSampler
 from mlx_serving.mlx.steps import Steps
@@ -143,7 +143,9 @@ class Serving:
             end_tokens=frozenset(),
             vocabulary=vocabulary,
             max_batch=4,
-            pace=Pace(PIECE_TOKENS, False, PassCost(1e-6, 1e-6, CONTEXT_TOKENS), 0.01, unit_tokens),
+            prefill_budget=PrefillBudget(
+                PIECE_TOKENS, False, PassCost(1e-6, 1e-6, CONTEXT_TOKENS), 0.01, unit_tokens
+            ),
             prefixes=PrefixCache(0 if abilities.prefix == "none" else prefix_bytes),
             host=Silent(),
             on_gpu=False,
@@ -154,7 +156,7 @@ class Serving:
 
     @property
     def kv_bytes(self) -> float:
-        return self._steps.load_figures().kv_bytes
+        return self._steps.figures().kv_bytes
 
     def insert(self, prompt: list[int], emitted: list[int], new_tokens: int = NEW_TOKENS) -> int:
         id = len(self.tokens)

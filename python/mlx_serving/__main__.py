@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from .engine import Engine
 from .link.frames import LINK_FD
 from .link.outgoing import Outgoing
-from .link.thread import EXIT_FAULT, Server
+from .link.thread import EXIT_FAULT, LinkThread
 from .loop import Command, EngineLoop
 from .messages import PROTOCOL_VERSION
 
@@ -35,9 +35,9 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     commands: SimpleQueue[Command] = SimpleQueue()
     engine, outgoing = make_engine(arguments.engine)
-    server = Server(socket.socket(fileno=LINK_FD), arguments.epoch, commands, outgoing)
+    link_thread = LinkThread(socket.socket(fileno=LINK_FD), arguments.epoch, commands, outgoing)
     versions, backend = engine.describe()
-    server.start(
+    link_thread.start(
         {
             "protocol": PROTOCOL_VERSION,
             "pid": os.getpid(),
@@ -47,9 +47,9 @@ def main() -> None:
         }
     )
     try:
-        EngineLoop(engine, commands, server).run()
+        EngineLoop(engine, commands, link_thread).run()
     except BaseException as error:
-        server.crashed(error)
+        link_thread.crashed(error)
     # The link thread says the last words and ends the process.
     time.sleep(5)
     os._exit(EXIT_FAULT)

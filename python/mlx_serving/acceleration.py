@@ -1,6 +1,7 @@
 """The native parts as this worker uses them: which are on, and why the others are off.
 
-What can't be used has its twin or MLX's own in its place; `--native on` makes it an error instead.
+A part that can't be used leaves its fallback or MLX's own in its place; `--native on` makes that an
+error instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The interface between the loop and an engine.
+"""The port between the engine loop and an engine.
 
-An engine computes tokens; it knows no frame, no socket and no text. All its methods but those of
-its `TextModel` are called by one thread, the engine thread.
+An engine computes tokens; it knows no frame, no socket and no text. The engine thread alone calls
+its methods; other threads call those of its `TextModel`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RowLogprobs:
     top: list[tuple[int, float]]
 
 
-# slot, index of the token, token id, logprobs if asked for
+# request id, index of the token, token id, logprobs if asked for
 Row = tuple[int, int, int, RowLogprobs | None]
 
 
@@ -68,7 +68,7 @@ class StepOutput:
 
 
 @dataclass(slots=True)
-class LoadFigures:
+class EngineFigures:
     """Figures for `telemetry`, in requests and bytes."""
 
     running: int
@@ -148,4 +148,4 @@ class Engine(Protocol):
         """Time until `step` has something to do: 0 is now, None is nothing to do."""
         ...
 
-    def load_figures(self) -> LoadFigures: ...
+    def figures(self) -> EngineFigures: ...

@@ -1,7 +1,7 @@
-"""The engine thread: takes commands, steps the engine, hands what comes out to the link thread.
+"""The engine thread: takes commands, steps the engine, hands its output to the link thread.
 
 This is the process's main thread and the only one that calls the engine (and so MLX). It never
-touches the socket, and no text passes here.
+touches the socket, and it sees no text.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class EngineLoop:
 
     def turn(self) -> None:
         """Takes all commands that are there, then one step if there is anything to do."""
-        for command in self._take(self._patience_seconds()):
+        for command in self._take(self._wait_seconds()):
             self._obey(command)
         if self._credits > 0 and self._engine.delay_seconds() == 0:
             output = self._engine.step()
@@ -94,18 +94,18 @@ class EngineLoop:
                 self._credits -= 1
                 self._steps += 1
             self._reports.stepped(output)
-        self._report_load()
+        self._report_telemetry()
 
-    def _patience_seconds(self) -> float | None:
+    def _wait_seconds(self) -> float | None:
         delay = self._engine.delay_seconds()
         if delay is None:
             return None
         return delay if self._credits > 0 else TELEMETRY_SECONDS
 
-    def _take(self, patience_seconds: float | None) -> Iterator[Command]:
-        if patience_seconds != 0:
+    def _take(self, wait_seconds: float | None) -> Iterator[Command]:
+        if wait_seconds != 0:
             try:
-                yield self._commands.get(timeout=patience_seconds)
+                yield self._commands.get(timeout=wait_seconds)
             except Empty:
                 return
         while not self._commands.empty():
@@ -132,7 +132,7 @@ class EngineLoop:
             self._engine.remove(request.id)
             self._reports.stepped(StepOutput(ends=[failed(request.id, error)]))
 
-    def _report_load(self) -> None:
+    def _report_telemetry(self) -> None:
         working = self._engine.delay_seconds() is not None
         now = self._now()
         idle_now = self._was_working and not working
@@ -140,7 +140,7 @@ class EngineLoop:
         if not idle_now and not (working and now >= self._telemetry_due):
             return
         self._telemetry_due = now + TELEMETRY_SECONDS
-        figures = self._engine.load_figures()
+        figures = self._engine.figures()
         self._reports.telemetry(
             {
                 "running": figures.running,

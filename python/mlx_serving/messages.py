@@ -411,7 +411,7 @@ class Refusal(TypedDict):
 
 class NativeFigures(TypedDict):
     """`metrics`: of the requests of this worker since its start, in ms and requests per second,
-    whoever collects them; `pool`: None when frames are not staged."""
+    by either collector; `pool`: None when frames are not staged."""
 
     module: dict[str, Any]
     metrics: dict[str, float]

@@ -40,13 +40,13 @@ def sampler(request: pytest.FixtureRequest) -> Any:
     return FastSampler()
 
 
-@pytest.fixture(scope="session", params=["twins", "module"])
+@pytest.fixture(scope="session", params=["fallback", "module"])
 def api(request: pytest.FixtureRequest) -> ModuleType:
-    """krserve_native, and its twins in pure Python."""
-    from mlx_serving.native import loader, twins
+    """krserve_native, and its fallback in pure Python."""
+    from mlx_serving.native import fallback, loader
 
-    if request.param == "twins":
-        return twins
+    if request.param == "fallback":
+        return fallback
     module, why_not = loader.load("auto")
     if module is None:
         pytest.skip(str(why_not))

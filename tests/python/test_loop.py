@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from mlx_serving.engine import End, Loaded, LoadFigures, StepOutput
+from mlx_serving.engine import End, EngineFigures, Loaded, StepOutput
 from mlx_serving.link.parse import parse
 from mlx_serving.loop import Command, Credit, EngineLoop, Remove
 from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
@@ -43,8 +43,8 @@ class Scripted:
     def delay_seconds(self) -> float | None:
         return 0.0 if self.ids else None
 
-    def load_figures(self) -> LoadFigures:
-        return LoadFigures(len(self.ids), 0, 1, 2, 3)
+    def figures(self) -> EngineFigures:
+        return EngineFigures(len(self.ids), 0, 1, 2, 3)
 
 
 class Log:

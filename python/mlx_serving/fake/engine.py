@@ -16,9 +16,9 @@ from typing import Final
 
 from ..engine import (
     End,
+    EngineFigures,
     Host,
     Loaded,
-    LoadFigures,
     PrefillProgress,
     Row,
     RowLogprobs,
@@ -124,9 +124,9 @@ class FakeEngine:
             self._decode(output)
         return output
 
-    def load_figures(self) -> LoadFigures:
+    def figures(self) -> EngineFigures:
         tokens = sum(sequence.prefill_total + sequence.next for sequence in self._running)
-        return LoadFigures(
+        return EngineFigures(
             running=len(self._running),
             waiting=len(self._waiting),
             prefix_cache_bytes=0,

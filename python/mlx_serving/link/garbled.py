@@ -1,7 +1,7 @@
-"""What can be made out in a payload that came whole and is not what it should be.
+"""Reads what it can of a payload that arrived whole and is no valid msgpack.
 
-Only for a frame whose header and checksum are right: it says which request has to be refused.
-Knows msgpack, and no message.
+The frame's header and checksum are right, and its readable part says which request to refuse. This
+file knows msgpack and no message.
 """
 
 from __future__ import annotations

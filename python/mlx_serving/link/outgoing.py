@@ -1,7 +1,7 @@
-"""Bytes on their way to the socket: frames that it has not taken yet.
+"""Frames that the socket has not taken yet, as bytes.
 
-Two ways of keeping them, with one face: in one growing bytearray, or staged in buffers of a pool,
-so that sending allocates nothing. Knows no frame's meaning.
+`PlainOutgoing` keeps them in one growing bytearray, `StagedOutgoing` in the buffers of a pool, so
+that sending allocates nothing. Neither knows a frame's meaning.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class StagedOutgoing:
     def _release(self, stage: _Stage | None) -> None:
         if stage is None:
             return
-        # The pool takes no buffer back that somebody still sees.
+        # The pool takes no buffer back while a view of it lives.
         stage.view.release()
         if stage.buffer is not None:
             self._pool.release(stage.buffer)

@@ -1,10 +1,10 @@
 """Checks of what the orchestrator sends: bytes of a frame in, a typed message out.
 
-Parse once, at the edge: inside, the types of `messages.py` are trusted. What does not fit its
-shape, an unknown key too, is refused where it belongs to a request that the frame names:
-`Unreadable` stands in that request's place, and whatever else the frame holds goes on. Where it
-names none, nobody could be answered and somebody would wait for ever: that is a `Violation`, and
-the link is broken.
+Parse once, at the edge: inside, the types of `messages.py` are trusted. A value that does not fit
+its shape, an unknown key too, is refused where the frame names its request: `Unreadable` stands in
+that request's place, and the frame's other requests go on. Where the frame names no request, no
+request could be answered and one would wait for ever: that is a `Violation`, and the link is
+broken.
 """
 
 from __future__ import annotations

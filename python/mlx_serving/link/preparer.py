@@ -1,7 +1,7 @@
-"""The prepare thread: from a request's input to prompt tokens, without a stop of the link thread.
+"""The prepare thread turns a request's input into prompt tokens, so that the link thread need not.
 
-Templates and tokenizers may take long, and other streams go on meanwhile. Says how long a prompt
-may take; what its tokens are, `text/prompts.py` says.
+Templates and tokenizers may take long, and other streams go on meanwhile. This file says how long a
+prompt may take; `text/prompts.py` makes its tokens.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
 from ..text.prompts import input_field, prompt_tokens
 
-# A prompt of more characters may take longer than the orchestrator waits for a sign of life; so
-# much patience for each is several times what the slowest texts take.
+# A prompt of more characters may take longer than the orchestrator waits for a sign of life. The
+# allowance for each character is several times what the slowest texts take.
 LONG_CHARACTERS: Final = 200_000
-PATIENCE_MS_PER_CHARACTER: Final = 0.05
+ALLOWANCE_MS_PER_CHARACTER: Final = 0.05
 
 
-def patience_ms(input: PrepareInput) -> float:
+def allowance_ms(input: PrepareInput) -> float:
     """What this prompt may take beyond the usual; 0 for all but long ones."""
     if isinstance(input, Tokens):
         return 0.0
     characters = _characters(input.text if isinstance(input, Text) else input.messages)
-    return characters * PATIENCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
+    return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
 
 
 def _characters(value: object) -> int:
@@ -84,8 +84,8 @@ class Preparer:
     def _answer(self, request: Prepare) -> None:
         if request.id not in self._wanted:
             return
-        if (patience := patience_ms(request.input)) > 0:
-            self._busy("preparing a long prompt", patience)
+        if (allowance := allowance_ms(request.input)) > 0:
+            self._busy("preparing a long prompt", allowance)
         try:
             tokens = prompt_tokens(request.input, self._model, self._context_max)
         except Refused as refusal:

@@ -1,5 +1,5 @@
-"""What the link thread works with of krserve_native: the collector of request metrics, and the pool
-of buffers in which frames wait for the socket.
+"""The link thread's resources: the collector of request metrics, and the pool of buffers in which
+frames wait for the socket. Both are krserve_native's or their fallback.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from typing import Any
 from .. import native
 from ..acceleration import module_parts
 from ..messages import NativeFigures
-from ..native import twins
+from ..native import fallback
 from ..native.choice import is_wanted
 from .outgoing import STAGE_BYTES, STAGES, Outgoing, PlainOutgoing, StagedOutgoing
 
 
-class Staff:
+class LinkResources:
     """What the link thread works with: the collector of request metrics, and the pool, if any."""
 
     def __init__(self) -> None:
-        module: Any = native if is_wanted("metrics") else twins
+        module: Any = native if is_wanted("metrics") else fallback
         self.collector = module.MetricsCollector()
         self._pool: Any = None
 
     def outgoing(self) -> Outgoing:
-        """Where frames wait for the socket: staged in the module's pool, where that is on. The twin
-        would only cost."""
+        """Where frames wait for the socket: staged in the module's pool, where that is on. The
+        fallback's pool would only cost."""
         if not module_parts()["pool"]["on"]:
             return PlainOutgoing()
         self._pool = native.CommandBufferPool(STAGES, backend="host", buffer_bytes=STAGE_BYTES)

@@ -1,8 +1,8 @@
-"""The link thread: the socket, the text of every slot, and the order of what is said.
+"""The link thread: owns the socket, the active requests and the order of frames.
 
-Commands go to the engine thread through a queue, prompts to the prepare thread; both post their
-results here, and this thread alone writes. It never computes for long, so the end of the link is
-seen at once.
+Commands go to the engine thread through a queue, prompts to the prepare thread. Both threads post
+their results here, and this thread alone writes to the socket. It never computes for long, so it
+sees the end of the link at once.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from ..messages import (
     Unreadable,
     Violation,
 )
+from .active_requests import ActiveRequests
 from .frames import Link
 from .outgoing import Outgoing
 from .parse import parse
 from .preparer import Preparer
-from .resources import Staff
-from .slots import Slots
+from .resources import LinkResources
 
 EXIT_CLEAN: Final = 0
 EXIT_FAULT: Final = 1
@@ -55,7 +55,7 @@ FAULT_CHARACTERS_MAX: Final = 500
 TELLING_ERRORS: Final = (RuntimeError, MemoryError, OSError)
 
 
-class Server:
+class LinkThread:
     """Everything the link thread owns. `post` is for the other threads."""
 
     def __init__(
@@ -66,19 +66,19 @@ class Server:
         outgoing: Callable[[Outgoing], Outgoing],
     ) -> None:
         """`outgoing`: what frames pass on their way to the socket, made of where they wait."""
-        self._staff = Staff()
-        self._link = Link(sock, epoch, outgoing(self._staff.outgoing()))
+        self._resources = LinkResources()
+        self._link = Link(sock, epoch, outgoing(self._resources.outgoing()))
         self._commands = commands
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         self._asleep = False
         self._loading = False
-        self._slots: Slots | None = None
+        self._active: ActiveRequests | None = None
         self._preparer: Preparer | None = None
         self._steps_sent = 0
         self._steps_acked = 0
-        # Slots that got their last word: an abort that crosses it on the way gets no answer.
+        # Ids whose last frame is sent: an abort that crosses it on the way gets no answer.
         self._settled: OrderedDict[int, None] = OrderedDict()
 
     # --- any thread ---
@@ -204,7 +204,7 @@ class Server:
         context_max = loaded.limits.context_max
         parts: Parts = {**module_parts(), **loaded.native}
         log(describe_parts(parts))
-        self._slots = Slots(loaded.text, context_max)
+        self._active = ActiveRequests(loaded.text, context_max)
         self._preparer = Preparer(
             loaded.text,
             context_max,
@@ -225,10 +225,10 @@ class Server:
             },
         )
 
-    def _ready(self) -> tuple[Slots, Preparer]:
-        if self._slots is None or self._preparer is None:
+    def _ready(self) -> tuple[ActiveRequests, Preparer]:
+        if self._active is None or self._preparer is None:
             raise Violation("work before the model is ready", "wrong_order")
-        return self._slots, self._preparer
+        return self._active, self._preparer
 
     def _on_prepare(self, request: Prepare) -> None:
         _, preparer = self._ready()
@@ -246,18 +246,18 @@ class Server:
             self._link.send("prepared", body)
 
     def _on_admit(self, message: Admit) -> None:
-        slots, _ = self._ready()
+        active, _ = self._ready()
         for request in message.requests:
-            self._staff.collector.record_request()
+            self._resources.collector.record_request()
             if isinstance(request, Unreadable):
-                self._staff.collector.record_failure()
+                self._resources.collector.record_failure()
                 self._on_unreadable(request)
                 continue
             self._check_new(request.id)
             try:
-                ended = slots.admit(request)
+                ended = active.admit(request)
             except Refused as refusal:
-                self._staff.collector.record_failure()
+                self._resources.collector.record_failure()
                 self._send_refused(request.id, refusal)
                 continue
             if ended is None:
@@ -266,15 +266,15 @@ class Server:
                 self._send_ended(ended)
 
     def _check_new(self, id: int) -> None:
-        slots, preparer = self._ready()
-        if id in slots or preparer.pending(id):
+        active, preparer = self._ready()
+        if id in active or preparer.pending(id):
             raise Violation(f"id {id} is in use", "duplicate_id")
 
     def _on_refused(self, id: int, refusal: Refused) -> None:
-        slots, preparer = self._ready()
-        admitted = slots.drop(id)
+        active, preparer = self._ready()
+        admitted = active.drop(id)
         if admitted:
-            self._staff.collector.record_failure()
+            self._resources.collector.record_failure()
         if admitted or preparer.settle(id):
             self._send_refused(id, refusal)
 
@@ -286,22 +286,22 @@ class Server:
         )
 
     def _on_abort(self, id: int) -> None:
-        slots, preparer = self._ready()
-        if id in slots:
+        active, preparer = self._ready()
+        if id in active:
             self._commands.put(Remove(id, answer=True))
         elif preparer.settle(id) or id not in self._settled:
             self._settle(id)
             self._link.send("aborted", {"id": id})
 
     def _on_removed(self, id: int) -> None:
-        slots, _ = self._ready()
-        if slots.drop(id):
+        active, _ = self._ready()
+        if active.drop(id):
             self._settle(id)
             self._link.send("aborted", {"id": id})
 
     def _on_prefilled(self, progress: PrefillProgress) -> None:
-        slots, _ = self._ready()
-        if slots.prefilled(progress):
+        active, _ = self._ready()
+        if active.prefilled(progress):
             self._link.send(
                 "prefill",
                 {
@@ -313,11 +313,11 @@ class Server:
             )
 
     def _on_stepped(self, output: StepOutput) -> None:
-        slots, _ = self._ready()
+        active, _ = self._ready()
         for progress in output.prefills:
             self._on_prefilled(progress)
         if output.rows:
-            rows, stopped = slots.rows(output.rows)
+            rows, stopped = active.rows(output.rows)
             if rows:
                 self._steps_sent += 1
                 self._link.send("step", {"step": self._steps_sent, "rows": rows})
@@ -327,16 +327,16 @@ class Server:
                 self._commands.put(Remove(ended["id"], answer=False))
                 self._send_ended(ended)
         for end in output.ends:
-            body = slots.end(end)
+            body = active.end(end)
             if body is not None:
                 self._send_ended(body)
 
     def _send_ended(self, body: Ended) -> None:
         self._settle(body["id"])
         if body["finish"] == "failed":
-            self._staff.collector.record_failure()
+            self._resources.collector.record_failure()
         else:
-            self._staff.collector.record_completion(body["stats"]["totalMs"])
+            self._resources.collector.record_completion(body["stats"]["totalMs"])
         self._link.send("ended", body)
 
     def _on_ack(self, ack: Ack) -> None:
@@ -348,7 +348,7 @@ class Server:
 
     def _on_telemetry(self, body: Telemetry) -> None:
         # Here, behind all that ended before: the figures agree with what was sent.
-        self._link.send("telemetry", {**body, "native": self._staff.figures()})
+        self._link.send("telemetry", {**body, "native": self._resources.figures()})
 
     def _settle(self, id: int) -> None:
         self._settled[id] = None
@@ -359,7 +359,7 @@ class Server:
         message = message[:FAULT_CHARACTERS_MAX]
         log(f"{code}: {message}")
         self._link.send(
-            "fault", {"code": code, "message": message, "native": self._staff.figures()}
+            "fault", {"code": code, "message": message, "native": self._resources.figures()}
         )
         self._exit(exit_code)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .. import fast
 from ..acceleration import Parts, mlx_parts, require
-from ..engine import Host, Loaded, LoadFigures, StepOutput
+from ..engine import EngineFigures, Host, Loaded, StepOutput
 from ..fast import blas
 from ..log import log
 from ..messages import (
@@ -42,8 +42,8 @@ from ..text.hugging_face import HfTextModel
 from ..text.pieces import pieces_of
 from . import known_abilities, memory, warm_up
 from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
-from .pace import Pace
 from .pass_cost import PassCost
+from .prefill_budget import PrefillBudget
 from .prefix import PrefixCache
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class MlxEngine:
             )
             unit = UNIT_TOKENS_CUDA if on_gpu and expected_backend() == "cuda" else 1
             try:
-                pace, cost, vocabulary = _warm_up(weights.model, options, unit, on_gpu)
+                prefill_budget, cost, vocabulary = _warm_up(weights.model, options, unit, on_gpu)
             except Exception as error:
                 raise why_not_run(folder, error) from error
             abilities = _abilities(weights.model, vocabulary, files, on_gpu, parts)
@@ -165,10 +165,10 @@ class MlxEngine:
             ),
         )
         if on_gpu:
-            _compile_all(new_steps, pace, options, limits.context_max, host)
+            _compile_all(new_steps, prefill_budget, options, limits.context_max, host)
         self._steps = new_steps(
             end_tokens=text.end_tokens,
-            pace=pace,
+            prefill_budget=prefill_budget,
             prefixes=PrefixCache(prefix_bytes),
             host=host,
         )
@@ -187,8 +187,8 @@ class MlxEngine:
     def delay_seconds(self) -> float | None:
         return self._steps.delay_seconds()
 
-    def load_figures(self) -> LoadFigures:
-        return self._steps.load_figures()
+    def figures(self) -> EngineFigures:
+        return self._steps.figures()
 
 
 # --- machine ---
@@ -377,7 +377,7 @@ def _is_plain(wrapper: Any) -> bool:
 
 def _warm_up(
     model: Any, options: LoadOptions, unit_tokens: int, on_gpu: bool
-) -> tuple[Pace, memory.KvCost, int]:
+) -> tuple[PrefillBudget, memory.KvCost, int]:
     """Short runs: the first touch the weights and, on a GPU, compile; the second are measured."""
     _short_run(model)
     if on_gpu:
@@ -387,14 +387,14 @@ def _warm_up(
     pass_seconds = (time.monotonic() - start) / 2
     tokens = _chunk_tokens(pass_seconds)
     token_seconds = (_chunk_seconds(model, tokens) - pass_seconds) / tokens
-    pace = Pace(
+    prefill_budget = PrefillBudget(
         chunk_tokens_max=options.prefill_chunk_tokens,
         deterministic=options.deterministic,
         cost=PassCost(pass_seconds, token_seconds, tokens),
         step_seconds=pass_seconds,
         unit_tokens=unit_tokens,
     )
-    return pace, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
+    return prefill_budget, memory.kv_cost(cache, WARM_UP_TOKENS), vocabulary
 
 
 def _chunk_tokens(pass_seconds: float) -> int:
@@ -424,19 +424,21 @@ def _abilities(model: Any, vocabulary: int, folder: Path, on_gpu: bool, parts: P
 
 def _compile_all(
     new_steps: Callable[..., Steps],
-    pace: Pace,
+    prefill_budget: PrefillBudget,
     options: LoadOptions,
     context_max: int,
     host: Host,
 ) -> None:
-    """Serves requests of our own. Their speed says nothing, so they have a pace of their own; and
-    none ends before its time."""
+    """Serves requests of our own. Their speed says nothing, so they have a prefill budget of their
+    own; and none ends before its time."""
     import mlx.core as mx
 
     def run(chunk_tokens: int, runs: list[list[Admission]], first: float, last: float) -> None:
         steps = new_steps(
             end_tokens=frozenset(),
-            pace=replace(pace, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)),
+            prefill_budget=replace(
+                prefill_budget, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)
+            ),
             prefixes=PrefixCache(0),
             host=warm_up.Quiet(host),
         )
@@ -450,8 +452,8 @@ def _compile_all(
     long_prompt = warm_up.long_prompt(context_max)
     requests = list(warm_up.requests(max(1, options.max_batch), context_max))
     try:
-        run(pace.chunk_tokens_max, requests, 0, 0.8)
-        lengths = list(pace.unit_lengths())
+        run(prefill_budget.chunk_tokens_max, requests, 0, 0.8)
+        lengths = list(prefill_budget.unit_lengths())
         for i, tokens in enumerate(lengths):
             first = 0.8 + 0.2 * i / len(lengths)
             run(tokens, [long_prompt], first, first + 0.2 / len(lengths))

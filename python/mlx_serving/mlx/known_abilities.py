@@ -3,8 +3,8 @@ forward passes, and a worker that replaces a dead one has no time for them.
 
 The verdict is one about code and shapes, so it is kept by what these depend on: the model's
 configuration and types of numbers, the versions of the libraries, the device, the native parts, and
-the worker's own code. Weights don't matter to it. A file that is not there, or is not whole, is as
-if nobody had measured.
+the worker's own code. Weights don't matter to it. Without a file, or
+with one that is not whole, the model is measured.
 """
 
 from __future__ import annotations

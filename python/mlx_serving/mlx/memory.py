@@ -1,4 +1,4 @@
-"""What a model costs in memory, and what there is. Bytes throughout."""
+"""What a model costs in memory, and how much memory the machine has. All figures are bytes."""
 
 from __future__ import annotations
 

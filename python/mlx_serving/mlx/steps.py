@@ -1,9 +1,9 @@
 """The steps of the MLX engine: admission, prefill, decode, prefix cache.
 
-Every step decodes all live rows once, then prefills as much as `pace.py` allows, one chunk of each
-waiting prompt in turn: a short prompt is never behind a long one. A prompt's last token is
-fed by the row's first decode step, and so are, in the deterministic profile, the tokens of a
-resume; outside it they are prefilled with the prompt.
+Every step decodes all live rows once, then prefills as much as `prefill_budget.py` allows, one
+chunk of each waiting prompt in turn: a short prompt is never behind a long one. A prompt's last
+token is fed by the row's first decode step, and so are, in the deterministic profile, the tokens of
+a resume; outside it they are prefilled with the prompt.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import mlx.core as mx
 
 from ..engine import (
     End,
+    EngineFigures,
     Host,
-    LoadFigures,
     PrefillProgress,
     StepOutput,
     failed,
@@ -30,7 +30,7 @@ from ..messages import Admission, Capabilities, Refused
 from .batch import Batch, Cache, Fed, Row
 from .grouping import Grouping
 from .memory import window_tokens
-from .pace import BORDER_TOKENS, Pace, allowance_ms
+from .prefill_budget import BORDER_TOKENS, PrefillBudget, allowance_ms
 from .prefix import PrefixCache
 from .sampling import RowSampling, Sampler
 
@@ -65,7 +65,7 @@ class Steps:
         end_tokens: frozenset[int],
         vocabulary: int,
         max_batch: int,
-        pace: Pace,
+        prefill_budget: PrefillBudget,
         prefixes: PrefixCache[Cache],
         host: Host,
         on_gpu: bool,
@@ -78,7 +78,7 @@ class Steps:
         self._end_tokens = end_tokens
         self._vocabulary = vocabulary
         self._max_batch = max_batch
-        self._pace = pace
+        self._budget = prefill_budget
         self._prefixes = prefixes
         self._host = host
         self._on_gpu = on_gpu
@@ -114,7 +114,7 @@ class Steps:
 
     def _new_row(self, request: Admission) -> Row:
         emitted = request.emitted
-        replays = bool(emitted) and (self._pace.deterministic or not self._caches.in_pieces)
+        replays = bool(emitted) and (self._budget.deterministic or not self._caches.in_pieces)
         known = request.prompt if replays else request.prompt + emitted
         cache, cached = self._from_prefix_cache(known)
         first = len(emitted)
@@ -143,7 +143,9 @@ class Steps:
         if found is None:
             return self._caches.new(), 0
         entry, usable = found
-        usable -= usable % (BORDER_TOKENS if self._pace.deterministic else self._pace.unit_tokens)
+        usable -= usable % (
+            BORDER_TOKENS if self._budget.deterministic else self._budget.unit_tokens
+        )
         if usable == 0 or (entry.whole and usable < entry.tokens):
             return self._caches.new(), 0
         cache = deepcopy(entry.value)
@@ -170,7 +172,7 @@ class Steps:
         if self._prefilling:
             self._prefill(output)
         else:
-            self._pace.rested()
+            self._budget.idle()
         return output
 
     def _start(self, request: Admission, output: StepOutput) -> None:
@@ -180,7 +182,7 @@ class Steps:
             output.ends.append(failed(request.id, error))
 
     def _decode(self, output: StepOutput) -> None:
-        self._announce(self._batch.passes, 1, self._pace.step_seconds)
+        self._announce(self._batch.passes, 1, self._budget.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
         waits = bool(self._prefilling) and not self._on_gpu
@@ -188,7 +190,7 @@ class Steps:
             # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
             # measured alone.
             mx.eval(self._batch.tokens)
-        self._pace.stepped(
+        self._budget.stepped(
             time.monotonic() - start,
             len(fed),
             alone=not self._prefilling,
@@ -225,13 +227,13 @@ class Steps:
 
     def _prefill(self, output: StepOutput) -> None:
         decoding = bool(self._batch.rows)
-        self._pace.begin(decoding)
+        self._budget.begin(decoding)
         while self._prefilling:
             row = self._prefilling[0]
             left = len(row.prefill) - row.done
             in_pieces = self._caches.in_pieces
             tokens = (
-                self._pace.chunk_tokens(row.done, left, decoding) if left and in_pieces else left
+                self._budget.chunk_tokens(row.done, left, decoding) if left and in_pieces else left
             )
             if left and not tokens:
                 break
@@ -269,22 +271,22 @@ class Steps:
 
     def _prefill_chunk(self, row: Row, tokens: int) -> None:
         depth = row.done
-        self._announce((1,), tokens, self._pace.cost.seconds(tokens, depth))
+        self._announce((1,), tokens, self._budget.cost.seconds(tokens, depth))
         start = time.monotonic()
         padding = self._padding(row, tokens)
         chunk = row.prefill[depth : depth + tokens] + [row.last] * padding
         self._caches.model(mx.array([chunk]), cache=row.cache)
         self._caches.trim(row.cache, padding)
         mx.eval([layer.state for layer in row.cache])
-        self._pace.prefilled(tokens, depth, time.monotonic() - start)
+        self._budget.prefilled(tokens, depth, time.monotonic() - start)
         row.done += tokens
         self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         self._keep_prompt(row)
 
     def _padding(self, row: Row, tokens: int) -> int:
         """Tokens that make a prompt's last chunk a whole unit, if they can be taken off again."""
-        unit = self._pace.unit_tokens
-        if self._pace.deterministic or tokens >= unit or not self._caches.can_trim(row.cache):
+        unit = self._budget.unit_tokens
+        if self._budget.deterministic or tokens >= unit or not self._caches.can_trim(row.cache):
             return 0
         # A window that the padding fills has lost what it pushed out.
         if row.done + unit >= window_tokens(row.cache):
@@ -309,7 +311,7 @@ class Steps:
         """Keeps a prefilled prompt. In the deterministic profile it ends on a border: a hit must
         leave the same chunks to compute as there were without it."""
         at_end = row.done == len(row.prefill)
-        if self._pace.deterministic:
+        if self._budget.deterministic:
             keep = row.done % BORDER_TOKENS == 0 and len(row.prefill) - row.done < BORDER_TOKENS
         else:
             keep = at_end
@@ -319,17 +321,17 @@ class Steps:
     def _keep_answer(self, row: Row) -> None:
         """Keeps prompt and answer for the conversation's next turn. Not in the deterministic
         profile: a decode step need not compute what a prefill chunk does, to the last bit."""
-        if not self._pace.deterministic and self._prefixes.bytes_max > 0:
+        if not self._budget.deterministic and self._prefixes.bytes_max > 0:
             self._keep(row.request.prompt + row.generated, self._batch.extract(row))
 
     def _keep(self, tokens: Sequence[int], cache: Cache) -> None:
         size = sum(layer.nbytes for layer in cache)
         self._prefixes.put(list(tokens), cache, size, whole=not self._caches.can_trim(cache))
 
-    def load_figures(self) -> LoadFigures:
+    def figures(self) -> EngineFigures:
         caches = [row.cache for row in (*self._prefilling, *self._prefilled)]
         kv = self._batch.kv_bytes + sum(layer.nbytes for cache in caches for layer in cache)
-        return LoadFigures(
+        return EngineFigures(
             running=len(self._batch.rows),
             waiting=len(self._waiting) + len(self._prefilling),
             prefix_cache_bytes=self._prefixes.size_bytes,

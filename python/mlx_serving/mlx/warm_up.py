@@ -58,7 +58,7 @@ def prepare_compiler() -> None:
 
 
 class Served(Protocol):
-    """`Steps`, with a pace and a prefix cache of its own: these runs say nothing about speed."""
+    """`Steps` with a prefill budget and a prefix cache of its own: these runs tell no speed."""
 
     def insert(self, request: Admission) -> None: ...
     def step(self) -> StepOutput: ...

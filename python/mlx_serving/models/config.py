@@ -1,7 +1,7 @@
 """A model's `config.json`: what must be right in it, whatever the family, with the field to blame.
 
-mlx-lm builds a model of any values and fails somewhere inside with a word that helps nobody. The
-rest is each family's own: `why_not_built` puts what mlx-lm says of it into a line.
+mlx-lm builds a model of any values and fails somewhere inside with a message that names no field.
+Fields of one family alone are not checked here: `why_not_built` puts mlx-lm's message into a line.
 """
 
 from __future__ import annotations

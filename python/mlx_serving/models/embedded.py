@@ -64,7 +64,7 @@ def convert_embedded(source: Path, out: Path, report: Report) -> None:
         if is_converted(out):
             report(STEPS, STEPS, "already there")
             return
-        # What an interrupted run left: nobody else is here.
+        # An interrupted run left it: no other process is here.
         for left in out.parent.glob(f".{out.name}.part-*"):
             shutil.rmtree(left)
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))

@@ -1,8 +1,8 @@
 """The small files of a model's folder: read with tolerance where they only hold defaults.
 
-A file that the model can do without never decides over serving: what can be understood of it is
-taken, the rest is left out with a warning. mlx-lm and transformers read the folder by themselves
-and know no tolerance, so they get a stand-in of links, in which such files are mended or missing.
+A file that the model can do without never stops it from being served: its valid entries are used,
+the others are left out with a warning. mlx-lm and transformers read the folder by themselves and
+know no tolerance, so they get a stand-in of links, in which such files are mended or missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..log import log
 
 JSON_BYTES_MAX: Final = 64 * 1024 * 1024
 TEXT_BYTES_MAX: Final = 4 * 1024 * 1024
-# Objects of defaults: whoever reads them does without.
+# Objects of defaults: their readers do without.
 OPTIONAL_JSON: Final = (
     "generation_config.json",
     "special_tokens_map.json",

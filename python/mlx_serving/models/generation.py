@@ -1,7 +1,7 @@
 """How a model's makers want it sampled: its `generation_config.json`.
 
-Without one, or where it says nothing of chance, the model is greedy, as in mlx_lm.server. It holds
-defaults: what can't be understood is left out with a warning, and the model is served.
+Without one, or where it says nothing of chance, the model is greedy, as in mlx_lm.server. The file
+holds defaults alone: an invalid entry is left out with a warning, and the model is served.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .choice import Mode, why_off
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
-# Whoever started us knows how it was called itself.
+# The command that started this process knows its own name.
 BUILD: Final = os.environ.get("KRSERVE_BUILD_COMMAND") or "npx mlx-serving build-native"
 
 API: Final = (

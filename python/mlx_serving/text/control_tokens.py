@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ..messages import Refused
 
-# A plane that is nobody's, and that no template and no normalizer touches.
+# A plane without characters, which no template and no normalizer touches.
 STAND_INS_FIRST: Final = 0xF0000
 STAND_INS_END: Final = 0x100000
 # What a model itself writes into its turns: mlx-lm's names for it.
@@ -185,7 +185,7 @@ class ControlTokens:
         ]
         backend.add_special_tokens(as_special)
         backend.encode_special_tokens = True
-        # Nobody can write it, since nobody knows it.
+        # No client can write it: it is drawn anew in each process.
         sign = token_hex(SIGN_BYTES)
         backend.add_tokens([AddedToken(sign, normalized=False, special=False)])
         return backend, sign

@@ -159,7 +159,7 @@ class StopMatcher:
         return earliest
 
 
-class SlotText:
+class RequestText:
     """Detokenizer and stop matcher of one request, after `emitted` has been replayed.
 
     `stop_tokens`: those that have no text and are named as stop strings.

@@ -470,7 +470,7 @@ def test_what_has_no_kernel_stays_mlxs(bits: int, group_size: int, dtype: mx.Dty
     assert (report.products, report.kept) == (0, 1)
 
 
-def twins() -> Holder:
+def pair() -> Holder:
     return Holder(quantized(128, 64), quantized(128, 64))
 
 
@@ -483,7 +483,7 @@ def joined(holder: Holder) -> layers.Siblings:
 
 def test_layers_with_another_input_are_computed_apart(fake_product: list[int]) -> None:
     """A module may have the names, and yet give each layer an input of its own."""
-    holder = twins()
+    holder = pair()
     first, second = random(3, 128, dtype=mx.bfloat16), random(3, 128, dtype=mx.bfloat16, seed=1)
     expected = holder.layer(first), holder.second(second)
     siblings = joined(holder)
@@ -495,7 +495,7 @@ def test_layers_with_another_input_are_computed_apart(fake_product: list[int]) -
 
 
 def test_siblings_keep_no_input_when_all_are_served(fake_product: list[int]) -> None:
-    holder = twins()
+    holder = pair()
     siblings = joined(holder)
     x = random(3, 128, dtype=mx.bfloat16)
     holder.layer(x), holder.second(x)
@@ -505,7 +505,7 @@ def test_siblings_keep_no_input_when_all_are_served(fake_product: list[int]) -> 
 
 @pytest.mark.parametrize("rows", [0, 1, layers.FEW_ROWS_MIN - 1, layers.DENSE_ROWS_MIN])
 def test_too_many_rows_and_too_few_are_mlxs(rows: int, fake_product: list[int]) -> None:
-    holder = twins()
+    holder = pair()
     x = random(rows, 128, dtype=mx.bfloat16)
     layer = holder.layer
     expected = exact_product(x, Matrix(layer.weight, layer.scales, layer.biases), 64)
@@ -515,7 +515,7 @@ def test_too_many_rows_and_too_few_are_mlxs(rows: int, fake_product: list[int]) 
 
 
 def test_another_type_of_input_is_mlxs(fake_product: list[int]) -> None:
-    holder = twins()
+    holder = pair()
     swap.swap(holder)
     holder.layer(random(3, 128))
     assert fake_product == []

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_serving.link.frames import FrameDecoder, Link, encode_frame
 from mlx_serving.link.outgoing import STAGE_BYTES, Outgoing, PlainOutgoing, StagedOutgoing
-from mlx_serving.native import twins
+from mlx_serving.native import fallback
 
-Pool = twins.CommandBufferPool
+Pool = fallback.CommandBufferPool
 Frame = tuple[bytes, bytes]
 SMALL_STAGE_BYTES = 4096
 EPOCH = 3

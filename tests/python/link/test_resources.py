@@ -8,7 +8,7 @@ import pytest
 from mlx_serving import acceleration
 from mlx_serving.link import resources
 from mlx_serving.link.outgoing import STAGE_BYTES, STAGES, PlainOutgoing, StagedOutgoing
-from mlx_serving.link.resources import Staff
+from mlx_serving.link.resources import LinkResources
 from mlx_serving.native import loader, status
 
 import shapes
@@ -25,17 +25,17 @@ def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_figures_of_whoever_collects(monkeypatch: pytest.MonkeyPatch, asked: str | None) -> None:
     if asked is not None:
         monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", asked)
-    staff = Staff()
+    of_link = LinkResources()
     staged = asked in ("all", "pool") and status()["on"]
-    assert isinstance(staff.outgoing(), StagedOutgoing if staged else PlainOutgoing)
-    is_module = type(staff.collector).__module__ == "krserve_native"
+    assert isinstance(of_link.outgoing(), StagedOutgoing if staged else PlainOutgoing)
+    is_module = type(of_link.collector).__module__ == "krserve_native"
     assert is_module == (asked in ("all", "metrics") and status()["on"])
     for latency_ms in (10, 20):
-        staff.collector.record_request()
-        staff.collector.record_completion(latency_ms)
-    staff.collector.record_request()
-    staff.collector.record_failure()
-    figures = staff.figures()
+        of_link.collector.record_request()
+        of_link.collector.record_completion(latency_ms)
+    of_link.collector.record_request()
+    of_link.collector.record_failure()
+    figures = of_link.figures()
     assert shapes.native_figures(figures)
     metrics = figures["metrics"]
     assert (metrics["totalRequests"], metrics["completedRequests"]) == (3, 2)
@@ -54,11 +54,11 @@ def test_figures_with_the_module_and_with_its_twins(
     module = SimpleNamespace(**classes, status=lambda: on)
     for user in (acceleration, resources):
         monkeypatch.setattr(user, "native", module)
-    staff = Staff()
-    outgoing = staff.outgoing()
+    of_link = LinkResources()
+    outgoing = of_link.outgoing()
     outgoing.put(b"head", b"x" * (STAGE_BYTES + 1))
     outgoing.put(b"head", b"x")
-    figures = staff.figures()
+    figures = of_link.figures()
     assert shapes.native_figures(figures)
     assert figures["module"] == on
     assert figures["pool"] == {

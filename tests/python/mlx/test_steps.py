@@ -9,7 +9,7 @@ import mlx.core as mx
 import pytest
 from mlx_serving.messages import Refused
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.pace import BORDER_TOKENS
+from mlx_serving.mlx.prefill_budget import BORDER_TOKENS
 from mlx_serving.mlx.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
@@ -218,7 +218,7 @@ def test_removal_in_every_state(toy: Any) -> None:
     driver.run()
     assert driver.tokens[1] == [] and 1 not in driver.ends and 3 not in driver.ends
     assert driver.tokens[2] == greedy(toy, prompt(7, 5), 20)
-    assert driver.steps.load_figures().kv_bytes == 0
+    assert driver.steps.figures().kv_bytes == 0
     assert driver.steps.delay_seconds() is None
 
 
@@ -297,14 +297,14 @@ def test_a_long_row_has_a_pass_of_its_own(toy: Any) -> None:
         driver.insert(request(i, prompt(i, 8), 40))
     driver.step()
     driver.step()
-    short = driver.steps.load_figures().kv_bytes
+    short = driver.steps.figures().kv_bytes
     driver.insert(request(9, prompt(9, 400), 40))
     driver.step()
     driver.step()
     per_token = 2 * 2 * 2 * 8 * 4
-    assert driver.steps.load_figures().kv_bytes <= short + 512 * per_token
+    assert driver.steps.figures().kv_bytes <= short + 512 * per_token
     driver.steps.remove(9)
-    assert driver.steps.load_figures().kv_bytes == short
+    assert driver.steps.figures().kv_bytes == short
 
 
 def test_a_group_of_one_is_kept_for_the_next_turn(toy: Any) -> None:
@@ -356,8 +356,8 @@ def test_the_byte_limit_holds(toy: Any) -> None:
     driver = Driver(toy, prefix_bytes=300_000)
     for i in range(6):
         driver.run(request(i, prompt(i, 300)))
-        assert driver.steps.load_figures().prefix_cache_bytes <= 300_000
-    assert driver.steps.load_figures().prefix_cache_bytes > 0
+        assert driver.steps.figures().prefix_cache_bytes <= 300_000
+    assert driver.steps.figures().prefix_cache_bytes > 0
 
 
 @pytest.mark.parametrize("prefix_bytes", [0, 1 << 24])

@@ -64,7 +64,7 @@ def write_manifest(folder: Path, content: bytes) -> None:
 def off_because(seen: dict[str, object]) -> str:
     assert seen["on"] is False
     assert seen["version"] is None
-    assert seen["module"] == "mlx_serving.native.twins"
+    assert seen["module"] == "mlx_serving.native.fallback"
     reason = str(seen["reason"])
     assert "\n" not in reason
     assert seen["line"] == f"native off: {reason}"

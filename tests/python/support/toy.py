@@ -11,8 +11,8 @@ from mlx_serving.engine import End, PrefillProgress, RowLogprobs
 from mlx_serving.messages import Admission, Capabilities, Sampling
 from mlx_serving.mlx.engine import CacheFactory
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.pace import Pace
 from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import PrefillBudget
 from mlx_serving.mlx.prefix import PrefixCache
 from mlx_serving.mlx.sampling import Sampler, StockSampler
 from mlx_serving.mlx.steps import Steps
@@ -100,7 +100,7 @@ class Driver:
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            pace=Pace(
+            prefill_budget=PrefillBudget(
                 chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01, unit_tokens
             ),
             prefixes=PrefixCache(prefix_bytes),

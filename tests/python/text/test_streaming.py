@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mlx_serving.text.streaming import (
     PieceDetokenizer,
     PieceTable,
-    SlotText,
+    RequestText,
     StopMatcher,
     WindowDetokenizer,
 )
@@ -77,7 +77,7 @@ def test_the_first_space_goes_once() -> None:
 @given(tokens, st.integers(0, 60), stops)
 def test_replayed_text_goes_on_exactly(ids: list[int], cut: int, strings: list[str]) -> None:
     def parts(first: int) -> list[str]:
-        text = SlotText(PieceDetokenizer(TABLE), strings)
+        text = RequestText(PieceDetokenizer(TABLE), strings)
         out = []
         for index, id in enumerate(ids):
             part = text.push(id)
@@ -130,12 +130,12 @@ def test_nothing_is_held_longer_than_needed(text: str, strings: list[str]) -> No
 
 
 def test_slot_text_without_stop_strings_matches_nothing() -> None:
-    text = SlotText(PieceDetokenizer(TABLE), ["", ""])
+    text = RequestText(PieceDetokenizer(TABLE), ["", ""])
     assert text.push(257) == " word" and not text.stopped
 
 
 def test_a_stop_string_in_the_tail() -> None:
-    text = SlotText(PieceDetokenizer(TABLE), ["\ufffd"])
+    text = RequestText(PieceDetokenizer(TABLE), ["\ufffd"])
     assert text.push(0xF0) == ""
     assert text.finish() == "" and text.stopped
 

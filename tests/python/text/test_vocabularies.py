@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 from mlx_serving.engine import Row
+from mlx_serving.link.active_requests import ActiveRequests
 from mlx_serving.link.preparer import prompt_tokens
-from mlx_serving.link.slots import Slots
 from mlx_serving.messages import Admission, Capabilities, Chat, Sampling, Text, Tokens
 from mlx_serving.mlx.engine import CacheFactory, load_text
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.pace import Pace
 from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import PrefillBudget
 from mlx_serving.mlx.prefix import PrefixCache
 from mlx_serving.mlx.sampling import StockSampler
 from mlx_serving.mlx.steps import Steps
@@ -150,29 +150,29 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
         end_tokens=model.end_tokens,
         vocabulary=model.vocabulary,
         max_batch=8,
-        pace=Pace(64, False, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
+        prefill_budget=PrefillBudget(64, False, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
         prefixes=PrefixCache(0),
         host=toy.Recorder(),
         on_gpu=False,
         sampler=StockSampler(),
         grouping=Grouping(),
     )
-    slots = Slots(model, CONTEXT)
+    active = ActiveRequests(model, CONTEXT)
     said: dict[int, dict[str, Any]] = {}
     for request in requests:
-        assert slots.admit(request) is None
+        assert active.admit(request) is None
         steps.insert(request)
         said[request.id] = {"tokens": [], "texts": [], "logprobs": []}
     while steps.delay_seconds() is not None:
         output = steps.step()
         rows: list[Row] = list(output.rows)
-        shown, _ = slots.rows(rows)
+        shown, _ = active.rows(rows)
         for id, _, token, text, *logprobs in shown:
             said[id]["tokens"].append(token)
             said[id]["texts"].append(text)
             said[id]["logprobs"] += logprobs
         for end in output.ends:
-            body = slots.end(end)
+            body = active.end(end)
             assert body is not None
             said[end.id]["texts"].append(body["tail"])
     return said

@@ -1,9 +1,9 @@
 """How much prefill shares a step with the decoding rows. Pure arithmetic over measured times.
 
-While rows decode, every decode step earns prefill some time. A chunk is as long as fits into what
-one step earns, so that the gap between two tokens stays within a multiple of the undisturbed one.
-Where not even an efficient chunk fits, since a forward pass costs what it costs however short the
-chunk, chunks come less often instead of being so short that they do nothing but cost.
+While rows decode, every decode step earns prefill some time. A chunk is as long as the time that
+one step earns, so the gap between two tokens stays within a multiple of the undisturbed one. A
+forward pass has a fixed cost however short its chunk is. Where not even an efficient chunk fits,
+chunks come less often, since shorter ones would do nothing but cost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ALLOWANCE_FACTOR: Final = 3.0
 
 
 @dataclass(slots=True)
-class Pace:
+class PrefillBudget:
     """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for. `unit_tokens`: above 1
     where every new length of a chunk and of what is before it has to be planned first: chunks are
     then doublings of a unit, and begin at multiples of their length."""
@@ -141,7 +141,7 @@ class Pace:
         self._rows = rows
         self._earnings = min(self._earnings + self._earned, self._earned + self._needed)
 
-    def rested(self) -> None:
+    def idle(self) -> None:
         """No prompt waits: time for it can't be saved up."""
         self._needed = 0.0
         self._earnings = min(self._earnings, self._earned)

@@ -1,4 +1,4 @@
-"""krserve_native and its pure-Python twins: the same answers and errors to the same calls."""
+"""krserve_native and its pure-Python fallback: the same answers and errors to the same calls."""
 
 import ast
 import math
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.native import loader, twins
+from mlx_serving.native import fallback, loader
 
 ROOT = Path(__file__).resolve().parents[3]
 STUB = ROOT / "native" / "bindings" / "krserve_native.pyi"
@@ -228,10 +228,10 @@ ACTIONS = ["acquire"] * 4 + ["borrow", "view", "unview", "drop", "reset"] + ["re
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 20)), max_size=60))
 def test_pools_answer_alike(steps: list[tuple[str, int]]) -> None:
     assert module is not None
-    users = PoolUser(twins), PoolUser(module)
+    users = PoolUser(fallback), PoolUser(module)
     for action, which in steps:
-        twin, native = (user.do(action, which) for user in users)
-        assert twin == native, action
+        answers = [user.do(action, which) for user in users]
+        assert answers[0] == answers[1], action
         assert repr(users[0].pool.get_stats()) == repr(users[1].pool.get_stats())
 
 
@@ -247,7 +247,7 @@ LATENCIES = st.one_of(
 def test_collectors_answer_alike(records: list[float | str]) -> None:
     assert module is not None
     seen = []
-    for api in (twins, module):
+    for api in (fallback, module):
         collector = api.MetricsCollector()
         outcomes = []
         for record in records:
@@ -265,8 +265,8 @@ def test_collectors_answer_alike(records: list[float | str]) -> None:
 
 GROWTH = """
 import resource, sys
-from mlx_serving.native import loader, twins
-api = twins if sys.argv[1] == "twins" else loader.load("auto")[0]
+from mlx_serving.native import loader, fallback
+api = fallback if sys.argv[1] == "fallback" else loader.load("auto")[0]
 pool = api.CommandBufferPool(4, backend="host")
 collector = api.MetricsCollector()
 def work(count):
@@ -295,7 +295,7 @@ print(peak() - before)
 
 
 def test_memory_does_not_grow_over_a_million_operations(api: ModuleType) -> None:
-    name = "twins" if api is twins else "module"
+    name = "fallback" if api is fallback else "module"
     done = subprocess.run(
         [sys.executable, "-c", GROWTH, name],
         cwd=ROOT / "python",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from mlx_serving.engine import RowLogprobs
-from mlx_serving.link.slots import Slots
+from mlx_serving.link.active_requests import ActiveRequests
 from mlx_serving.messages import Admission, Ended, Sampling
 from mlx_serving.text.streaming import Detokenizer, PieceDetokenizer, PieceTable
 
@@ -44,25 +44,25 @@ def request(chat: bool, emitted: list[int] | None = None) -> Admission:
 
 @pytest.mark.parametrize(("chat", "text"), [(True, "Hello"), (False, " Hello")])
 def test_a_turn_begins_without_a_space_and_what_goes_on_with_it(chat: bool, text: str) -> None:
-    slots = Slots(Model(), 100)
-    assert slots.admit(request(chat)) is None
-    rows, _ = slots.rows([(1, 0, 0, None), (1, 1, 0, None)])
+    active = ActiveRequests(Model(), 100)
+    assert active.admit(request(chat)) is None
+    rows, _ = active.rows([(1, 0, 0, None), (1, 1, 0, None)])
     assert [row[3] for row in rows] == [text, " Hello"]
 
 
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_resumed_text_has_begun_already(chat: bool) -> None:
-    slots = Slots(Model(), 100)
-    assert slots.admit(request(chat, emitted=[0])) is None
-    rows, _ = slots.rows([(1, 1, 0, None)])
+    active = ActiveRequests(Model(), 100)
+    assert active.admit(request(chat, emitted=[0])) is None
+    rows, _ = active.rows([(1, 1, 0, None)])
     assert rows[0][3] == " Hello"
 
 
 def test_tokens_in_log_probabilities() -> None:
-    slots = Slots(Model(), 100)
-    assert slots.admit(request(False)) is None
+    active = ActiveRequests(Model(), 100)
+    assert active.admit(request(False)) is None
     top = [(token, -float(token)) for token in range(len(PIECES))]
-    rows, _ = slots.rows([(1, 0, 3, RowLogprobs(-3.0, top))])
+    rows, _ = active.rows([(1, 0, 3, RowLogprobs(-3.0, top))])
     drawn = rows[0][4]  # type: ignore[misc]
     assert (drawn["token"], drawn["bytes"], drawn["logprob"]) == ("\ufffd", [0xF0, 0x9F], -3.0)
     assert [other["token"] for other in drawn["top"]] == NAMES
@@ -84,23 +84,25 @@ def test_tokens_in_log_probabilities() -> None:
 def test_a_control_token_named_as_a_stop_string(
     stops: tuple[str, ...], tokens: list[int], text: str
 ) -> None:
-    slots = Slots(Model(), 100)
-    model = slots._model
+    active = ActiveRequests(Model(), 100)
+    model = active._model
     model.end_tokens = frozenset()  # type: ignore[misc]
     asked = Admission(1, [2], [], 9, Sampling(stop=stops), False)
-    assert slots.admit(asked) is None
+    assert active.admit(asked) is None
     parts: list[str] = []
     ends: list[Ended] = []
     for index, token in enumerate(tokens):
-        rows, stopped = slots.rows([(1, index, token, None)])
+        rows, stopped = active.rows([(1, index, token, None)])
         parts += [row[3] for row in rows]
         ends += stopped
     assert "".join(parts) + ends[0]["tail"] == text
     assert (ends[0]["finish"], ends[0]["usage"]["completionTokens"]) == ("stop", len(tokens))
     # As it would have been, wherever it is resumed.
     for cut in range(len(tokens)):
-        again = Slots(Model(), 100)
+        again = ActiveRequests(Model(), 100)
         again._model.end_tokens = frozenset()  # type: ignore[misc]
         assert again.admit(Admission(1, [2], tokens[:cut], 9, Sampling(stop=stops), False)) is None
-    ended = Slots(Model(), 100).admit(Admission(1, [2], tokens, 9, Sampling(stop=stops), False))
+    ended = ActiveRequests(Model(), 100).admit(
+        Admission(1, [2], tokens, 9, Sampling(stop=stops), False)
+    )
     assert ended is not None and ended["finish"] == "stop"

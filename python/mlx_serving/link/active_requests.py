@@ -1,6 +1,7 @@
-"""What the link thread knows of every request that runs: its text so far, usage and times.
+"""The admitted requests as the link thread knows them: the text so far, usage and times of each.
 
-Turns an engine's step into the body of a `step` frame. Knows no socket and no thread.
+`ActiveRequests` turns an engine's step into the body of a `step` frame. It knows no socket and no
+thread.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..engine import End, PrefillProgress, Row, RowLogprobs
 from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
-from ..text.streaming import SlotText
+from ..text.streaming import RequestText
 
 MILLISECONDS: Final = 1000.0
 # Every token's text is compared with every stop string.
@@ -23,11 +24,11 @@ STOP_CHARACTERS_MAX: Final = 4096
 
 
 @dataclass(slots=True)
-class Slot:
+class ActiveRequest:
     """One admitted request."""
 
     id: int
-    text: SlotText
+    text: RequestText
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
@@ -55,45 +56,45 @@ class Slot:
 
     def _stats(self) -> dict[str, float]:
         """Milliseconds: from admission to the first chunk, to the first token, to the end."""
-        marks = {"prefillMs": self.prefill_at, "firstTokenMs": self.first_token_at}
+        times = {"prefillMs": self.prefill_at, "firstTokenMs": self.first_token_at}
         stats = {
             name: (at - self.admitted_at) * MILLISECONDS
-            for name, at in marks.items()
+            for name, at in times.items()
             if at is not None
         }
         stats["totalMs"] = (time.monotonic() - self.admitted_at) * MILLISECONDS
         return stats
 
 
-class Slots:
-    """All of them, by id."""
+class ActiveRequests:
+    """All admitted requests, by id."""
 
     def __init__(self, model: TextModel, context_max: int) -> None:
         self._model = model
         self._context_max = context_max
-        self._slots: dict[int, Slot] = {}
+        self._active: dict[int, ActiveRequest] = {}
 
     def __contains__(self, id: int) -> bool:
-        return id in self._slots
+        return id in self._active
 
     def admit(self, request: Admission) -> Ended | None:
-        """Opens a slot, or returns its end when what was emitted is an end already. Raises
+        """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
         continues = () if request.chat else request.prompt
         stops = request.sampling.stop
         named = map(self._model.silent_token, stops)
         stop_tokens = frozenset(token for token in named if token is not None)
-        text = SlotText(self._model.detokenizer(continues), stops, stop_tokens)
+        text = RequestText(self._model.detokenizer(continues), stops, stop_tokens)
         for token in request.emitted:
             text.push(token)
             if text.stopped:
                 break
-        slot = Slot(request.id, text, len(request.prompt), len(request.emitted))
+        active = ActiveRequest(request.id, text, len(request.prompt), len(request.emitted))
         finish = self._finished(request, text)
         if finish is not None:
-            return slot.ended(finish)
-        self._slots[request.id] = slot
+            return active.ended(finish)
+        self._active[request.id] = active
         return None
 
     def _check(self, request: Admission) -> None:
@@ -108,7 +109,7 @@ class Slots:
             limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
             raise Refused("invalid_prompt", "stop", limit)
 
-    def _finished(self, request: Admission, text: SlotText) -> Finish | None:
+    def _finished(self, request: Admission, text: RequestText) -> Finish | None:
         emitted = request.emitted
         if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
             return "stop"
@@ -119,44 +120,44 @@ class Slots:
 
     def drop(self, id: int) -> bool:
         """Whether it was there."""
-        return self._slots.pop(id, None) is not None
+        return self._active.pop(id, None) is not None
 
     def prefilled(self, progress: PrefillProgress) -> bool:
-        """Whether anybody still wants to know."""
-        slot = self._slots.get(progress.id)
-        if slot is None:
+        """Whether the request is still active."""
+        request = self._active.get(progress.id)
+        if request is None:
             return False
-        slot.cached_tokens = min(progress.cached, slot.prompt_tokens)
-        if slot.prefill_at is None:
-            slot.prefill_at = time.monotonic()
+        request.cached_tokens = min(progress.cached, request.prompt_tokens)
+        if request.prefill_at is None:
+            request.prefill_at = time.monotonic()
         return True
 
     def rows(self, rows: Sequence[Row]) -> tuple[list[StepRow], list[Ended]]:
         """The rows of a `step` frame, and what ended with them by a stop string."""
-        slots = self._slots
+        active = self._active
         out: list[StepRow] = []
         stopped: list[Ended] = []
         for id, index, token, logprobs in rows:
-            slot = slots.get(id)
-            if slot is None:
+            request = active.get(id)
+            if request is None:
                 continue
-            if slot.first_token_at is None:
-                slot.first_token_at = time.monotonic()
-            text = slot.text.push(token)
-            slot.completion_tokens = index + 1
+            if request.first_token_at is None:
+                request.first_token_at = time.monotonic()
+            text = request.text.push(token)
+            request.completion_tokens = index + 1
             if logprobs is None:
                 out.append((id, index, token, text))
             else:
                 out.append((id, index, token, text, self._logprob(token, logprobs)))
-            if slot.text.stopped:
-                del slots[id]
-                stopped.append(slot.ended("stop"))
+            if request.text.stopped:
+                del active[id]
+                stopped.append(request.ended("stop"))
         return out, stopped
 
     def end(self, end: End) -> Ended | None:
         """None when the request is gone already."""
-        slot = self._slots.pop(end.id, None)
-        return None if slot is None else slot.ended(end.finish, end)
+        request = self._active.pop(end.id, None)
+        return None if request is None else request.ended(end.finish, end)
 
     def _logprob(self, token: int, logprobs: RowLogprobs) -> TokenLogprob:
         return {

@@ -8,22 +8,22 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.mlx.pace import (
+from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import (
     BORDER_TOKENS,
     CHUNK_TOKENS_MIN,
     PREFILL_SHARE,
     SECONDS_MAX,
-    Pace,
+    PrefillBudget,
     allowance_ms,
 )
-from mlx_serving.mlx.pass_cost import PassCost
 
 STEP_SECONDS = 0.012
 Cost = Callable[[int, int], float]
 
 
-def pace(deterministic: bool = False, cost: PassCost | None = None) -> Pace:
-    return Pace(512, deterministic, cost or PassCost(0.001, 0.001, 512), 0.05)
+def budget(deterministic: bool = False, cost: PassCost | None = None) -> PrefillBudget:
+    return PrefillBudget(512, deterministic, cost or PassCost(0.001, 0.001, 512), 0.05)
 
 
 COSTS = st.builds(PassCost, st.floats(0, 1), st.floats(0, 0.1), st.integers(1, 4096))
@@ -31,7 +31,7 @@ COSTS = st.builds(PassCost, st.floats(0, 1), st.floats(0, 0.1), st.integers(1, 4
 
 @given(st.integers(0, 5000), st.integers(1, 5000), st.booleans(), COSTS)
 def test_chunks_have_bounds(done: int, left: int, decoding: bool, cost: PassCost) -> None:
-    bounded = pace(cost=cost)
+    bounded = budget(cost=cost)
     bounded.stepped(0.05, 8, alone=False)
     bounded.begin(decoding)
     chunk = bounded.chunk_tokens(done, left, decoding)
@@ -42,7 +42,7 @@ def test_chunks_have_bounds(done: int, left: int, decoding: bool, cost: PassCost
 
 @given(st.integers(0, 5000), st.integers(1, 5000))
 def test_fixed_borders(done: int, left: int) -> None:
-    fixed = pace(deterministic=True)
+    fixed = budget(deterministic=True)
     fixed.begin(decoding=False)
     chunk = fixed.chunk_tokens(done, left, decoding=False)
     assert chunk == left or (done + chunk) % BORDER_TOKENS == 0
@@ -50,7 +50,7 @@ def test_fixed_borders(done: int, left: int) -> None:
 
 
 def test_without_decoding_rows_a_step_prefills_for_its_time() -> None:
-    idle = pace(cost=PassCost(0.01, 0.001, 512))
+    idle = budget(cost=PassCost(0.01, 0.001, 512))
     idle.begin(decoding=False)
     spent = 0.0
     while chunk := idle.chunk_tokens(0, 10_000, decoding=False):
@@ -60,7 +60,7 @@ def test_without_decoding_rows_a_step_prefills_for_its_time() -> None:
 
 
 def test_a_pass_that_takes_longer_than_a_step_may_is_made_all_the_same() -> None:
-    slow = pace(cost=PassCost(3.0, 0.5, 512))
+    slow = budget(cost=PassCost(3.0, 0.5, 512))
     slow.begin(decoding=False)
     assert slow.chunk_tokens(0, 100, decoding=False) >= CHUNK_TOKENS_MIN
 
@@ -71,7 +71,7 @@ class Machine:
     def __init__(self, cost: Cost, prior: PassCost, step_seconds: float = STEP_SECONDS) -> None:
         self._cost = cost
         self._step_seconds = step_seconds
-        self.pace = Pace(2048, False, prior, step_seconds)
+        self.budget = PrefillBudget(2048, False, prior, step_seconds)
         self.gaps: list[float] = []
         self.chunks: list[int] = []
 
@@ -80,11 +80,11 @@ class Machine:
         start, done = sum(self.gaps), 0
         while done < tokens:
             gap = self._step_seconds
-            self.pace.stepped(gap, 8, alone=False)
-            self.pace.begin(decoding=True)
-            while chunk := self.pace.chunk_tokens(done, tokens - done, decoding=True):
+            self.budget.stepped(gap, 8, alone=False)
+            self.budget.begin(decoding=True)
+            while chunk := self.budget.chunk_tokens(done, tokens - done, decoding=True):
                 seconds = self._cost(chunk, done)
-                self.pace.prefilled(chunk, done, seconds)
+                self.budget.prefilled(chunk, done, seconds)
                 gap += seconds
                 done += chunk
                 self.chunks.append(chunk)
@@ -149,7 +149,7 @@ def test_a_pass_dearer_than_a_step_earns_comes_less_often() -> None:
 def test_chunks_of_units_begin_at_multiples_of_their_length(
     done: int, left: int, decoding: bool
 ) -> None:
-    units = Pace(500, False, PassCost(0.001, 0.0001, 512), 0.05, unit_tokens=64)
+    units = PrefillBudget(500, False, PassCost(0.001, 0.0001, 512), 0.05, unit_tokens=64)
     units.stepped(0.05, 8, alone=False)
     units.begin(decoding)
     chunk = units.chunk_tokens(done, left, decoding)
@@ -164,7 +164,7 @@ def test_chunks_of_units_begin_at_multiples_of_their_length(
 
 def units_of(step_seconds: float) -> Machine:
     machine = Machine(gpu, PassCost(0.0125, 0.00004, 512), step_seconds)
-    machine.pace.unit_tokens = 64
+    machine.budget.unit_tokens = 64
     return machine
 
 
@@ -186,17 +186,17 @@ def test_units_are_doubled_as_far_as_a_step_earns_them() -> None:
 
 
 def test_steps_without_prefill_save_no_time_up() -> None:
-    rested = pace(cost=PassCost(0.001, 0.001, 512))
+    rested = budget(cost=PassCost(0.001, 0.001, 512))
     for _ in range(1000):
         rested.stepped(0.05, 8, alone=True)
-        rested.rested()
+        rested.idle()
     rested.begin(decoding=True)
     assert rested.chunk_tokens(0, 10_000, decoding=True) <= PREFILL_SHARE * 0.05 / 0.001
 
 
 def test_the_undisturbed_step_counts() -> None:
     """Beside a prompt a step takes longer, and what it takes must not earn more."""
-    disturbed = pace()
+    disturbed = budget()
     for seconds in (0.05, 0.05, 0.05):
         disturbed.stepped(seconds, 8, alone=True)
     for seconds in (0.08, 0.07, 0.09):
@@ -215,7 +215,7 @@ def test_the_undisturbed_step_counts() -> None:
 def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:
     machine = Machine(cpu, PassCost(0.004, 0.0009, 512))
     machine.prefill(500)
-    machine.pace.prefilled(8, 500, 3.0)
+    machine.budget.prefilled(8, 500, 3.0)
     before = len(machine.gaps)
     machine.prefill(100)
     assert len(machine.gaps) - before < 20
