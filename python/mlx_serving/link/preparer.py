@@ -11,7 +11,16 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from ..messages import Prepare, Prepared, PrepareInput, Refused, Text, Tokens, pack_tokens
+from ..messages import (
+    Prepare,
+    Prepared,
+    PrepareInput,
+    RefusalCode,
+    Refused,
+    Text,
+    Tokens,
+    pack_tokens,
+)
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
 from ..text.prompts import input_field, prompt_tokens
@@ -87,21 +96,28 @@ class Preparer:
         if (allowance := allowance_ms(request.input)) > 0:
             self._busy("preparing a long prompt", allowance)
         try:
-            tokens = prompt_tokens(request.input, self._model, self._context_max)
+            body = self._prepared(request)
         except Refused as refusal:
             self._refused(request.id, refusal)
-            return
         except MemoryError:
-            raise
+            # What was made so far goes with the request; the next ones may fit.
+            self._refuse(request, "out_of_memory", "there is not enough memory to prepare it")
         except BaseException as error:
             # Templates and tokenizers fail in their own ways, a Rust panic is no Exception: the
             # input is to blame, and it alone. The error's text may hold the prompt.
             reason = f"the prompt cannot be prepared ({type(error).__name__})"
-            self._refused(request.id, Refused("invalid_prompt", input_field(request.input), reason))
-            return
-        body: Prepared = {
+            self._refuse(request, "invalid_prompt", reason)
+        else:
+            self._done(body)
+
+    def _prepared(self, request: Prepare) -> Prepared:
+        """Raises `Refused`."""
+        tokens = prompt_tokens(request.input, self._model, self._context_max)
+        return {
             "id": request.id,
             "tokens": pack_tokens(tokens),
             "blockHashes": block_hashes(tokens),
         }
-        self._done(body)
+
+    def _refuse(self, request: Prepare, code: RefusalCode, reason: str) -> None:
+        self._refused(request.id, Refused(code, input_field(request.input), reason))
