@@ -19,4 +19,4 @@ def test_other_errors_may_hold_a_prompt(capfd: pytest.CaptureFixture[str]) -> No
         assert describe(error) == "KeyError"
         log_crash(error)
     logged = capfd.readouterr().err
-    assert "test_crash_texts.py" in logged and "KeyError\n" in logged
+    assert "test_thread.py" in logged and "KeyError\n" in logged
