@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from . import loop
 from .engine import Engine
 from .link.frames import LINK_FD
 from .link.outgoing import Outgoing
 from .link.thread import EXIT_FAULT, LinkThread
-from .loop import Command, EngineLoop
+from .loop import Command
 from .messages import PROTOCOL_VERSION
 
 PR_SET_PDEATHSIG = 1
@@ -47,7 +48,7 @@ def main() -> None:
         }
     )
     try:
-        EngineLoop(engine, commands, link_thread).run()
+        loop.run(engine, commands, link_thread)
     except BaseException as error:
         link_thread.crashed(error)
     # The link thread says the last words and ends the process.

@@ -1,7 +1,7 @@
 """The port between the engine loop and an engine.
 
-An engine computes tokens; it knows no frame, no socket and no text. The engine thread alone calls
-its methods; other threads call those of its `TextModel`.
+An engine loads a model and gives a runner, which computes tokens. Neither knows a frame, a socket
+or a text. The engine thread alone calls their methods; other threads call those of the `TextModel`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PrefillProgress:
 
 @dataclass(slots=True)
 class StepOutput:
-    """What one call of `Engine.step` did. `rows` is one decode step of the whole batch."""
+    """What one call of `Runner.step` did. `rows` is one decode step of the whole batch."""
 
     prefills: list[PrefillProgress] = field(default_factory=list)
     rows: Sequence[Row] = ()
@@ -127,16 +127,20 @@ class Engine(Protocol):
         """Versions and backend, without loading anything heavy."""
         ...
 
-    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
-        """Raises `LoadFailed`."""
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+        """What is known of the model, and what computes with it. Raises `LoadFailed`."""
         ...
+
+
+class Runner(Protocol):
+    """Computes with a loaded model."""
 
     def insert(self, request: Admission) -> None:
         """Takes a request in. Raises `Refused`; any other exception fails this request alone."""
         ...
 
     def remove(self, id: int) -> None:
-        """Forgets a request, whatever its state; unknown ids are fine."""
+        """Forgets a request in any state; unknown ids are fine."""
         ...
 
     def step(self) -> StepOutput:

@@ -134,6 +134,12 @@ def test_no_module_names_the_package_from_outside() -> None:
     assert outside == []
 
 
+def test_the_engine_knows_the_prompt_cache_by_its_port_alone() -> None:
+    """Another implementation takes the place of the flat one in one line of one file."""
+    users = {name for name in MODULES if "mlx.flat_prompt_cache" in own_imports(name)}
+    assert users == {"mlx.engine"}
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_only_some_parts_know_mlx(part: str) -> None:
     targets = [target for name in modules_of(part) for target, own in imports(name) if not own]

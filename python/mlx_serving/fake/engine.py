@@ -22,6 +22,7 @@ from ..engine import (
     PrefillProgress,
     Row,
     RowLogprobs,
+    Runner,
     StepOutput,
     failed,
 )
@@ -60,33 +61,40 @@ class FakeEngine:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._waiting: list[Sequence] = []
-        self._running: list[Sequence] = []
-        self._step_at = 0.0
 
     def describe(self) -> tuple[dict[str, str], str]:
         msgpack_version = importlib.metadata.version("msgpack")
         return {"python": platform.python_version(), "msgpack": msgpack_version}, "fake"
 
-    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
         self._faults.on_load()
         end = time.monotonic() + options.fake_load_ms / 1000
         while (left := end - time.monotonic()) > 0:
             done = options.fake_load_ms - left * 1000
             host.loading(done, options.fake_load_ms, model.id)
             time.sleep(min(left, LOAD_REPORT_SECONDS))
-        self._options = options
-        self._context_max = options.context_max or CONTEXT_MAX
-        speed = options.fake_tokens_per_second
-        self._interval_seconds = 1 / speed if speed > 0 else 0.0
         limits = Capabilities(
-            context_max=self._context_max,
+            context_max=options.context_max or CONTEXT_MAX,
             kv_bytes_per_token=KV_BYTES_PER_TOKEN,
             kv_bytes_fixed=0,
             weights_bytes=0,
             kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
         )
-        return Loaded(limits, FakeTextModel(self._faults.on_prepare), SamplingDefaults(), {})
+        text = FakeTextModel(self._faults.on_prepare)
+        runner = FakeRunner(self._faults, options, limits.context_max)
+        return Loaded(limits, text, SamplingDefaults(), {}), runner
+
+
+class FakeRunner:
+    def __init__(self, faults: Faults, options: LoadOptions, context_max: int) -> None:
+        self._faults = faults
+        self._options = options
+        self._context_max = context_max
+        speed = options.fake_tokens_per_second
+        self._interval_seconds = 1 / speed if speed > 0 else 0.0
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._step_at = 0.0
 
     def insert(self, request: Admission) -> None:
         self._faults.on_prompt(request.prompt)

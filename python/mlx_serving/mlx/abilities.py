@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import mlx.core as mx
 
 from ..messages import Abilities, PrefixReuse
-from .batch import Cache, Group
+from .batch import Group
+from .caches import Cache, Caches
 from .memory import leaves
 
 # Tokens of the prompts: one is longer than the others by more than a window, one has no prefill.
@@ -46,16 +47,6 @@ NOISE_FACTOR: Final = 4.0
 ROUNDINGS: Final = 6.0
 PREFIXES: Final = ("part", "whole", "none")
 REASON_CHARACTERS_MAX: Final = 160
-
-
-class Caches(Protocol):
-    """A model with its caches: `CacheFactory` of `engine.py`, or a test's."""
-
-    model: Any
-
-    def new(self) -> Cache: ...
-    def can_trim(self, cache: Cache) -> bool: ...
-    def trim(self, cache: Cache, tokens: int) -> None: ...
 
 
 def measure(caches: Caches, vocabulary: int) -> Abilities:

@@ -1,67 +1,25 @@
 """The rows that decode together: one forward pass for each group of them and one draw for all.
 
-A step is queued before the tokens of the one before are read, so the device never waits for
-Python. Works on mlx-lm's models and caches through their own methods (`merge`, `extend`, `filter`,
-`extract`) and imports nothing of mlx-lm. Which rows form a group, `grouping.py` says.
+A step is queued before the one before is read, so the device never waits for Python: between two
+steps one is pending. The batch works on mlx-lm's models and caches through their own methods
+(`merge`, `extend`, `filter`, `extract`) and imports nothing of mlx-lm. `grouping.py` says which
+rows form a group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import mlx.core as mx
 
 from ..engine import RowLogprobs
-from ..messages import Admission
+from .caches import Cache, size_bytes
 from .grouping import Grouping, Lengths
-from .sampling import LazyLogprobs, RowSampling, Sampler, arrays, draw
-
-Cache = list[Any]
-"""mlx-lm's cache objects of a model, one a layer."""
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """One request in the engine.
-
-    `prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are in
-    `cache`, and `reused` of those came from the prefix cache, `cached` of them the prompt's.
-    `index` is the place, in the generated text, of the token that the next step feeds: below
-    `first` it is known already and only replayed.
-    """
-
-    request: Admission
-    sampling: RowSampling
-    prefill: list[int]
-    last: int
-    forced: list[int]
-    cache: Cache
-    done: int
-    reused: int
-    cached: int
-    first: int
-    index: int
-    end: int
-    observe_from: int
-    generated: list[int] = field(default_factory=list)
-    drawn: LazyLogprobs | None = None
-
-    @property
-    def id(self) -> int:
-        return self.request.id
-
-    @property
-    def total(self) -> int:
-        """Tokens that are known when the request comes."""
-        return len(self.request.prompt) + len(self.request.emitted)
-
-    @property
-    def length(self) -> int:
-        """Tokens in the cache, once the prefill is done."""
-        return len(self.request.prompt) + self.index
+from .row import Row
+from .sampling import LazyLogprobs, Sampler, arrays, draw
 
 
 @dataclass(slots=True)
@@ -72,6 +30,34 @@ class Fed:
     index: int
     token: int
     logprobs: RowLogprobs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The step that is queued and not read yet: the token of each row, perhaps not computed yet,
+    and its log-probabilities. The next step is fed with it."""
+
+    tokens: mx.array
+    logprobs: list[LazyLogprobs | None]
+
+    @classmethod
+    def known(cls, tokens: list[int]) -> Pending:
+        """Tokens that need no step: the last ones of prompts."""
+        return cls(mx.array(tokens, dtype=mx.uint32), [None] * len(tokens))
+
+    def __add__(self, other: Pending) -> Pending:
+        tokens = mx.concatenate([self.tokens, other.tokens])
+        return Pending(tokens, self.logprobs + other.logprobs)
+
+    def at(self, places: list[int]) -> Pending:
+        """Of the rows at these places, in this order."""
+        if not places:
+            return Pending.known([])
+        return Pending(self.tokens[mx.array(places)], [self.logprobs[i] for i in places])
+
+    def read(self) -> list[int]:
+        """The tokens. Waits for the device."""
+        return cast(list[int], self.tokens.tolist())
 
 
 class Held(Protocol):
@@ -101,7 +87,7 @@ class Group(Generic[H]):
 
     @property
     def nbytes(self) -> int:
-        return sum(layer.nbytes for layer in self.cache)
+        return size_bytes(self.cache)
 
     def take(self, rows: Sequence[H]) -> None:
         caches = [row.cache for row in rows]
@@ -147,13 +133,9 @@ class Batch:
         self._sampler = sampler
         self._grouping = grouping
         self._groups: list[Group[Row]] = []
-        self._tokens = mx.array([], dtype=mx.uint32)
         self.rows: list[Row] = []
-
-    @property
-    def tokens(self) -> mx.array:
-        """What the next step feeds, in the order of `rows`; perhaps not computed yet."""
-        return self._tokens
+        self.pending = Pending.known([])
+        """In the order of `rows`."""
 
     @property
     def kv_bytes(self) -> int:
@@ -166,8 +148,7 @@ class Batch:
 
     def join(self, rows: Sequence[Row]) -> None:
         """Takes in rows whose prefill is done."""
-        last = mx.array([row.last for row in rows], dtype=mx.uint32)
-        tokens = mx.concatenate([self._tokens, last])
+        pending = self.pending + Pending.known([row.last for row in rows])
         places = {id(row): place for place, row in enumerate([*self.rows, *rows])}
         for group, joining in self._placed(rows):
             if group is None:
@@ -175,7 +156,7 @@ class Batch:
             else:
                 group.take(joining)
         self.rows = [row for group in self._groups for row in group.rows]
-        self._tokens = tokens[mx.array([places[id(row)] for row in self.rows])]
+        self.pending = pending.at([places[id(row)] for row in self.rows])
 
     def _placed(self, rows: Sequence[Row]) -> list[tuple[Group[Row] | None, list[Row]]]:
         """Which rows go into which group; each None is a new one."""
@@ -193,15 +174,14 @@ class Batch:
         return [(group, joining) for group, joining in groups if joining]
 
     def step(self) -> list[Fed]:
-        """Queues the next step, then reads the tokens that it is fed with."""
-        tokens, drawn = self._tokens, [row.drawn for row in self.rows]
+        """Queues the next step, then reads the one that it is fed with."""
+        pending = self.pending
         for i, row in enumerate(self.rows):
             if row.index >= row.observe_from:
-                row.sampling.observe(tokens[i : i + 1])
-        self._draw(self._logits(tokens))
-        values = cast(list[int], tokens.tolist())
+                row.sampling.observe(pending.tokens[i : i + 1])
+        self.pending = self._drawn(self._logits(pending.tokens))
         fed: list[Fed] = []
-        for row, token, lazy in zip(self.rows, values, drawn, strict=True):
+        for row, token, lazy in zip(self.rows, pending.read(), pending.logprobs, strict=True):
             if row.index >= 0:
                 row.generated.append(token)
             logprobs = lazy.read() if lazy is not None and row.index >= row.first else None
@@ -220,15 +200,15 @@ class Batch:
             start = end
         return logits[0] if len(logits) == 1 else mx.concatenate(logits)
 
-    def _draw(self, logits: mx.array) -> None:
+    def _drawn(self, logits: mx.array) -> Pending:
         positions = [row.index + 1 for row in self.rows]
         samplings = [row.sampling for row in self.rows]
-        self._tokens, drawn = draw(logits, samplings, positions, self._sampler)
+        tokens, logprobs = draw(logits, samplings, positions, self._sampler)
         for i, (row, position) in enumerate(zip(self.rows, positions, strict=True)):
-            row.drawn = drawn[i]
             if position < len(row.forced):
-                self._tokens[i] = row.forced[position]
-        mx.async_eval(self._tokens, *arrays(drawn))  # type: ignore[no-untyped-call]
+                tokens[i] = row.forced[position]
+        mx.async_eval(tokens, *arrays(logprobs))  # type: ignore[no-untyped-call]
+        return Pending(tokens, logprobs)
 
     def extract(self, row: Row) -> Cache:
         """A copy of one row's cache: prompt and generated tokens, all that were fed."""
@@ -247,5 +227,4 @@ class Batch:
                 group.rows = []
         self._groups = [group for group in self._groups if group.rows]
         self.rows = [self.rows[i] for i in keep]
-        none = mx.array([], dtype=mx.uint32)
-        self._tokens = self._tokens[mx.array(keep)] if keep else none
+        self.pending = self.pending.at(keep)

@@ -8,7 +8,6 @@ chunks come less often, since shorter ones would do nothing but cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,29 +21,20 @@ SECONDS_MAX: Final = 1.0
 CHUNK_TOKENS_MIN: Final = 4
 # A chunk shorter than what brings its pass's fixed cost up by this share only wastes passes.
 TOKENS_SHARE_MIN: Final = 0.25
-# Every so many chunks beside decoding rows one is shorter by this factor: chunks of one length
-# don't tell what a pass costs from what each token does.
-PROBE_CHUNKS: Final = 6
-PROBE_FACTOR: Final = 4
-# Fixed borders of the deterministic profile.
-BORDER_TOKENS: Final = 128
 SMOOTHING: Final = 0.5
-# What is expected to take longer is announced, with room for a machine that has become slower.
-ANNOUNCE_SECONDS: Final = 2.0
-ALLOWANCE_FACTOR: Final = 3.0
 
 
 @dataclass(slots=True)
 class PrefillBudget:
-    """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for. `unit_tokens`: above 1
-    where every new length of a chunk and of what is before it has to be planned first: chunks are
-    then doublings of a unit, and begin at multiples of their length."""
+    """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for."""
 
     chunk_tokens_max: int
-    deterministic: bool
     cost: PassCost
     step_seconds: float
-    unit_tokens: int = 1
+    chunks: int = field(default=0, init=False)
+    """Computed so far."""
+    beside_rows: bool = field(default=False, init=False)
+    """Rows decode in this step."""
     # What decode steps have earned and prefill has not spent; below zero after a chunk that took
     # longer than it had.
     _earnings: float = field(default=0.0, init=False)
@@ -53,74 +43,44 @@ class PrefillBudget:
     _is_first: bool = field(default=True, init=False)
     # What a chunk needs that may be more than a step earns.
     _needed: float = field(default=0.0, init=False)
-    _chunks: int = field(default=0, init=False)
     # That decoded in the latest step.
     _rows: int = field(default=0, init=False)
 
-    def unit_lengths(self) -> Iterator[int]:
-        """All lengths of whole chunks, where they are of units."""
-        tokens = self.unit_tokens
-        while 1 < tokens <= self._tokens_max:
-            yield tokens
-            tokens *= 2
-
-    def begin(self, decoding: bool) -> None:
+    def begin(self, beside_rows: bool) -> None:
         """A step's prefill. To be called after `stepped` where rows decode."""
+        self.beside_rows = beside_rows
         self._is_first = True
-        self._left = self._earned if decoding else SECONDS_MAX
+        self._left = self._earned if beside_rows else SECONDS_MAX
 
-    def chunk_tokens(self, done: int, left: int, decoding: bool) -> int:
-        """Length of the next chunk of a prompt with `done` tokens computed and `left` to go; 0: not
-        in this step."""
-        if self.deterministic:
-            return min(left, BORDER_TOKENS - done % BORDER_TOKENS) if self._left > 0 else 0
-        if self.unit_tokens > 1:
-            return self._units(done, left, decoding)
-        tokens = self._fitting(done, left, decoding)
-        is_probe = decoding and tokens >= PROBE_FACTOR and self._chunks % PROBE_CHUNKS == 0
-        return tokens // PROBE_FACTOR if is_probe else tokens
+    @property
+    def seconds(self) -> float:
+        """What the next chunk may take."""
+        return min(self._left, self._earnings) if self.beside_rows else self._left
 
-    def _fitting(self, done: int, left: int, decoding: bool) -> int:
-        seconds = min(self._left, self._earnings) if decoding else self._left
-        least = min(left, self._tokens_min(done))
-        fitting = min(left, self.cost.tokens_within(seconds, done), self._tokens_max)
-        if fitting >= least:
-            return fitting
-        return least if self._may_begin(least, done, decoding) else 0
+    @property
+    def is_spent(self) -> bool:
+        """Whether this step's prefill has had its time, whatever decode steps have earned."""
+        return self._left <= 0
 
-    def _units(self, done: int, left: int, decoding: bool) -> int:
-        """The longest doubling of a unit that has its place here and its time."""
-        unit = self.unit_tokens
-        tokens = min(left, unit - done % unit)
-        seconds = min(self._left, self._earnings) if decoding else self._left
-        if self.cost.seconds(tokens, done) > seconds:
-            return tokens if self._may_begin(tokens, done, decoding) else 0
-        longer = 2 * unit
-        while longer <= min(left, self._tokens_max) and done % longer == 0:
-            if self.cost.seconds(longer, done) > seconds:
-                break
-            tokens, longer = longer, 2 * longer
-        return tokens
-
-    def _may_begin(self, tokens: int, done: int, decoding: bool) -> bool:
+    def may_begin(self, tokens: int, done: int) -> bool:
         """Whether a step takes a chunk that is longer than its time: as its first, once it is
         earned."""
         if not self._is_first:
             return False
         self._needed = self.cost.seconds(tokens, done)
-        return not decoding or self._needed <= self._earnings
+        return not self.beside_rows or self._needed <= self._earnings
 
     @property
     def _earned(self) -> float:
         return PREFILL_SHARE * self.step_seconds
 
     @property
-    def _tokens_max(self) -> int:
+    def tokens_max(self) -> int:
         return max(CHUNK_TOKENS_MIN, self.chunk_tokens_max)
 
-    def _tokens_min(self, done: int) -> int:
+    def tokens_min(self, done: int) -> int:
         worth = self.cost.tokens_worth_a_pass(TOKENS_SHARE_MIN, done)
-        return min(self._tokens_max, max(CHUNK_TOKENS_MIN, worth))
+        return min(self.tokens_max, max(CHUNK_TOKENS_MIN, worth))
 
     def prefilled(self, tokens: int, depth: int, seconds: float) -> None:
         """A chunk with `depth` tokens before it is computed."""
@@ -128,7 +88,7 @@ class PrefillBudget:
         self._left -= seconds
         self._is_first = False
         self._earnings = max(self._earnings - seconds, -self._earned)
-        self._chunks += 1
+        self.chunks += 1
 
     def stepped(self, seconds: float, rows: int, *, alone: bool, whole: bool = True) -> None:
         """So many rows have decoded. `alone`: no prompt shared the step, which makes it longer than
@@ -145,10 +105,3 @@ class PrefillBudget:
         """No prompt waits: time for it can't be saved up."""
         self._needed = 0.0
         self._earnings = min(self._earnings, self._earned)
-
-
-def allowance_ms(expected_seconds: float) -> float:
-    """What to announce before a computation: 0 where it is expected to be short."""
-    if expected_seconds < ANNOUNCE_SECONDS:
-        return 0.0
-    return expected_seconds * ALLOWANCE_FACTOR * 1000

@@ -3,8 +3,8 @@ waits for a kernel to be compiled.
 
 MLX compiles a kernel when it first needs it, once for each variant of its text and not for each
 shape: a model's variants depend on how many rows decode (up to 8, 16, 32, 64), on how long a
-prompt's chunk is, and on what the rows ask of the sampler. The requests go through `Steps` itself:
-what it computes for them is what it will compute.
+prompt's chunk is, and on what the rows ask of the sampler. The requests go through a runner itself:
+it computes for them what it will compute for a client's.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
-from ..engine import Host, PrefillProgress, StepOutput
+from ..engine import Host, PrefillProgress, Runner
+from ..log import log
 from ..messages import Admission, Refused, Sampling
+from .announcer import COMPILE_ALLOWANCE_MS
 from .known_abilities import cache_folder
 
-COMPILE_ALLOWANCE_MS: Final = 180_000.0
+# Of the whole warm-up, what the runs before the long prompt's take.
+SHARE_OF_REQUESTS: Final = 0.8
 ROWS: Final = (64, 32, 16, 8, 1)
 # Prompts whose prefill takes each of the kernels for few, some and many rows.
 PROMPT_TOKENS: Final = (2, 12, 24, 48, 150, 600)
@@ -57,14 +60,6 @@ def prepare_compiler() -> None:
     os.environ.setdefault("MLX_CUDA_SDPA_CACHE_SIZE", "1024")
 
 
-class Served(Protocol):
-    """`Steps` with a prefill budget and a prefix cache of its own: these runs tell no speed."""
-
-    def insert(self, request: Admission) -> None: ...
-    def step(self) -> StepOutput: ...
-    def delay_seconds(self) -> float | None: ...
-
-
 class Quiet:
     """A host that tells only that work is under way."""
 
@@ -81,8 +76,43 @@ class Quiet:
         pass
 
 
+NewRunner = Callable[[int, Host], Runner]
+"""A runner of its own for chunks of so many tokens, that ends no request before its time."""
+
+
+def compile_all(
+    new_runner: NewRunner,
+    *,
+    chunk_tokens_max: int,
+    planned_lengths: Sequence[int],
+    max_batch: int,
+    context_max: int,
+    host: Host,
+    told: Callable[[float], None],
+) -> None:
+    """Serves all requests of our own. `told` gets the share that is done."""
+    import mlx.core as mx
+
+    def serve(
+        chunk_tokens: int, runs: Sequence[list[Admission]], first: float, last: float
+    ) -> None:
+        runner = new_runner(chunk_tokens, Quiet(host))
+        run(runner, runs, host, lambda share: told(first + share * (last - first)))
+
+    long = long_prompt(context_max)
+    try:
+        serve(chunk_tokens_max, list(requests(max_batch, context_max)), 0, SHARE_OF_REQUESTS)
+        for i, tokens in enumerate(planned_lengths):
+            share = (1 - SHARE_OF_REQUESTS) / len(planned_lengths)
+            first = SHARE_OF_REQUESTS + share * i
+            serve(tokens, [long], first, first + share)
+    except RuntimeError as error:
+        log(f"not all kernels are compiled: {error}")
+    mx.clear_cache()
+
+
 def run(
-    steps: Served, runs: Sequence[list[Admission]], host: Host, told: Callable[[float], None]
+    runner: Runner, runs: Sequence[list[Admission]], host: Host, told: Callable[[float], None]
 ) -> None:
     """Serves all runs. `told` gets the share that is done. Raises `RuntimeError` if one fails."""
     for done, batch in enumerate(runs):
@@ -90,10 +120,10 @@ def run(
         for request in batch:
             # One that has no room here has none later either.
             with suppress(Refused):
-                steps.insert(request)
-        while steps.delay_seconds() is not None:
+                runner.insert(request)
+        while runner.delay_seconds() is not None:
             host.busy("compilation", COMPILE_ALLOWANCE_MS)
-            output = steps.step()
+            output = runner.step()
             for end in output.ends:
                 if end.finish == "failed":
                     raise RuntimeError(f"warm-up: {end.message}")

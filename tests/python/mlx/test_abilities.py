@@ -16,7 +16,7 @@ from mlx_serving.mlx.abilities import (
     rounding,
     short_windows,
 )
-from mlx_serving.mlx.engine import CacheFactory
+from mlx_serving.mlx.adapter import CacheFactory
 
 from toy import VOCABULARY, model
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
-from mlx_serving.engine import End, PrefillProgress, StepOutput
+from mlx_serving.engine import End, EngineFigures, Host, PrefillProgress, Runner, StepOutput
 from mlx_serving.messages import Admission, Refused
 from mlx_serving.mlx import warm_up
 
+import toy
 
-class FakeSteps:
+
+class FakeRunner:
     """Ends each request after its tokens, all rows in step."""
 
     def __init__(self, fails: bool = False) -> None:
@@ -24,6 +27,12 @@ class FakeSteps:
         self.rows[request.id] = request.max_tokens
         self.served.append(request)
         self.most = max(self.most, len(self.rows))
+
+    def remove(self, id: int) -> None:
+        raise AssertionError("nothing is aborted here")
+
+    def figures(self) -> EngineFigures:
+        raise AssertionError("nobody asks")
 
     def delay_seconds(self) -> float | None:
         return 0.0 if self.rows else None
@@ -83,10 +92,10 @@ def test_prompts_fit_a_short_context() -> None:
 
 
 def test_run_tells_what_is_done_and_announces_each_step() -> None:
-    steps, host, told = FakeSteps(), FakeHost(), []
-    warm_up.run(steps, [*warm_up.requests(16, 4096)], host, told.append)
-    assert not steps.rows
-    assert steps.most == 16
+    runner, host, told = FakeRunner(), FakeHost(), []
+    warm_up.run(runner, [*warm_up.requests(16, 4096)], host, told.append)
+    assert not runner.rows
+    assert runner.most == 16
     assert told == sorted(told)
     assert (told[0], told[-1]) == (0.0, 1.0)
     assert set(host.allowances) == {warm_up.COMPILE_ALLOWANCE_MS}
@@ -94,7 +103,9 @@ def test_run_tells_what_is_done_and_announces_each_step() -> None:
 
 def test_a_failure_is_told() -> None:
     with pytest.raises(RuntimeError, match="no memory"):
-        warm_up.run(FakeSteps(fails=True), [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None)
+        warm_up.run(
+            FakeRunner(fails=True), [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None
+        )
 
 
 def test_the_quiet_host_passes_on_only_that_work_is_under_way() -> None:
@@ -108,17 +119,17 @@ def test_the_quiet_host_passes_on_only_that_work_is_under_way() -> None:
 
 
 def test_what_has_no_room_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = FakeSteps()
-    insert = steps.insert
+    runner = FakeRunner()
+    insert = runner.insert
 
     def picky(request: Admission) -> None:
         if len(request.prompt) > 100:
             raise Refused("memory_budget_exceeded", "max_tokens", "no room")
         insert(request)
 
-    monkeypatch.setattr(steps, "insert", picky)
-    warm_up.run(steps, [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None)
-    assert max(len(request.prompt) for request in steps.served) <= 100
+    monkeypatch.setattr(runner, "insert", picky)
+    warm_up.run(runner, [*warm_up.requests(2, 4096)], FakeHost(), lambda _: None)
+    assert max(len(request.prompt) for request in runner.served) <= 100
 
 
 def test_what_is_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,3 +140,50 @@ def test_what_is_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLX_PTX_CACHE_DIR")
     warm_up.prepare_compiler()
     assert os.environ["MLX_PTX_CACHE_DIR"].startswith("/cache/compiled/")
+
+
+# --- everything, on a runner of the engine ---
+
+
+class Made:
+    """Makes runners on a tiny model, and remembers for which chunks."""
+
+    def __init__(self) -> None:
+        self._model: Any = toy.model()
+        self.chunk_tokens: list[int] = []
+
+    def __call__(self, chunk_tokens: int, host: Host) -> Runner:
+        self.chunk_tokens.append(chunk_tokens)
+        driver = toy.Driver(self._model, chunk_tokens=chunk_tokens, on_gpu=True)
+        return driver.runner
+
+
+@pytest.mark.parametrize("lengths", [[], [64], [64, 128, 256]], ids=len)
+def test_all_lengths_are_gone_through(lengths: list[int]) -> None:
+    made, host, told = Made(), FakeHost(), list[float]()
+    warm_up.compile_all(
+        made,
+        chunk_tokens_max=512,
+        planned_lengths=lengths,
+        max_batch=4,
+        context_max=toy.CONTEXT,
+        host=host,
+        told=told.append,
+    )
+    assert made.chunk_tokens == [512, *lengths]
+    assert told == sorted(told) and told[0] == 0.0
+    assert told[-1] == pytest.approx(1.0 if lengths else warm_up.SHARE_OF_REQUESTS)
+    assert host.allowances
+
+
+def test_a_kernel_that_fails_stops_no_load(capfd: pytest.CaptureFixture[str]) -> None:
+    warm_up.compile_all(
+        lambda chunk_tokens, host: FakeRunner(fails=True),
+        chunk_tokens_max=512,
+        planned_lengths=[64],
+        max_batch=4,
+        context_max=4096,
+        host=FakeHost(),
+        told=lambda share: None,
+    )
+    assert "not all kernels are compiled: warm-up: no memory" in capfd.readouterr().err

@@ -82,7 +82,8 @@ def load(folder: Path) -> Any:
     from mlx_serving.messages import LoadOptions, ModelSource
 
     options = LoadOptions(4, 0, 0, "cpu", 64, 0, 0.5, 8, False, "text", 0, 0)
-    return MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Quiet())
+    loaded, _ = MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Quiet())
+    return loaded
 
 
 def failure(folder: Path) -> LoadFailed:

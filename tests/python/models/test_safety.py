@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from mlx_serving.messages import LoadFailed, Refused
-from mlx_serving.mlx.engine import load_text, load_weights
+from mlx_serving.mlx.adapter import load_text, load_weights
 from mlx_serving.models import sources
 from mlx_serving.text import hugging_face
 

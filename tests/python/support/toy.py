@@ -1,4 +1,4 @@
-"""A tiny Llama with random weights, and a driver for `Steps` without process and link."""
+"""A tiny Llama with random weights, and a driver for a runner without process and link."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import mlx.core as mx
 from mlx_lm.models import llama
 from mlx_serving.engine import End, PrefillProgress, RowLogprobs
 from mlx_serving.messages import Admission, Capabilities, Sampling
-from mlx_serving.mlx.engine import CacheFactory
+from mlx_serving.mlx.adapter import CacheFactory
+from mlx_serving.mlx.chunk_policy import chunk_policy
+from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
-from mlx_serving.mlx.prefix import PrefixCache
+from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import Sampler, StockSampler
-from mlx_serving.mlx.steps import Steps
 
 VOCABULARY = 64
 END = 63
@@ -92,18 +93,22 @@ class Driver:
         sampler: Sampler | None = None,
         grouping: Grouping | None = None,
         unit_tokens: int = 1,
+        in_pieces: bool = True,
     ) -> None:
         self.host = Recorder()
-        self.steps = Steps(
-            CacheFactory(toy),
+        caches = CacheFactory(toy)
+        self.prompt_cache = FlatPromptCache(caches, prefix_bytes)
+        self.runner = MlxRunner(
+            caches,
             limits=Capabilities(CONTEXT, 100, 0, 0, kv_budget),
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            prefill_budget=PrefillBudget(
-                chunk_tokens, deterministic, PassCost(1e-6, 1e-6, CONTEXT), 0.01, unit_tokens
+            prefill_budget=PrefillBudget(chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
+            chunk_policy=chunk_policy(
+                deterministic=deterministic, in_pieces=in_pieces, unit_tokens=unit_tokens
             ),
-            prefixes=PrefixCache(prefix_bytes),
+            prompt_cache=self.prompt_cache,
             host=self.host,
             on_gpu=on_gpu,
             sampler=sampler or StockSampler(),
@@ -120,10 +125,11 @@ class Driver:
         self.tokens[request.id] = []
         self.logprobs[request.id] = []
         self.prefills[request.id] = []
-        self.steps.insert(request)
+        self.runner.insert(request)
 
     def step(self) -> None:
-        output = self.steps.step()
+        output = self.runner.step()
+        self.prompt_cache.check()
         for progress in [*self.host.prefills, *output.prefills]:
             self.prefills[progress.id].append(progress)
         self.host.prefills.clear()
@@ -138,7 +144,7 @@ class Driver:
     def run(self, *requests: Admission) -> dict[int, list[int]]:
         for request in requests:
             self.insert(request)
-        while self.steps.delay_seconds() is not None:
+        while self.runner.delay_seconds() is not None:
             self.step()
         return {request.id: self.tokens[request.id] for request in requests}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_serving.link.preparer import prompt_tokens
 from mlx_serving.messages import Chat, Refused
-from mlx_serving.mlx.engine import load_text
+from mlx_serving.mlx.adapter import load_text
 from mlx_serving.text.control_tokens import Rendered, control_ids
 from mlx_serving.text.hugging_face import HfTextModel
 from mlx_serving.text.pieces import byte_level_alphabet, pieces_of

@@ -17,13 +17,14 @@ from mlx_serving.engine import Row
 from mlx_serving.link.active_requests import ActiveRequests
 from mlx_serving.link.preparer import prompt_tokens
 from mlx_serving.messages import Admission, Capabilities, Chat, Sampling, Text, Tokens
-from mlx_serving.mlx.engine import CacheFactory, load_text
+from mlx_serving.mlx.adapter import CacheFactory, load_text
+from mlx_serving.mlx.chunk_policy import FreeLengths
+from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
-from mlx_serving.mlx.prefix import PrefixCache
+from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import StockSampler
-from mlx_serving.mlx.steps import Steps
 from mlx_serving.text.control_tokens import control_ids
 
 import gguf_vocabulary
@@ -144,14 +145,16 @@ def test_control_tokens_of_a_user_are_text(vocabulary: Vocabulary) -> None:
 def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, Any]]:
     """What a worker says of them, with a tiny model whose choices are its vocabulary's."""
     model = vocabulary.text
-    steps = Steps(
-        CacheFactory(toy.model(vocab_size=model.vocabulary, num_hidden_layers=1)),
+    caches = CacheFactory(toy.model(vocab_size=model.vocabulary, num_hidden_layers=1))
+    runner = MlxRunner(
+        caches,
         limits=Capabilities(CONTEXT, 100, 0, 0, 1e9),
         end_tokens=model.end_tokens,
         vocabulary=model.vocabulary,
         max_batch=8,
-        prefill_budget=PrefillBudget(64, False, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
-        prefixes=PrefixCache(0),
+        prefill_budget=PrefillBudget(64, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
+        chunk_policy=FreeLengths(),
+        prompt_cache=FlatPromptCache(caches, 0),
         host=toy.Recorder(),
         on_gpu=False,
         sampler=StockSampler(),
@@ -161,10 +164,10 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
     said: dict[int, dict[str, Any]] = {}
     for request in requests:
         assert active.admit(request) is None
-        steps.insert(request)
+        runner.insert(request)
         said[request.id] = {"tokens": [], "texts": [], "logprobs": []}
-    while steps.delay_seconds() is not None:
-        output = steps.step()
+    while runner.delay_seconds() is not None:
+        output = runner.step()
         rows: list[Row] = list(output.rows)
         shown, _ = active.rows(rows)
         for id, _, token, text, *logprobs in shown:

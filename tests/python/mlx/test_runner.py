@@ -1,5 +1,5 @@
-"""The step loop on a tiny model: what is computed is what whole forward passes compute, whatever
-shares the batch, wherever it is cut, whatever the prefix cache holds."""
+"""The steps of a runner on a tiny model: it computes what whole forward passes compute, whatever
+shares the batch, wherever a text is cut, whatever the prompt cache holds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_serving.messages import Refused
+from mlx_serving.mlx.chunk_policy import BORDER_TOKENS
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.prefill_budget import BORDER_TOKENS
 from mlx_serving.mlx.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
@@ -87,7 +87,7 @@ def test_a_resume_in_a_batch_draws_what_it_would_have_drawn(
         request(100 + i, prompt(i, 9 * i + 3), 15, temperature=0.5 * i, seed=i) for i in range(4)
     ]
     for k in range(1, len(whole)):
-        # The seed is the request's: its slot, its place in the batch and the worker's age differ.
+        # The seed is the request's: its id, its place in the batch and the worker's age differ.
         resumed = request(k, ids, 12, emitted=whole[:k], **sampled)
         batch = [*neighbours[: k % 5], resumed, *neighbours[k % 5 :]]
         driver = Driver(toy, sampler=sampler)
@@ -196,8 +196,8 @@ def test_a_prompt_alone_gives_its_place_to_the_next(toy: Any) -> None:
     assert driver.tokens[2] == greedy(toy, prompt(2, 50), 3)
     driver.insert(request(3, prompt(3, 500), 0))
     driver.step()
-    driver.steps.remove(3)
-    assert driver.steps.delay_seconds() is None
+    driver.runner.remove(3)
+    assert driver.runner.delay_seconds() is None
 
 
 # --- aborts ---
@@ -209,17 +209,17 @@ def test_removal_in_every_state(toy: Any) -> None:
     driver.insert(request(1, ids, 50))
     driver.insert(request(2, prompt(7, 5), 20))
     driver.insert(request(3, prompt(8, 5), 20))
-    driver.steps.remove(1)
+    driver.runner.remove(1)
     driver.step()
     driver.step()
-    driver.steps.remove(3)
+    driver.runner.remove(3)
     driver.step()
-    driver.steps.remove(99)
+    driver.runner.remove(99)
     driver.run()
     assert driver.tokens[1] == [] and 1 not in driver.ends and 3 not in driver.ends
     assert driver.tokens[2] == greedy(toy, prompt(7, 5), 20)
-    assert driver.steps.figures().kv_bytes == 0
-    assert driver.steps.delay_seconds() is None
+    assert driver.runner.figures().kv_bytes == 0
+    assert driver.runner.delay_seconds() is None
 
 
 def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
@@ -228,8 +228,8 @@ def test_rows_leave_and_the_others_go_on(toy: Any) -> None:
         driver.insert(request(i, prompt(i, 3 + 20 * i), 15))
     for _ in range(5):
         driver.step()
-    driver.steps.remove(3)
-    driver.steps.remove(0)
+    driver.runner.remove(3)
+    driver.runner.remove(0)
     driver.run()
     for i in (1, 2):
         assert driver.tokens[i] == greedy(toy, prompt(i, 3 + 20 * i), 15)
@@ -297,14 +297,14 @@ def test_a_long_row_has_a_pass_of_its_own(toy: Any) -> None:
         driver.insert(request(i, prompt(i, 8), 40))
     driver.step()
     driver.step()
-    short = driver.steps.figures().kv_bytes
+    short = driver.runner.figures().kv_bytes
     driver.insert(request(9, prompt(9, 400), 40))
     driver.step()
     driver.step()
     per_token = 2 * 2 * 2 * 8 * 4
-    assert driver.steps.figures().kv_bytes <= short + 512 * per_token
-    driver.steps.remove(9)
-    assert driver.steps.figures().kv_bytes == short
+    assert driver.runner.figures().kv_bytes <= short + 512 * per_token
+    driver.runner.remove(9)
+    assert driver.runner.figures().kv_bytes == short
 
 
 def test_a_group_of_one_is_kept_for_the_next_turn(toy: Any) -> None:
@@ -356,8 +356,8 @@ def test_the_byte_limit_holds(toy: Any) -> None:
     driver = Driver(toy, prefix_bytes=300_000)
     for i in range(6):
         driver.run(request(i, prompt(i, 300)))
-        assert driver.steps.figures().prefix_cache_bytes <= 300_000
-    assert driver.steps.figures().prefix_cache_bytes > 0
+        assert driver.runner.figures().prefix_cache_bytes <= 300_000
+    assert driver.runner.figures().prefix_cache_bytes > 0
 
 
 @pytest.mark.parametrize("prefix_bytes", [0, 1 << 24])
