@@ -10,12 +10,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { interruptible } from "./lib/interrupt.mjs";
-import { packageRoot } from "./lib/paths.mjs";
+import { interruptible } from "../setup/clone/interrupt.mjs";
+import { setUp } from "../setup/clone/setup.mjs";
+import { packageRoot } from "../setup/paths.mjs";
 import { measureRecovery } from "./lib/reliability/recovery.mjs";
 import { measureRestore } from "./lib/reliability/restore.mjs";
 import { measureThroughput } from "./lib/reliability/throughput.mjs";
-import { setUp } from "./lib/setup.mjs";
 
 const parts = ["recovery", "throughput", "restore"];
 const engines = ["fake", "mlx"];

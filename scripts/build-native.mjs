@@ -7,11 +7,11 @@
  */
 import { rmSync } from "node:fs";
 import { relative } from "node:path";
-import { interruptible } from "./lib/interrupt.mjs";
-import { buildNative } from "./lib/native.mjs";
-import { outcomeOf } from "./lib/native-reasons.mjs";
-import { logOf } from "./lib/node.mjs";
-import { ensureEnvironment } from "./lib/python.mjs";
+import { interruptible } from "../setup/clone/interrupt.mjs";
+import { logOf } from "../setup/clone/node.mjs";
+import { buildNative } from "../setup/native/build.mjs";
+import { outcomeOf } from "../setup/native/reasons.mjs";
+import { ensureEnvironment } from "../setup/python.mjs";
 
 const args = process.argv.slice(2);
 if (args.some((argument) => argument !== "--tests")) {

@@ -8,9 +8,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { interruptible } from "./lib/interrupt.mjs";
-import { packageRoot } from "./lib/paths.mjs";
-import { setUp } from "./lib/setup.mjs";
+import { interruptible } from "../setup/clone/interrupt.mjs";
+import { setUp } from "../setup/clone/setup.mjs";
+import { packageRoot } from "../setup/paths.mjs";
 
 const [given, ...more] = process.argv.slice(2);
 const file = given === undefined ? undefined : resolve(given);

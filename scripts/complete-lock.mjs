@@ -6,8 +6,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { packageRoot } from "../setup/paths.mjs";
 import { missingOptional } from "./lib/lockfile.mjs";
-import { packageRoot } from "./lib/paths.mjs";
 
 const path = join(packageRoot, "package-lock.json");
 const lock = JSON.parse(readFileSync(path, "utf8"));

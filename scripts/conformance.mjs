@@ -11,6 +11,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { interruptible } from "../setup/clone/interrupt.mjs";
 import {
   conformanceFolder,
   conformanceTests,
@@ -19,7 +20,6 @@ import {
 import { runKosoku } from "./lib/conformance/kosoku.mjs";
 import { runSchemathesis } from "./lib/conformance/schemathesis.mjs";
 import { startServer } from "./lib/gate/server.mjs";
-import { interruptible } from "./lib/interrupt.mjs";
 
 const { values: flags } = parseArgs({
   options: {

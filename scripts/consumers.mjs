@@ -93,7 +93,7 @@ async function checkReScript(name, tarball) {
     await check(`${name}: ${program.file} does not compile`, () => refuseReScript(folder, program));
 }
 
-/** The builds themselves are tested with stand-ins (tests/scripts/native-kept.test.ts), and in the clone. */
+/** The builds themselves are tested with stand-ins (tests/setup/native/kept.test.ts), and in the clone. */
 async function checkFirstStart(tarball) {
   const folder = join(workspace, "an empty folder");
   const cache = join(workspace, "an empty cache");

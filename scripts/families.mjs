@@ -7,8 +7,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { packageRoot, pythonProject } from "./lib/paths.mjs";
-import { environmentFolder, interpreterOf } from "./lib/python.mjs";
+import { packageRoot, pythonProject } from "../setup/paths.mjs";
+import { environmentFolder, interpreterOf } from "../setup/python.mjs";
 
 const { status } = spawnSync(
   interpreterOf(environmentFolder()),

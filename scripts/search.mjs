@@ -8,8 +8,8 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { setupFolder } from "./lib/node.mjs";
-import { packageRoot } from "./lib/paths.mjs";
+import { setupFolder } from "../setup/clone/node.mjs";
+import { packageRoot } from "../setup/paths.mjs";
 
 const outfile = join(setupFolder, "search.mjs");
 await build({

@@ -9,9 +9,9 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { interruptible } from "./lib/interrupt.mjs";
-import { packageRoot } from "./lib/paths.mjs";
-import { setUp } from "./lib/setup.mjs";
+import { interruptible } from "../setup/clone/interrupt.mjs";
+import { setUp } from "../setup/clone/setup.mjs";
+import { packageRoot } from "../setup/paths.mjs";
 import { allSuites, countOf, suiteIds } from "./lib/suites.mjs";
 
 const wanted = process.argv.slice(2);

@@ -1,8 +1,8 @@
 /** The checks that run nothing: style and types of all languages. One command each. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { packageRoot, pythonProject } from "./paths.mjs";
-import { environmentFolder } from "./python.mjs";
+import { packageRoot, pythonProject } from "../../setup/paths.mjs";
+import { environmentFolder } from "../../setup/python.mjs";
 
 const nodeTool = (name, ...args) => [
   process.execPath,

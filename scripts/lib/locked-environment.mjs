@@ -1,11 +1,11 @@
 /** Python environments for tests, made once from requirements that are locked with hashes. */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { acquireLock } from "./lock.mjs";
-import { packageRoot } from "./paths.mjs";
-import { run } from "./process.mjs";
-import { ensureUv, findPython } from "./python.mjs";
-import { isFresh, takeStamp, writeStamp } from "./stamp.mjs";
+import { acquireLock } from "../../setup/lock.mjs";
+import { packageRoot } from "../../setup/paths.mjs";
+import { run } from "../../setup/process.mjs";
+import { ensureUv, findPython } from "../../setup/python.mjs";
+import { isFresh, takeStamp, writeStamp } from "../../setup/stamp.mjs";
 
 /**
  * @param {{ folder: string, requirements: string, signal?: AbortSignal }} options `requirements`: a file,

@@ -1,10 +1,10 @@
 /** The test suites: how each is run and how its results are read. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isNativeBuilt } from "./native.mjs";
-import { setupFolder } from "./node.mjs";
-import { packageRoot } from "./paths.mjs";
-import { environmentFolder, interpreterOf } from "./python.mjs";
+import { setupFolder } from "../../setup/clone/node.mjs";
+import { isNativeBuilt } from "../../setup/native/build.mjs";
+import { packageRoot } from "../../setup/paths.mjs";
+import { environmentFolder, interpreterOf } from "../../setup/python.mjs";
 
 /**
  * @typedef {{ passed: number, failed: number, skipped: number, failures?: string[] }} Count `failures`: a
@@ -145,7 +145,7 @@ export function allSuites() {
   return [
     checks(),
     vitest("machines", "tests/machines"),
-    vitest("ts", "tests/ts", "tests/scripts"),
+    vitest("ts", "tests/ts", "tests/setup", "tests/scripts"),
     pytest(),
     consumers(),
     simulation(),

@@ -1,6 +1,6 @@
 /** How the command line fails: one sentence on stderr, and an exit code that says whose fault it was. */
 import { CommanderError } from "commander";
-import { SetupError } from "../../scripts/lib/process.mjs";
+import { SetupError } from "../../setup/process.mjs";
 import { isClientError } from "../client/errors.js";
 import { errColors } from "../colors.js";
 import { ConfigError } from "../config.js";

@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { packageRoot } from "../../scripts/lib/paths.mjs";
-import { checkPlatform } from "../../scripts/lib/platform.mjs";
+import { packageRoot } from "../../setup/paths.mjs";
+import { checkPlatform } from "../../setup/platform.mjs";
 import { reportFailure } from "./failure.js";
 import { followParent } from "./parent.js";
 import { explainUsage } from "./usage.js";

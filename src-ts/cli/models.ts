@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { Command } from "commander";
-import { modelsFolder } from "../../scripts/lib/paths.mjs";
+import { modelsFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import { listModels } from "../environment/doctor.js";
 import {

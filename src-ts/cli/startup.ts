@@ -2,7 +2,7 @@
 import { SingleBar } from "cli-progress";
 import { errColors } from "../colors.js";
 import type { Engine } from "../engine/api.js";
-import type { ServerLogger } from "../server/options.js";
+import type { ServerLogger } from "../server/index.js";
 
 export interface StartupDisplay {
   /** Writes log text above the bar. */

@@ -286,7 +286,10 @@ export interface Engine {
   models(): ModelInfo[];
   workers(): WorkerInfo[];
   readiness(): Readiness;
-  /** False if there is no such worker. */
+  /**
+   * Restarts it when its requests have ended, or after the drain time of its policy; called again meanwhile,
+   * at once. False if there is no such worker.
+   */
   restartWorker(id: string): boolean;
   /** Accepts nothing more; resolves when the last response has ended or `timeoutMs` has passed, having failed the rest. */
   drain(timeoutMs: number): Promise<void>;

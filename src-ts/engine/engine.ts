@@ -1,5 +1,7 @@
-/** The engine's public face: takes submissions, answers questions, starts and stops workers. */
-import { ServingError } from "../errors.js";
+/** The engine's public face: takes submissions, answers questions, starts and stops the orchestrator. */
+import type { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
+import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
 import type { LoadOptions, ModelSource } from "../worker/messages.js";
@@ -16,20 +18,32 @@ import type {
   WorkerInfo,
 } from "./api.js";
 import { completeSubmission } from "./defaults.js";
+import { executing } from "./execute.js";
 import type { StoredResponse } from "./journal.js";
 import type { ResponseLog } from "./log.js";
-import { Loop } from "./loop.js";
+import { Logs } from "./logs.js";
+import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
-import { isDraining, queueFull, retryAfterS, unknownModel } from "./refusals.js";
 import { Registry } from "./registry.js";
-import { type LiveRequest, newRequest } from "./request.js";
+import { type LiveRequest, newRequest } from "./requests/content.js";
+import { retryAfterS, unknownModel } from "./requests/refusals.js";
+import { Requests } from "./requests/requests.js";
 import { restoredRequest } from "./restored.js";
-import { Supervisor, type SupervisorHost } from "./supervisor.js";
-import { modelInfo, workerInfo } from "./views.js";
-import { workerEvents } from "./worker-events.js";
+import { Runner } from "./runner.js";
+import { Turn } from "./turn.js";
+import { isInService, modelInfo, type Seen, workerInfo } from "./views.js";
+import { WorkerShell } from "./workers/shell.js";
 
 const prefillChunkTokens = 512;
 const unackedStepsMax = 16;
+/** Tokens that a request may generate when it doesn't say. */
+const newTokensDefault = 4_096;
+/** How long simultaneous arrivals are gathered so that they prefill together. */
+const batchWindowMs = 2;
+/** Prompt tokens that one worker may have in flight. */
+const prefillTokensMax = 16_384;
+/** So long after it ran out of memory a worker that starts again gets half as many members. */
+const reductionMs = 60_000;
 /** How long workers get to give their slots back when a drain has run out of time. */
 const shutdownGraceMs = 5_000;
 
@@ -37,16 +51,18 @@ export class WorkerEngine implements Engine {
   draining = false;
   /** What is on disk is not waited for any more. */
   private leaving = false;
-  private closing = false;
-  private readonly loop: Loop;
+  private readonly turn: Turn;
+  private readonly runner: Runner;
+  private readonly requests: Requests;
   private readonly registry: Registry;
-  private readonly supervisors: Supervisor[] = [];
-  private readonly observers = new Set<EngineObserver>();
+  private readonly shells = new Map<string, WorkerShell>();
+  private readonly observers = new Observers();
   private readonly drainCallbacks = new Set<(graceMs: number) => void>();
   private readyWaiters: { resolve(): void; reject(error: Error): void }[] = [];
   /** Why the default model could not be loaded; undefined once it was. */
   private loadFailure: Error | undefined;
   private idleWaiters: (() => void)[] = [];
+  private newestWorker = 0;
   private readonly startedAt: number;
 
   constructor(
@@ -59,37 +75,55 @@ export class WorkerEngine implements Engine {
     },
   ) {
     const { clock } = ports;
-    const { retentionBytesMax, retentionMs, maxBatch, workersPerModel } = options;
+    const { retentionBytesMax, retentionMs, queueMax } = options;
     this.startedAt = clock.wall();
-    this.registry = new Registry({
-      clock,
-      retentionBytesMax,
-      retentionMs,
-      cancel: (id) => this.loop.cancel(id),
+    const cancel = (requestId: string): void => this.runner.post({ kind: "cancel", requestId });
+    this.registry = new Registry({ clock, retentionBytesMax, retentionMs, cancel });
+    this.turn = new Turn(clock, () => this.runner.post({ kind: "turnEnded" }));
+    const logs = new Logs(ports, {
+      turn: this.turn,
+      cancel,
+      readersChanged: (log, readers) => this.registry.readersChanged(log, readers),
+      ended: (log) => this.registry.ended(log),
     });
-    this.observers.add({ ended: () => this.noteIdle(), refused: () => this.noteIdle() });
-    this.loop = new Loop({ maxBatch, workersPerModel, policy: schedulerPolicy }, ports, {
+    this.requests = new Requests({
+      ...{ clock, logs, queueMax },
       registry: this.registry,
-      workers: this.supervisors,
       observers: this.observers,
+      post: (input) => this.runner.post(input),
+      reasonOf: (workerId) => this.shell(workerId).reason?.message,
     });
-    const host = workerEvents({
-      loop: this.loop,
-      observers: this.observers,
-      onAvailable: (modelId) => {
-        if (modelId === this.defaultModel.id) this.noteReady();
+    for (const model of options.models) this.addWorkers(model);
+    this.runner = new Runner(
+      {
+        workers: Array.from(this.shells.values(), ({ id, model }) => [id, model.id]),
+        activeMax: options.workersPerModel,
+        membersMax: options.maxBatch,
+        ...{ queueMax, newTokensDefault, prefillTokensMax, batchWindowMs, reductionMs },
+        ...{ workerPolicy, schedulerPolicy },
       },
-      onUnloadable: (modelId, error) => {
-        if (modelId === this.defaultModel.id) this.failReady(error);
-      },
-    });
-    for (const model of options.models) this.supervise(model, host, workerPolicy);
+      clock,
+      executing({
+        turn: this.turn,
+        requests: this.requests,
+        observers: this.observers,
+        shell: (id) => this.shell(id),
+        onAvailable: (modelId) => {
+          if (modelId === this.defaultModel.id) this.noteReady();
+        },
+        onUnloadable: (modelId, error) => {
+          if (modelId === this.defaultModel.id) this.failReady(error);
+        },
+        onLeft: (workerId) => void this.shells.delete(workerId),
+        onGone: () => this.noteIdle(),
+      }),
+    );
   }
 
   /** Takes up what earlier processes left, and starts the workers. */
   start(): void {
     for (const stored of this.ports.journal?.takeRestored() ?? []) this.restore(stored);
-    for (const supervisor of this.supervisors) supervisor.post({ kind: "start" });
+    this.runner.post({ kind: "start" });
   }
 
   submit(
@@ -109,7 +143,7 @@ export class WorkerEngine implements Engine {
 
   cancel(id: string, owner: string): boolean {
     if (this.registry.find(id, owner) === undefined) return false;
-    this.loop.cancel(id);
+    this.runner.post({ kind: "cancel", requestId: id });
     return true;
   }
 
@@ -120,19 +154,22 @@ export class WorkerEngine implements Engine {
 
   models(): ModelInfo[] {
     return this.options.models.map((model, index) =>
-      modelInfo(model, index === 0, this.loop.workersOf(model.id), this.startedAt),
+      modelInfo(model, index === 0, this.workersOf(model.id), this.startedAt),
     );
   }
 
   workers(): WorkerInfo[] {
-    return this.supervisors.map((supervisor) => workerInfo(supervisor, this.loop));
+    const view = Orchestrator.view(this.runner.orchestrator);
+    return view.workers.map((one) =>
+      workerInfo({ shell: this.shell(one.workerId), view: one }, view),
+    );
   }
 
   readiness(): Readiness {
     if (this.draining) return { ready: false, reason: "draining", retryAfterS };
-    const workers = this.loop.workersOf(this.defaultModel.id);
-    if (workers.some(({ inService }) => inService)) return { ready: true };
-    const states = workers.map(({ state, reason }) =>
+    const workers = this.workersOf(this.defaultModel.id);
+    if (workers.some(({ view }) => isInService(view))) return { ready: true };
+    const states = workers.map(({ view: { state }, shell: { reason } }) =>
       reason === undefined ? state.kind : `${state.kind} (${reason.message})`,
     );
     return {
@@ -143,19 +180,38 @@ export class WorkerEngine implements Engine {
   }
 
   restartWorker(id: string): boolean {
-    const supervisor = this.supervisors.find((worker) => worker.id === id);
-    if (supervisor === undefined) return false;
-    // Who is being stopped for good must not come back.
-    if (this.closing) return true;
-    const { kind } = supervisor.state;
-    const resting = kind === "stopped" || kind === "broken" || kind === "backoff";
-    supervisor.post({ kind: resting ? "start" : "restart" });
+    if (!this.shells.has(id)) return false;
+    this.runner.post({ kind: "restartWorker", workerId: id });
+    return true;
+  }
+
+  /** A worker more of this model; returns its id. Throws 404 for a model that is not served. */
+  addWorker(modelId: string): string {
+    const model = this.options.models.find(({ id }) => id === modelId);
+    if (model === undefined)
+      throw unknownModel(
+        modelId,
+        this.options.models.map(({ id }) => id),
+      );
+    const { id: workerId } = this.newShell(model);
+    this.runner.post({ kind: "join", workerId, modelId });
+    return workerId;
+  }
+
+  /** It takes nothing new, and goes when its requests have ended. False if there is no such worker. */
+  async removeWorker(id: string): Promise<boolean> {
+    const shell = this.shells.get(id);
+    if (shell === undefined) return false;
+    const stopped = this.stopped(shell);
+    this.runner.post({ kind: "leave", workerId: id });
+    await stopped;
     return true;
   }
 
   async drain(timeoutMs: number): Promise<void> {
     if (!this.draining) {
       this.draining = true;
+      this.runner.post({ kind: "drain" });
       for (const callback of this.drainCallbacks) callback(timeoutMs);
     }
     await this.idle(timeoutMs);
@@ -174,38 +230,54 @@ export class WorkerEngine implements Engine {
   }
 
   observe(observer: EngineObserver): () => void {
-    this.observers.add(observer);
-    return () => this.observers.delete(observer);
+    return this.observers.add(observer);
   }
 
   async close(): Promise<void> {
     this.draining = true;
-    this.closing = true;
     this.shutDown();
-    await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
+    this.runner.post({ kind: "stop" });
+    await Promise.all(Array.from(this.shells.values(), (shell) => this.stopped(shell)));
     await this.ports.journal?.close();
     this.registry.close();
-    this.failReady(new ServingError("the engine was closed", { code: "closed", status: 503 }));
+    this.failReady(failure("closed"));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** What is on disk is left to the next process; the rest fails. */
-  private shutDown(): void {
-    this.leaving = true;
-    for (const request of [...this.loop.live.values()]) {
-      if (request.log?.survives) request.log.interrupt(isDraining());
-      else this.loop.post(request, { kind: "shutdown" });
-    }
+  private stopped(shell: WorkerShell): Promise<void> {
+    const view = Orchestrator.viewWorker(this.runner.orchestrator, shell.id);
+    return view?.state.kind === "stopped" ? Promise.resolve() : shell.whenStopped();
   }
 
+  private shutDown(): void {
+    this.leaving = true;
+    this.runner.post({ kind: "shutDown" });
+  }
+
+  /** One that had ended already is kept for as long as it would have been. */
   private restore(stored: StoredResponse): void {
     const { clock } = this.ports;
     const last = stored.entries.at(-1);
-    if (last?.kind === "ended") this.loop.restoreEnded(stored, clock.wall() - last.endedAt);
-    else this.loop.restore(restoredRequest(stored.acceptance, clock), stored);
+    if (last?.kind === "ended") {
+      this.requests.restoreEnded(stored, clock.wall() - last.endedAt);
+      return;
+    }
+    const request = restoredRequest(stored.acceptance, clock);
+    this.requests.restore(request, stored);
+    const { id: requestId, modelId, submission, cost, maxTokens: tokensMax } = request;
+    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = submission;
+    const emitted = stored.tokens.length;
+    const started = stored.entries.some(({ kind }) => kind === "inProgress");
+    this.runner.post({
+      kind: "restore",
+      restored: {
+        ...{ requestId, modelId, clientId, priority, deadlineMs },
+        ...{ emitted, tokensMax, cost, started },
+      },
+    });
   }
 
   private get defaultModel(): ModelSource {
@@ -225,50 +297,40 @@ export class WorkerEngine implements Engine {
       // What clients invent must not become a label of a metric.
       const known = this.options.models.some(({ id }) => id === submission.model);
       const model = known ? submission.model : undefined;
-      for (const observer of this.observers) observer.refused?.({ code, status, model });
+      this.observers.tell("refused", { code, status, model });
       return Promise.reject(refusal);
     }
     return new Promise((accept, refuse) => {
       const request = this.newRequest(submission, idempotencyId, { accept, refuse });
       const cancel = (): void => {
-        if (ending?.reach === "always" || request.log === undefined) this.loop.cancel(request.id);
+        if (ending?.reach === "always" || request.log === undefined)
+          this.runner.post({ kind: "cancel", requestId: request.id });
       };
       if (ending?.signal.aborted) queueMicrotask(cancel);
       else ending?.signal.addEventListener("abort", cancel, { once: true });
-      this.loop.begin(request);
+      this.begin(request);
     });
   }
 
+  private begin({ id: requestId, modelId, submission }: LiveRequest): void {
+    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = submission;
+    this.runner.post({
+      kind: "submit",
+      submission: {
+        ...{ requestId, modelId, clientId, priority, tokensWanted },
+        deadlineMs: deadlineMs ?? Number.POSITIVE_INFINITY,
+        survives: store && this.ports.journal !== undefined,
+      },
+    });
+  }
+
+  /** What the orchestrator can't know: which models there are, and whether the log can be written. */
   private refusal({ model, store }: Submission): ServingError | undefined {
-    if (this.draining) return isDraining();
     const { journal } = this.ports;
-    if (store && journal?.failing !== undefined) return journal.failing;
+    if (store && !this.draining && journal?.failing !== undefined) return journal.failing;
     const ids = this.options.models.map(({ id }) => id);
     const modelId = model ?? this.defaultModel.id;
-    if (!ids.includes(modelId)) return unknownModel(modelId, ids);
-    const { queueMax } = this.options;
-    const waiting = this.waiting();
-    if (waiting >= queueMax + this.loop.freeMembers(modelId)) return queueFull(queueMax);
-    const workers = this.loop.workersOf(modelId);
-    const broken = workers.every(({ state }) => state.kind === "broken");
-    return broken ? this.brokenRefusal(workers) : undefined;
-  }
-
-  private brokenRefusal(workers: readonly Supervisor[]): ServingError {
-    const reason = workers[0]?.reason?.message ?? "all workers are broken";
-    return new ServingError(`no worker can take this request: ${reason}`, {
-      code: "no_worker",
-      status: 503,
-      retryAfterS: Math.ceil(Worker.defaultPolicy.probeMs / 1000),
-    });
-  }
-
-  /** Requests that no worker runs yet. */
-  private waiting(): number {
-    let count = 0;
-    for (const { state } of this.loop.live.values())
-      if (state.kind === "preparing" || state.kind === "queued") count++;
-    return count;
+    return this.draining || ids.includes(modelId) ? undefined : unknownModel(modelId, ids);
   }
 
   private newRequest(
@@ -276,7 +338,7 @@ export class WorkerEngine implements Engine {
     idempotencyId: string | undefined,
     settle: LiveRequest["settle"],
   ): LiveRequest {
-    return newRequest({
+    const request = newRequest({
       id: this.ports.ids.response(submission.idPrefix),
       modelId: submission.model ?? this.defaultModel.id,
       submission,
@@ -284,16 +346,41 @@ export class WorkerEngine implements Engine {
       settle,
       now: this.ports.clock.now(),
     });
+    this.requests.live.set(request.id, request);
+    return request;
   }
 
-  private supervise(model: ModelSource, host: SupervisorHost, policy: Worker.Policy): void {
+  private shell(id: string): WorkerShell {
+    const shell = this.shells.get(id);
+    if (shell === undefined) throw new Error(`there is no worker ${id}`);
+    return shell;
+  }
+
+  private workersOf(modelId: string): Seen[] {
+    return Array.from(this.shells.values())
+      .filter(({ model }) => model.id === modelId)
+      .map((shell) => ({
+        shell,
+        view: Orchestrator.viewWorker(this.runner.orchestrator, shell.id)!,
+      }));
+  }
+
+  private addWorkers(model: ModelSource): void {
     const { workersPerModel, spareWorkersPerModel } = this.options;
-    for (let i = 0; i < workersPerModel + spareWorkersPerModel; i++) {
-      const id = `w${this.supervisors.length + 1}`;
-      const load = this.loadOptions();
-      const { engine } = this.options;
-      this.supervisors.push(new Supervisor({ id, engine, model, load, policy }, this.ports, host));
-    }
+    for (let i = 0; i < workersPerModel + spareWorkersPerModel; i++) this.newShell(model);
+  }
+
+  private newShell(model: ModelSource): WorkerShell {
+    const id = `w${++this.newestWorker}`;
+    const { engine } = this.options;
+    const options = { id, engine, model, load: this.loadOptions() };
+    const shell = new WorkerShell(options, this.ports, {
+      observers: this.observers,
+      post: (input, said) => this.runner.post(input, said),
+      arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
+    });
+    this.shells.set(id, shell);
+    return shell;
   }
 
   private loadOptions(): LoadOptions {
@@ -338,7 +425,7 @@ export class WorkerEngine implements Engine {
 
   /** Nothing runs that this process has to end. */
   private get isIdle(): boolean {
-    for (const { log } of this.loop.live.values())
+    for (const { log } of this.requests.live.values())
       if (!this.leaving || !log?.survives) return false;
     return true;
   }

@@ -1,12 +1,20 @@
 /** The orchestrator and its workers, composed from ports; `create-engine.ts` brings the real ones. */
-import { type WorkerProcessOptions, workerProcesses } from "../worker/process.js";
+import { pythonLauncher, type WorkerProcessOptions } from "../worker/process.js";
 import type { Engine, EngineOptions } from "./api.js";
 import { systemClock, systemIds } from "./clock.js";
 import { WorkerEngine } from "./engine.js";
 import type { Ports } from "./ports.js";
 
 export { ServingError } from "../errors.js";
-export type { WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "../worker/port.js";
+export type {
+  Launched,
+  LaunchedProcess,
+  Launcher,
+  LaunchSpec,
+  Link,
+  LinkEvents,
+  ProcessEvents,
+} from "../worker/launcher.js";
 export type * from "./api.js";
 export type { Clock, Ids, Ports, Timer } from "./ports.js";
 
@@ -16,7 +24,7 @@ export function systemPorts(options: WorkerProcessOptions): Ports {
     clock: systemClock,
     ids: systemIds,
     random: Math.random,
-    workers: workerProcesses(options),
+    launcher: pythonLauncher(options),
   };
 }
 

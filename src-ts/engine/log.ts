@@ -4,7 +4,8 @@
  * may be seen: of a log that is written to disk only what has been written. Knows no socket, no
  * machine and no worker.
  */
-import { ServingError } from "../errors.js";
+import type { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import type { Sampling, TokenLogprob } from "../worker/messages.js";
 import type { Ending, LogEntry, Notice, Response, ResponseUsage } from "./api.js";
 import { LogCursor } from "./cursor.js";
@@ -225,10 +226,7 @@ export class ResponseLog implements Response {
   read(after: number): LogCursor {
     const count = this.entryCount;
     if (!Number.isInteger(after) || after < -1 || after >= count) {
-      throw new ServingError(
-        `starting_after must be between -1 and ${count - 1}, the last event so far`,
-        { code: "invalid_cursor", status: 400, param: "starting_after" },
-      );
+      throw failure("invalid_cursor", { last: count - 1, param: "starting_after" });
     }
     const cursor = new LogCursor(this, after + 1);
     this.cursors.add(cursor);

@@ -5,7 +5,7 @@
 import type { Acceptance, StoredResponse } from "./journal.js";
 import { type LogHeader, type LogKeeper, ResponseLog } from "./log.js";
 import type { Ports } from "./ports.js";
-import type { LiveRequest } from "./request.js";
+import type { LiveRequest } from "./requests/content.js";
 
 /** What becomes of the first entry on disk; exactly one is called, in a later turn. */
 export interface Fate {

@@ -1,5 +1,5 @@
-/** What the engine takes from outside: time, ids, chance and worker processes. A simulator brings its own. */
-import type { WorkerPort } from "../worker/port.js";
+/** What the engine takes from outside: time, ids, chance and how workers are launched. A simulator brings its own. */
+import type { Launcher } from "../worker/launcher.js";
 import type { Journal } from "./journal.js";
 
 export interface Timer {
@@ -26,7 +26,7 @@ export interface Ports {
   ids: Ids;
   /** 0 ≤ x < 1. */
   random(): number;
-  workers: WorkerPort;
+  launcher: Launcher;
   /** Where stored responses outlive this process; without one they are kept in memory. */
   journal?: Journal | undefined;
 }

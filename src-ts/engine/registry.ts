@@ -2,7 +2,8 @@
  * Which responses exist: found by id and owner, attached to by idempotency key, abandoned when their
  * last reader has gone, forgotten by age and bytes. Owns nothing of their content.
  */
-import { ServingError } from "../errors.js";
+import { isServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import type { Abandonment, Submission } from "./api.js";
 import type { Acceptance } from "./journal.js";
 import type { ResponseLog } from "./log.js";
@@ -60,18 +61,11 @@ export class Registry {
       return response;
     }
     if (known.fingerprint !== idempotency.fingerprint) {
-      return Promise.reject(
-        new ServingError("Idempotency-Key was used already with another body", {
-          code: "idempotency_conflict",
-          status: 409,
-          param: "Idempotency-Key",
-        }),
-      );
+      return Promise.reject(failure("idempotency_conflict", { param: "Idempotency-Key" }));
     }
     // The one who came first gave up; that is no reason for those who came after.
     return known.response.catch((error: unknown) => {
-      if (error instanceof ServingError && error.code === "cancelled")
-        return this.once(submission, make);
+      if (isServingError(error) && error.code === "cancelled") return this.once(submission, make);
       throw error;
     });
   }

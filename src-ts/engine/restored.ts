@@ -2,7 +2,7 @@
 import type { Submission } from "./api.js";
 import type { Acceptance } from "./journal.js";
 import type { Clock } from "./ports.js";
-import { type LiveRequest, newRequest, nothingToPrepare } from "./request.js";
+import { type LiveRequest, newRequest, nothingToPrepare } from "./requests/content.js";
 
 export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {
   const { id, model: modelId, promptTokens, maxTokens, sampling, cost } = acceptance;

@@ -1,6 +1,6 @@
 /**
- * The end of a turn: everything that one burst of events made necessary, done once. Tokens are
- * coalesced here before they are numbered, and readers are woken here after.
+ * What comes in together is one turn of the engine: the orchestrator hears when it is over, and readers are
+ * woken here after.
  */
 import type { Clock } from "./ports.js";
 
@@ -10,7 +10,6 @@ export class Turn {
 
   constructor(
     private readonly clock: Clock,
-    /** Numbers the tokens, plans, acknowledges. */
     private readonly finish: () => void,
   ) {}
 
@@ -33,7 +32,7 @@ export class Turn {
   }
 
   private end(): void {
-    // Whatever finishing makes necessary gets a turn of its own.
+    // What finishing makes necessary gets a turn of its own.
     this.scheduled = false;
     this.finish();
     const readers = [...this.readers];

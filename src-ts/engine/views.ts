@@ -1,46 +1,54 @@
 /** What models and workers look like from outside. */
+import type { RequestView, View, WorkerView } from "../machines/Orchestrator.js";
+import type { State } from "../machines/Worker.js";
 import type { ModelSource } from "../worker/messages.js";
 import type { ModelInfo, NativeInfo, WorkerInfo } from "./api.js";
-import type { Loop } from "./loop.js";
-import type { Supervisor } from "./supervisor.js";
+import type { WorkerShell } from "./workers/shell.js";
+
+export interface Seen {
+  shell: WorkerShell;
+  view: WorkerView;
+}
+
+/** Up, and one of those that work. */
+export const isInService = ({ available, active }: WorkerView): boolean => available && active;
 
 export function modelInfo(
   model: ModelSource,
   isDefault: boolean,
-  workers: readonly Supervisor[],
+  workers: readonly Seen[],
   startedAtMs: number,
 ): ModelInfo {
-  const loaded = workers.find(({ limits }) => limits !== undefined);
+  const loaded = workers.find(({ view }) => view.limits !== undefined);
   return {
     id: model.id,
     created: Math.floor(startedAtMs / 1000),
     isDefault,
-    contextMax: loaded?.limits?.contextMax,
-    ready: workers.some(({ inService }) => inService),
-    abilities: loaded?.abilities,
+    contextMax: loaded?.view.limits?.contextMax,
+    ready: workers.some(({ view }) => isInService(view)),
+    abilities: loaded?.shell.abilities,
   };
 }
 
-export function workerInfo(worker: Supervisor, loop: Loop): WorkerInfo {
-  const slots = [...loop.slots.of(worker.id)];
-  const inState = (kind: string): number =>
-    slots.filter(({ request }) => request.state.kind === kind).length;
-  const live = [...loop.live.values()].filter(({ modelId }) => modelId === worker.model.id);
-  const { limits, hello, loading, reason, telemetry } = worker;
+export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInfo {
+  const own = requests.filter(({ workerId }) => workerId === view.workerId);
+  const ofModel = requests.filter(({ modelId }) => modelId === view.modelId);
+  const { limits, state } = view;
+  const { hello, loading, telemetry } = shell.current ?? {};
   return {
-    id: worker.id,
-    model: worker.model.id,
-    state: worker.state.kind,
-    role: worker.available && !worker.onDuty ? "spare" : "active",
-    epoch: worker.epoch,
-    pid: worker.pid,
-    restarts: Math.max(0, worker.spawns - 1),
-    running: slots.length,
-    prefilling: inState("prefilling"),
-    decoding: inState("decoding"),
-    cancelling: inState("cancelling"),
-    queued: live.filter(({ state }) => state.kind === "queued").length,
-    preparing: live.filter(({ state }) => state.kind === "preparing").length,
+    id: view.workerId,
+    model: view.modelId,
+    state: state.kind,
+    role: view.available && !view.active ? "spare" : "active",
+    epoch: state.memory.epoch,
+    pid: pidOf(state),
+    restarts: view.restarts,
+    running: own.length,
+    prefilling: countOf(own, "prefilling"),
+    decoding: countOf(own, "decoding"),
+    cancelling: countOf(own, "cancelling"),
+    queued: countOf(ofModel, "queued"),
+    preparing: countOf(ofModel, "preparing"),
     backend: hello?.backend,
     versions: hello?.versions ?? {},
     limits: limits && {
@@ -49,15 +57,22 @@ export function workerInfo(worker: Supervisor, loop: Loop): WorkerInfo {
       weightsBytes: limits.weightsBytes,
     },
     loading: loading && { done: loading.done, total: loading.total, what: loading.what },
-    reason: reason?.message,
+    reason: shell.reason?.message,
     telemetry,
-    native: nativeInfo(worker),
+    native: nativeInfo(shell),
   };
 }
 
-function nativeInfo(worker: Supervisor): NativeInfo | null {
-  const { nativeParts: parts, nativeFigures: figures, nativeFaults } = worker;
+const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["kind"]): number =>
+  requests.filter(({ state }) => state.kind === kind).length;
+
+function pidOf(state: State): number | undefined {
+  const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
+  return pid > 0 ? pid : undefined;
+}
+
+function nativeInfo({ nativeParts: parts, nativeFaults, current }: WorkerShell): NativeInfo | null {
   if (parts === undefined) return null;
-  const { metrics = null, pool = null } = figures ?? {};
+  const { metrics = null, pool = null } = current?.nativeFigures ?? {};
   return { parts, disabled: nativeFaults.verdict, metrics, pool };
 }

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
-import { pythonPath } from "../../scripts/lib/native-home.mjs";
+import { pythonPath } from "../../setup/native/home.mjs";
 import { NativeParts } from "../worker/messages.js";
 import { type FamilyReport, familyOf } from "./families.js";
 import {

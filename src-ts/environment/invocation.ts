@@ -1,7 +1,7 @@
 /** How a user calls this very program again: who ran it by npx has no `mlx-serving` that npx would find. */
 import { existsSync, realpathSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { commandLine, isClone, packageRoot } from "../../scripts/lib/paths.mjs";
+import { commandLine, isClone, packageRoot } from "../../setup/paths.mjs";
 
 export interface Surroundings {
   cwd: string;

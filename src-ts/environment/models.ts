@@ -18,8 +18,8 @@ import {
   embeddedModelId,
   ensureEmbeddedModel,
   isEmbeddedModelReady,
-} from "../../scripts/lib/model.mjs";
-import { cacheFolder } from "../../scripts/lib/paths.mjs";
+} from "../../setup/model.mjs";
+import { cacheFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import type { ModelSource } from "../worker/messages.js";
 import { type EnvironmentOptions, toolOptions } from "./python.js";

@@ -2,11 +2,11 @@
  * The native parts of the Python environment: built when a server first starts, or when somebody asks; and
  * what is said where they are missing. Where they lie and what they are built from is the scripts' matter.
  */
-import { buildNative as build, ensureNative, nativeResults } from "../../scripts/lib/native.mjs";
-import { pythonPath } from "../../scripts/lib/native-home.mjs";
-import { partsInUse } from "../../scripts/lib/native-parts.mjs";
-import { outcomeOf } from "../../scripts/lib/native-reasons.mjs";
-import { isForeign } from "../../scripts/lib/python.mjs";
+import { buildNative as build, ensureNative, nativeResults } from "../../setup/native/build.mjs";
+import { pythonPath } from "../../setup/native/home.mjs";
+import { partsInUse } from "../../setup/native/parts.mjs";
+import { outcomeOf } from "../../setup/native/reasons.mjs";
+import { isForeign } from "../../setup/python.mjs";
 import type { ServeConfig } from "../options.js";
 import { shellCommand } from "./invocation.js";
 import { type EnvironmentOptions, ensurePython, toolOptions } from "./python.js";

@@ -3,16 +3,16 @@
  * the user's cache when it is first needed.
  */
 import { join } from "node:path";
-import { cacheFolder, isClone, packageRoot, pythonProject } from "../../scripts/lib/paths.mjs";
+import { cacheFolder, isClone, packageRoot, pythonProject } from "../../setup/paths.mjs";
 import {
   ensureEnvironment,
   environmentFolder,
   interpreterOf,
   isEnvironmentReady,
-} from "../../scripts/lib/python.mjs";
+} from "../../setup/python.mjs";
 import type { PythonCommand } from "../worker/process.js";
 
-export { SetupError } from "../../scripts/lib/process.mjs";
+export { SetupError } from "../../setup/process.mjs";
 export { cacheFolder, isEnvironmentReady, packageRoot, pythonProject };
 
 /** How an environment or a model comes about, told while it does. */

@@ -3,7 +3,7 @@
  * u32, crc32 u32, payload. The checksum covers length and payload and begins at the segment's salt,
  * which stands in its name: what a client made us store can't pass for a frame. Pure.
  */
-import { crc32 } from "../crc32.js";
+import { crc32 } from "../encoding/crc32.js";
 
 export const formatVersion = 1;
 const formatLine = `mlx-serving journal ${formatVersion}\n`;

@@ -5,7 +5,8 @@
  */
 import type { Journal, JournaledLog, StoredResponse } from "../engine/journal.js";
 import type { Clock } from "../engine/ports.js";
-import { ServingError } from "../errors.js";
+import type { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import type { Disk } from "./disk.js";
 import { encodeFrame } from "./frames.js";
 import { encodeRecord, type JournalRecord } from "./records.js";
@@ -266,8 +267,5 @@ function* framesOf({ forgotten, logs }: Batch, salt: number): Generator<Buffer> 
 
 function storageUnavailable(code: string | undefined): ServingError {
   const why = code === "ENOSPC" || code === "EDQUOT" ? "its disk is full" : "it can't be written";
-  return new ServingError(
-    `responses can't be stored now: ${why} (--data-dir); send store: false, or try again`,
-    { code: "storage_unavailable", status: 503, retryAfterS: 1 },
-  );
+  return failure("storage_unavailable", { why });
 }

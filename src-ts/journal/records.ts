@@ -1,9 +1,9 @@
 /** What stands in a frame: one msgpack array after another, each about one response. */
-import { Packr, Unpackr } from "msgpackr";
 import { z } from "zod";
+import * as msgpack from "../encoding/msgpack.js";
+import { areTokens, packTokens, unpackTokens } from "../encoding/tokens.js";
 import type { LogEntry } from "../engine/api.js";
 import type { Acceptance, LogPart, StoredResponse } from "../engine/journal.js";
-import { packTokens } from "../worker/link.js";
 import { Sampling } from "../worker/messages.js";
 
 export type JournalRecord =
@@ -14,10 +14,7 @@ export type JournalRecord =
 
 const types = { whole: 1, part: 2, forgotten: 3 } as const;
 
-// `skipValues` is documented but not typed: an undefined field is a field that isn't there.
-const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
-const packer = new Packr(packOptions);
-const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "bigint" });
+const unpacker = msgpack.unpackerOf("bigint");
 
 /** A frame whose checksum is right and that this version does not understand. */
 export class UnknownRecord extends Error {
@@ -25,7 +22,7 @@ export class UnknownRecord extends Error {
 }
 
 export function encodeRecord(record: JournalRecord): Buffer {
-  return packer.pack(toWire(record));
+  return msgpack.pack(toWire(record));
 }
 
 function toWire(record: JournalRecord): unknown[] {
@@ -47,17 +44,9 @@ function toWire(record: JournalRecord): unknown[] {
 }
 
 const count = z.int().min(0);
-const tokenBytes = 4;
-const packed = z.instanceof(Uint8Array).refine((bytes) => bytes.length % tokenBytes === 0);
-const tokens = packed.transform((bytes) => Uint32Array.from(numbersOf(bytes)));
-const tokenList = packed.transform(numbersOf);
-
-function numbersOf(bytes: Uint8Array): number[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const numbers: number[] = [];
-  for (let at = 0; at < bytes.length; at += tokenBytes) numbers.push(view.getUint32(at, true));
-  return numbers;
-}
+const packed = z.instanceof(Uint8Array).refine(areTokens);
+const tokens = packed.transform(unpackTokens);
+const tokenList = packed.transform((bytes) => Array.from(unpackTokens(bytes)));
 
 const topLogprob = z.object({ token: z.string(), bytes: z.array(count), logprob: z.number() });
 const logprobs = z.array(topLogprob.extend({ top: z.array(topLogprob) }));

@@ -28,7 +28,7 @@ function saysNothing(value: unknown, neutral: readonly unknown[]): boolean {
 
 /**
  * Taken whatever it is, and not followed. Its output is undefined where it says something, null where
- * it doesn't: so `server/tolerance.ts` finds the hints in a parsed body.
+ * it doesn't: so `server/validation/tolerance.ts` finds the hints in a parsed body.
  */
 export function hint(...neutral: readonly unknown[]) {
   return z

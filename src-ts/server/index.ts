@@ -1,22 +1,22 @@
 /** The server: an engine in, HTTP and WebSocket out. */
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
-import { Keys } from "./auth.js";
-import { BodyBudget } from "./body-budget.js";
-import { Echo } from "./echo.js";
-import { HostPolicy } from "./hosts.js";
-import { createApp } from "./http.js";
-import { Metrics } from "./metrics.js";
+import { HostPolicy } from "./access/hosts.js";
+import { Keys } from "./access/keys.js";
+import { Tickets } from "./access/tickets.js";
+import { BodyBudget } from "./bodies/budget.js";
+import type { ServerContext } from "./context.js";
+import { createApp } from "./http/app.js";
+import { Metrics } from "./operations/metrics.js";
 import {
   resolveOptions,
   type ServerConfig,
-  type ServerContext,
   type ServerLogger,
   type ServerOptions,
 } from "./options.js";
 import { addRoutes } from "./routes.js";
-import { Tickets } from "./tickets.js";
-import { WebSockets } from "./websocket.js";
+import { Echo } from "./websocket/echo.js";
+import { WebSockets } from "./websocket/sockets.js";
 
 export type { ServerLimits, ServerLogger, ServerOptions } from "./options.js";
 export { defaultLimits } from "./options.js";

@@ -1,8 +1,6 @@
 /** What a server is told from outside, and every limit of it with its default. */
 import type { Logger } from "pino";
-import type { Engine } from "../engine/api.js";
 import * as bounds from "../protocol/limits.js";
-import type { BodyBudget } from "./body-budget.js";
 
 /** Bounds that an operator or a test may move; units stand in the names. */
 export interface ServerLimits {
@@ -124,13 +122,3 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
 
 /** The part of pino's interface that the server uses. */
 export type ServerLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
-
-/** What every route and socket works with. */
-export interface ServerContext {
-  engine: Engine;
-  bodies: BodyBudget;
-  config: ServerConfig;
-  logger: ServerLogger;
-  /** Monotonic milliseconds. */
-  now(): number;
-}

@@ -1,23 +1,22 @@
 /** Every route of section 3 of the contract, and who answers it. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { ServingError } from "../errors.js";
+import { failure } from "../failures.js";
 import { asyncApiDocument } from "../protocol/asyncapi.js";
 import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
-import { restartWorker, workers } from "./admin.js";
-import type { Keys } from "./auth.js";
-import { type Handler, type Handlers, type RouteConfig, route } from "./http.js";
-import type { Metrics } from "./metrics.js";
+import type { Keys } from "./access/keys.js";
+import type { Tickets } from "./access/tickets.js";
+import type { ServerContext } from "./context.js";
+import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
+import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
 import { listModels, oneModel } from "./openai/models.js";
 import { cancelResponse, createResponse, deleteResponse, getResponse } from "./openai/responses.js";
-import type { ServerContext } from "./options.js";
-import { envelopeOf } from "./request-headers.js";
-import { contentSecurityPolicy, statusPage } from "./status-page.js";
-import type { Caller } from "./submissions.js";
-import type { Tickets } from "./tickets.js";
-import { validate } from "./validate.js";
+import { restartWorker, workers } from "./operations/admin.js";
+import type { Metrics } from "./operations/metrics.js";
+import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
+import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
   keys: Keys;
@@ -36,11 +35,6 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addProbes(app, context, parts);
   addAdmin(app, context, parts);
   addDocuments(app);
-}
-
-function callerOf(request: FastifyRequest): Caller {
-  const { identity, headers, lease } = request;
-  return { ...identity, ...envelopeOf(headers), lease };
 }
 
 /** Given away: a request lives as long as its stream, and a body needn't. */
@@ -72,10 +66,8 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
   route(app, "/v1/responses", {
     GET: (_request, reply) => {
       reply.header("upgrade", "websocket");
-      throw new ServingError("GET /v1/responses is the WebSocket API: it needs an upgrade.", {
-        code: "upgrade_required",
-        status: 426,
-      });
+      const message = "GET /v1/responses is the WebSocket API: it needs an upgrade.";
+      throw failure("upgrade_required", { message });
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
@@ -112,11 +104,7 @@ function addProbes(
       const readiness = engine.readiness();
       if (readiness.ready) return { status: "ready" };
       const { reason, retryAfterS } = readiness;
-      throw new ServingError(`Not ready: ${reason}.`, {
-        code: "not_ready",
-        status: 503,
-        retryAfterS,
-      });
+      throw failure("not_ready", { reason, retryAfterS });
     },
   });
   route(app, "/metrics", {

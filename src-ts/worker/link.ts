@@ -5,8 +5,9 @@
  * other way round: docs/decisions/0013). What can't be sent is an `UnsendableMessage`: nothing has happened.
  */
 
-import { Packr, Unpackr } from "msgpackr";
-import { crc32 } from "../crc32.js";
+import { crc32 } from "../encoding/crc32.js";
+import * as msgpack from "../encoding/msgpack.js";
+import * as tokens from "../encoding/tokens.js";
 import {
   type FromWorker,
   type FromWorkerName,
@@ -43,10 +44,7 @@ export class UnsendableMessage extends Error {
   }
 }
 
-// `skipValues` is documented but not typed: an undefined field is a field that isn't there.
-const packOptions = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
-const packer = new Packr(packOptions);
-const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+const unpacker = msgpack.unpackerOf("number");
 
 /** One frame, ready to be written. Throws UnsendableMessage. */
 export function encodeFrame(message: ToWorker, epoch: number): Buffer {
@@ -76,7 +74,7 @@ export function encodeRaw(type: number, epoch: number, body: unknown): Buffer {
 // Values of the caller's own making can hold what has no form in msgpack, or no end.
 function pack(body: unknown): Buffer {
   try {
-    return packer.pack(body);
+    return msgpack.pack(body);
   } catch (error) {
     const reason = (error as Error).name;
     throw new UnsendableMessage("invalid_request", `it can't be written for a worker (${reason})`);
@@ -188,15 +186,8 @@ function isCount(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= 0xffff_ffff && Number.isInteger(value);
 }
 
-/** Token ids as they travel: little-endian u32. */
-export function packTokens(tokens: ArrayLike<number>): Uint8Array {
-  const packed = Buffer.allocUnsafe(tokens.length * 4);
-  for (let i = 0; i < tokens.length; i++) packed.writeUInt32LE(tokens[i]!, i * 4);
-  return packed;
-}
-
+/** Token ids of a message. */
 export function unpackTokens(bytes: Uint8Array): Uint32Array {
-  if (bytes.length % 4 !== 0) throw new LinkViolation("token ids: length is no multiple of 4");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(i * 4, true));
+  if (tokens.areTokens(bytes)) return tokens.unpackTokens(bytes);
+  throw new LinkViolation("token ids: length is no multiple of 4");
 }

@@ -30,7 +30,7 @@ export const PrepareInput = z.discriminatedUnion("kind", [
 ]);
 export type PrepareInput = z.infer<typeof PrepareInput>;
 
-/** How the next token is drawn. Neutral values: temperature 0 is greedy, topP 1, topK 0, minP 0, penalties 0 (repetition 1). */
+/** How the next token is drawn; see `neutral` for what changes nothing. */
 export const Sampling = z.strictObject({
   temperature: finite,
   topP: finite,
@@ -48,6 +48,20 @@ export const Sampling = z.strictObject({
   logprobs: z.int().min(-1).max(20),
 });
 export type Sampling = z.infer<typeof Sampling>;
+
+/** Of every parameter the value that changes nothing: the likeliest token of all, and no more than it. */
+export const neutral: Omit<Sampling, "seed"> = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  stop: [],
+  logprobs: -1,
+};
 
 /** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({

@@ -1,13 +1,20 @@
 /**
- * Worker processes: spawns them with the link on fd 3, reads frames, passes on their log lines and
- * sees them die. Owns one process at a time per handle; decides nothing about restarts.
+ * Worker processes: starts them with their link on fd 3, passes on their log lines and sees them die. Owns one
+ * process per launch; decides nothing about restarts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { encodeFrame, FrameDecoder, LinkViolation } from "./link.js";
+import type {
+  LaunchedProcess,
+  Launcher,
+  LaunchSpec,
+  Link,
+  LinkEvents,
+  ProcessEvents,
+} from "./launcher.js";
 import type { ToWorker } from "./messages.js";
-import type { WorkerEvents, WorkerPort, WorkerProcess, WorkerSpec } from "./port.js";
+import { StreamLink } from "./stream-link.js";
 
 /** How to start a worker's Python. */
 export interface PythonCommand {
@@ -26,7 +33,7 @@ function ownModules(packageDir: string) {
 
 export interface WorkerProcessOptions {
   /** Called once per process, so that an environment can be made when a worker first needs it. */
-  command(spec: WorkerSpec): PythonCommand | Promise<PythonCommand>;
+  command(spec: LaunchSpec): PythonCommand | Promise<PythonCommand>;
   /** A line that the worker wrote to stdout or stderr. */
   onOutput?(workerId: string, line: string): void;
 }
@@ -36,20 +43,27 @@ const linkFlushMs = 250;
 /** Lines of output that an exit's message may quote. */
 const quotedLinesMax = 8;
 
-export function workerProcesses(options: WorkerProcessOptions): WorkerPort {
-  return { spawn: (spec, events) => new PythonWorker(spec, events, options) };
+export function pythonLauncher(options: WorkerProcessOptions): Launcher {
+  return {
+    launch: (spec, process, link) => {
+      const worker = new PythonProcess(spec, process, link, options);
+      return { process: worker, link: worker };
+    },
+  };
 }
 
-class PythonWorker implements WorkerProcess {
+/** Its link is there once it has been started: what is sent before is dropped. */
+class PythonProcess implements LaunchedProcess, Link {
   private child: ChildProcess | undefined;
-  private link: Socket | undefined;
+  private link: StreamLink | undefined;
   private killed: "SIGTERM" | "SIGKILL" | undefined;
   private readonly lastLines: string[] = [];
   private exited = false;
 
   constructor(
-    private readonly spec: WorkerSpec,
-    private readonly events: WorkerEvents,
+    private readonly spec: LaunchSpec,
+    private readonly events: ProcessEvents,
+    private readonly linkEvents: LinkEvents,
     private readonly options: WorkerProcessOptions,
   ) {
     // Never in the caller's own turn: a failure is an exit that comes later.
@@ -60,7 +74,7 @@ class PythonWorker implements WorkerProcess {
   }
 
   send(message: ToWorker): void {
-    if (this.link?.writable) this.link.write(encodeFrame(message, this.spec.epoch));
+    this.link?.send(message);
   }
 
   kill(signal: "SIGTERM" | "SIGKILL"): void {
@@ -83,40 +97,24 @@ class PythonWorker implements WorkerProcess {
     if (child.pid === undefined) return;
     for (const stream of [child.stdout, child.stderr])
       createInterface({ input: stream! }).on("line", (line) => this.output(line));
-    this.attach(child.stdio[3] as Socket, child);
+    const link = new StreamLink(child.stdio[3] as Socket, epoch, {
+      ...this.linkEvents,
+      closed: () => {
+        if (!this.exited) this.linkEvents.closed();
+      },
+    });
+    this.link = link;
+    child.once("exit", (code, signal) => this.end(link, code ?? 0, signal));
     this.events.spawned(child.pid);
   }
 
-  private attach(link: Socket, child: ChildProcess): void {
-    this.link = link;
-    const decoder = new FrameDecoder(this.spec.epoch, (message) => this.events.message(message));
-    const flushed = new Promise<void>((resolve) => link.once("close", () => resolve()));
-    link.on("data", (chunk: Buffer) => {
-      const staleBefore = decoder.stale;
-      try {
-        decoder.push(chunk);
-      } catch (error) {
-        if (!(error instanceof LinkViolation)) throw error;
-        link.removeAllListeners("data");
-        link.resume();
-        this.events.violated(error.message);
-      }
-      if (decoder.stale > staleBefore) this.events.stale(decoder.stale - staleBefore);
-    });
-    // Reset by a dying peer; its exit says the rest.
-    link.on("error", () => link.destroy());
-    link.once("end", () => {
-      if (!this.exited) this.events.closed();
-      link.end();
-    });
-    child.once("exit", (code, signal) => {
-      const late = new Promise<void>((resolve) => setTimeout(resolve, linkFlushMs).unref());
-      void Promise.race([flushed, late]).then(() => {
-        link.destroy();
-        // Who was killed did not say why: its last lines are about something else.
-        const output = signal === null ? this.lastLines.join("\n") : "";
-        this.reportExit(code ?? 0, signal ?? "", output);
-      });
+  private end(link: StreamLink, code: number, signal: NodeJS.Signals | null): void {
+    const late = new Promise<void>((resolve) => setTimeout(resolve, linkFlushMs).unref());
+    void Promise.race([link.flushed, late]).then(() => {
+      link.destroy();
+      // A process that was killed did not say why: its last lines are about something else.
+      const output = signal === null ? this.lastLines.join("\n") : "";
+      this.reportExit(code, signal ?? "", output);
     });
   }
 

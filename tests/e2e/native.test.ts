@@ -1,6 +1,6 @@
 /** Native parts are optional: on, off or broken, the server serves, and says which. */
 import { describe, expect, it, vi } from "vitest";
-import { isNativeBuilt } from "../../scripts/lib/native.mjs";
+import { isNativeBuilt } from "../../setup/native/build.mjs";
 import { brokenEnvironment, nativeMode } from "./support/native.js";
 import { modelOf, openai, streamedChat } from "./support/openai.js";
 import { type ServerProcess, startServer } from "./support/server.js";

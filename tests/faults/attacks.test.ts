@@ -161,7 +161,7 @@ describe("slowness", () => {
         await wait(100);
         for (const { socket } of slow) socket.write(" ");
       }
-      // The limit that ends them is a minute; tests/ts/server/http.test.ts has a shorter one.
+      // The limit that ends them is a minute; tests/ts/server/routes.test.ts has a shorter one.
       expect(slow.every(({ socket }) => !socket.destroyed)).toBe(true);
     });
   });

@@ -1,8 +1,8 @@
 /** A worker that says what it may not, says nothing, or says it too late: its link is broken, and it is replaced. */
 import { describe, expect, it, vi } from "vitest";
 import type { Engine, SubmissionInput } from "../../src-ts/engine/api.js";
+import type { Launcher } from "../../src-ts/worker/launcher.js";
 import { frameBytesMax } from "../../src-ts/worker/link.js";
-import type { WorkerPort } from "../../src-ts/worker/port.js";
 import { answerOf, FaultBench, type Faults, watching } from "./support/faults.js";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -96,23 +96,21 @@ describe("a worker that stops", () => {
   it("and goes on before the signal reaches it, is not listened to any more", async () => {
     let lateSteps = 0;
     let condemned = false;
-    const between = (workers: WorkerPort): WorkerPort => ({
-      spawn(spec, events) {
+    const between = (launcher: Launcher): Launcher => ({
+      launch(spec, events, linkEvents) {
         let pid = 0;
-        const spawned = (of: number): void => {
+        const spawned = (of = 0): void => {
           pid = of;
           events.spawned(of);
         };
-        const worker = workers.spawn(spec, { ...events, spawned });
-        return {
-          send: (message) => worker.send(message),
-          kill(signal) {
-            if (spec.epoch > 1) return worker.kill(signal);
-            condemned = true;
-            process.kill(pid, "SIGCONT");
-            setTimeout(() => worker.kill(signal), 300);
-          },
+        const launched = launcher.launch(spec, { ...events, spawned }, linkEvents);
+        const kill: typeof launched.process.kill = (signal) => {
+          if (spec.epoch > 1) return launched.process.kill(signal);
+          condemned = true;
+          process.kill(pid, "SIGCONT");
+          setTimeout(() => launched.process.kill(signal), 300);
         };
+        return { link: launched.link, process: { kill } };
       },
     });
     const count = watching(({ type }, { epoch }) => {
@@ -121,7 +119,7 @@ describe("a worker that stops", () => {
     await using bench = await new FaultBench({
       ...streaming,
       policy: quickWatchdog,
-      between: (workers) => between(count(workers)),
+      between: (launcher) => between(count(launcher)),
     }).start();
     const response = await bench.engine.submit({ ...input, maxTokens: 100 });
     const answer = answerOf(response);

@@ -3,8 +3,8 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { isNativeBuilt } from "../../scripts/lib/native.mjs";
-import { modelsFolder } from "../../scripts/lib/paths.mjs";
+import { isNativeBuilt } from "../../setup/native/build.mjs";
+import { modelsFolder } from "../../setup/paths.mjs";
 import { createEngine, type Engine } from "../../src-ts/create-engine.js";
 import { startServer } from "../e2e/support/server.js";
 import { type Answer, answerOf } from "./support/faults.js";

@@ -1,6 +1,6 @@
 /** Requests and models that are to blame themselves, workers that never come up: who pays for it, and who does not. */
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { isNativeBuilt } from "../../scripts/lib/native.mjs";
+import { isNativeBuilt } from "../../setup/native/build.mjs";
 import type { Engine, SubmissionInput } from "../../src-ts/engine/api.js";
 import { nativeEnvironment } from "../../src-ts/environment/native.js";
 import { createServer } from "../../src-ts/server/index.js";

@@ -54,9 +54,10 @@ async function readThrough(
   await using proxy = await startChaosProxy(server.url, (number) => plans[number] ?? {});
   const client = await connectThrough(proxy, options);
   expect(await read(client.respond(body), server.url)).toEqual(undisturbed);
-  await client.close();
+  // Before it closes: what only its last words break has nothing to come back for.
   const broken = proxy.connections.filter(({ wasBroken }) => wasBroken);
   expect(proxy.connections.length).toBe(broken.length + 1);
+  await client.close();
   return broken.length === plans.length;
 }
 
@@ -71,13 +72,18 @@ async function breakEach(plans: ConnectionPlan[][]): Promise<void> {
   expect(broken).toBeGreaterThan(plans.length * 0.9);
 }
 
-/** Some at once; the first failure ends it. */
+/** Some at once; the first failure ends it, when those beside it are over too. */
 async function forAll<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
   const left = items.values();
+  const failures: unknown[] = [];
   const work = async () => {
-    for (const item of left) await run(item);
+    for (const item of left) {
+      if (failures.length > 0) return;
+      await run(item).catch((error: unknown) => failures.push(error));
+    }
   };
   await Promise.all(Array.from({ length: parallel }, work));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Responses that have ended, by the server's own count. */

@@ -1,32 +1,27 @@
 /**
- * What must hold in an engine between any two events. Looks inside: its fields are read here by name,
- * and a name that is gone shows at once.
+ * What must hold in an engine between any two events. Looks at the orchestrator's view, and inside the engine
+ * for the content: its fields are read here by name, and a name that is gone shows at once.
  */
-
 import type { ResponseLog } from "../../src-ts/engine/log.js";
-import type { LiveRequest, Slot } from "../../src-ts/engine/request.js";
-import type { Supervisor } from "../../src-ts/engine/supervisor.js";
-import type { Member } from "../../src-ts/machines/Batch.js";
+import type { LiveRequest } from "../../src-ts/engine/requests/content.js";
+import {
+  type Orchestrator,
+  type RequestView,
+  type View,
+  view,
+  type WorkerView,
+} from "../../src-ts/machines/Orchestrator.js";
 import type { SimServer } from "./server.js";
 import { kvBudgetBytes } from "./worker.js";
 
 interface Inside {
-  loop: {
-    live: Map<string, LiveRequest>;
-    queue: Set<LiveRequest>;
-    slots: { byId: Map<number, Slot> };
-    placement: { batches: Map<string, { members: readonly Member[] }> };
-    preparer: {
-      waiting: Set<LiveRequest>;
-      suspects: Set<LiveRequest>;
-      running: Map<number, { request: LiveRequest | undefined; worker: Supervisor }>;
-    };
-  };
+  runner: { orchestrator: Orchestrator };
+  requests: { live: Map<string, LiveRequest>; slots: Map<number, { workerId: string }> };
   registry: { kept: Map<string, { log: ResponseLog }> };
-  supervisors: Supervisor[];
 }
 
 const insideOf = (server: SimServer): Inside => server.engine as unknown as Inside;
+const viewOf = (server: SimServer): View => view(insideOf(server).runner.orchestrator);
 
 export function responsesOf(server: SimServer): ResponseLog[] {
   return Array.from(insideOf(server).registry.kept.values(), ({ log }) => log);
@@ -34,113 +29,122 @@ export function responsesOf(server: SimServer): ResponseLog[] {
 
 /** Throws what is wrong. */
 export function checkEngine(server: SimServer, maxBatch: number): void {
-  const { loop, supervisors } = insideOf(server);
-  const { live, queue, slots, placement } = loop;
-  for (const request of live.values()) {
-    checkRequest(request, queue, slots.byId);
-    if (goesOn(server, request.id) && server.now > request.deadlineAt + 1)
-      throw new Error(`${request.id} goes on after its deadline`);
+  const seen = viewOf(server);
+  const requests = new Map(seen.requests.map((request) => [request.requestId, request]));
+  const queue = new Set(seen.queue);
+  for (const request of seen.requests) {
+    checkRequest(request, queue, seen);
+    checkContent(request, insideOf(server));
+    if (isGoingOn(request) && server.now > request.deadlineAt + 1)
+      throw new Error(`${request.requestId} goes on after its deadline`);
   }
-  for (const request of queue)
-    if (request.state.kind !== "queued") throw new Error(`${request.id} waits and is not queued`);
-  for (const slot of slots.byId.values())
-    if (live.get(slot.request.id)?.slot !== slot) throw new Error(`slot ${slot.id} is nobody's`);
-  for (const [workerId, { members }] of placement.batches)
-    checkBatch(workerId, members, live, maxBatch);
-  for (const worker of supervisors) if (worker.trying) checkTrial(server, worker);
-  for (const { id } of supervisors) {
-    const alive = server.processes.filter(({ spec, alive }) => alive && spec.workerId === id);
-    if (alive.length > 1) throw new Error(`${id} has ${alive.length} processes`);
+  for (const id of queue)
+    if (!requests.has(id)) throw new Error(`${id} waits in the queue and does not exist`);
+  for (const worker of seen.workers) {
+    checkBatch(worker, requests, maxBatch);
+    if (worker.trying) checkTrial(worker);
+    const { workerId } = worker;
+    const alive = server.processes.filter(({ spec, alive }) => alive && spec.workerId === workerId);
+    if (alive.length > 1) throw new Error(`${workerId} has ${alive.length} processes`);
   }
+  const { live } = insideOf(server).requests;
+  for (const id of live.keys())
+    if (!requests.has(id)) throw new Error(`${id} has ended, and its content is kept`);
 }
 
-function checkTrial(server: SimServer, worker: Supervisor): void {
-  const { loop } = insideOf(server);
-  const prepares = [...loop.preparer.running.values()].filter((one) => one.worker === worker);
-  const runs = [...loop.slots.byId.values()].filter(({ workerId }) => workerId === worker.id);
-  if (prepares.length !== 1 || runs.length > 0)
-    throw new Error(`${worker.id} tries a suspect beside ${prepares.length + runs.length - 1}`);
+function checkTrial({ workerId, preparations, slots }: WorkerView): void {
+  if (preparations.length !== 1 || slots.length > 0)
+    throw new Error(
+      `${workerId} tries a suspect beside ${preparations.length + slots.length - 1} others`,
+    );
 }
 
 /** Whose prompt a worker prepares under this slot; undefined: it has ended. */
 export function preparedFor(server: SimServer, slotId: number): string | undefined {
-  return insideOf(server).loop.preparer.running.get(slotId)?.request?.id;
+  return viewOf(server).preparations.find(({ slot }) => slot === slotId)?.requestId;
 }
 
-/** Throws where anybody is not as well off as one that nothing has befallen. */
+/** Throws where a request or a worker is not as well off as one that nothing has befallen. */
 export function checkUnblamed(server: SimServer): void {
-  const { loop, supervisors } = insideOf(server);
-  for (const { id, state } of loop.live.values())
+  const { requests, workers } = viewOf(server);
+  for (const { requestId, state } of requests)
     if ("tally" in state && state.tally.strikes > 0)
-      throw new Error(`${id} is struck for what was prepared beside it`);
-  for (const { id, state, spawns } of supervisors)
+      throw new Error(`${requestId} is struck for what was prepared beside it`);
+  for (const { workerId, state, restarts } of workers)
     if (state.kind === "backoff" || state.kind === "broken")
-      throw new Error(`${id} is ${state.kind} after ${spawns} starts, for what it prepared`);
+      throw new Error(
+        `${workerId} is ${state.kind} after ${restarts} restarts, for what it prepared`,
+      );
 }
 
-function checkRequest(
-  request: LiveRequest,
-  queue: Set<LiveRequest>,
-  slots: Map<number, Slot>,
-): void {
-  const { id, state, slot } = request;
+function checkRequest(request: RequestView, queue: ReadonlySet<string>, { workers }: View): void {
+  const { requestId: id, state, slot, workerId } = request;
   if (state.kind === "done") throw new Error(`${id} is done and alive`);
-  if ((state.kind === "queued") !== queue.has(request))
-    throw new Error(`${id} is ${state.kind} and ${queue.has(request) ? "" : "not "}in the queue`);
+  if ((state.kind === "queued") !== queue.has(id))
+    throw new Error(`${id} is ${state.kind} and ${queue.has(id) ? "" : "not "}in the queue`);
   if ("lease" in state !== (slot !== undefined))
-    throw new Error(`${id} is ${state.kind} with slot ${slot?.id}`);
-  if (slot !== undefined && slots.get(slot.id) !== slot)
-    throw new Error(`${id}: its slot ${slot.id} is not known`);
-  if ("lease" in state && slot?.lease.epoch !== state.lease.epoch)
-    throw new Error(`${id}: its slot is of another lease`);
+    throw new Error(`${id} is ${state.kind} with slot ${slot}`);
+  if (!("lease" in state)) return;
+  if (workerId !== state.lease.workerId) throw new Error(`${id}: its slot is of another lease`);
+  const worker = workers.find((one) => one.workerId === workerId);
+  if (!worker?.slots.includes(slot!)) throw new Error(`${id}: its slot ${slot} is not known`);
+}
+
+/** Content is there for as long as the orchestrator knows the request, and no longer. */
+function checkContent({ requestId, slot, workerId, emitted }: RequestView, inside: Inside): void {
+  const request = inside.requests.live.get(requestId);
+  if (request === undefined) throw new Error(`${requestId} has no content`);
+  const logged = request.log?.emitted.length ?? 0;
+  if (logged !== emitted) throw new Error(`${requestId}: ${logged} tokens are out, not ${emitted}`);
+  if (slot !== undefined && inside.requests.slots.get(slot)?.workerId !== workerId)
+    throw new Error(`${requestId}: tokens of slot ${slot} have nowhere to go`);
 }
 
 function checkBatch(
-  workerId: string,
-  members: readonly Member[],
-  live: Map<string, LiveRequest>,
+  { workerId, members }: WorkerView,
+  requests: ReadonlyMap<string, RequestView>,
   maxBatch: number,
 ): void {
   const ids = members.map(({ requestId }) => requestId);
-  if (new Set(ids).size < ids.length) throw new Error(`${workerId}: somebody is in it twice`);
+  if (new Set(ids).size < ids.length) throw new Error(`${workerId}: a request is in it twice`);
   if (ids.length > maxBatch) throw new Error(`${workerId}: ${ids.length} members`);
   if (members.length > 1 && members.some(({ exclusive }) => exclusive))
     throw new Error(`${workerId}: one that must be alone is not`);
   const bytes = members.reduce((sum, { cost }) => sum + cost.kvBytes, 0);
   if (bytes > kvBudgetBytes) throw new Error(`${workerId}: ${bytes} bytes of KV cache`);
   for (const id of ids)
-    if (live.get(id)?.slot?.workerId !== workerId)
-      throw new Error(`${workerId}: ${id} is not here`);
+    if (requests.get(id)?.workerId !== workerId) throw new Error(`${workerId}: ${id} is not here`);
 }
 
 /** Requests that are being cancelled, by slot and worker. */
 export function cancellingIn(server: SimServer): { slot: number; workerId: string }[] {
-  return [...insideOf(server).loop.live.values()].flatMap(({ state, slot }) =>
-    state.kind === "cancelling" && slot !== undefined
-      ? [{ slot: slot.id, workerId: slot.workerId }]
+  return viewOf(server).requests.flatMap(({ state, slot, workerId }) =>
+    state.kind === "cancelling" && slot !== undefined && workerId !== undefined
+      ? [{ slot, workerId }]
       : [],
   );
 }
 
 /** It runs or waits, and nobody has ordered its end. */
 export function goesOn(server: SimServer, id: string): boolean {
-  const kind = insideOf(server).loop.live.get(id)?.state.kind;
-  return kind === "queued" || kind === "prefilling" || kind === "decoding";
+  const request = viewOf(server).requests.find(({ requestId }) => requestId === id);
+  return request !== undefined && isGoingOn(request);
 }
+
+const isGoingOn = ({ state: { kind } }: RequestView): boolean =>
+  kind === "queued" || kind === "prefilling" || kind === "decoding";
 
 /** Throws what is left over when nothing is to be done. */
 export function checkIdle(server: SimServer): void {
-  const { loop } = insideOf(server);
+  const { requests, queue, workers, preparations, unprepared, suspects } = viewOf(server);
+  const { live, slots } = insideOf(server).requests;
   const counts = {
-    live: loop.live.size,
-    queue: loop.queue.size,
-    slots: loop.slots.byId.size,
-    preparing:
-      loop.preparer.running.size + loop.preparer.waiting.size + loop.preparer.suspects.size,
-    members: [...loop.placement.batches.values()].reduce(
-      (sum, { members }) => sum + members.length,
-      0,
-    ),
+    requests: requests.length,
+    content: live.size,
+    queue: queue.length,
+    slots: slots.size + workers.flatMap((worker) => worker.slots).length,
+    preparing: preparations.length + unprepared.length + suspects.length,
+    members: workers.flatMap(({ members }) => members).length,
     rows: server.processes
       .filter(({ alive }) => alive)
       .reduce((sum, { rows }) => sum + rows.size, 0),

@@ -20,20 +20,20 @@ export const mutations = [
   },
   {
     name: "a worker's token is taken whatever its index",
-    file: "src-ts/engine/inbound.ts",
-    find: "slot.workerId !== worker.id || (index !== expected && !isEnding(slot.request.state))",
+    file: "src-res/Orchestrator.res.mjs",
+    find: "slot.workerId !== worker.id || index !== expected && !isBeingEnded(request)",
     replace: "false",
   },
   {
     name: "a broken link is not told",
-    file: "src-ts/engine/supervisor.ts",
-    find: "if (epoch === this.epoch) this.condemn(reason);",
-    replace: "void reason;",
+    file: "src-ts/engine/workers/shell.ts",
+    find: "this.host.post({ kind: \"violated\", workerId: this.id, epoch: from.epoch });",
+    replace: "void from;",
   },
   // Prompts alone.
   {
     name: "a prompt alone is answered",
-    file: "src-ts/server/openai/responses.ts",
+    file: "src-ts/server/submissions/responses.ts",
     find: "body.generate === false ? 0 : tokenLimitOf(body)",
     replace: "tokenLimitOf(body)",
   },
@@ -46,15 +46,15 @@ export const mutations = [
   // Recovery.
   {
     name: "a restart carries no tokens to the worker",
-    file: "src-ts/engine/request.ts",
+    file: "src-ts/engine/requests/content.ts",
     find: "emitted: packTokens(request.log?.emitted ?? []),",
     replace: "emitted: packTokens([]),",
   },
   {
     name: "a lost lease is not told to its request",
-    file: "src-ts/engine/loop.ts",
-    find: 'this.post(request, { kind: "lost", lease, loss, preparing });',
-    replace: "void [request, lease, preparing];",
+    file: "src-res/WorkerSteps.res.mjs",
+    find: "if (request !== undefined) {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
+    replace: "if (request !== undefined && request.id === \"\") {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
   },
   {
     name: "tokens out are forgotten when a worker is lost",
@@ -76,9 +76,10 @@ export const mutations = [
   },
   {
     name: "a prompt whose preparing worker died is not prepared again",
-    file: "src-ts/engine/preparer.ts",
-    find: "this.host.preparerLost(request, loss);",
-    replace: "void loss;",
+    file: "src-res/Preparation.res.mjs",
+    find: "if (requestId === undefined) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
+    replace:
+      "if (requestId !== null) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
   },
   {
     name: "a prompt may kill whoever prepares it for ever",
@@ -88,21 +89,21 @@ export const mutations = [
   },
   {
     name: "who may have killed a worker is prepared beside others",
-    file: "src-ts/engine/preparer.ts",
-    find: "if (alone) {\n      this.suspects.add(request);",
-    replace: "if (request.id === \"\") {\n      this.suspects.add(request);",
+    file: "src-res/Preparation.res.mjs",
+    find: "if (alone) {\n    t.suspects.add(request.id);",
+    replace: "if (request.id === \"\") {\n    t.suspects.add(request.id);",
   },
   {
     name: "others are sent to the worker that tries a suspect",
-    file: "src-ts/engine/supervisor.ts",
-    find: "return this.inService && !this.trying;",
-    replace: "return this.inService;",
+    file: "src-res/OrchestratorState.res.mjs",
+    find: "return !worker.trying;",
+    replace: "return true;",
   },
   {
     name: "who ends while it is prepared is forgotten",
-    file: "src-ts/engine/preparer.ts",
-    find: "if (preparation !== undefined) preparation.request = undefined;",
-    replace: "if (preparation !== undefined) this.take(request.preparing.slotId, preparation);",
+    file: "src-res/Preparation.res.mjs",
+    find: "preparation.requestId = undefined;",
+    replace: "forget(t, t.workers.get(preparation.workerId), preparation.id);",
   },
   {
     name: "a worker pays for what it prepared",
@@ -112,45 +113,45 @@ export const mutations = [
   },
   {
     name: "who runs beside a prompt that kills is struck for it",
-    file: "src-ts/engine/loop.ts",
-    find: "const preparing = this.preparer.held(worker.id) > 0;",
-    replace: "const preparing = false;",
+    file: "src-res/WorkerSteps.res.mjs",
+    find: "let preparing = worker.preparations.size > 0;",
+    replace: "let preparing = false;",
   },
   {
     name: "the watchdog sleeps",
-    file: "src-ts/engine/supervisor.ts",
-    find: 'this.post({ kind: "timer", timer, at: this.ports.clock.now() });',
-    replace: 'if (timer !== "watchdog") this.post({ kind: "timer", timer, at: this.ports.clock.now() });',
+    file: "src-ts/engine/workers/shell.ts",
+    find: "this.host.post({ kind: \"workerTimer\", workerId: this.id, timer });",
+    replace: "if (timer !== \"watchdog\") this.host.post({ kind: \"workerTimer\", workerId: this.id, timer });",
   },
   {
     name: "a spare worker never takes over",
-    file: "src-ts/engine/roster.ts",
-    find: "for (const worker of all) if (!worker.available) worker.onDuty = false;",
+    file: "src-res/WorkerSteps.res.mjs",
+    find: "worker.active = false;",
     replace: "void 0;",
   },
   {
     name: "steps are not acknowledged",
-    file: "src-ts/engine/inbound.ts",
-    find: 'for (const [worker, step] of this.acks) worker.send({ type: "ack", step });',
-    replace: "void 0;",
+    file: "src-res/Orchestrator.res.mjs",
+    find: "if (worker.unacknowledged > 0) {",
+    replace: "if (worker.unacknowledged < 0) {",
   },
   // Slots.
   {
     name: "an abort is not sent",
-    file: "src-ts/engine/loop.ts",
-    find: 'this.workerOf(slot.workerId)?.send({ type: "abort", ids: [slot.id] });',
-    replace: "void 0;",
+    file: "src-ts/engine/execute.ts",
+    find: "return shell(command.workerId).send({ type: \"abort\", ids: [command.slot] });",
+    replace: "return undefined;",
   },
   {
     name: "a slot is not released",
-    file: "src-ts/engine/loop.ts",
-    find: "this.placement.leave(request, slot.workerId);",
-    replace: "void 0;",
+    file: "src-res/RequestSteps.res.mjs",
+    find: "kind: \"leave\",\n      requestId: request.id",
+    replace: "kind: \"leave\",\n      requestId: \"\"",
   },
   {
     name: "a slot is kept on the books",
-    file: "src-ts/engine/slots.ts",
-    find: "this.byId.delete(slot.id);",
+    file: "src-res/RequestSteps.res.mjs",
+    find: "worker.slots.delete(slot.id);",
     replace: "void 0;",
   },
   {
@@ -167,9 +168,9 @@ export const mutations = [
   },
   {
     name: "who waits is not taken off the queue when it is cancelled",
-    file: "src-ts/engine/loop.ts",
-    find: "this.live.delete(request.id);\n    this.queue.delete(request);",
-    replace: "this.live.delete(request.id);",
+    file: "src-res/RequestSteps.res.mjs",
+    find: "t.requests.delete(requestId);\n  t.queue.delete(requestId);",
+    replace: "t.requests.delete(requestId);",
   },
   {
     name: "who goes away is not cancelled",
@@ -179,14 +180,14 @@ export const mutations = [
   },
   {
     name: "a deadline is not kept",
-    file: "src-ts/engine/loop.ts",
-    find: 'const expire = (): void => this.post(request, { kind: "deadline" });',
-    replace: "const expire = (): void => {};",
+    file: "src-ts/engine/requests/requests.ts",
+    find: "const passed = (): void => this.host.post({ kind: \"deadline\", requestId });",
+    replace: "const passed = (): void => {};",
   },
   // Numbers.
   {
     name: "an event is renumbered",
-    file: "src-ts/server/writer.ts",
+    file: "src-ts/server/streams/writer.ts",
     find: "const number = cursor.position;",
     replace: "const number = cursor.position + (cursor.position > 4 ? 1 : 0);",
   },
@@ -205,9 +206,9 @@ export const mutations = [
   },
   {
     name: "text that was held back is lost at the end",
-    file: "src-ts/engine/loop.ts",
-    find: 'log.end(ending, whole ? request.tail : "", wall);',
-    replace: 'log.end(ending, "", wall);',
+    file: "src-ts/engine/requests/requests.ts",
+    find: "whole ? (said.tail ?? \"\") : \"\"",
+    replace: "\"\"",
   },
   {
     name: "usage counts a replayed token twice",
@@ -218,13 +219,13 @@ export const mutations = [
   },
   {
     name: "what waits behind an interrupted response runs",
-    file: "src-ts/server/session.ts",
+    file: "src-ts/server/websocket/session.ts",
     find: "this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);",
     replace: "void 0;",
   },
   {
     name: "a slow reader is told it has everything",
-    file: "src-ts/server/writer.ts",
+    file: "src-ts/server/streams/writer.ts",
     find: "else if (slot.reading.cursor.lag > 0) {",
     replace: "else if (slot.reading.cursor.lag > 100) {",
   },
@@ -268,9 +269,9 @@ export const mutations = [
   },
   {
     name: "a restored request begins anew",
-    file: "src-ts/engine/loop.ts",
-    find: 'this.post(request, { kind: "restored", promptTokens, emitted: tokens.length });',
-    replace: 'this.post(request, { kind: "restored", promptTokens, emitted: 0 });',
+    file: "src-ts/engine/engine.ts",
+    find: "const emitted = stored.tokens.length;",
+    replace: "const emitted = 0;",
   },
   {
     name: "what is found on disk is not taken up",
@@ -286,9 +287,9 @@ export const mutations = [
   },
   {
     name: "a drain ends what the next process should go on with",
-    file: "src-ts/engine/engine.ts",
-    find: "if (request.log?.survives) request.log.interrupt(isDraining());\n      else this.loop.post",
-    replace: "this.loop.post",
+    file: "src-res/Orchestrator.res.mjs",
+    find: "if (request.survives && request.accepted) {",
+    replace: "if (request.id === \"\") {",
   },
   {
     name: "who reads a deleted response waits for ever",
@@ -298,9 +299,9 @@ export const mutations = [
   },
   {
     name: "a worker can be restarted while the server stops",
-    file: "src-ts/engine/engine.ts",
-    find: "if (this.closing) return true;",
-    replace: "void this.closing;",
+    file: "src-res/Orchestrator.res.mjs",
+    find: "if (t.stopping) {",
+    replace: "if (t.stopping && worker.id === \"\") {",
   },
   // The client.
   {
@@ -335,7 +336,7 @@ export const mutations = [
   },
   {
     name: "a lane's next response does not start",
-    file: "src-ts/server/lanes.ts",
+    file: "src-ts/server/websocket/lanes.ts",
     find: "if (job !== undefined) {\n      this.run(key, job);",
     replace: "if (job !== undefined) {",
   },

@@ -6,10 +6,12 @@ import { WorkerEngine } from "../../src-ts/engine/engine.js";
 import { SegmentJournal } from "../../src-ts/journal/journal.js";
 import { recover } from "../../src-ts/journal/recovery.js";
 import { closeCodes } from "../../src-ts/protocol/events.js";
-import { BodyBudget } from "../../src-ts/server/body-budget.js";
-import { resolveOptions, type ServerContext } from "../../src-ts/server/options.js";
-import { Session } from "../../src-ts/server/session.js";
-import type { WorkerPort } from "../../src-ts/worker/port.js";
+import { BodyBudget } from "../../src-ts/server/bodies/budget.js";
+import type { ServerContext } from "../../src-ts/server/context.js";
+import { resolveOptions } from "../../src-ts/server/options.js";
+import { Session } from "../../src-ts/server/websocket/session.js";
+import type { Launcher } from "../../src-ts/worker/launcher.js";
+import { launcherOf } from "../support/launching.js";
 import type { MemoryDisk } from "../support/memory-disk.js";
 import type { Random } from "./random.js";
 import { Owner, ProcessClock } from "./timeline.js";
@@ -57,7 +59,7 @@ export class SimServer {
       clock,
       ids: { response: (prefix) => `${prefix}_s${number}r${++ids}` },
       random: random.next,
-      workers: this.workerPort(),
+      launcher: this.launcher(),
       journal,
     });
     const { writeBufferBytesMax, lagEntriesMax, resumeGraceMs } = plan;
@@ -140,15 +142,13 @@ export class SimServer {
     this.sessions.delete(wire);
   }
 
-  private workerPort(): WorkerPort {
-    return {
-      spawn: (spec, events) => {
-        const pid = 1_000 * this.number + this.processes.length;
-        const process = new SimProcess(spec, events, this.world, this.owner, pid);
-        this.processes.push(process);
-        return process;
-      },
-    };
+  private launcher(): Launcher {
+    return launcherOf((spec, events) => {
+      const pid = 1_000 * this.number + this.processes.length;
+      const process = new SimProcess(spec, events, this.world, this.owner, pid);
+      this.processes.push(process);
+      return process;
+    });
   }
 
   private watch(): void {

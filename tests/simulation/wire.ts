@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Socket, SocketHandlers } from "../../src-ts/client/socket.js";
-import type { Session } from "../../src-ts/server/session.js";
+import type { Session } from "../../src-ts/server/websocket/session.js";
 import type { Random } from "./random.js";
 import type { SimServer } from "./server.js";
 import type { Timeline } from "./timeline.js";

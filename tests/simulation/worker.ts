@@ -2,13 +2,9 @@
  * One worker process in memory: speaks the link's real frames, steps on virtual time, and can die, hang
  * or misbehave at any byte. Holds what a worker holds and nothing else.
  */
-import {
-  encodeRaw,
-  FrameDecoder,
-  LinkViolation,
-  packTokens,
-  unpackTokens,
-} from "../../src-ts/worker/link.js";
+import { packTokens } from "../../src-ts/encoding/tokens.js";
+import type { LaunchSpec } from "../../src-ts/worker/launcher.js";
+import { encodeRaw, FrameDecoder, LinkViolation, unpackTokens } from "../../src-ts/worker/link.js";
 import {
   type Admission,
   type FromWorker,
@@ -16,7 +12,7 @@ import {
   type StepRow,
   type ToWorker,
 } from "../../src-ts/worker/messages.js";
-import type { WorkerEvents, WorkerProcess, WorkerSpec } from "../../src-ts/worker/port.js";
+import type { OneWorker, WorkerEvents } from "../support/launching.js";
 import { abilities, nativeParts } from "../ts/support/native-figures.js";
 import { certainText, endToken, promptTokensOf, tokenAt, wholeText } from "./oracle.js";
 import type { Random } from "./random.js";
@@ -60,7 +56,7 @@ const creditsMax = 4;
 /** A worker whose link is broken is gone by then, also one that was being stopped and takes its time. */
 const replacedWithinMs = 6_000;
 
-export class SimProcess implements WorkerProcess {
+export class SimProcess implements OneWorker {
   readonly pid: number;
   alive = true;
   /** Stopped by a signal: does nothing, and reads nothing. */
@@ -86,7 +82,7 @@ export class SimProcess implements WorkerProcess {
   private linkClosed = false;
 
   constructor(
-    readonly spec: WorkerSpec,
+    readonly spec: LaunchSpec,
     private readonly events: WorkerEvents,
     private readonly world: WorkerWorld,
     private readonly server: Owner,

@@ -1,61 +1,401 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+/** Which way imports go, and that none go round. Python's own are in tests/python. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { circlesIn, filesIn, graphOf, importsOf, moduleReferences } from "../support/imports.js";
 
-const root = resolve(import.meta.dirname, "../../src-ts");
+const root = resolve(import.meta.dirname, "../..");
 
-/** What each folder may import, beside itself and packages; `types` ones only as types. */
-const allowed: Record<string, { values: string[]; types?: string[] }> = {
-  machines: { values: [] },
-  protocol: { values: [] },
-  worker: { values: ["machines", "crc32.ts"] },
-  engine: { values: ["machines", "worker", "errors.ts"] },
-  journal: { values: ["worker", "errors.ts", "crc32.ts"], types: ["engine"] },
-  server: { values: ["engine", "protocol", "errors.ts", "loopback.ts"], types: ["worker"] },
-  client: { values: [], types: ["protocol"] },
+interface Arrows {
+  values?: string[];
+  /** Imported for its types alone. */
+  types?: string[];
+}
+
+/** What each folder, and each file beside them, imports of the project beside itself. */
+const arrows: Readonly<Record<string, Arrows>> = {
+  "src-ts/encoding": {},
+  "src-ts/machines": { values: ["src-res", "src-ts/machines/schemas"] },
+  "src-ts/machines/schemas": { types: ["src-ts/machines"] },
+  "src-ts/protocol": {},
+  "src-ts/errors.ts": {},
+  "src-ts/failures.ts": { values: ["src-ts/errors.ts"] },
+  "src-ts/loopback.ts": {},
+  "src-ts/colors.ts": {},
+
+  "src-ts/worker": { values: ["src-ts/encoding"] },
+  "src-ts/engine": {
+    values: [
+      "src-ts/encoding",
+      "src-ts/errors.ts",
+      "src-ts/failures.ts",
+      "src-ts/machines",
+      "src-ts/worker",
+    ],
+  },
+  "src-ts/journal": {
+    values: ["src-ts/encoding", "src-ts/failures.ts", "src-ts/worker"],
+    types: ["src-ts/engine", "src-ts/errors.ts"],
+  },
+
+  "src-ts/server/validation": {
+    values: ["src-ts/failures.ts", "src-ts/protocol"],
+    types: ["src-ts/errors.ts", "src-ts/server/options.ts"],
+  },
+  "src-ts/server/json": {
+    values: ["src-ts/failures.ts", "src-ts/protocol", "src-ts/server/validation"],
+    types: ["src-ts/errors.ts"],
+  },
+  "src-ts/server/bodies": {
+    values: ["src-ts/failures.ts", "src-ts/protocol", "src-ts/server/json"],
+    types: ["src-ts/errors.ts", "src-ts/server/options.ts"],
+  },
+  "src-ts/server/access": {
+    values: ["src-ts/failures.ts", "src-ts/loopback.ts"],
+    types: ["src-ts/protocol", "src-ts/server/options.ts"],
+  },
+  // A body becomes a submission: no request, no reply, no engine at work.
+  "src-ts/server/submissions": {
+    values: ["src-ts/encoding", "src-ts/failures.ts", "src-ts/protocol"],
+    types: ["src-ts/engine", "src-ts/errors.ts", "src-ts/server/render", "src-ts/worker"],
+  },
+  // An entry becomes an event: the same.
+  "src-ts/server/render": {
+    values: ["src-ts/errors.ts", "src-ts/failures.ts"],
+    types: ["src-ts/engine", "src-ts/protocol", "src-ts/worker"],
+  },
+  "src-ts/server/http": {
+    values: [
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/bodies",
+      "src-ts/server/errors.ts",
+      "src-ts/server/validation",
+    ],
+    types: [
+      "src-ts/errors.ts",
+      "src-ts/server/access",
+      "src-ts/server/options.ts",
+      "src-ts/server/submissions",
+    ],
+  },
+  "src-ts/server/streams": {
+    values: ["src-ts/server/errors.ts", "src-ts/server/http"],
+    types: ["src-ts/engine", "src-ts/errors.ts", "src-ts/server/options.ts"],
+  },
+  "src-ts/server/openai": {
+    values: [
+      "src-ts/errors.ts",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/errors.ts",
+      "src-ts/server/http",
+      "src-ts/server/render",
+      "src-ts/server/responses.ts",
+      "src-ts/server/streams",
+      "src-ts/server/submissions",
+      "src-ts/server/validation",
+    ],
+    types: ["src-ts/engine", "src-ts/server/bodies", "src-ts/server/context.ts"],
+  },
+  "src-ts/server/websocket": {
+    values: [
+      "src-ts/errors.ts",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/errors.ts",
+      "src-ts/server/http",
+      "src-ts/server/json",
+      "src-ts/server/render",
+      "src-ts/server/responses.ts",
+      "src-ts/server/streams",
+      "src-ts/server/submissions",
+      "src-ts/server/validation",
+    ],
+    types: [
+      "src-ts/engine",
+      "src-ts/server/access",
+      "src-ts/server/bodies",
+      "src-ts/server/context.ts",
+      "src-ts/server/options.ts",
+    ],
+  },
+  "src-ts/server/operations": {
+    values: ["src-ts/engine", "src-ts/failures.ts"],
+    types: ["src-ts/server/access"],
+  },
+  "src-ts/server/options.ts": { values: ["src-ts/protocol"] },
+  "src-ts/server/context.ts": {
+    types: ["src-ts/engine", "src-ts/server/bodies", "src-ts/server/options.ts"],
+  },
+  "src-ts/server/errors.ts": {
+    values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/server/bodies"],
+    types: ["src-ts/server/options.ts"],
+  },
+  "src-ts/server/responses.ts": {
+    values: [
+      "src-ts/failures.ts",
+      "src-ts/server/errors.ts",
+      "src-ts/server/render",
+      "src-ts/server/validation",
+    ],
+    types: ["src-ts/engine"],
+  },
+  "src-ts/server/routes.ts": {
+    values: [
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/http",
+      "src-ts/server/openai",
+      "src-ts/server/operations",
+      "src-ts/server/validation",
+    ],
+    types: ["src-ts/server/access", "src-ts/server/context.ts"],
+  },
+  "src-ts/server/index.ts": {
+    values: [
+      "src-ts/server/access",
+      "src-ts/server/bodies",
+      "src-ts/server/http",
+      "src-ts/server/operations",
+      "src-ts/server/options.ts",
+      "src-ts/server/routes.ts",
+      "src-ts/server/websocket",
+    ],
+    types: ["src-ts/engine", "src-ts/server/context.ts"],
+  },
+
+  "src-ts/client": { types: ["src-ts/protocol"] },
+  "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
+  "src-ts/options.ts": { values: ["src-ts/worker"] },
+  "src-ts/config.ts": { values: ["src-ts/loopback.ts", "src-ts/options.ts"] },
+  "src-ts/environment": {
+    values: ["setup", "setup/native", "src-ts/config.ts", "src-ts/worker"],
+    types: ["src-ts/options.ts"],
+  },
+  "src-ts/create-engine.ts": {
+    values: ["src-ts/config.ts", "src-ts/engine", "src-ts/environment", "src-ts/journal"],
+    types: ["src-ts/options.ts", "src-ts/server/index.ts", "src-ts/worker"],
+  },
+  "src-ts/serve.ts": {
+    values: ["src-ts/config.ts", "src-ts/create-engine.ts", "src-ts/server/index.ts"],
+    types: ["src-ts/engine", "src-ts/options.ts"],
+  },
+  "src-ts/index.ts": {
+    values: ["src-ts/config.ts", "src-ts/environment", "src-ts/errors.ts", "src-ts/serve.ts"],
+    types: ["src-ts/engine", "src-ts/options.ts"],
+  },
+  "src-ts/cli": {
+    values: [
+      "setup",
+      "src-ts/bench",
+      "src-ts/client",
+      "src-ts/colors.ts",
+      "src-ts/config.ts",
+      "src-ts/environment",
+      "src-ts/errors.ts",
+      "src-ts/options.ts",
+      "src-ts/serve.ts",
+    ],
+    types: ["src-ts/engine", "src-ts/server/index.ts"],
+  },
+
+  // Runs before anything is installed or built: Node alone.
+  setup: {},
+  "setup/native": { values: ["setup"] },
+  "setup/clone": { values: ["setup", "setup/native"] },
 };
 
-interface Import {
-  file: string;
-  target: string;
-  typeOnly: boolean;
+const files = filesIn(root, ["src-ts", "setup"], /\.(ts|mjs)$/);
+const imports = importsOf(root, files);
+
+/** The folder of a file, or itself where it stands alone beside folders. */
+function placeOf(path: string): string {
+  if (path.startsWith("src-res/")) return "src-res";
+  return ["src-ts", "src-ts/server"].includes(dirname(path)) ? path : dirname(path);
 }
 
-function importsOf(folder: string): Import[] {
-  const files = readdirSync(join(root, folder), { recursive: true, encoding: "utf8" });
-  return files
-    .filter((name) => name.endsWith(".ts"))
-    .flatMap((name) => {
-      const file = join(root, folder, name);
-      const source = readFileSync(file, "utf8");
-      const pattern = /^(import|export)(\s+type)?[^;"']*?from\s+"(\.[^"]+)"/gm;
-      return [...source.matchAll(pattern)].map(([, , type, path]) => ({
-        file: relative(root, file),
-        target: relative(root, resolve(dirname(file), path!.replace(/\.js$/, ".ts"))),
-        typeOnly: type !== undefined,
-      }));
-    });
-}
+describe("imports go one way", () => {
+  it("from every folder that there is", () => {
+    const places = new Set(files.map(placeOf));
+    expect([...places].sort()).toEqual(Object.keys(arrows).sort());
+  });
 
-describe("imports follow the layers", () => {
-  for (const [folder, { values, types = [] }] of Object.entries(allowed)) {
-    it(folder, () => {
-      const imports = importsOf(folder);
-      expect(imports.length).toBeGreaterThan(0);
-      const forbidden = imports.filter(({ target, typeOnly }) => {
-        const [top = ""] = target.split("/");
-        if (top === folder || values.includes(top)) return false;
-        if (folder === "machines" && target.startsWith("../src-res/")) return false;
-        return !(typeOnly && types.includes(top));
-      });
-      expect(forbidden).toEqual([]);
-    });
-  }
+  it("and every import names a file that there is", () => {
+    const isThere = ({ target }: { target: string }) =>
+      target.startsWith("src-res/") || existsSync(join(root, target));
+    expect(imports.filter((one) => !isThere(one))).toEqual([]);
+    expect(imports.length).toBeGreaterThan(300);
+  });
 
-  it("what browsers get imports nothing of Node", () => {
-    const node = readdirSync(join(root, "client"), { encoding: "utf8" })
-      .filter((name) => name !== "websocket-node.ts")
-      .filter((name) => /from "(node:|ws")/.test(readFileSync(join(root, "client", name), "utf8")));
-    expect(node).toEqual([]);
+  it.each(Object.entries(arrows))("from %s", (place, { values = [], types = [] }) => {
+    const outwards = imports
+      .filter(({ file, target }) => placeOf(file) === place && placeOf(target) !== place)
+      .map(({ target, ...rest }) => ({ ...rest, target, to: placeOf(target) }));
+    const isAllowed = ({ to, typeOnly }: { to: string; typeOnly: boolean }) =>
+      values.includes(to) || (typeOnly && types.includes(to));
+    expect(outwards.filter((one) => !isAllowed(one))).toEqual([]);
+    // An arrow that nobody needs any more is taken off the table.
+    const used = (to: string, typeOnly: boolean) =>
+      outwards.some((one) => one.to === to && (typeOnly || !one.typeOnly));
+    expect(values.filter((to) => !used(to, false))).toEqual([]);
+    expect(types.filter((to) => !used(to, true) || used(to, false))).toEqual([]);
+  });
+
+  it("and never back", () => {
+    const between = imports
+      .map(({ file, target, typeOnly }) => ({
+        file: placeOf(file),
+        target: placeOf(target),
+        typeOnly,
+      }))
+      .filter(({ file, target }) => file !== target);
+    expect(circlesIn(graphOf(between.filter(({ typeOnly }) => !typeOnly)))).toEqual([]);
+    // The Zod schemas of the machines are checked against the types beside them.
+    expect(circlesIn(graphOf(between))).toEqual([["src-ts/machines", "src-ts/machines/schemas"]]);
+  });
+
+  it("from scripts, which nothing imports", () => {
+    const scripts = importsOf(root, filesIn(root, ["scripts"], /\.mjs$/));
+    const places = new Set(scripts.map(({ target }) => target.split("/")[0]));
+    expect([...places].sort()).toEqual(["scripts", "setup", "tests"]);
+    expect(imports.filter(({ target }) => target.startsWith("scripts/"))).toEqual([]);
+  });
+});
+
+/** Files that import each other, types included, and why they still do. */
+const circles: readonly { files: string[]; reason: string }[] = [
+  {
+    files: ["src-ts/engine/cursor.ts", "src-ts/engine/durable.ts", "src-ts/engine/log.ts"],
+    reason: "a log makes its cursors and its durable form, and both call it back by its type",
+  },
+];
+
+describe("no import goes round", () => {
+  it("in TypeScript, not even of a type", () => {
+    expect(circlesIn(graphOf(imports))).toEqual(circles.map(({ files }) => files));
+  });
+
+  it("in TypeScript, of a value", () => {
+    expect(circlesIn(graphOf(imports.filter(({ typeOnly }) => !typeOnly)))).toEqual([]);
+  });
+
+  it("in scripts", () => {
+    const scripts = importsOf(root, filesIn(root, ["scripts", "setup"], /\.mjs$/));
+    expect(circlesIn(graphOf(scripts.filter(({ typeOnly }) => !typeOnly)))).toEqual([]);
+  });
+
+  it("in ReScript", () => {
+    const references = moduleReferences(join(root, "src-res"));
+    expect(references.length).toBeGreaterThan(5);
+    expect(circlesIn(graphOf(references))).toEqual([]);
+  });
+});
+
+describe("the search for circles", () => {
+  const folder = mkdtempSync(join(tmpdir(), "mlx-serving-imports-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const write = (name: string, text: string) => {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  };
+
+  it("finds them through types, several lines, other folders and what is imported late", () => {
+    write("a.ts", 'import type { B } from "./in/b.js";\n');
+    write("in/b.ts", 'import {\n  type C,\n  c,\n} from "./c.js";\n');
+    write("in/c.ts", 'export * from "../d.js";\n');
+    write("d.ts", 'const late = () => import("./a.js");\n');
+    write("e.ts", 'import "./a.js";\nimport { type A } from "./a.js";\n');
+    const found = importsOf(folder, filesIn(folder, ["."], /\.ts$/));
+    expect(circlesIn(graphOf(found))).toEqual([["a.ts", "d.ts", "in/b.ts", "in/c.ts"]]);
+    expect(found.filter(({ typeOnly }) => typeOnly).map(({ file }) => file)).toEqual([
+      "a.ts",
+      "e.ts",
+    ]);
+  });
+
+  it("finds them among modules, and takes no constructor for one", () => {
+    write("res/A.res", "let a = B.b\n// C.c\n");
+    write("res/B.resi", "let b: C.t\n");
+    write("res/B.res", "open C\n");
+    write("res/C.res", "let c = Some(A)\n");
+    expect(circlesIn(graphOf(moduleReferences(join(folder, "res"))))).toEqual([]);
+    write("res/C.resi", "type t = A.t\n");
+    expect(circlesIn(graphOf(moduleReferences(join(folder, "res"))))).toEqual([["A", "B", "C"]]);
+  });
+});
+
+describe("docs/ARCHITECTURE.md", () => {
+  const page = readFileSync(join(root, "docs/ARCHITECTURE.md"), "utf8");
+  /** Rows of the table under a heading, each with its cells. */
+  const tableOf = (heading: string) => {
+    const section = page.slice(page.indexOf(`## ${heading}\n`)).split("\n## ")[0]!;
+    const rows = section.split("\n").filter((line) => line.startsWith("| "));
+    return rows.slice(1).map((row) => row.slice(2, -2).split(" | "));
+  };
+
+  it("has a line for every folder", () => {
+    const named = tableOf("Folders").map(([folder = ""]) => folder.replaceAll("`", ""));
+    const tests = readdirSync(join(root, "tests"), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== "fixtures")
+      .map(({ name }) => `tests/${name}`);
+    const folders = new Set([...files.map((file) => dirname(file)), ...tests]);
+    expect([...folders].filter((folder) => !named.includes(folder))).toEqual([]);
+    expect(named.filter((folder) => !existsSync(join(root, folder)))).toEqual([]);
+  });
+
+  it("says where things are added, in six files at most, and they are there", () => {
+    const answers = tableOf("Where is …");
+    expect(answers.length).toBeGreaterThan(6);
+    for (const [what, where = ""] of answers) {
+      const paths = [...where.matchAll(/`([^`]+\.\w+)`/g)].map(([, path]) => path!);
+      expect(paths.length, what).toBeLessThanOrEqual(6);
+      expect(
+        paths.filter((path) => !existsSync(join(root, path))),
+        what,
+      ).toEqual([]);
+    }
+  });
+
+  it("gives each word one meaning", () => {
+    const words = tableOf("Words").flatMap(([word = ""]) => word.split(", "));
+    expect(words.length).toBeGreaterThan(20);
+    expect(words.filter((word, index) => words.indexOf(word) !== index)).toEqual([]);
+  });
+});
+
+it("what browsers get imports nothing of Node", () => {
+  const node = filesIn(root, ["src-ts/client"], /\.ts$/)
+    .filter((name) => !name.endsWith("/websocket-node.ts"))
+    .filter((name) => /from "(node:|ws")/.test(readFileSync(join(root, name), "utf8")));
+  expect(node).toEqual([]);
+});
+
+it("no regular expression is made of what a client sends", () => {
+  const folders = ["engine", "protocol", "server", "worker"].map((name) => `src-ts/${name}`);
+  const made = filesIn(root, folders, /\.ts$/).flatMap((name) =>
+    [...readFileSync(join(root, name), "utf8").matchAll(/\bRegExp\(([^\n]*)/g)].map(
+      ([, what]) => what,
+    ),
+  );
+  // The one that there is holds a limit of our own.
+  expect(made).toEqual([expect.stringContaining("limits.streamIdCharsMax")]);
+});
+
+describe.each(["src-ts/server/submissions", "src-ts/server/render"])("%s", (folder) => {
+  it("knows no request and no reply", () => {
+    const impure = filesIn(root, [folder], /\.ts$/).filter((name) =>
+      /from "(fastify|ws|node:(http|net|stream))"/.test(readFileSync(join(root, name), "utf8")),
+    );
+    expect(impure).toEqual([]);
   });
 });

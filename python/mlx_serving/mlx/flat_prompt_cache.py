@@ -10,12 +10,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Final
 
 from ..messages import pack_tokens
 from .caches import Cache, Caches, size_bytes
 from .prompt_cache import Match, PromptCacheFigures
 
-ENTRIES_MAX = 256
+ENTRIES_MAX: Final = 256
 
 
 @dataclass(slots=True)

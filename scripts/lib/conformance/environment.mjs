@@ -1,8 +1,8 @@
 /** Where the conformance suites are, and the Python environment that has them. */
 import { join } from "node:path";
+import { setupFolder } from "../../../setup/clone/node.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
 import { ensureLockedEnvironment } from "../locked-environment.mjs";
-import { setupFolder } from "../node.mjs";
-import { packageRoot } from "../paths.mjs";
 
 export const conformanceFolder = join(setupFolder, "conformance");
 export const conformanceTests = join(packageRoot, "tests", "conformance");

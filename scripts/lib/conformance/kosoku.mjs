@@ -1,7 +1,7 @@
 /** WebSocket: the Autobahn cases, by kosoku, against the echo of the server's own socket options. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { run, SetupError } from "../process.mjs";
+import { run, SetupError } from "../../../setup/process.mjs";
 import { conformanceFolder } from "./environment.mjs";
 
 const parallelCases = 4;

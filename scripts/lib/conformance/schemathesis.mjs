@@ -1,8 +1,8 @@
 /** HTTP: requests made from docs/openapi.json, right and wrong ones, and whether the answers are as it says. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../paths.mjs";
-import { run, SetupError } from "../process.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
+import { run, SetupError } from "../../../setup/process.mjs";
 import { readJunit } from "../suites.mjs";
 import { conformanceFolder, conformanceTests } from "./environment.mjs";
 

@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { embeddedModelFolder, isEmbeddedModelReady } from "../model.mjs";
-import { modelsFolder } from "../paths.mjs";
+import { embeddedModelFolder, isEmbeddedModelReady } from "../../../setup/model.mjs";
+import { modelsFolder } from "../../../setup/paths.mjs";
 import { outerEnvironment } from "./project.mjs";
 
 const readyMsMax = 240_000;

@@ -4,7 +4,7 @@
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { packageRoot } from "../paths.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
 import { failSaying, succeed } from "./project.mjs";
 
 const rescript = ["npx", "rescript", "build"];

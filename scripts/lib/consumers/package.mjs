@@ -1,9 +1,9 @@
 /** The packed package itself: what is in it, and what the linters of packages say. */
 import { join } from "node:path";
 import { publint } from "publint";
-import { nativeParts } from "../native-parts.mjs";
-import { packageRoot } from "../paths.mjs";
-import { listInputs } from "../stamp.mjs";
+import { nativeParts } from "../../../setup/native/parts.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
+import { listInputs } from "../../../setup/stamp.mjs";
 import { run, succeed } from "./project.mjs";
 
 /**
@@ -31,7 +31,7 @@ const needed = [
   "python/mlx_serving/__main__.py",
   "python/uv-pin.txt",
   "python/embedded-model.txt",
-  "dist/scripts/lib/native.mjs",
+  "dist/setup/native/build.mjs",
   "native/pins/cmake.txt",
 ];
 /** All that native parts are built from, as one lists it here: none may be left out. */
@@ -72,7 +72,9 @@ const entries = [
   ".",
   "engine",
   "client",
-  ...["Request", "Batch", "Worker", "Scheduler", "schemas"].map((name) => `machines/${name}`),
+  ...["Request", "Batch", "Worker", "Scheduler", "Orchestrator", "schemas"].map(
+    (name) => `machines/${name}`,
+  ),
 ];
 
 /** Are the types right for ES modules, in Node and in bundlers? The package has no CommonJS. */

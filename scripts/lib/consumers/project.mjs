@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import { packageRoot } from "../paths.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
 
 export const consumersRoot = join(packageRoot, "tests", "consumer");
 

@@ -1,8 +1,8 @@
 /** The servers of the gate: the real program, started as a user starts it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { commandLine } from "../node.mjs";
-import { SetupError } from "../process.mjs";
+import { commandLine } from "../../../setup/clone/node.mjs";
+import { SetupError } from "../../../setup/process.mjs";
 
 const tailCharsMax = 2000;
 const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n/;

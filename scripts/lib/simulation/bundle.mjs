@@ -2,8 +2,8 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
-import { setupFolder } from "../node.mjs";
-import { packageRoot } from "../paths.mjs";
+import { setupFolder } from "../../../setup/clone/node.mjs";
+import { packageRoot } from "../../../setup/paths.mjs";
 
 /**
  * @param {string} name Of the file that is made.

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commandLine } from "../node.mjs";
+import { commandLine } from "../../../setup/clone/node.mjs";
 
 const readyLine = /mlx-serving ready on (http:\/\/\S+)\n/;
 const startMsMax = 120_000;

@@ -3,21 +3,24 @@
  * the two have in common: submitting, waiting for all, streaming all, and what happens if one fails.
  */
 import type { FastifyReply } from "fastify";
-import type { Cursor, Ending, Response, Submission } from "../../engine/api.js";
+import type { Cursor, Ending, Response, SubmissionInput } from "../../engine/api.js";
 import type { ServingError } from "../../errors.js";
-import type { BodyLease, BodyLimits } from "../body-budget.js";
-import { errorOf, finishReasonOf } from "../endings.js";
-import { reported, tooSlow, withParam } from "../errors.js";
-import type { ServerContext } from "../options.js";
+import { failure } from "../../failures.js";
+import type { BodyLease, BodyLimits } from "../bodies/budget.js";
+import type { ServerContext } from "../context.js";
+import { reported, withParam } from "../errors.js";
+import { goneSignal } from "../http/client-gone.js";
 import type { ChoiceChunks, ChunkHead } from "../render/chat-chunks.js";
+import { errorOf, finishReasonOf } from "../render/endings.js";
 import { completionUsage } from "../render/usage.js";
-import { EventStream } from "../sse.js";
-import { conflict, submitAll } from "../submissions.js";
-import { Writer } from "../writer.js";
+import { EventStream } from "../streams/sse.js";
+import { Writer } from "../streams/writer.js";
+import { conflict } from "../submissions/conflict.js";
+import { submitAll } from "./submit-all.js";
 
 export interface ChoicesRequest {
   /** Given away once they are submitted: prompts are long, and streams too. */
-  submissions: readonly Submission[];
+  submissions: readonly SubmissionInput[];
   lease: BodyLease | undefined;
   /** Choices of one prompt; they stand next to each other. */
   perPrompt: number;
@@ -77,15 +80,6 @@ async function answer(
   return reply;
 }
 
-/** Aborted when the client leaves before it has its answer. */
-export function goneSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.on("close", () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
-  return controller.signal;
-}
-
 /** Throws what the first choice that ended badly means; the others are then given up. */
 async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
   const closeAll = () => {
@@ -140,7 +134,7 @@ class ChoiceStream {
     limits: { writeBufferBytesMax: number; lagEntriesMax: number },
   ): void {
     const writer = new Writer(this.stream, limits, {
-      onTooSlow: () => this.fail(tooSlow()),
+      onTooSlow: () => this.fail(failure("consumer_too_slow")),
       onFault: (error) => this.fail(this.report(error)),
     });
     this.writer = writer;

@@ -1,7 +1,7 @@
 /** GET /v1/models and /v1/models/{id}. */
 import type { Abilities, Engine, ModelInfo } from "../../engine/api.js";
+import { failure } from "../../failures.js";
 import type { ModelAbilities, ModelList, ModelObject } from "../../protocol/models.js";
-import { notFound } from "../errors.js";
 
 function toObject({ id, created, abilities }: ModelInfo): ModelObject {
   return {
@@ -30,10 +30,9 @@ export function listModels(engine: Engine): ModelList {
 export function oneModel(engine: Engine, id: string): ModelObject {
   const model = engine.models().find((candidate) => candidate.id === id);
   if (model === undefined)
-    throw notFound(
-      "There is no model with this id; see GET /v1/models.",
-      "model_not_found",
-      "model",
-    );
+    throw failure("model_not_found", {
+      message: "There is no model with this id; see GET /v1/models.",
+      param: "model",
+    });
   return toObject(model);
 }

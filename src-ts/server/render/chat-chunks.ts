@@ -6,7 +6,7 @@ import type { LogEntry } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { TokenLogprob } from "../../worker/messages.js";
-import { finishReasonOf } from "../endings.js";
+import { finishReasonOf } from "./endings.js";
 import { CompletionLogprobStream, tokenLogprobs } from "./logprobs.js";
 
 /** What is the same in every chunk of a request. */

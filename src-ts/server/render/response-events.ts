@@ -5,7 +5,7 @@
  */
 import type { LogEntry, Notice, Response } from "../../engine/api.js";
 import type { MigratedNotice, ResponseStreamEvent } from "../../protocol/events.js";
-import { responseEndingOf } from "../endings.js";
+import { responseEndingOf } from "./endings.js";
 import { tokenLogprobs } from "./logprobs.js";
 import {
   earlyObject,

@@ -6,7 +6,7 @@ import type {
   ResponseObject,
   ResponseStatus,
 } from "../../protocol/responses.js";
-import { responseEndingOf } from "../endings.js";
+import { responseEndingOf } from "./endings.js";
 import { tokenLogprobs } from "./logprobs.js";
 import { responseUsage, usageOf } from "./usage.js";
 

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { environmentFolder } from "../../../scripts/lib/python.mjs";
+import { environmentFolder } from "../../../setup/python.mjs";
 
 export type NativeMode = "auto" | "on" | "off" | "broken";
 

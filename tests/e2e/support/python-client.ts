@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureLockedEnvironment } from "../../../scripts/lib/locked-environment.mjs";
-import { setupFolder } from "../../../scripts/lib/node.mjs";
-import { run } from "../../../scripts/lib/process.mjs";
+import { setupFolder } from "../../../setup/clone/node.mjs";
+import { run } from "../../../setup/process.mjs";
 
 const script = fileURLToPath(new URL("../openai_client.py", import.meta.url));
 

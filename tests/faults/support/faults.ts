@@ -7,8 +7,8 @@ import { WorkerEngine } from "../../../src-ts/engine/engine.js";
 import { systemPorts } from "../../../src-ts/engine/index.js";
 import { describePython, pythonProject } from "../../../src-ts/environment/python.js";
 import * as WorkerMachine from "../../../src-ts/machines/Worker.js";
+import type { Launcher, LaunchSpec } from "../../../src-ts/worker/launcher.js";
 import type { FromWorker } from "../../../src-ts/worker/messages.js";
-import type { WorkerPort, WorkerSpec } from "../../../src-ts/worker/port.js";
 import { nativeEnvironment } from "../../e2e/support/native.js";
 import { fakeEngine } from "../../support/engine-options.js";
 
@@ -58,27 +58,27 @@ export interface BenchOptions {
   engine?: Partial<EngineOptions>;
   policy?: Partial<WorkerMachine.Policy>;
   /** Environment over the fault's. */
-  env?: (spec: WorkerSpec) => Record<string, string | undefined>;
+  env?: (spec: LaunchSpec) => Record<string, string | undefined>;
   /** Stands between the engine and its processes. */
-  between?: (workers: WorkerPort) => WorkerPort;
+  between?: (launcher: Launcher) => Launcher;
 }
 
 /** Sees every message on its way to the engine. */
-export function watching(see: (message: FromWorker, spec: WorkerSpec) => void) {
-  return (workers: WorkerPort): WorkerPort => ({
-    spawn: (spec, events) => {
+export function watching(see: (message: FromWorker, spec: LaunchSpec) => void) {
+  return (launcher: Launcher): Launcher => ({
+    launch: (spec, process, link) => {
       const message = (message: FromWorker): void => {
         see(message, spec);
-        events.message(message);
+        link.message(message);
       };
-      return workers.spawn(spec, { ...events, message });
+      return launcher.launch(spec, process, { ...link, message });
     },
   });
 }
 
 /** An engine whose next process gets the fault that `faults` says then. */
 export class FaultBench implements AsyncDisposable {
-  faults: (spec: WorkerSpec) => Faults = () => ({});
+  faults: (spec: LaunchSpec) => Faults = () => ({});
   /** Rejections that were counted, as `machine kind event`. */
   readonly rejections: string[] = [];
   /** Lines of the engine's log, from warnings on. */
@@ -97,9 +97,9 @@ export class FaultBench implements AsyncDisposable {
         return { python, packageDir: pythonProject, env };
       },
     });
-    const workers = options.between?.(ports.workers) ?? ports.workers;
+    const launcher = options.between?.(ports.launcher) ?? ports.launcher;
     const policy = { ...hardened, ...options.policy };
-    this.worker = new WorkerEngine({ ...quick, ...options.engine }, { ...ports, workers }, policy);
+    this.worker = new WorkerEngine({ ...quick, ...options.engine }, { ...ports, launcher }, policy);
     this.engine = this.worker;
     this.engine.observe({
       rejection: ({ machine, kind, event }) =>

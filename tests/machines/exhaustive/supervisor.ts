@@ -3,14 +3,27 @@
  * events in order, effects in order, what concerns requests goes to the loop. Checks what each effect
  * promises.
  */
-
-import { saidByWorkers } from "../../../src-ts/engine/supervisor.js";
-import { lossOf } from "../../../src-ts/engine/worker-events.js";
 import type { Loss } from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
 import type { Fault, Intent } from "../../../src-ts/machines/Worker.js";
 import { type Draft, law } from "./draft.js";
 import { type Down, newProcess, workerName } from "./world.js";
+
+/** What only the worker itself may say. */
+const saidByWorkers: ReadonlySet<Worker.Event["kind"]> = new Set([
+  "hello",
+  "loadProgress",
+  "loaded",
+  "loadFailed",
+  "progressed",
+  "busy",
+]);
+
+function lossOf(fault: Fault, ranOut: boolean): Loss {
+  if (ranOut) return "outOfMemory";
+  const same = ["linkClosed", "linkViolated", "stalled", "stopped", "outOfMemory"];
+  return same.includes(fault) ? (fault as Loss) : "exited";
+}
 
 export interface SupervisorHost {
   workerAvailable(worker: number): void;

@@ -6,8 +6,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { commandLine } from "../../../scripts/lib/paths.mjs";
-import { environmentFolder } from "../../../scripts/lib/python.mjs";
+import { commandLine } from "../../../setup/paths.mjs";
+import { environmentFolder } from "../../../setup/python.mjs";
 import { followParent, isRunByNpm } from "../../../src-ts/cli/parent.js";
 
 const npx = { npm_lifecycle_event: "npx", npm_lifecycle_script: "'mlx-serving'" };
@@ -27,7 +27,7 @@ describe("run by npm, which waits", () => {
     [run("nohup mlx-serving serve"), false],
     [run("setsid mlx-serving serve"), false],
     [run("node start-my-servers.js"), false],
-    [run("exec node scripts/setup.mjs --run serve"), false],
+    [run("exec node setup/clone/main.mjs --run serve"), false],
     [{ npm_lifecycle_script: "mlx-serving serve" }, false],
     [{}, false],
   ])("%j: %s", (env, expected) => {

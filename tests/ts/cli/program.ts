@@ -1,8 +1,8 @@
 /** Runs the compiled command line as its users do. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
-import { commandLine } from "../../../scripts/lib/node.mjs";
-import { environmentFolder } from "../../../scripts/lib/python.mjs";
+import { commandLine } from "../../../setup/clone/node.mjs";
+import { environmentFolder } from "../../../setup/python.mjs";
 
 const ownVariable = /^(MLX_SERVING_|npm_|NO_COLOR|FORCE_COLOR)/;
 

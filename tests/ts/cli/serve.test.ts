@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { environmentFolder, interpreterOf } from "../../../scripts/lib/python.mjs";
+import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
 import { Program } from "./program.js";
 
 let cwd: string;

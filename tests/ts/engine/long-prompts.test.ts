@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { inFrames } from "../../../src-ts/engine/admission.js";
+import { inFrames } from "../../../src-ts/engine/requests/admission.js";
 import { encodeFrame, frameBytesMax, UnsendableMessage } from "../../../src-ts/worker/link.js";
 import type { Admission, PrepareInput, Sampling } from "../../../src-ts/worker/messages.js";
 import { Sim, SimWorker, settle, submission } from "./sim.js";

@@ -1,17 +1,14 @@
 /** A virtual clock and workers in memory, so that the engine's tests decide what happens when. */
+import { packTokens } from "../../../src-ts/encoding/tokens.js";
 import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
 import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
-import { encodeFrame, packTokens, unpackTokens } from "../../../src-ts/worker/link.js";
+import type { LaunchSpec } from "../../../src-ts/worker/launcher.js";
+import { encodeFrame, unpackTokens } from "../../../src-ts/worker/link.js";
 import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
-import type {
-  WorkerEvents,
-  WorkerPort,
-  WorkerProcess,
-  WorkerSpec,
-} from "../../../src-ts/worker/port.js";
 import { fakeEngine } from "../../support/engine-options.js";
+import { launcherOf, type OneWorker, type WorkerEvents } from "../../support/launching.js";
 import { abilities, nativeParts } from "../support/native-figures.js";
 
 export class VirtualClock implements Clock {
@@ -70,7 +67,7 @@ interface Running {
 }
 
 /** One process in memory. It answers at once what has one answer; the test makes it generate. */
-export class SimWorker implements WorkerProcess {
+export class SimWorker implements OneWorker {
   readonly sent: ToWorker[] = [];
   readonly running = new Map<number, Running>();
   readonly held: { id: number; tokens: Uint8Array }[] = [];
@@ -79,7 +76,7 @@ export class SimWorker implements WorkerProcess {
   private steps = 0;
 
   constructor(
-    readonly spec: WorkerSpec,
+    readonly spec: LaunchSpec,
     private readonly events: WorkerEvents,
     private readonly options: SimOptions,
   ) {
@@ -237,7 +234,7 @@ export interface SimParts {
   process?: string;
 }
 
-export class Sim implements WorkerPort {
+export class Sim {
   readonly clock: VirtualClock;
   readonly spawned: SimWorker[] = [];
   readonly engine: WorkerEngine;
@@ -267,13 +264,13 @@ export class Sim implements WorkerPort {
       clock: this.clock,
       ids: { response: (prefix: string) => `${prefix}_${process}${++this.ids}` },
       random: () => 0.5,
-      workers: this,
+      launcher: launcherOf((spec, events) => this.launch(spec, events)),
       journal,
     };
     this.engine = new WorkerEngine({ ...defaults, ...options }, ports);
   }
 
-  spawn(spec: WorkerSpec, events: WorkerEvents): WorkerProcess {
+  private launch(spec: LaunchSpec, events: WorkerEvents): SimWorker {
     const worker = new SimWorker(spec, events, this.options);
     this.spawned.push(worker);
     return worker;

@@ -157,11 +157,29 @@ describe("native figures", () => {
 });
 
 describe("a restart", () => {
-  it("loses nothing and is no strike", async () => {
+  it("lets what runs end first, while what is new waits for the next process", async () => {
+    const sim = await new Sim().start();
+    const running = await sim.engine.submit(submission());
+    await sim.clock.advance(5);
+    expect(sim.engine.restartWorker("w1")).toBe(true);
+    const waiting = sim.engine.submit(submission());
+    for (let i = 0; i < 5; i++) sim.worker.step();
+    await settle();
+    expect(running.text).toBe(words(5));
+    await sim.clock.advance(100);
+    expect(sim.engine.workers()[0]).toMatchObject({ restarts: 1, epoch: 2 });
+    const response = await waiting;
+    for (let i = 0; i < 5; i++) sim.worker.step();
+    await settle();
+    expect(response.text).toBe(words(5));
+  });
+
+  it("that is asked for again comes at once, loses nothing and is no strike", async () => {
     const sim = await new Sim().start();
     const response = await sim.engine.submit(submission());
     for (let round = 0; round < 4; round++) {
       await sim.clock.advance(5);
+      expect(sim.engine.restartWorker("w1")).toBe(true);
       expect(sim.engine.restartWorker("w1")).toBe(true);
       await sim.clock.advance(100);
     }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { environmentFolder } from "../../../scripts/lib/python.mjs";
+import { environmentFolder } from "../../../setup/python.mjs";
 import { render } from "../../../src-ts/cli/doctor.js";
 import { type DoctorReport, examine, listModels } from "../../../src-ts/environment/doctor.js";
 import { registerModel } from "../../../src-ts/environment/models.js";

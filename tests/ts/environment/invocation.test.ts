@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { commandLine, packageRoot } from "../../../scripts/lib/paths.mjs";
+import { commandLine, packageRoot } from "../../../setup/paths.mjs";
 import { shellCommand } from "../../../src-ts/environment/invocation.js";
 
 let cwd: string;

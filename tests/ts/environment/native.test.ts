@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { partsInUse } from "../../../scripts/lib/native-parts.mjs";
+import { partsInUse } from "../../../setup/native/parts.mjs";
 import { ensureNativeParts, type NativeWish } from "../../../src-ts/environment/native.js";
 
 let root: string;

@@ -11,10 +11,15 @@ import type {
   Readiness,
   Response,
   Submission,
+  SubmissionInput,
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
-import { neutralSampling, withDefaults } from "../../../src-ts/engine/defaults.js";
+import {
+  completeSubmission,
+  neutralSampling,
+  withDefaults,
+} from "../../../src-ts/engine/defaults.js";
 import { ResponseLog } from "../../../src-ts/engine/log.js";
 import { Registry } from "../../../src-ts/engine/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
@@ -112,7 +117,8 @@ export class ScriptedEngine implements Engine {
     cancel: (id) => this.cancelById(id),
   });
 
-  submit(submission: Submission, signal?: AbortSignal): Promise<Response> {
+  submit(input: SubmissionInput, signal?: AbortSignal): Promise<Response> {
+    const submission = completeSubmission(input, Math.random);
     return this.registry.once(submission, (idempotencyId) =>
       this.accept(submission, idempotencyId, signal),
     );

@@ -3,10 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { nativeEnvironment } from "../../../src-ts/environment/native.js";
+import type {
+  LaunchedProcess,
+  LinkEvents,
+  ProcessEvents,
+} from "../../../src-ts/worker/launcher.js";
 import { encodeRaw } from "../../../src-ts/worker/link.js";
 import { fromWorkerTypes } from "../../../src-ts/worker/messages.js";
-import type { WorkerEvents } from "../../../src-ts/worker/port.js";
-import { type PythonCommand, workerProcesses } from "../../../src-ts/worker/process.js";
+import { type PythonCommand, pythonLauncher } from "../../../src-ts/worker/process.js";
 
 const folder = mkdtempSync(join(tmpdir(), "mlx-serving-process-"));
 afterEach(() => vi.unstubAllEnvs());
@@ -25,27 +29,30 @@ function run(
   env: PythonCommand["env"] = {},
 ) {
   const seen: string[] = [];
-  const port = workerProcesses({
+  const launcher = pythonLauncher({
     command: () => {
       if (script instanceof Error) throw script;
       return { ...command(script), env };
     },
     onOutput: (_worker, line) => onOutput(line),
   });
-  let worker: ReturnType<typeof port.spawn>;
+  let process: LaunchedProcess;
   const exited = new Promise<{ code: number; signal: string; message: string }>((resolve) => {
-    const events: WorkerEvents = {
-      spawned: () => seen.push("spawned"),
+    const link: LinkEvents = {
       message: ({ type }) => seen.push(type),
       stale: (frames) => seen.push(`stale ${frames}`),
       violated: () => seen.push("violated"),
       closed: () => seen.push("closed"),
+    };
+    const events: ProcessEvents = {
+      spawned: () => seen.push("spawned"),
       exited: (code, signal, message) => resolve({ code, signal, message }),
     };
     const model = { id: "m", kind: "fake", path: "" } as const;
-    worker = port.spawn({ workerId: "w1", epoch: 1, engine: "fake", model, native: true }, events);
+    const spec = { workerId: "w1", epoch: 1, engine: "fake", model, native: true } as const;
+    process = launcher.launch(spec, events, link).process;
   });
-  return { seen, exited, kill: () => worker.kill("SIGKILL") };
+  return { seen, exited, kill: () => process.kill("SIGKILL") };
 }
 
 describe("a worker process", () => {

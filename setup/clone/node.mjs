@@ -1,0 +1,149 @@
+/** The steps that need only Node: npm packages, the machines (ReScript), everything else (TypeScript). */
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { commandLine, packageRoot } from "../paths.mjs";
+import { run, SetupError } from "../process.mjs";
+import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "../stamp.mjs";
+
+/** Stamps and logs of the set-up of this clone. */
+export const setupFolder = join(packageRoot, ".setup");
+const stampOf = (id) => join(setupFolder, `${id}.json`);
+
+/** @param {string} id */
+export const logOf = (id) => join(setupFolder, `${id}.log`);
+
+const lockFiles = ["package.json", "package-lock.json"];
+const installPollMs = 500;
+const isMachineSource = (path) => /\.resi?$/.test(path);
+const machineInputs = () => [
+  ...lockFiles,
+  "rescript.json",
+  ...listInputs(packageRoot, ["src-res"], isMachineSource),
+];
+const typescriptInputs = () => [
+  ...lockFiles,
+  "tsconfig.json",
+  ...listInputs(packageRoot, ["src-ts", "setup"]),
+  ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
+];
+
+/** @returns {import("./steps.mjs").Step[]} */
+export function nodeSteps() {
+  return [
+    {
+      id: "npm",
+      title: "npm packages",
+      needs: [],
+      fresh: () => existsSync(installedLock) && (isStamped("npm", lockFiles) || adoptInstalled()),
+      run: (context) =>
+        stamped(
+          "npm",
+          () => lockFiles,
+          () => npmInstall(context),
+        ),
+    },
+    {
+      id: "machines",
+      title: "machines (ReScript)",
+      needs: ["npm"],
+      fresh: () => isStamped("machines", machineInputs()) && machinesCompiled(),
+      run: (context) =>
+        stamped("machines", machineInputs, () =>
+          runTool("rescript", ["build"], "machines", context),
+        ),
+    },
+    {
+      id: "typescript",
+      title: "TypeScript",
+      needs: ["machines"],
+      fresh: () => isStamped("typescript", typescriptInputs()) && existsSync(commandLine),
+      run: (context) =>
+        stamped("typescript", typescriptInputs, () =>
+          runTool("tsc", ["-p", "tsconfig.json"], "typescript", context),
+        ),
+    },
+  ];
+}
+
+export { commandLine };
+
+const installedLock = join(packageRoot, "node_modules", ".package-lock.json");
+
+const isStamped = (id, files) => isFresh(stampOf(id), packageRoot, files);
+
+/** The inputs are taken before the work: what changes meanwhile counts as changed. */
+async function stamped(id, inputs, work) {
+  removeStamp(stampOf(id));
+  const stamp = takeStamp(packageRoot, inputs());
+  await work();
+  writeStamp(stampOf(id), stamp);
+}
+
+/** True when somebody has already installed what the lock file says, by hand. */
+function adoptInstalled() {
+  const wanted = readLock().packages;
+  const present = JSON.parse(readFileSync(installedLock, "utf8")).packages;
+  const same = Object.entries(wanted).every(([path, entry]) => {
+    if (path === "") return true;
+    const installed = present[path];
+    if (installed === undefined) return entry.optional === true || entry.peer === true;
+    return installed.version === entry.version && installed.integrity === entry.integrity;
+  });
+  if (same) writeStamp(stampOf("npm"), takeStamp(packageRoot, lockFiles));
+  return same;
+}
+
+async function npmInstall({ signal, detail }) {
+  // Building needs the development and the optional (per platform) packages, whatever the user's habits.
+  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  const script = process.env.npm_execpath ?? "";
+  const [command, before] =
+    basename(script) === "npm-cli.js" ? [process.execPath, [script]] : ["npm", []];
+  const watch = setInterval(() => detail(countInstalled()), installPollMs);
+  try {
+    await run(command, [...before, ...args], {
+      cwd: packageRoot,
+      signal,
+      logFile: logOf("npm"),
+      failure:
+        "The npm packages could not be installed; check the network and npm's configuration, then run the command again.",
+    });
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** npm itself says nothing until its end. */
+function countInstalled() {
+  const wanted = Object.entries(readLock().packages).filter(
+    ([path, { optional }]) => path !== "" && !optional,
+  );
+  const present = wanted.filter(([path]) => existsSync(join(packageRoot, path, "package.json")));
+  return `${present.length} of ${wanted.length}`;
+}
+
+function readLock() {
+  return JSON.parse(readFileSync(join(packageRoot, "package-lock.json"), "utf8"));
+}
+
+function machinesCompiled() {
+  return listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".res")).every((file) =>
+    existsSync(join(packageRoot, `${file}.mjs`)),
+  );
+}
+
+async function runTool(tool, args, id, { signal, detail }) {
+  const script = join(packageRoot, "node_modules", ".bin", tool);
+  if (!existsSync(script)) {
+    throw new SetupError(
+      `${tool} is missing from node_modules; remove that folder and run the command again.`,
+    );
+  }
+  await run(process.execPath, [script, ...args], {
+    cwd: packageRoot,
+    signal,
+    logFile: logOf(id),
+    onLine: detail,
+    failure: `The sources do not compile (${tool}).`,
+  });
+}

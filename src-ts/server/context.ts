@@ -1,0 +1,13 @@
+/** What every route and socket works with. */
+import type { Engine } from "../engine/api.js";
+import type { BodyBudget } from "./bodies/budget.js";
+import type { ServerConfig, ServerLogger } from "./options.js";
+
+export interface ServerContext {
+  engine: Engine;
+  bodies: BodyBudget;
+  config: ServerConfig;
+  logger: ServerLogger;
+  /** Monotonic milliseconds. */
+  now(): number;
+}

@@ -1,0 +1,199 @@
+/**
+ * The HTTP side: one fastify application with the checks that every request passes (Host, Origin,
+ * key), JSON in and out, and an error for everything else. Routes are in `routes.ts`.
+ */
+
+import type { Socket } from "node:net";
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type HTTPMethods,
+} from "fastify";
+import { failure } from "../../failures.js";
+import { tcpKeepAliveMs } from "../../protocol/limits.js";
+import type { HostPolicy } from "../access/hosts.js";
+import type { Identity, Keys } from "../access/keys.js";
+import { dropRest, holdBodies } from "../bodies/arriving.js";
+import type { BodyBudget } from "../bodies/budget.js";
+import { type BodyConfig, takeBodies } from "../bodies/parser.js";
+import { errorHeaders, toServingError } from "../errors.js";
+import type { ServerConfig, ServerLogger } from "../options.js";
+import { ignoredHeader } from "../validation/tolerance.js";
+import { serveHalfClosed } from "./half-closed.js";
+import { requestIdOf } from "./request-headers.js";
+
+export interface HttpParts {
+  config: ServerConfig;
+  logger: ServerLogger;
+  keys: Keys;
+  hosts: HostPolicy;
+  bodies: BodyBudget;
+}
+
+export interface RouteConfig extends BodyConfig {
+  /** Answers without a key. */
+  isOpen?: boolean;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Set for every route that needs a key. */
+    identity: Identity;
+  }
+  interface FastifyContextConfig extends RouteConfig {}
+}
+
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+type Method = (typeof methods)[number];
+
+/** Known to the framework and to no route; those of `methods` that a route lacks are refused with them. */
+const unusedMethods = ["QUERY", "TRACE"] as const;
+
+export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+export type Handlers = Partial<Record<Method, Handler>>;
+
+/** A path parameter may be a model id. */
+const paramCharsMax = 1024;
+
+export function createApp(parts: HttpParts): FastifyInstance {
+  const { limits } = parts.config;
+  const app = fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytesMax,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    genReqId: (request) => requestIdOf(request.headers),
+    routerOptions: {
+      maxParamLength: paramCharsMax,
+      // What a base address with a slash at its end makes of a path.
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket as Socket),
+    frameworkErrors: (error, request, reply) => {
+      checkAndStamp(parts, request, reply);
+      sendError(parts, error, request, reply);
+    },
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      maxHeaderSize: limits.headerBytesMax,
+      // Finds out about clients that have gone without a word.
+      keepAlive: true,
+      keepAliveInitialDelay: tcpKeepAliveMs,
+      connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
+    },
+  });
+  app.server.maxConnections = limits.connectionsMax;
+  serveHalfClosed(app.server);
+  addHooks(app, parts);
+  holdBodies(app, parts.bodies);
+  takeBodies(app, limits);
+  app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
+  app.setNotFoundHandler(() => {
+    throw failure("unknown_route");
+  });
+  return app;
+}
+
+/** Registers a path; every method that it doesn't have is a 405 that names those it has. */
+export function route(
+  app: FastifyInstance,
+  url: string,
+  handlers: Handlers,
+  config: RouteConfig = {},
+): void {
+  for (const [method, handler] of Object.entries(handlers))
+    app.route({ method: method as HTTPMethods, url, handler, config });
+  const allow = Object.keys(handlers).join(", ");
+  const refuse = async (_request: FastifyRequest, reply: FastifyReply) => {
+    reply.header("allow", allow);
+    throw failure("method_not_allowed", { allowed: allow });
+  };
+  const others = [...methods, ...unusedMethods].filter((method) => !(method in handlers));
+  // Before the framework looks for a body of the right kind.
+  app.route({ method: others, url, onRequest: refuse, handler: refuse, config });
+}
+
+function addHooks(app: FastifyInstance, parts: HttpParts): void {
+  const { keys, logger } = parts;
+  app.decorateRequest("identity", null as unknown as Identity);
+  app.addHook("onRequest", async (request, reply) => {
+    checkAndStamp(parts, request, reply);
+    if (request.method === "OPTIONS") return preflight(request, reply);
+    const { authorization } = request.headers;
+    if (!request.routeOptions.config.isOpen || authorization !== undefined)
+      request.identity = keys.identify(authorization, request.ip);
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    // The route's pattern, not its path: ids are nobody's business in a log.
+    const route = request.routeOptions.url ?? "unknown";
+    const { method, id: requestId } = request;
+    const ms = Math.round(reply.elapsedTime);
+    logger.debug({ method, route, status: reply.statusCode, ms, requestId }, "request");
+  });
+}
+
+/** Headers first, so that an error has them too. */
+function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
+  const { origin } = request.headers;
+  reply.header("x-request-id", request.id);
+  reply.header("x-content-type-options", "nosniff");
+  hosts.check(request.raw);
+  if (origin === undefined) return;
+  reply.header("access-control-allow-origin", origin);
+  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
+  reply.header("vary", "origin");
+}
+
+/** Only an origin that has passed the check comes here; a browser asks before it sends. */
+function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const wanted = request.headers["access-control-request-headers"];
+  reply.header("access-control-allow-methods", methods.join(", "));
+  if (wanted !== undefined) reply.header("access-control-allow-headers", wanted);
+  // Asked by pages of the internet, of a server on the user's own machine or network.
+  if (request.headers["access-control-request-private-network"] === "true")
+    reply.header("access-control-allow-private-network", "true");
+  return reply.header("access-control-max-age", "600").code(204).send();
+}
+
+function sendError(
+  { logger }: HttpParts,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const known = toServingError(error, (fault) => {
+    // A client that leaves in the middle of its body is no fault, and nobody is there to be told.
+    const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
+    logger[level]({ err: fault, requestId: request.id }, "request failed");
+  });
+  dropRest(request, reply);
+  reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
+}
+
+const malformed = {
+  HPE_HEADER_OVERFLOW: "headers_too_large",
+  ERR_HTTP_REQUEST_TIMEOUT: "request_timeout",
+} as const;
+
+/** What isn't HTTP, or doesn't come to its end, never becomes a request. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const known = failure(malformed[error.code as keyof typeof malformed] ?? "invalid_http");
+  const { status, code } = known;
+  const body = JSON.stringify({ error: known.toBody() });
+  const head = [
+    `HTTP/1.1 ${status} ${code}`,
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${requestIdOf({})}`,
+    "connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+}

@@ -1,0 +1,141 @@
+/**
+ * What each worker has counted itself, and which native parts it uses. The figures are of its present
+ * process: after a restart they begin at zero, which is what Prometheus takes a reset for.
+ */
+import { Counter, Gauge, type Metric, type Registry } from "prom-client";
+import type { NativeMetrics, NativePool, WorkerInfo } from "../../engine/api.js";
+
+type Workers = () => readonly WorkerInfo[];
+
+interface Value {
+  value: number;
+  labels: Record<string, string | number>;
+}
+
+interface Described {
+  name: string;
+  help: string;
+  registry: Registry;
+}
+
+export function addWorkerMetrics(registry: Registry, prefix: string, workers: Workers): void {
+  const named = (name: string, help: string) => ({ name: `${prefix}${name}`, help, registry });
+  addCounter(
+    named("worker_requests_total", "Requests that a worker has ended."),
+    "outcome",
+    valuesOf(workers, requestsOf),
+  );
+  addSummary(
+    named("worker_request_latency_seconds", "Time from admission by a worker to the end."),
+    workers,
+  );
+  addGauge(
+    named("worker_buffer_pool_size", "Buffers in a worker's pool."),
+    valuesOf(workers, ({ native }) => pooled(native?.pool, ({ poolSize }) => poolSize)),
+  );
+  addGauge(
+    named("worker_buffer_pool_available", "Of them, free."),
+    valuesOf(workers, ({ native }) => pooled(native?.pool, ({ available }) => available)),
+  );
+  addCounter(
+    named("worker_buffer_pool_acquired_total", "Buffers taken; a miss had to be made for it."),
+    "result",
+    valuesOf(workers, acquiredOf),
+  );
+  addGauge(
+    named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
+    valuesOf(workers, partsOf),
+    ["part"],
+  );
+}
+
+function valuesOf(workers: Workers, read: (worker: WorkerInfo) => Value[]): () => Value[] {
+  return () =>
+    workers().flatMap((worker) =>
+      read(worker).map(({ value, labels }) => ({
+        value,
+        labels: { worker: worker.id, ...labels },
+      })),
+    );
+}
+
+function requestsOf({ native }: WorkerInfo): Value[] {
+  const metrics = native?.metrics;
+  if (metrics == null) return [];
+  return [
+    { value: metrics.completedRequests, labels: { outcome: "completed" } },
+    { value: metrics.failedRequests, labels: { outcome: "failed" } },
+  ];
+}
+
+function pooled(pool: NativePool | null | undefined, read: (pool: NativePool) => number): Value[] {
+  return pool == null ? [] : [{ value: read(pool), labels: {} }];
+}
+
+function acquiredOf({ native }: WorkerInfo): Value[] {
+  const pool = native?.pool;
+  if (pool == null) return [];
+  return [
+    { value: pool.cacheHits, labels: { result: "hit" } },
+    { value: pool.cacheMisses, labels: { result: "miss" } },
+  ];
+}
+
+function partsOf({ native }: WorkerInfo): Value[] {
+  return Object.entries(native?.parts ?? {})
+    .filter(([, { applicable }]) => applicable)
+    .map(([part, { on }]) => ({ value: on ? 1 : 0, labels: { part } }));
+}
+
+function addGauge({ name, help, registry }: Described, read: () => Value[], more: string[] = []) {
+  new Gauge({
+    name,
+    help,
+    labelNames: ["worker", ...more],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { labels, value } of read()) this.set(labels, value);
+    },
+  });
+}
+
+function addCounter({ name, help, registry }: Described, label: string, read: () => Value[]) {
+  new Counter({
+    name,
+    help,
+    labelNames: ["worker", label],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { labels, value } of read()) this.inc(labels, value);
+    },
+  });
+}
+
+/** prom-client's own summary computes its quantiles; these come computed. */
+function addSummary({ name, help, registry }: Described, workers: Workers): void {
+  const get = async () => {
+    const values = workers().flatMap(({ id, native }) =>
+      native?.metrics == null ? [] : summaryOf(name, id, native.metrics),
+    );
+    return { name, help, type: "summary", values };
+  };
+  // A registry asks a metric for its name and its values, and nothing else of what the type has.
+  registry.registerMetric({ name, get } as unknown as Metric);
+}
+
+function summaryOf(name: string, worker: string, metrics: NativeMetrics) {
+  const { averageLatencyMs, completedRequests, p50LatencyMs, p95LatencyMs, p99LatencyMs } = metrics;
+  const quantiles = { 0.5: p50LatencyMs, 0.95: p95LatencyMs, 0.99: p99LatencyMs };
+  const sumMs = averageLatencyMs * completedRequests;
+  return [
+    ...Object.entries(quantiles).map(([quantile, ms]) => ({
+      metricName: name,
+      value: ms / 1000,
+      labels: { worker, quantile },
+    })),
+    { metricName: `${name}_sum`, value: sumMs / 1000, labels: { worker } },
+    { metricName: `${name}_count`, value: completedRequests, labels: { worker } },
+  ];
+}

@@ -1,0 +1,35 @@
+/** A chat completion as submissions: one a choice. */
+import type { SubmissionInput } from "../../engine/api.js";
+import type { ChatBody } from "../../protocol/chat.js";
+import { type Caller, callerFields } from "./caller.js";
+import { checkStreamOptions, conflict } from "./conflict.js";
+import { idempotencyOf, ofChoice } from "./idempotency.js";
+import { chatInput } from "./prompts.js";
+import { samplingOf, withSeedOffset } from "./sampling.js";
+import { tokenLimitOf } from "./token-limit.js";
+
+/** Throws 400 for fields that do not go together. */
+export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput[] {
+  checkTogether(chat);
+  const input = chatInput(chat.messages, chat.chat_template_kwargs);
+  const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : undefined);
+  const maxTokens = tokenLimitOf(chat);
+  const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);
+  return Array.from({ length: chat.n ?? 1 }, (_, index) => ({
+    model: chat.model ?? undefined,
+    input,
+    sampling: withSeedOffset(sampling, index),
+    maxTokens,
+    ...callerFields(caller),
+    store: false,
+    abandonment: { kind: "cancel" },
+    idempotency: ofChoice(idempotency, index),
+    idPrefix: "chatcmpl",
+  }));
+}
+
+function checkTogether(chat: ChatBody): void {
+  if ((chat.top_logprobs ?? 0) > 0 && !chat.logprobs)
+    throw conflict("top_logprobs", "top_logprobs needs logprobs: true.");
+  checkStreamOptions(chat);
+}

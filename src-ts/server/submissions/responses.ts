@@ -1,0 +1,86 @@
+/** A body of the Responses API, over HTTP or WebSocket, as a submission. */
+import type { SubmissionInput } from "../../engine/api.js";
+import { failure } from "../../failures.js";
+import {
+  includeLogprobs,
+  type ParsedResponseBody,
+  type ResponseBody,
+} from "../../protocol/responses.js";
+import type { ResponseEcho } from "../render/response-object.js";
+import { type Caller, callerFields } from "./caller.js";
+import { checkStreamOptions, conflict } from "./conflict.js";
+import { idempotencyOf } from "./idempotency.js";
+import { chatInput } from "./prompts.js";
+import { samplingOf } from "./sampling.js";
+import { tokenLimitOf } from "./token-limit.js";
+
+/** A body as either transport has it. */
+type AnyBody = Omit<ParsedResponseBody, "input"> & {
+  input?: ParsedResponseBody["input"] | undefined;
+  /** False: the prompt is computed and kept, no token is made. */
+  generate?: boolean | null | undefined;
+  /** Over HTTP alone. */
+  background?: boolean | null | undefined;
+};
+
+/** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
+export function requireInput({ input, generate, instructions }: AnyBody): void {
+  if (input !== undefined && input.length > 0) return;
+  if (input === "" || (generate === false && instructions != null)) return;
+  throw failure(input === undefined ? "invalid_type" : "invalid_value", {
+    message: "input must be a string or a list of messages, and not empty.",
+    param: "input",
+  });
+}
+
+/** Of a body over HTTP: throws 400 for fields that do not go together. */
+export function checkTogether(body: ResponseBody): void {
+  checkStreamOptions(body);
+  if (body.background && body.store === false)
+    throw conflict("background", "background needs store to be true: it is read by its id.");
+}
+
+/** `store` is true unless it is false. */
+export function responseSubmission(
+  body: AnyBody,
+  caller: Caller,
+  resumeGraceMs: number,
+): SubmissionInput {
+  const store = body.store ?? true;
+  const wantsLogprobs = body.include?.includes(includeLogprobs) || (body.top_logprobs ?? 0) > 0;
+  return {
+    model: body.model ?? undefined,
+    input: chatInput(messagesOf(body), body.chat_template_kwargs),
+    sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
+    maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
+    ...callerFields(caller),
+    store,
+    abandonment: store ? { kind: "keep" } : { kind: "grace", ms: resumeGraceMs },
+    idempotency: idempotencyOf("responses", caller.idempotencyKey, body),
+    echo: echoOf(body),
+    idPrefix: "resp",
+  };
+}
+
+function messagesOf({ instructions, input = [] }: AnyBody) {
+  const messages = typeof input === "string" ? [{ role: "user", content: input }] : input;
+  if (instructions == null) return messages;
+  return [{ role: "system", content: instructions }, ...messages];
+}
+
+function echoOf(body: AnyBody): ResponseEcho {
+  return {
+    kind: "response",
+    background: body.background ?? false,
+    instructions: body.instructions ?? null,
+    max_output_tokens: tokenLimitOf(body) ?? null,
+    max_tool_calls: body.max_tool_calls ?? null,
+    metadata: body.metadata ?? {},
+    parallel_tool_calls: body.parallel_tool_calls ?? true,
+    prompt_cache_key: body.prompt_cache_key?.value ?? null,
+    safety_identifier: body.safety_identifier?.value ?? null,
+    tool_choice: body.tool_choice ?? "auto",
+    top_logprobs: body.top_logprobs ?? 0,
+    user: body.user?.value ?? null,
+  };
+}

@@ -1,0 +1,16 @@
+import { conflict } from "./conflict.js";
+
+/** Tokens to generate at most, under whichever of its names. Throws 400 where two of them differ. */
+export function tokenLimitOf(body: {
+  max_tokens?: number | null | undefined;
+  max_completion_tokens?: number | null | undefined;
+  max_output_tokens?: number | null | undefined;
+}): number | undefined {
+  const { max_tokens, max_completion_tokens, max_output_tokens } = body;
+  const given = Object.entries({ max_tokens, max_completion_tokens, max_output_tokens });
+  const [first, ...others] = given.filter(([, limit]) => limit != null);
+  const other = others.find(([, limit]) => limit !== first![1]);
+  if (other !== undefined)
+    throw conflict(first![0], `${first![0]} and ${other[0]} differ; send one of them.`);
+  return first?.[1] ?? undefined;
+}

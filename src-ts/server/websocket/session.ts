@@ -1,0 +1,430 @@
+/**
+ * One WebSocket: its messages, its lanes, its end. An idle socket owns nothing but this object; lanes
+ * and the writer come with the first response and the lanes go with the last.
+ */
+import type { Duplex } from "node:stream";
+import type { RawData, WebSocket } from "ws";
+import type { Response, SubmissionInput } from "../../engine/api.js";
+import { isServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
+import {
+  closeCodes,
+  type DrainingNotice,
+  type ErrorEvent,
+  type KeepAliveNotice,
+  messageSchemas,
+  type ResponseCancel,
+  type ResponseCreate,
+  type ResponseResume,
+  type ResponseSteer,
+} from "../../protocol/events.js";
+import { bodyBytesUncounted } from "../../protocol/limits.js";
+import type { Identity } from "../access/keys.js";
+import type { BodyLease } from "../bodies/budget.js";
+import type { ServerContext } from "../context.js";
+import { toServingError } from "../errors.js";
+import { readJson } from "../json/read.js";
+import { ResponseEvents } from "../render/response-events.js";
+import { ownResponse, submitResponse } from "../responses.js";
+import { type Reading, type Sink, Writer, type WriterOwner } from "../streams/writer.js";
+import type { Caller } from "../submissions/caller.js";
+import { requireInput, responseSubmission } from "../submissions/responses.js";
+import { type Tolerated, tolerate } from "../validation/tolerance.js";
+import { encodeTextFrames } from "./frames.js";
+import { type Job, LaneQueue } from "./lanes.js";
+import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import { steerFailed } from "./steering.js";
+
+/** What a session is told about its socket. */
+export interface SessionStart {
+  ws: WebSocket;
+  /** Below `ws`: many frames go out in one write. */
+  socket: Duplex;
+  identity: Identity;
+  requestId: string;
+  /** Opened with `?events=mlx_serving`. */
+  wantsNotices: boolean;
+  /**
+   * Opened as Codex does: told that this socket has reached its limit, it opens another; and it gives up
+   * a socket without messages, whatever pings there are.
+   */
+  speaksBeta: boolean;
+}
+
+/** How a request's answer is told apart from others, and what was left out of it. */
+interface Answering extends Correlation {
+  ignored?: readonly string[];
+}
+
+/** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
+const chunkOverheadBytes = 128;
+/** Head and mask of a client's control frame. */
+const controlHeadBytes = 6;
+
+export class Session implements Sink, WriterOwner {
+  /** Pings of ours that are unanswered. */
+  missedPings = 0;
+  /** Pings of the client since ours. */
+  clientPings = 0;
+  private badMessages = 0;
+  private draining = false;
+  private closed = false;
+  private lastNumber = -1;
+  private lanes: LaneQueue | undefined;
+  private writer: Writer | undefined;
+  private preparing: Set<AbortController> | undefined;
+  /** Bytes of a message that is not whole yet, and what they hold once they are many. */
+  private arrivedBytes = 0;
+  private arriving: BodyLease | undefined;
+  /** The lanes, if they have a name, of the responses that are read here. */
+  private followed: Map<string, string | undefined> | undefined;
+
+  constructor(
+    private readonly context: ServerContext,
+    readonly start: SessionStart,
+  ) {}
+
+  /** Nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.lanes === undefined || this.lanes.isEmpty;
+  }
+
+  // Messages of the client
+
+  /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
+  arrive(bytes: number): boolean {
+    this.arrivedBytes += bytes + chunkOverheadBytes;
+    if (this.arrivedBytes <= bodyBytesUncounted) return true;
+    // It only waits for the other side to close.
+    if (this.closed) return false;
+    this.arriving ??= this.newLease();
+    try {
+      this.arriving.hold(this.arrivedBytes);
+      return true;
+    } catch (error) {
+      this.sendError(error, {});
+      this.close(closeCodes.overload, "too_many_bytes");
+      return false;
+    }
+  }
+
+  /** A ping or pong is no part of a message, also in the midst of one. */
+  arrivedControl(bytes: number): void {
+    const whole = bytes + controlHeadBytes + chunkOverheadBytes;
+    this.arrivedBytes = Math.max(0, this.arrivedBytes - whole);
+  }
+
+  receive(data: RawData, isBinary: boolean): void {
+    const lease = this.arriving ?? this.newLease();
+    this.arriving = undefined;
+    this.arrivedBytes = 0;
+    if (this.closed) return lease.release();
+    let correlation: Correlation = {};
+    try {
+      lease.hold((data as Buffer).length);
+      if (isBinary) throw failure("invalid_message");
+      const { jsonDepthMax: depthMax, jsonValuesMax: valuesMax } = this.context.config.limits;
+      const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
+      correlation = correlationOf(value);
+      if (fault !== undefined) throw fault;
+      this.dispatch(value, lease);
+    } catch (error) {
+      lease.release();
+      this.sendError(error, correlation);
+      if (isServingError(error) && error.status === 400) this.countBad();
+    }
+  }
+
+  private newLease(): BodyLease {
+    return this.context.bodies.lease(this.start.identity.clientId);
+  }
+
+  /** A lease outlasts its message only where a response is to come of it. */
+  private dispatch(message: unknown, lease: BodyLease): void {
+    const { strict } = this.context.config;
+    const type = typeOf(message);
+    if (type === "response.create") {
+      this.create(tolerate(messageSchemas[type], message, strict), lease);
+    } else {
+      lease.release();
+      if (!this.obey(type, message)) {
+        // A client newer than this server is no bad client, unless whoever runs it wants to know.
+        if (this.context.config.strict) throw unknownType();
+        return this.sendError(unknownType(), correlationOf(message));
+      }
+    }
+    this.badMessages = 0;
+  }
+
+  /** False for a type that this server does not know. */
+  private obey(type: string, message: unknown): boolean {
+    const { strict } = this.context.config;
+    switch (type) {
+      case "response.cancel":
+        this.cancel(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "response.processed":
+        tolerate(messageSchemas[type], message, strict);
+        return true;
+      case "response.steer":
+        this.steer(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      case "mlx_serving:response.resume":
+        this.resume(tolerate(messageSchemas[type], message, strict).body);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private create({ body, ignored }: Tolerated<ResponseCreate>, lease: BodyLease): void {
+    requireInput(body);
+    const arrivedAt = this.context.now();
+    const { requestId } = this.start;
+    if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
+    const answering = { ...correlationOf(body), ignored };
+    this.enqueue(body.stream_id, {
+      run: (done) => this.submit(body, answering, arrivedAt, lease, done),
+      drop: () => lease.release(),
+      refuse: (reason) => this.sendError(reason, correlationOf(body)),
+    });
+  }
+
+  private cancel({ response_id }: ResponseCancel): void {
+    ownResponse(this.context.engine, response_id, this.start.identity.owner).cancel();
+  }
+
+  /** The client may send the same input with its next `response.create`. */
+  private steer(message: ResponseSteer): void {
+    const { engine } = this.context;
+    const event = steerFailed(engine, this.start.identity.owner, message);
+    const lane = this.followed?.get(message.previous_response_id);
+    this.sendText(
+      JSON.stringify({
+        ...event,
+        sequence_number: Math.max(0, this.lastNumber),
+        ...(lane !== undefined && { stream_id: lane }),
+      }),
+    );
+  }
+
+  /** The cursor is taken at once, so that the response isn't abandoned while its lane is busy. */
+  private resume({ response_id, starting_after, stream_id, event_id }: ResponseResume): void {
+    const { owner } = this.start.identity;
+    const response = ownResponse(this.context.engine, response_id, owner);
+    // After the end the terminal event is sent again: on a socket nothing else says that it is over.
+    const isOver = response.ending !== undefined && starting_after === response.entries.length - 1;
+    const cursor = response.read(isOver ? starting_after - 1 : starting_after);
+    const job: Job = {
+      run: (done) => this.follow(cursor, { event_id, stream_id }, done),
+      drop: () => cursor.close(),
+      refuse: (reason) => this.sendError(reason, { event_id, stream_id }),
+    };
+    try {
+      this.enqueue(stream_id, job);
+    } catch (error) {
+      cursor.close();
+      throw error;
+    }
+  }
+
+  private enqueue(lane: string | undefined, job: Job): void {
+    this.lanes ??= new LaneQueue(this.context.config.limits, () => this.laneEmptied());
+    this.lanes.add(lane, job);
+  }
+
+  // Responses
+
+  private submit(
+    message: ResponseCreate,
+    answering: Answering,
+    arrivedAt: number,
+    lease: BodyLease,
+    done: () => void,
+  ): void {
+    const { engine, config } = this.context;
+    const preparing = new AbortController();
+    this.preparing ??= new Set();
+    this.preparing.add(preparing);
+    const caller = this.callerOf(message, this.context.now() - arrivedAt);
+    const submission = responseSubmission(message, caller, config.resumeGraceMs);
+    const submitted = isExpired(submission)
+      ? Promise.reject(failure("deadline_exceeded"))
+      : submitResponse(engine, submission, preparing.signal);
+    submitted
+      .finally(() => lease.release())
+      .then((response) => this.accepted(response, answering, done))
+      .catch((error: unknown) => {
+        this.sendError(error, correlationOf(answering));
+        done();
+      })
+      .finally(() => this.preparing?.delete(preparing));
+  }
+
+  private accepted(response: Response, answering: Answering, done: () => void): void {
+    const cursor = response.read(-1);
+    if (this.closed) cursor.close();
+    else this.follow(cursor, answering, done);
+  }
+
+  private follow(cursor: Reading["cursor"], answering: Answering, done: () => void): void {
+    const { response } = cursor;
+    const { ignored = [], ...correlation } = answering;
+    const told = this.start.wantsNotices && ignored.length > 0 ? ignored : undefined;
+    const events = new ResponseEvents(response, "json", correlation.stream_id, told);
+    this.followed ??= new Map();
+    this.followed.set(response.id, correlation.stream_id);
+    this.writer ??= new Writer(this, this.context.config.limits, this);
+    this.writer.add({
+      cursor,
+      render: (entry, number, out) => {
+        this.lastNumber = number;
+        events.render(entry, number, out);
+      },
+      onEnd: () => {
+        this.followed?.delete(response.id);
+        done();
+      },
+      onInterrupted: (reason) => {
+        this.followed?.delete(response.id);
+        // A draining server says so by closing.
+        if (!this.draining) this.sendError(reason, correlation);
+        this.lanes?.abandon(correlation.stream_id, this.draining ? undefined : reason);
+        done();
+      },
+    });
+    if (this.start.wantsNotices) {
+      cursor.onNotice((notice) => this.sendText(events.notice(notice, cursor.position - 1)));
+    }
+  }
+
+  /** A deadline counts from the message's arrival, not from its turn in the lane. */
+  private callerOf(message: ResponseCreate, waitedMs: number): Caller {
+    const deadlineMs = message["mlx_serving:deadline_ms"];
+    return {
+      ...this.start.identity,
+      deadlineMs: deadlineMs == null ? undefined : deadlineMs - Math.floor(waitedMs),
+      priority: message["mlx_serving:priority"] ?? undefined,
+      idempotencyKey: message["mlx_serving:idempotency_key"] ?? undefined,
+    };
+  }
+
+  private laneEmptied(): void {
+    if (this.draining && this.isIdle) this.close(closeCodes.restart, "draining");
+  }
+
+  // Output
+
+  get bufferedBytes(): number {
+    return this.start.socket.writableLength;
+  }
+
+  write(texts: readonly string[], onSent?: () => void): void {
+    const { ws, socket } = this.start;
+    if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts), onSent);
+  }
+
+  /** What is no event of a response; a client that provokes it without reading is closed. */
+  private sendText(text: string): void {
+    if (this.bufferedBytes > this.context.config.limits.controlBufferBytesMax) {
+      this.close(closeCodes.overload, "consumer_too_slow");
+      return;
+    }
+    this.write([text], this.writer?.sent);
+  }
+
+  /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
+  keepAlive(): void {
+    if (!this.start.speaksBeta || this.isIdle) return;
+    const notice: KeepAliveNotice = {
+      type: "mlx_serving:keep_alive",
+      sequence_number: this.lastNumber,
+    };
+    this.sendText(JSON.stringify(notice));
+  }
+
+  private sendError(error: unknown, correlation: Correlation): void {
+    if (this.closed) return;
+    const known = toServingError(error, (fault) => {
+      this.context.logger.error({ err: fault, requestId: this.start.requestId }, "message failed");
+    });
+    const event: ErrorEvent = {
+      type: "error",
+      status: known.status,
+      error: known.toBody(),
+      ...correlation,
+    };
+    this.sendText(JSON.stringify(event));
+  }
+
+  onTooSlow(): void {
+    const error = failure("consumer_too_slow");
+    const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
+    this.write([JSON.stringify(event)]);
+    this.close(closeCodes.overload, error.code);
+  }
+
+  /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
+  private sendLimitReached(): void {
+    this.sendError(failure("websocket_connection_limit_reached"), {});
+  }
+
+  onFault(error: unknown): void {
+    this.context.logger.error({ err: error, requestId: this.start.requestId }, "socket failed");
+    this.close(closeCodes.fault, "internal fault");
+  }
+
+  private countBad(): void {
+    if (++this.badMessages < this.context.config.limits.badMessagesMax) return;
+    this.close(closeCodes.policy, "too many bad messages");
+  }
+
+  // Its end
+
+  /** Tells the client, and closes once nothing runs here any more. */
+  drain(graceMs: number): void {
+    if (this.draining || this.closed) return;
+    this.draining = true;
+    if (this.start.wantsNotices) {
+      const notice: DrainingNotice = {
+        type: "mlx_serving:server.draining",
+        grace_ms: graceMs,
+        sequence_number: this.lastNumber,
+      };
+      this.sendText(JSON.stringify(notice));
+    }
+    this.laneEmptied();
+  }
+
+  /** Closing handshake; every response is left to what its request said. */
+  close(code: number, reason: string): void {
+    if (this.closed) return;
+    if (code === closeCodes.restart && this.start.speaksBeta) this.sendLimitReached();
+    this.start.ws.close(code, reason);
+    this.dispose();
+  }
+
+  /** It has gone, and what had arrived with it. */
+  gone(): void {
+    this.dispose();
+    this.arriving?.release();
+    this.arriving = undefined;
+  }
+
+  /** The socket has gone, or is going. */
+  dispose(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const controller of this.preparing ?? []) controller.abort();
+    this.preparing = undefined;
+    this.lanes?.drop();
+    this.lanes = undefined;
+    this.writer?.close();
+    this.writer = undefined;
+    this.followed = undefined;
+  }
+}
+
+function isExpired({ deadlineMs }: SubmissionInput): boolean {
+  return deadlineMs !== undefined && deadlineMs <= 0;
+}

@@ -1,0 +1,217 @@
+import { describe, expect, it } from "vitest";
+import { startServer } from "../../support/test-server.js";
+import { openSocket } from "../../support/test-socket.js";
+
+const chat = { messages: [{ role: "user", content: "my secret prompt" }] };
+
+describe("/metrics", () => {
+  const parse = (text: string) =>
+    new Map(
+      text
+        .split("\n")
+        .filter((line) => line !== "" && !line.startsWith("#"))
+        .map((line) => {
+          const at = line.lastIndexOf(" ");
+          return [line.slice(0, at), Number(line.slice(at + 1))] as const;
+        }),
+    );
+
+  it("counts requests, tokens and times under vLLM's names with our prefix", async () => {
+    const { get, post } = await startServer();
+    for (let i = 0; i < 2; i++) await post("/v1/chat/completions", chat);
+    const answer = await get("/metrics");
+    expect(answer.headers.get("content-type")).toContain("text/plain");
+    const values = parse(await answer.text());
+    const model = 'model_name="org/first"';
+    const value = (name: string, labels = model) => values.get(`mlx_serving:${name}{${labels}}`);
+    expect(value("prompt_tokens_total")).toBe(14);
+    expect(value("generation_tokens_total")).toBe(10);
+    expect(value("prefix_cache_queries_total")).toBe(14);
+    expect(value("prefix_cache_hits_total")).toBe(6);
+    expect(value("request_success_total", `${model},finished_reason="stop"`)).toBe(2);
+    expect(value("time_to_first_token_seconds_count")).toBe(2);
+    expect(value("time_to_first_token_seconds_bucket", `${model},le="0.001"`)).toBe(0);
+    expect(value("time_to_first_token_seconds_bucket", `${model},le="0.005"`)).toBe(2);
+    expect(value("inter_token_latency_seconds_count")).toBe(8);
+    expect(value("inter_token_latency_seconds_sum")).toBeCloseTo(0.016);
+    expect(value("inter_token_latency_seconds_bucket", `${model},le="+Inf"`)).toBe(8);
+    expect(value("e2e_request_latency_seconds_count")).toBe(2);
+    expect(value("num_requests_running")).toBe(0);
+    expect(value("num_requests_waiting")).toBe(6);
+    expect(value("kv_cache_usage_perc")).toBe(0.25);
+    expect(values.has("process_resident_memory_bytes")).toBe(true);
+  });
+
+  it("counts refusals, lost workers, sockets", async () => {
+    const { get, engine, url } = await startServer();
+    await openSocket(url);
+    engine.tellObservers((observer) => {
+      observer.refused?.({ code: "queue_full", status: 429, model: "org/first" });
+      observer.workerLost?.({ workerId: "w1", epoch: 1, fault: "exited", leases: 2 });
+      observer.rejection?.({ machine: "Worker", kind: "stale", state: "ready", event: "pong" });
+    });
+    const values = parse(await (await get("/metrics")).text());
+    expect(
+      values.get('mlx_serving:requests_refused_total{model_name="org/first",code="queue_full"}'),
+    ).toBe(1);
+    expect(values.get('mlx_serving:workers_lost_total{worker="w1",fault="exited"}')).toBe(1);
+    expect(values.get('mlx_serving:machine_rejections_total{machine="Worker",kind="stale"}')).toBe(
+      1,
+    );
+    expect(values.get("mlx_serving:websocket_connections")).toBe(1);
+  });
+});
+
+describe("the metrics of workers", () => {
+  const linesOf = async (get: (path: string) => Promise<Response>) =>
+    (await (await get("/metrics")).text())
+      .split("\n")
+      .filter((line) => /worker_request|worker_buffer|native_part/.test(line));
+
+  it("are what they have counted, in seconds, under their names", async () => {
+    const { get } = await startServer();
+    const lines = await linesOf(get);
+    expect(lines.filter((line) => !line.startsWith("# HELP"))).toEqual([
+      "# TYPE mlx_serving:worker_requests_total counter",
+      'mlx_serving:worker_requests_total{worker="w1",outcome="completed"} 4',
+      'mlx_serving:worker_requests_total{worker="w1",outcome="failed"} 1',
+      "# TYPE mlx_serving:worker_request_latency_seconds summary",
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.5"} 0.2005',
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.95"} 0.4',
+      'mlx_serving:worker_request_latency_seconds{worker="w1",quantile="0.99"} 0.5',
+      'mlx_serving:worker_request_latency_seconds_sum{worker="w1"} 1',
+      'mlx_serving:worker_request_latency_seconds_count{worker="w1"} 4',
+      "# TYPE mlx_serving:worker_buffer_pool_size gauge",
+      'mlx_serving:worker_buffer_pool_size{worker="w1"} 16',
+      "# TYPE mlx_serving:worker_buffer_pool_available gauge",
+      'mlx_serving:worker_buffer_pool_available{worker="w1"} 15',
+      "# TYPE mlx_serving:worker_buffer_pool_acquired_total counter",
+      'mlx_serving:worker_buffer_pool_acquired_total{worker="w1",result="hit"} 6',
+      'mlx_serving:worker_buffer_pool_acquired_total{worker="w1",result="miss"} 3',
+      "# TYPE mlx_serving:native_part gauge",
+      'mlx_serving:native_part{worker="w1",part="pool"} 1',
+      'mlx_serving:native_part{worker="w1",part="metrics"} 0',
+    ]);
+    expect(lines.filter((line) => line.startsWith("# HELP"))).toHaveLength(6);
+  });
+
+  it("are read anew each time, and those of a new process begin at zero", async () => {
+    const { get, engine } = await startServer();
+    await linesOf(get);
+    const before = engine.native!;
+    engine.native = {
+      ...before,
+      metrics: { ...before.metrics!, completedRequests: 1, failedRequests: 0 },
+    };
+    const lines = await linesOf(get);
+    expect(lines).toContain('mlx_serving:worker_requests_total{worker="w1",outcome="completed"} 1');
+    expect(lines).toContain('mlx_serving:worker_requests_total{worker="w1",outcome="failed"} 0');
+  });
+
+  it("are absent while a worker has told nothing, and without a pool", async () => {
+    const { get, engine } = await startServer();
+    const samples = async () => (await linesOf(get)).filter((line) => !line.startsWith("#"));
+    engine.native = { ...engine.native!, pool: null };
+    expect((await samples()).join("\n")).not.toContain("buffer_pool");
+    engine.native = { parts: {}, metrics: null, pool: null };
+    expect(await samples()).toEqual([]);
+    engine.native = null;
+    expect(await samples()).toEqual([]);
+  });
+});
+
+describe("logs", () => {
+  it("name routes and ids, and never a prompt", async () => {
+    const { post, logs } = await startServer();
+    await post("/v1/chat/completions", chat, { headers: { "x-request-id": "mine" } });
+    await post("/v1/chat/completions", "{ my secret prompt");
+    await post("/v1/responses", { input: ["my secret prompt"] });
+    const all = logs.join("\n");
+    expect(all).toContain("/v1/chat/completions");
+    expect(all).toContain("mine");
+    expect(all).not.toContain("secret");
+  });
+});
+
+describe("the status page", () => {
+  it("shows models and workers, loads nothing, and escapes what it shows", async () => {
+    const { get } = await startServer();
+    const answer = await get("/");
+    const page = await answer.text();
+    expect(answer.headers.get("content-type")).toContain("text/html");
+    expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(page).toContain("org/first (default)");
+    expect(page).toContain("fake &lt;&amp;&gt; backend");
+    expect(page).not.toMatch(/<script|<link|<img|src=|@import|url\(/);
+  });
+
+  it("names the native parts that a worker uses", async () => {
+    const { get, engine } = await startServer();
+    const cell = async () => {
+      const page = await (await get("/")).text();
+      const heads = [...page.matchAll(/<th scope="col">(.*?)<\/th>/g)].map(([, text]) => text);
+      const at = heads.indexOf("Native") - heads.indexOf("Worker");
+      const [row] = /<tr><td>w1<\/td>.*?<\/tr>/.exec(page)!;
+      return [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, text]) => text)[at];
+    };
+    expect(await cell()).toBe("pool; missing: metrics (krserve_native is &lt;not&gt; built)");
+    const off = { on: false, reason: "<off>", applicable: true, missing: false };
+    engine.native = { parts: { pool: off }, metrics: null, pool: null };
+    expect(await cell()).toBe("off");
+    const on = { on: true, reason: null, applicable: true, missing: false };
+    engine.native = { parts: { blas: on, blocks: on, pool: off }, metrics: null, pool: null };
+    expect(await cell()).toBe("blas, blocks");
+    engine.native.parts.pool = { ...off, missing: true };
+    expect(await cell()).toBe("blas, blocks; missing: pool (&lt;off&gt;)");
+    engine.native = null;
+    expect(await cell()).toBe("–");
+  });
+
+  it("has a style that its policy lets through", async () => {
+    const { createHash } = await import("node:crypto");
+    const { get } = await startServer();
+    const answer = await get("/");
+    const [, style] = /<style>([\s\S]*)<\/style>/.exec(await answer.text()) ?? [];
+    const hash = createHash("sha256").update(style!).digest("base64");
+    expect(answer.headers.get("content-security-policy")).toContain(`'sha256-${hash}'`);
+  });
+
+  it("says why it isn't ready", async () => {
+    const { get, engine } = await startServer();
+    engine.readiness_ = { ready: false, reason: "loading <40 %>", retryAfterS: 1 };
+    expect(await (await get("/")).text()).toContain("Not ready: loading &lt;40 %&gt;");
+  });
+
+  it("shows nothing of the server to who has no key", async () => {
+    const { get } = await startServer({ apiKeys: ["key"] });
+    const page = await (await get("/")).text();
+    expect(page).toContain("needs a key");
+    expect(page).not.toContain("org/first");
+    const own = await get("/", { headers: { authorization: "Bearer key" } });
+    expect(await own.text()).toContain("org/first");
+    expect((await get("/", { headers: { authorization: "Bearer no" } })).status).toBe(401);
+  });
+});
+
+describe("the echo for conformance suites", () => {
+  it("sends back what it gets, with this server's limits", async () => {
+    const { server } = await startServer({ wsEchoPort: 0, limits: { frameBytesMax: 1000 } });
+    const { default: WebSocket } = await import("ws");
+    const ws = new WebSocket(`ws://127.0.0.1:${server.echoPort}`);
+    await new Promise((resolve) => ws.once("open", resolve));
+    const next = () =>
+      new Promise<[string, boolean]>((resolve) =>
+        ws.once("message", (data, isBinary) => resolve([String(data), isBinary])),
+      );
+    ws.send("text");
+    expect(await next()).toEqual(["text", false]);
+    ws.send(Buffer.from("bytes"));
+    expect(await next()).toEqual(["bytes", true]);
+    const pong = new Promise((resolve) => ws.once("pong", (data) => resolve(String(data))));
+    ws.ping("p");
+    expect(await pong).toBe("p");
+    const closed = new Promise((resolve) => ws.once("close", resolve));
+    ws.send("x".repeat(1001));
+    expect(await closed).toBe(1009);
+  });
+});

@@ -1,0 +1,168 @@
+/**
+ * Nothing unreachable: no event of a machine that nobody posts, no effect, message or field that nobody
+ * reads. Found by the text of the sources: see `variants.ts`. What is on a list here stays for its reason;
+ * what is on it and used after all fails too.
+ */
+import { resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import {
+  Admission,
+  fromWorker,
+  LoadOptions,
+  ModelSource,
+  Sampling,
+  toWorker,
+} from "../../src-ts/worker/messages.js";
+import {
+  isMadeInReScript,
+  isMadeInTypeScript,
+  readOf,
+  sourcesIn,
+  takenInReScript,
+  takenInTypeScript,
+  variantsOf,
+} from "../support/variants.js";
+
+type Reasons = Readonly<Record<string, string>>;
+
+const noSuchOrder = "workers are restarted at once: nothing drains one first";
+const isKnown = "the loop knows it by the request or the worker that the effect is of";
+
+const unposted: Reasons = {
+  "Worker drain": noSuchOrder,
+  "Worker outOfMemory": "the worker's fault and its exit say so",
+};
+
+/** A payload for whoever drives a machine without a loop, or a remnant. */
+const unread: Reasons = {
+  "Request accept.promptTokens": isKnown,
+  "Request start.resumeAt": "the tokens that are out go with the admission",
+  "Request abort.lease": isKnown,
+  "Request emit.index": "the tokens are handed on beside the machine, which checks their place",
+  "Request emit.count": "the tokens are handed on beside the machine, which checks their place",
+  "Worker load.epoch": isKnown,
+  "Worker askDrain.epoch": isKnown,
+  "Worker askStop.epoch": isKnown,
+  "Worker kill.epoch": isKnown,
+  "Worker available.epoch": isKnown,
+  "Worker available.capabilities": "the worker keeps what it said when it was ready",
+  "Worker unavailable.epoch": isKnown,
+  "Batch released.requestId": "the batch counts what is free; nobody waits for one member",
+  "Batch released.cost": "the batch counts what is free; nobody waits for one member",
+};
+
+const unsent: Reasons = { ping: "a worker that is alive sends telemetry every second" };
+const unheeded: Reasons = { drain: "it asks for nothing: no more work comes, and a stop follows" };
+const unreadFields: Reasons = {
+  "hello.pid": "whoever starts a process knows its id",
+  "hello.engine": "it is told to the worker by its command line",
+  "ready.endTokens": "the worker ends a text itself",
+  "ready.vocabulary": "token ids of a prompt are checked by the worker",
+  "pong.n": "no ping is sent",
+  "busy.reason": "nobody shows it",
+  "ended.usage": "the engine counts itself, over all incarnations",
+  "ended.stats": "nobody shows them",
+  ...Object.fromEntries(
+    ["running", "waiting", "steps", "prefixCacheBytes", "kvBytes", "memoryBytes"].map((name) => [
+      `telemetry.${name}`,
+      "passed on whole to /admin/workers and /metrics",
+    ]),
+  ),
+};
+const unreadByPython: Reasons = {};
+
+const root = resolve(import.meta.dirname, "../..");
+const engine = sourcesIn(resolve(root, "src-ts/engine"), /\.ts$/);
+const worker = sourcesIn(resolve(root, "python/mlx_serving"), /\.py$/);
+/** Where messages are used, and not only declared and checked. */
+const workerAtWork = sourcesIn(resolve(root, "python/mlx_serving"), /(?<!messages|parse)\.py$/);
+
+/** A machine's own module makes no event, and reads no effect. */
+const othersThan = (module: string) =>
+  sourcesIn(resolve(root, "src-res"), /\.res$/, [`${module}.res`]);
+
+describe.each(["Request", "Worker", "Batch"])("%s", (module) => {
+  const declared = resolve(root, "src-res", `${module}.resi`);
+  const others = othersThan(module);
+  const listed = (reasons: Reasons) =>
+    Object.keys(reasons).filter((name) => name.startsWith(`${module} `));
+
+  it("is told every event that it knows", () => {
+    const events = variantsOf(declared, /^event$|Event$/);
+    expect(events.length).toBeGreaterThan(4);
+    const missing = events.filter(
+      (event) => !isMadeInTypeScript(event, engine) && !isMadeInReScript(event, others),
+    );
+    expect(missing.map(({ kind }) => `${module} ${kind}`)).toEqual(listed(unposted));
+  });
+
+  it("is obeyed in every effect, and all that it says there is read", () => {
+    const effects = variantsOf(declared, /^effect$/);
+    expect(effects.length).toBeGreaterThan(4);
+    const taken = effects.map((effect) => ({
+      ...effect,
+      inTypeScript: takenInTypeScript(effect, engine),
+      inReScript: takenInReScript(effect, others),
+    }));
+    const ignored = taken.filter((effect) => !effect.inTypeScript && !effect.inReScript);
+    expect(ignored.map(({ kind }) => kind)).toEqual([]);
+    const fields = taken.flatMap(({ kind, fields, inTypeScript, inReScript }) =>
+      fields
+        .filter((field) => !inTypeScript?.has(field) && !inReScript?.has(field))
+        .map((field) => `${module} ${kind}.${field}`),
+    );
+    expect(fields).toEqual(listed(unread));
+  });
+});
+
+describe("the link", () => {
+  it("has no message to a worker that nobody sends", () => {
+    const missing = Object.keys(toWorker).filter(
+      (name) => !engine.some((source) => new RegExp(`type: "${name}"`).test(source)),
+    );
+    expect(missing).toEqual(Object.keys(unsent));
+  });
+
+  it("has no message to a worker that it doesn't look at", () => {
+    const missing = Object.keys(toWorker).filter((name) => {
+      const type = name[0]!.toUpperCase() + name.slice(1);
+      return !workerAtWork.some((source) => new RegExp(`[ ,(]${type}\\b[,)(:]`).test(source));
+    });
+    expect(missing).toEqual(Object.keys(unheeded));
+  });
+
+  it.each<[string, { shape: object }]>([
+    ["Admission", Admission],
+    ["Sampling", Sampling],
+    ["LoadOptions", LoadOptions],
+    ["ModelSource", ModelSource],
+  ])("has no field of %s that a worker doesn't read", (type, { shape }) => {
+    const missing = Object.keys(shape).filter((field) => {
+      const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      return !workerAtWork.some((source) => new RegExp(`\\.${name}\\b`).test(source));
+    });
+    const listed = Object.keys(unreadByPython).filter((name) => name.startsWith(`${type}.`));
+    expect(missing.map((name) => `${type}.${name}`)).toEqual(listed);
+  });
+
+  it("has no message from a worker that it doesn't send, or that nobody reads", () => {
+    const names = Object.keys(fromWorker);
+    const sent = names.filter((name) =>
+      worker.some((source) => new RegExp(`\\(\\s*(?:[\\w.]+, )?"${name}",`).test(source)),
+    );
+    expect(names.filter((name) => !sent.includes(name))).toEqual([]);
+    const unhandled = names.filter(
+      (name) => !engine.some((source) => source.includes(`case "${name}":`)),
+    );
+    expect(unhandled).toEqual([]);
+  });
+
+  it("has no field from a worker that nobody reads", () => {
+    const missing = Object.entries(fromWorker).flatMap(([name, { shape }]) => {
+      const fields = Object.keys(shape);
+      const read = readOf(fields, ["message", name], engine);
+      return fields.filter((field) => !read.includes(field)).map((field) => `${name}.${field}`);
+    });
+    expect(missing.sort()).toEqual(Object.keys(unreadFields).sort());
+  });
+});
