@@ -2,8 +2,8 @@
 import { ConfigError, resolveConfig } from "./config.js";
 import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
-import type { Journal } from "./engine/journal.js";
 import type { Clock } from "./engine/ports.js";
+import type { Journal } from "./engine/responses/journal.js";
 import { resolveModels } from "./environment/models.js";
 import { nativeEnvironment } from "./environment/native.js";
 import { prepare } from "./environment/prepare.js";
@@ -55,7 +55,7 @@ export type EngineSettings = Pick<
  * await using engine = await createEngine({ engine: "fake" });
  * const response = await engine.submit({ input: { kind: "text", text: "Once" }, maxTokens: 20 });
  * for await (const entry of response.read(-1))
- *   if (entry.kind === "textDelta") process.stdout.write(entry.text);
+ *   if (entry.kind === "delta") process.stdout.write(entry.text);
  */
 export async function createEngine(
   options: EngineSettings = {},

@@ -41,23 +41,55 @@ export interface ResponseUsage {
   completionTokens: number;
 }
 
+/** A thing that a response's output consists of. */
+export type Item =
+  /** What is said to whoever asked. */
+  | { kind: "message" }
+  | { kind: "functionCall"; callId: string; name: string }
+  | { kind: "customToolCall"; callId: string; name: string }
+  | { kind: "reasoning" };
+
 /**
  * One numbered entry of a response's log. Its number is its index: 0, 1, 2, … Entries map one to one
  * to the events of the Responses API; everything that an event needs and an entry lacks stands in the
  * log's header or in the entries before it, so that a log is the same for every reader.
+ *
+ * `index`: the item's place in the output; `part`: a part's place in its item; both count from 0. Messages and
+ * reasoning have parts that are added and done; a call's arguments, or its input, are part 0, without more ado.
  */
 export type LogEntry =
   | { kind: "created" }
   | { kind: "queued" }
   | { kind: "inProgress" }
-  | { kind: "itemAdded" }
-  | { kind: "partAdded" }
+  | { kind: "itemAdded"; index: number; item: Item }
+  | { kind: "partAdded"; index: number; part: number }
   /** `tokens`: how many tokens this text took; `logprobs` only if asked for. */
-  | { kind: "textDelta"; text: string; tokens: number; logprobs?: readonly TokenLogprob[] }
-  | { kind: "textDone" }
-  | { kind: "partDone" }
-  | { kind: "itemDone" }
+  | {
+      kind: "delta";
+      index: number;
+      part: number;
+      text: string;
+      tokens: number;
+      logprobs?: readonly TokenLogprob[];
+    }
+  /** All text of this part is there. */
+  | { kind: "textDone"; index: number; part: number }
+  | { kind: "partDone"; index: number; part: number }
+  | { kind: "itemDone"; index: number }
   | { kind: "ended"; ending: Ending; usage: ResponseUsage; endedAt: number };
+
+export interface OutputPart {
+  readonly text: string;
+  /** Only if asked for. */
+  readonly logprobs: readonly TokenLogprob[];
+}
+
+/** What a log's entries say of one item, taken together. */
+export interface OutputItem {
+  readonly item: Item;
+  readonly parts: readonly OutputPart[];
+  readonly isDone: boolean;
+}
 
 /** A remark beside the log: it has no number of its own and repeats the one before it. */
 export type Notice = { kind: "migrated"; attempt: number; reason: string };
@@ -134,10 +166,13 @@ export interface Response {
   readonly tokens: readonly number[];
   /** Numbered entries; an entry's number is its index. */
   readonly entries: readonly LogEntry[];
-  /** All text so far. */
+  /** The items so far, by their `index`. They grow. */
+  readonly output: readonly OutputItem[];
+  /** All text of its messages so far. */
   readonly text: string;
   /** Known once `queued` has become `inProgress`; before that it is zero. */
   readonly cachedTokens: number;
+  /** Of `text`. */
   readonly logprobs: readonly TokenLogprob[];
   /** Set with the terminal entry. */
   readonly ending: Ending | undefined;

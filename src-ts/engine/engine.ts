@@ -17,18 +17,18 @@ import type {
   SubmissionInput,
   WorkerInfo,
 } from "./api.js";
-import { completeSubmission } from "./defaults.js";
 import { executing } from "./execute.js";
-import type { StoredResponse } from "./journal.js";
-import type { ResponseLog } from "./log.js";
-import { Logs } from "./logs.js";
 import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
-import { Registry } from "./registry.js";
 import { type LiveRequest, newRequest } from "./requests/content.js";
+import { completeSubmission } from "./requests/defaults.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
-import { restoredRequest } from "./restored.js";
+import { restoredRequest } from "./requests/restored.js";
+import type { StoredResponse } from "./responses/journal.js";
+import type { ResponseLog } from "./responses/log.js";
+import { Logs } from "./responses/logs.js";
+import { Registry } from "./responses/registry.js";
 import { Runner } from "./runner.js";
 import { Turn } from "./turn.js";
 import { isInService, modelInfo, type Seen, workerInfo } from "./views.js";

@@ -1,6 +1,6 @@
 /** What the engine takes from outside: time, ids, chance and how workers are launched. A simulator brings its own. */
 import type { Launcher } from "../worker/launcher.js";
-import type { Journal } from "./journal.js";
+import type { Journal } from "./responses/journal.js";
 
 export interface Timer {
   cancel(): void;

@@ -5,6 +5,10 @@
  */
 import { crc32 } from "../encoding/crc32.js";
 
+/**
+ * Of frames, and of what a record may be at all: raised when nothing of a segment could be read right by the
+ * version before. What a record says is versioned in `records.ts`.
+ */
 export const formatVersion = 1;
 const formatLine = `mlx-serving journal ${formatVersion}\n`;
 const formatPattern = /^mlx-serving journal (\d+)\n/;

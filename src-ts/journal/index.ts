@@ -1,11 +1,10 @@
 /** Opens the durable log of a folder: locked, recovered, ready to be written. */
 import { randomBytes } from "node:crypto";
-import type { Journal } from "../engine/journal.js";
 import type { Clock } from "../engine/ports.js";
+import type { Journal } from "../engine/responses/journal.js";
 import { folderDisk } from "./disk.js";
 import { SegmentJournal } from "./journal.js";
 import { FolderInUse, lockFolder } from "./lock.js";
-import { UnknownRecord } from "./records.js";
 import { type Recovered, recover, UnknownVersion } from "./recovery.js";
 
 export interface OpenJournalOptions {
@@ -40,11 +39,12 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
   }
 }
 
-function report({ responses, losses, cutBack }: Recovered, log: OpenJournalOptions["log"]): void {
-  for (const { segment, damages } of losses) {
-    const bytes = damages.reduce((sum, damage) => sum + damage.bytes, 0);
+function report(recovered: Recovered, log: OpenJournalOptions["log"]): void {
+  const { responses, losses, cutBack, foreign } = recovered;
+  for (const { segment, bytes } of losses)
     log("warn", "the journal is damaged: what could not be read is left out", { segment, bytes });
-  }
+  if (foreign.size > 0)
+    log("warn", foreignNote, { count: foreign.size, reasons: reasons(foreign) });
   if (cutBack.size > 0)
     log("warn", "responses were cut back to what could be read", { count: cutBack.size });
   const running = responses.filter(({ entries }) => entries.at(-1)?.kind !== "ended").length;
@@ -52,11 +52,15 @@ function report({ responses, losses, cutBack }: Recovered, log: OpenJournalOptio
     log("info", "restored responses", { ended: responses.length - running, running });
 }
 
+const foreignNote = "responses that another version wrote are left on disk, and not served";
+const reasonsShownMax = 5;
+
+function reasons(foreign: Recovered["foreign"]): string[] {
+  const all = [...foreign.values()].map(({ what }) => what);
+  return [...new Set(all)].slice(0, reasonsShownMax);
+}
+
 function unusable(error: unknown): unknown {
-  if (error instanceof UnknownRecord)
-    return new FolderUnusable(`it holds records that this version doesn't know: ${error.message}`, {
-      cause: error,
-    });
   if (error instanceof FolderInUse || error instanceof UnknownVersion)
     return new FolderUnusable(error.message, { cause: error });
   const { code, message } = error as NodeJS.ErrnoException;

@@ -3,8 +3,9 @@
  * with the next one, all of it in one frame. Owns the order of writing, what is done when a write
  * fails, and which segments are still needed. Bytes are `frames.ts`'s, a log's content its own.
  */
-import type { Journal, JournaledLog, StoredResponse } from "../engine/journal.js";
+
 import type { Clock } from "../engine/ports.js";
+import type { Journal, JournaledLog, StoredResponse } from "../engine/responses/journal.js";
 import type { ServingError } from "../errors.js";
 import { failure } from "../failures.js";
 import type { Disk } from "./disk.js";
@@ -39,6 +40,8 @@ interface Batch {
   /** Those that get their first entry with it. */
   entering: Set<JournaledLog>;
   logs: Map<JournaledLog, Entry>;
+  /** Copies of what another version wrote, by id. */
+  foreign: Map<string, Buffer>;
   forgotten: string[];
 }
 
@@ -55,6 +58,8 @@ export class SegmentJournal implements Journal {
   private readonly dirty = new Set<JournaledLog>();
   /** To be written whole, so that their old segments can go. */
   private readonly moving = new Set<JournaledLog>();
+  /** The same of what another version wrote, by id. */
+  private readonly movingForeign = new Set<string>();
   private forgotten: string[] = [];
   private readonly segments: Segments;
   private running: Promise<void> | undefined;
@@ -123,7 +128,8 @@ export class SegmentJournal implements Journal {
   }
 
   private get hasWork(): boolean {
-    return this.dirty.size + this.moving.size + this.forgotten.length > 0;
+    const moving = this.moving.size + this.movingForeign.size;
+    return this.dirty.size + moving + this.forgotten.length > 0;
   }
 
   private async run(): Promise<void> {
@@ -144,11 +150,14 @@ export class SegmentJournal implements Journal {
   // A write: gathered, tried, done.
 
   private gather(): Batch {
-    const batch: Batch = { entering: new Set(), logs: new Map(), forgotten: this.forgotten };
+    const { forgotten } = this;
+    const batch: Batch = { entering: new Set(), logs: new Map(), foreign: new Map(), forgotten };
     this.forgotten = [];
+    for (const id of this.movingForeign) batch.foreign.set(id, this.copyOf(id));
     for (const log of this.moving) batch.logs.set(log, entryOf(wholeOf(log)));
     for (const log of this.dirty) if (!batch.logs.has(log)) this.gatherNew(log, batch);
     this.moving.clear();
+    this.movingForeign.clear();
     this.dirty.clear();
     this.entering.clear();
     return batch;
@@ -167,7 +176,7 @@ export class SegmentJournal implements Journal {
 
   /** False when it failed, and nothing of it counts. */
   private async write(batch: Batch): Promise<boolean> {
-    if (batch.logs.size + batch.forgotten.length === 0) return true;
+    if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;
     try {
       await this.segments.append((salt) => framesOf(batch, salt));
       return true;
@@ -181,7 +190,10 @@ export class SegmentJournal implements Journal {
     if (this.failing !== undefined)
       this.options.log("info", "the journal can be written again", {});
     this.failing = undefined;
-    for (const { record, bytes } of batch.logs.values()) this.segments.count(record, bytes.length);
+    for (const [{ acceptance }, { record, bytes }] of batch.logs)
+      if (record.kind === "whole") this.segments.replaced(acceptance.id, bytes.length);
+      else this.segments.grew(acceptance.id, bytes.length);
+    for (const [id, bytes] of batch.foreign) this.segments.replaced(id, bytes.length);
     for (const id of batch.forgotten) this.segments.drop(id);
     for (const log of batch.logs.keys()) log.written();
     void this.segments.removeUnneeded();
@@ -232,7 +244,14 @@ export class SegmentJournal implements Journal {
     for (const id of this.segments.oldestIds()) {
       const log = this.logs.get(id);
       if (log !== undefined) this.moving.add(log);
+      else if (this.options.recovered.foreign.has(id)) this.movingForeign.add(id);
     }
+  }
+
+  /** Behind the word that nothing before counts, or it would be there twice. */
+  private copyOf(id: string): Buffer {
+    const { records } = this.options.recovered.foreign.get(id)!;
+    return Buffer.concat([encodeRecord({ kind: "forgotten", id }), ...records]);
   }
 
   private moveLater(log: JournaledLog): void {
@@ -250,17 +269,17 @@ function entryOf(record: JournalRecord): Entry {
 }
 
 /** The forgotten first: a copy of a response may follow the word that it is gone, never the reverse. */
-function* framesOf({ forgotten, logs }: Batch, salt: number): Generator<Buffer> {
+function* framesOf({ forgotten, logs, foreign }: Batch, salt: number): Generator<Buffer> {
   let records: Buffer[] = forgotten.map((id) => encodeRecord({ kind: "forgotten", id }));
   let bytes = records.reduce((sum, record) => sum + record.length, 0);
-  for (const entry of logs.values()) {
-    if (bytes > 0 && bytes + entry.bytes.length > frameBytesMax) {
+  for (const one of [...[...logs.values()].map(({ bytes }) => bytes), ...foreign.values()]) {
+    if (bytes > 0 && bytes + one.length > frameBytesMax) {
       yield encodeFrame(Buffer.concat(records), salt);
       records = [];
       bytes = 0;
     }
-    records.push(entry.bytes);
-    bytes += entry.bytes.length;
+    records.push(one);
+    bytes += one.length;
   }
   if (bytes > 0) yield encodeFrame(Buffer.concat(records), salt);
 }

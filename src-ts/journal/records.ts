@@ -1,10 +1,15 @@
-/** What stands in a frame: one msgpack array after another, each about one response. */
-import { z } from "zod";
+/**
+ * What stands in a frame: one msgpack array after another, each about one response. Owns the types of
+ * records and the order of their fields. The schema is versioned record by record: a type says what a
+ * reader must know. Fields may be added at the end, and inside with a default; whoever doesn't know them
+ * passes over them. What readers of before would misread gets a type of its own.
+ */
 import * as msgpack from "../encoding/msgpack.js";
-import { areTokens, packTokens, unpackTokens } from "../encoding/tokens.js";
-import type { LogEntry } from "../engine/api.js";
-import type { Acceptance, LogPart, StoredResponse } from "../engine/journal.js";
-import { Sampling } from "../worker/messages.js";
+import { packTokens, unpackTokens } from "../encoding/tokens.js";
+import type { LogPart, StoredResponse } from "../engine/responses/journal.js";
+import { acceptance, acceptanceToDisk } from "./acceptances.js";
+import { entriesOf, entryToDisk, speaksOfItems } from "./entries.js";
+import { isCount, isPackedTokens } from "./values.js";
 
 export type JournalRecord =
   /** All of a response up to here: its acceptance, or a fresh copy of it. Replaces what came before. */
@@ -12,14 +17,21 @@ export type JournalRecord =
   | { kind: "part"; id: string; part: LogPart }
   | { kind: "forgotten"; id: string };
 
-const types = { whole: 1, part: 2, forgotten: 3 } as const;
+/** Of another version: whole, and not understood. */
+export interface ForeignRecord {
+  kind: "foreign";
+  /** Of the response that it is about, if that can be told. */
+  id: string | undefined;
+  /** What is not understood. */
+  what: string;
+}
+
+export type TakeRecord = (record: JournalRecord | ForeignRecord, from: number, to: number) => void;
+
+/** Those with items are the same for whoever knows of items; others leave their responses alone. */
+const types = { whole: 1, part: 2, forgotten: 3, wholeWithItems: 4, partWithItems: 5 } as const;
 
 const unpacker = msgpack.unpackerOf("bigint");
-
-/** A frame whose checksum is right and that this version does not understand. */
-export class UnknownRecord extends Error {
-  override readonly name = "UnknownRecord";
-}
 
 export function encodeRecord(record: JournalRecord): Buffer {
   return msgpack.pack(toWire(record));
@@ -29,128 +41,114 @@ function toWire(record: JournalRecord): unknown[] {
   switch (record.kind) {
     case "whole": {
       const { acceptance, entries, tokens, cachedTokens } = record.response;
-      const promptTokens = packTokens(acceptance.promptTokens);
-      const header = { ...acceptance, promptTokens };
-      return [types.whole, header, entries, packTokens(tokens), cachedTokens];
+      const type = entries.some(speaksOfItems) ? types.wholeWithItems : types.whole;
+      const header = acceptanceToDisk(acceptance);
+      return [type, header, entries.map(entryToDisk), packTokens(tokens), cachedTokens];
     }
     case "part": {
       const { entriesFrom, entries, tokensFrom, tokens, cachedTokens } = record.part;
-      const packed = packTokens(tokens);
-      return [types.part, record.id, entriesFrom, entries, tokensFrom, packed, cachedTokens];
+      const type = entries.some(speaksOfItems) ? types.partWithItems : types.part;
+      const stored = entries.map(entryToDisk);
+      return [type, record.id, entriesFrom, stored, tokensFrom, packTokens(tokens), cachedTokens];
     }
     case "forgotten":
       return [types.forgotten, record.id];
   }
 }
 
-const count = z.int().min(0);
-const packed = z.instanceof(Uint8Array).refine(areTokens);
-const tokens = packed.transform(unpackTokens);
-const tokenList = packed.transform((bytes) => Array.from(unpackTokens(bytes)));
-
-const topLogprob = z.object({ token: z.string(), bytes: z.array(count), logprob: z.number() });
-const logprobs = z.array(topLogprob.extend({ top: z.array(topLogprob) }));
-const ending = z.union([
-  z.object({ kind: z.enum(["stop", "length", "toolCalls", "cancelled", "expired"]) }),
-  z.object({ kind: z.literal("failed"), code: z.string(), message: z.string() }),
-]);
-const usage = z.object({ promptTokens: count, cachedTokens: count, completionTokens: count });
-const ended = z.object({ kind: z.literal("ended"), ending, usage, endedAt: z.number() });
-const bareKinds: ReadonlySet<unknown> = new Set([
-  "created",
-  "queued",
-  "inProgress",
-  "itemAdded",
-  "partAdded",
-  "textDone",
-  "partDone",
-  "itemDone",
-]);
-
-/** By hand: there is one for every token of every response, and a start reads them all. */
-function isEntry(value: unknown): value is LogEntry {
-  if (typeof value !== "object" || value === null) return false;
-  const entry = value as Record<string, unknown>;
-  if (entry.kind === "textDelta") return isDelta(entry);
-  return bareKinds.has(entry.kind) || ended.safeParse(entry).success;
-}
-
-function isDelta(entry: Record<string, unknown>): boolean {
-  if (typeof entry.text !== "string") return false;
-  if (!Number.isSafeInteger(entry.tokens) || (entry.tokens as number) < 0) return false;
-  return entry.logprobs === undefined || logprobs.safeParse(entry.logprobs).success;
-}
-
-const entries = z.custom<LogEntry[]>((value) => Array.isArray(value) && value.every(isEntry));
-
-const acceptance = z.object({
-  id: z.string().min(1),
-  model: z.string(),
-  owner: z.string(),
-  createdAt: z.number(),
-  echo: z.unknown().optional(),
-  maxTokens: count,
-  sampling: Sampling,
-  promptTokens: tokens,
-  chat: z.boolean().optional(),
-  clientId: z.string(),
-  priority: z.enum(["interactive", "normal", "batch"]),
-  deadlineAt: z.number().optional(),
-  idempotency: z.object({ key: z.string(), fingerprint: z.string() }).optional(),
-  cost: z.object({ promptTokens: count, newTokens: count, kvBytes: z.number() }),
-});
-
-const wire = {
-  [types.whole]: z.tuple([z.literal(types.whole), acceptance, entries, tokenList, count]),
-  [types.part]: z.tuple([
-    z.literal(types.part),
-    z.string(),
-    count,
-    entries,
-    count,
-    tokenList,
-    count,
-  ]),
-  [types.forgotten]: z.tuple([z.literal(types.forgotten), z.string()]),
-};
-type Wire = z.output<(typeof wire)[keyof typeof wire]>;
-
-/** Throws UnknownRecord. */
-export function decodeRecords(payload: Buffer): JournalRecord[] {
-  return unpackAll(payload).map((value) => {
-    const type = Array.isArray(value) ? value[0] : undefined;
-    if (!isKnownType(type)) throw new UnknownRecord(`a record of type ${String(type)}`);
-    const parsed = wire[type].safeParse(value);
-    if (!parsed.success) throw new UnknownRecord(parsed.error.issues[0]?.message);
-    return fromWire(parsed.data);
-  });
-}
-
-function isKnownType(type: unknown): type is keyof typeof wire {
-  return typeof type === "number" && type in wire;
-}
-
-function unpackAll(payload: Buffer): unknown[] {
+/**
+ * Takes the records of a frame one after another, with where in it each stands; returns how many bytes
+ * at its end are no record.
+ */
+export function decodeFrame(payload: Buffer, take: TakeRecord): number {
+  const values: unknown[] = [];
+  const ends: number[] = [];
   try {
-    return unpacker.unpackMultiple(payload) ?? [];
-  } catch (error) {
-    throw new UnknownRecord((error as Error).message);
+    unpacker.unpackMultiple(payload, (value: unknown, _from = 0, to = payload.length) => {
+      values.push(value);
+      ends.push(to);
+    });
+  } catch {
+    // Its checksum is right, so it was written like this: behind the last one no record can be told apart.
   }
+  let from = 0;
+  values.forEach((value, index) => {
+    const to = ends[index]!;
+    take(decode(value), from, to);
+    from = to;
+  });
+  return payload.length - from;
 }
 
-function fromWire(value: Wire): JournalRecord {
-  switch (value[0]) {
-    case types.whole: {
-      const [, header, entries, tokens, cachedTokens] = value;
-      const response = { acceptance: header as Acceptance, entries, tokens, cachedTokens };
-      return { kind: "whole", response };
-    }
-    case types.part: {
-      const [, id, entriesFrom, entries, tokensFrom, tokens, cachedTokens] = value;
-      const part = { entriesFrom, entries, tokensFrom, tokens, cachedTokens };
-      return { kind: "part", id, part };
-    }
-    case types.forgotten:
-      return { kind: "forgotten", id: value[1] };
+function decode(value: unknown): JournalRecord | ForeignRecord {
+  if (!Array.isArray(value)) return { kind: "foreign", id: undefined, what: "a record of no type" };
+  const [type] = value;
+  if (!isKnownType(type))
+    return { kind: "foreign", id: idIn(value), what: `a record of type ${shownType(type)}` };
+  const record = readers[type](value);
+  if (typeof record !== "string") return record;
+  return { kind: "foreign", id: idIn(value), what: `a record of type ${type}: ${record}` };
+}
+
+/** By type; the result is the record, or what of it is not understood. */
+const readers = {
+  [types.whole]: readWhole,
+  [types.part]: readPart,
+  [types.forgotten]: readForgotten,
+  [types.wholeWithItems]: readWhole,
+  [types.partWithItems]: readPart,
+};
+
+function readWhole([, accepted, stored, packed, cachedTokens = 0]: readonly unknown[]) {
+  const parsed = acceptance.safeParse(accepted);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return `${issue?.path.join(".")}: ${issue?.message}`;
   }
+  const entries = entriesOf(stored);
+  if (entries === undefined) return unknownEntry;
+  if (!isPackedTokens(packed) || !isCount(cachedTokens)) return wrongFields;
+  const tokens = Array.from(unpackTokens(packed));
+  const response = { acceptance: parsed.data, entries, tokens, cachedTokens };
+  return { kind: "whole", response } as const;
+}
+
+/** By hand: there is one for every write, and a start reads them all. */
+function readPart(fields: readonly unknown[]) {
+  const [, id, entriesFrom, stored, tokensFrom, packed, cachedTokens = 0] = fields;
+  if (!isId(id) || !isCount(entriesFrom) || !isCount(tokensFrom)) return wrongFields;
+  const entries = entriesOf(stored);
+  if (entries === undefined) return unknownEntry;
+  if (!isPackedTokens(packed) || !isCount(cachedTokens)) return wrongFields;
+  const tokens = Array.from(unpackTokens(packed));
+  return {
+    kind: "part",
+    id,
+    part: { entriesFrom, entries, tokensFrom, tokens, cachedTokens },
+  } as const;
+}
+
+function readForgotten([, id]: readonly unknown[]) {
+  return isId(id) ? ({ kind: "forgotten", id } as const) : wrongFields;
+}
+
+const unknownEntry = "an entry that this version doesn't know";
+const wrongFields = "fields that this version doesn't know";
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function isKnownType(type: unknown): type is keyof typeof readers {
+  return typeof type === "number" && type in readers;
+}
+
+function shownType(type: unknown): string {
+  return typeof type === "number" ? String(type) : typeof type;
+}
+
+/** Behind its type every record names its response: by its id, or in what begins with it. */
+function idIn([, about]: readonly unknown[]): string | undefined {
+  const named = typeof about === "object" && about !== null && "id" in about ? about.id : about;
+  return isId(named) ? named : undefined;
 }

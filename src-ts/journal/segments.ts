@@ -4,7 +4,6 @@
  */
 import type { Disk, DiskFile } from "./disk.js";
 import { segmentStart } from "./frames.js";
-import type { JournalRecord } from "./records.js";
 import { type Recovered, type Segment, segmentName } from "./recovery.js";
 
 export interface SegmentsOptions {
@@ -57,18 +56,16 @@ export class Segments {
     segment.bytes = offset;
   }
 
-  /** A record that was appended counts from now on. */
-  count(record: JournalRecord, bytes: number): void {
-    const { segment } = this.open!;
-    if (record.kind === "whole") {
-      const { id } = record.response.acceptance;
-      this.drop(id);
-      segment.ids.add(id);
-      this.grow(id, bytes);
-    } else if (record.kind === "part") {
-      segment.ids.add(record.id);
-      this.grow(record.id, bytes);
-    }
+  /** What was appended of a response counts from now on. */
+  grew(id: string, bytes: number): void {
+    this.open!.segment.ids.add(id);
+    this.grow(id, bytes);
+  }
+
+  /** The same, and nothing that was written of it before. */
+  replaced(id: string, bytes: number): void {
+    this.drop(id);
+    this.grew(id, bytes);
   }
 
   /** Nothing of this response counts any more. */

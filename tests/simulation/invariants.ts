@@ -2,8 +2,9 @@
  * What must hold in an engine between any two events. Looks at the orchestrator's view, and inside the engine
  * for the content: its fields are read here by name, and a name that is gone shows at once.
  */
-import type { ResponseLog } from "../../src-ts/engine/log.js";
+
 import type { LiveRequest } from "../../src-ts/engine/requests/content.js";
+import type { ResponseLog } from "../../src-ts/engine/responses/log.js";
 import {
   type Orchestrator,
   type RequestView,

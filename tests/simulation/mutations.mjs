@@ -39,7 +39,7 @@ export const mutations = [
   },
   {
     name: "a prompt alone gets an item",
-    file: "src-ts/engine/log.ts",
+    file: "src-ts/engine/responses/log.ts",
     find: "return this.maxTokens > 0 && kind",
     replace: "return kind",
   },
@@ -174,7 +174,7 @@ export const mutations = [
   },
   {
     name: "who goes away is not cancelled",
-    file: "src-ts/engine/registry.ts",
+    file: "src-ts/engine/responses/registry.ts",
     find: 'if (abandonment.kind === "cancel") {\n      this.options.cancel(log.id);\n      return;\n    }',
     replace: 'if (abandonment.kind === "cancel") return;',
   },
@@ -193,16 +193,16 @@ export const mutations = [
   },
   {
     name: "an entry is skipped on a resume",
-    file: "src-ts/engine/log.ts",
+    file: "src-ts/engine/responses/log.ts",
     find: "const cursor = new LogCursor(this, after + 1);",
     replace: "const cursor = new LogCursor(this, after < 0 ? 0 : after + 2);",
   },
   {
     name: "tokens are coalesced after they are numbered",
-    file: "src-ts/engine/log.ts",
-    find: "const delta = { kind: \"textDelta\", text, tokens: tokens.length } as const;",
+    file: "src-ts/engine/responses/log.ts",
+    find: 'const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
     replace:
-      'const before = this.allEntries.at(-1);\n    if (before?.kind === "textDelta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.allText += text;\n      return this.grown();\n    }\n    const delta = { kind: "textDelta", text, tokens: tokens.length } as const;',
+      'const before = this.allEntries.at(-1);\n    if (before?.kind === "delta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.shownOutput.items.at(-1).parts.at(-1).text += text;\n      return this.grown();\n    }\n    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
   },
   {
     name: "text that was held back is lost at the end",
@@ -212,7 +212,7 @@ export const mutations = [
   },
   {
     name: "usage counts a replayed token twice",
-    file: "src-ts/engine/log.ts",
+    file: "src-ts/engine/responses/log.ts",
     find: "for (const token of tokens) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
     replace:
       "for (const token of [...tokens, ...tokens.slice(0, 1)]) this.allTokens.push(token);\n    for (const entry of entries) this.take(entry);",
@@ -233,9 +233,9 @@ export const mutations = [
   {
     name: "something is shown before it is written",
     file: "src-ts/journal/journal.ts",
-    find: "if (batch.logs.size + batch.forgotten.length === 0) return true;",
+    find: "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;",
     replace:
-      "if (batch.logs.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
+      "if (batch.logs.size + batch.foreign.size + batch.forgotten.length === 0) return true;\n    for (const log of batch.logs.keys()) log.written();",
   },
   {
     name: "what could not be written is shown",
@@ -281,7 +281,7 @@ export const mutations = [
   },
   {
     name: "a key is forgotten over a restart",
-    file: "src-ts/engine/registry.ts",
+    file: "src-ts/engine/responses/registry.ts",
     find: "this.attached.set(id, { fingerprint, response: Promise.resolve(log) });",
     replace: "void fingerprint;",
   },
@@ -293,7 +293,7 @@ export const mutations = [
   },
   {
     name: "who reads a deleted response waits for ever",
-    file: "src-ts/engine/durable.ts",
+    file: "src-ts/engine/responses/durable.ts",
     find: "if (this.forgotten) return this.log.show();",
     replace: "if (this.forgotten) return;",
   },

@@ -434,7 +434,7 @@ export class World {
     if (gone.aborted) leave();
     gone.addEventListener("abort", leave);
     let text = "";
-    for await (const entry of cursor) if (entry.kind === "textDelta") text += entry.text;
+    for await (const entry of cursor) if (entry.kind === "delta") text += entry.text;
     const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
     const answer = answerTo(prompt, Number(response.sampling.seed), response.maxTokens);
     const ends = response.ending?.kind;

@@ -275,7 +275,11 @@ describe("imports go one way", () => {
 /** Files that import each other, types included, and why they still do. */
 const circles: readonly { files: string[]; reason: string }[] = [
   {
-    files: ["src-ts/engine/cursor.ts", "src-ts/engine/durable.ts", "src-ts/engine/log.ts"],
+    files: [
+      "src-ts/engine/responses/cursor.ts",
+      "src-ts/engine/responses/durable.ts",
+      "src-ts/engine/responses/log.ts",
+    ],
     reason: "a log makes its cursors and its durable form, and both call it back by its type",
   },
 ];

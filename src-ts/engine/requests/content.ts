@@ -13,9 +13,9 @@ import type {
   TokenLogprob,
 } from "../../worker/messages.js";
 import type { Submission } from "../api.js";
-import { withDefaults } from "../defaults.js";
-import type { ResponseLog } from "../log.js";
 import type { Timer } from "../ports.js";
+import type { ResponseLog } from "../responses/log.js";
+import { withDefaults } from "./defaults.js";
 
 /** In place of an input whose tokens are known: it is never rendered again. */
 export const nothingToPrepare: PrepareInput = { kind: "tokens", tokens: new Uint8Array() };

@@ -4,14 +4,14 @@
  */
 import type { Command, Input } from "../../machines/Orchestrator.js";
 import type { PrepareInput, StepRow } from "../../worker/messages.js";
-import { withDefaults } from "../defaults.js";
-import type { StoredResponse } from "../journal.js";
-import type { Logs } from "../logs.js";
 import type { Observers } from "../observers.js";
 import type { Clock } from "../ports.js";
-import type { Registry } from "../registry.js";
+import type { StoredResponse } from "../responses/journal.js";
+import type { Logs } from "../responses/logs.js";
+import type { Registry } from "../responses/registry.js";
 import type { Said } from "../runner.js";
 import { admissionOf, arrivedIn, type LiveRequest, nothingToPrepare, timings } from "./content.js";
+import { withDefaults } from "./defaults.js";
 import { type Explained, endingOf, isDraining, refusalOf, turnedAway } from "./refusals.js";
 
 type Of<K extends Command["kind"]> = Extract<Command, { kind: K }>;

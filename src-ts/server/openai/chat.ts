@@ -28,7 +28,7 @@ export function chatCompletions(
     includeUsage: chat.stream_options?.include_usage ?? false,
     inputParam: "messages",
     chunkObject: "chat.completion.chunk",
-    chunksOf: (head, index) => new ChatChunks(head, index),
+    chunksOf: (response, head, index) => new ChatChunks(response, head, index),
     wholeOf: (responses) => completionOf(responses, withLogprobs),
   });
 }

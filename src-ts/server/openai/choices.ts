@@ -30,7 +30,7 @@ export interface ChoicesRequest {
   inputParam: string;
   /** `object` of the usage chunk. */
   chunkObject: string;
-  chunksOf(head: ChunkHead, index: number): ChoiceChunks;
+  chunksOf(response: Response, head: ChunkHead, index: number): ChoiceChunks;
   /** The whole answer, from responses that have all ended well. */
   wholeOf(responses: readonly Response[]): unknown;
 }
@@ -139,7 +139,7 @@ class ChoiceStream {
     });
     this.writer = writer;
     cursors.forEach((cursor, index) => {
-      const chunks = this.request.chunksOf(this.head, index);
+      const chunks = this.request.chunksOf(cursor.response, this.head, index);
       writer.add({
         cursor,
         render: (entry, number, out) => chunks.render(entry, number, out),

@@ -29,7 +29,7 @@ export function completions(
     includeUsage: completion.stream_options?.include_usage ?? false,
     inputParam: "prompt",
     chunkObject: "text_completion",
-    chunksOf: (head, index) => new CompletionChunks(head, index),
+    chunksOf: (response, head, index) => new CompletionChunks(response, head, index),
     wholeOf: (responses) => wholeOf(responses, perPrompt, withLogprobs),
   });
 }

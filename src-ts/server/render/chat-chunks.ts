@@ -2,12 +2,13 @@
  * One choice of a streamed chat or completion: log entries to chunks. What all chunks of a choice
  * have in common is put together once.
  */
-import type { LogEntry } from "../../engine/api.js";
+import type { Item, LogEntry, Response } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { TokenLogprob } from "../../worker/messages.js";
 import { finishReasonOf } from "./endings.js";
 import { CompletionLogprobStream, tokenLogprobs } from "./logprobs.js";
+import { itemAt } from "./output-items.js";
 
 /** What is the same in every chunk of a request. */
 export interface ChunkHead {
@@ -21,6 +22,21 @@ export interface ChunkHead {
 
 export interface ChoiceChunks {
   render(entry: LogEntry, number: number, out: string[]): void;
+}
+
+/**
+ * Where the text of an item stands in a chat's choice. Undefined: nowhere yet; calls would be `tool_calls`, reasoning
+ * `reasoning_content`. Completions have text, and nothing else.
+ */
+function fieldOf({ kind }: Item): "content" | undefined {
+  switch (kind) {
+    case "message":
+      return "content";
+    case "functionCall":
+    case "customToolCall":
+    case "reasoning":
+      return undefined;
+  }
 }
 
 function headJson(object: string, { id, created, model }: ChunkHead): string {
@@ -41,15 +57,21 @@ export class ChatChunks implements ChoiceChunks {
   private readonly end: string;
   private hasRole = false;
 
-  constructor(head: ChunkHead, index: number) {
+  constructor(
+    private readonly response: Response,
+    head: ChunkHead,
+    index: number,
+  ) {
     this.start = `${headJson("chat.completion.chunk", head)}{"index":${index},"delta":`;
     this.end = `}${tailJson(head)}`;
   }
 
   render(entry: LogEntry, _number: number, out: string[]): void {
-    if (entry.kind === "textDelta") {
+    if (entry.kind === "delta") {
+      const field = fieldOf(itemAt(this.response, entry.index).item);
+      if (field === undefined) return;
       this.role(out);
-      const delta = `{"content":${JSON.stringify(entry.text)}}`;
+      const delta = `{"${field}":${JSON.stringify(entry.text)}}`;
       out.push(this.chunk(delta, undefined, entry.logprobs));
     } else if (entry.kind === "ended") {
       const reason = finishReasonOf(entry.ending);
@@ -84,13 +106,18 @@ export class CompletionChunks implements ChoiceChunks {
   /** Once log probabilities have come. */
   private logprobs: CompletionLogprobStream | undefined;
 
-  constructor(head: ChunkHead, index: number) {
+  constructor(
+    private readonly response: Response,
+    head: ChunkHead,
+    index: number,
+  ) {
     this.start = `${headJson("text_completion", head)}{"index":${index},"text":`;
     this.end = `}${tailJson(head)}`;
   }
 
   render(entry: LogEntry, _number: number, out: string[]): void {
-    if (entry.kind === "textDelta") {
+    if (entry.kind === "delta") {
+      if (itemAt(this.response, entry.index).item.kind !== "message") return;
       const { text, logprobs } = entry;
       if (logprobs !== undefined) this.logprobs ??= new CompletionLogprobStream();
       const shown = this.logprobs?.take(text, logprobs);

@@ -5,29 +5,40 @@
  */
 import type { LogEntry, Notice, Response } from "../../engine/api.js";
 import type { MigratedNotice, ResponseStreamEvent } from "../../protocol/events.js";
+import type { OutputText } from "../../protocol/responses.js";
 import { responseEndingOf } from "./endings.js";
 import { tokenLogprobs } from "./logprobs.js";
 import {
-  earlyObject,
   emptyMessage,
   emptyTextPart,
-  isInBackground,
+  itemAt,
   itemIdOf,
-  outputMessage,
-  responseObject,
+  messageObject,
   textPart,
-} from "./response-object.js";
+} from "./output-items.js";
+import { earlyObject, isInBackground, responseObject } from "./response-object.js";
 
 type Bare<T> = T extends unknown ? Omit<T, "sequence_number" | "stream_id"> : never;
 type BareEvent = Bare<ResponseStreamEvent>;
+
+type Entry<Kind extends LogEntry["kind"]> = Extract<LogEntry, { kind: Kind }>;
+/** Entries about an item. */
+type ItemEntry = Extract<LogEntry, { index: number }>;
+
+/** What comes before and after the text of a delta. */
+interface DeltaFrame {
+  index: number;
+  part: number;
+  start: string;
+}
 
 /** `sse`: with the `event:` and `data:` lines; `json`: the bare object. */
 export type Framing = "sse" | "json";
 
 export class ResponseEvents {
-  private readonly deltaStart: string;
+  /** Of the part whose text came last. */
+  private deltaFrame: DeltaFrame | undefined;
   private readonly deltaEnd: string;
-  private readonly itemId: string;
 
   constructor(
     private readonly response: Response,
@@ -37,18 +48,13 @@ export class ResponseEvents {
     /** Names of the request's fields that were ignored, for who wants to know. */
     private readonly ignored?: readonly string[],
   ) {
-    this.itemId = itemIdOf(response.id);
-    const type = "response.output_text.delta";
-    const sse = framing === "sse" ? `event: ${type}\ndata: ` : "";
-    const item = JSON.stringify(this.itemId);
-    this.deltaStart = `${sse}{"type":"${type}","item_id":${item},"output_index":0,"content_index":0,"delta":`;
     const lane = streamId === undefined ? "" : `,"stream_id":${JSON.stringify(streamId)}`;
     this.deltaEnd = `${lane}}${framing === "sse" ? "\n\n" : ""}`;
   }
 
   render(entry: LogEntry, number: number, out: string[]): void {
-    if (entry.kind === "textDelta") out.push(this.delta(entry, number));
-    else out.push(this.frame(this.event(entry), number));
+    if ("index" in entry) return this.renderItem(entry, number, out);
+    out.push(this.frame(this.event(entry), number));
   }
 
   /** A remark beside the log; `number` is that of the event before it. */
@@ -64,10 +70,36 @@ export class ResponseEvents {
     return JSON.stringify(notice);
   }
 
-  private delta(entry: Extract<LogEntry, { kind: "textDelta" }>, number: number): string {
+  /** Calls and reasoning have no events here yet: theirs are rendered from this switch. */
+  private renderItem(entry: ItemEntry, number: number, out: string[]): void {
+    const { item } = itemAt(this.response, entry.index);
+    switch (item.kind) {
+      case "message":
+        if (entry.kind === "delta") out.push(this.delta(entry, number));
+        else out.push(this.frame(this.messageEvent(entry), number));
+        return;
+      case "functionCall":
+      case "customToolCall":
+      case "reasoning":
+        return;
+    }
+  }
+
+  private delta(entry: Entry<"delta">, number: number): string {
     const { text, logprobs } = entry;
     const shown = logprobs === undefined ? "[]" : JSON.stringify(tokenLogprobs(logprobs));
-    return `${this.deltaStart}${JSON.stringify(text)},"logprobs":${shown},"sequence_number":${number}${this.deltaEnd}`;
+    return `${this.deltaStart(entry)}${JSON.stringify(text)},"logprobs":${shown},"sequence_number":${number}${this.deltaEnd}`;
+  }
+
+  private deltaStart({ index, part }: Entry<"delta">): string {
+    const { deltaFrame: last } = this;
+    if (last?.index === index && last.part === part) return last.start;
+    const type = "response.output_text.delta";
+    const sse = this.framing === "sse" ? `event: ${type}\ndata: ` : "";
+    const item = JSON.stringify(itemIdOf(this.response, index));
+    const start = `${sse}{"type":"${type}","item_id":${item},"output_index":${index},"content_index":${part},"delta":`;
+    this.deltaFrame = { index, part, start };
+    return start;
   }
 
   private frame(event: BareEvent, number: number): string {
@@ -90,9 +122,8 @@ export class ResponseEvents {
     };
   }
 
-  private event(entry: Exclude<LogEntry, { kind: "textDelta" }>): BareEvent {
+  private event(entry: Exclude<LogEntry, ItemEntry>): BareEvent {
     const { response } = this;
-    const place = { item_id: this.itemId, output_index: 0, content_index: 0 };
     switch (entry.kind) {
       case "created":
         return this.created();
@@ -100,30 +131,45 @@ export class ResponseEvents {
         return { type: "response.queued", response: earlyObject(response, "queued") };
       case "inProgress":
         return { type: "response.in_progress", response: earlyObject(response, "in_progress") };
-      case "itemAdded":
-        return {
-          type: "response.output_item.added",
-          output_index: 0,
-          item: emptyMessage(response),
-        };
-      case "partAdded":
-        return { type: "response.content_part.added", ...place, part: emptyTextPart() };
-      case "textDone": {
-        const logprobs = tokenLogprobs(response.logprobs);
-        return { type: "response.output_text.done", ...place, text: response.text, logprobs };
-      }
-      case "partDone":
-        return { type: "response.content_part.done", ...place, part: textPart(response) };
-      case "itemDone":
-        return {
-          type: "response.output_item.done",
-          output_index: 0,
-          item: outputMessage(response),
-        };
       case "ended": {
         const { event } = responseEndingOf(entry.ending);
         return { type: event, response: responseObject(response) };
       }
     }
+  }
+
+  private messageEvent(entry: Exclude<ItemEntry, Entry<"delta">>): BareEvent {
+    const { response } = this;
+    const { index: output_index } = entry;
+    const place = { item_id: itemIdOf(response, output_index), output_index };
+    switch (entry.kind) {
+      case "itemAdded": {
+        const item = emptyMessage(response, output_index);
+        return { type: "response.output_item.added", output_index, item };
+      }
+      case "partAdded": {
+        const part = emptyTextPart();
+        const content_index = entry.part;
+        return { type: "response.content_part.added", ...place, content_index, part };
+      }
+      case "textDone": {
+        const { text, logprobs } = this.part(entry);
+        const content_index = entry.part;
+        return { type: "response.output_text.done", ...place, content_index, text, logprobs };
+      }
+      case "partDone": {
+        const part = this.part(entry);
+        const content_index = entry.part;
+        return { type: "response.content_part.done", ...place, content_index, part };
+      }
+      case "itemDone": {
+        const item = messageObject(response, output_index);
+        return { type: "response.output_item.done", output_index, item };
+      }
+    }
+  }
+
+  private part({ index, part }: Entry<"textDone" | "partDone">): OutputText {
+    return textPart(itemAt(this.response, index).parts[part]!);
   }
 }

@@ -1,13 +1,8 @@
 /** A response as the object of the Responses API, at any point of its log. */
 import type { Response } from "../../engine/api.js";
-import type {
-  OutputMessage,
-  OutputText,
-  ResponseObject,
-  ResponseStatus,
-} from "../../protocol/responses.js";
+import type { OutputMessage, ResponseObject, ResponseStatus } from "../../protocol/responses.js";
 import { responseEndingOf } from "./endings.js";
-import { tokenLogprobs } from "./logprobs.js";
+import { outputItems } from "./output-items.js";
 import { responseUsage, usageOf } from "./usage.js";
 
 /** What of the request the object repeats; kept in the log's header. */
@@ -32,55 +27,8 @@ export function isResponseEcho(echo: unknown): echo is ResponseEcho {
   return typeof echo === "object" && echo !== null && "kind" in echo && echo.kind === "response";
 }
 
-/** The item's id follows from the response's. */
-export function itemIdOf(responseId: string): string {
-  return `msg_${responseId.replace(/^[a-z]+_/, "")}`;
-}
-
 function seconds(ms: number): number {
   return Math.floor(ms / 1000);
-}
-
-/** `item` and `part` come early in a log, if they come. */
-const earlyEntries = 8;
-
-function hasItem({ entries }: Response): boolean {
-  return entries.slice(0, earlyEntries).some(({ kind }) => kind === "itemAdded");
-}
-
-export function textPart(response: Response): OutputText {
-  return {
-    type: "output_text",
-    text: response.text,
-    annotations: [],
-    logprobs: tokenLogprobs(response.logprobs),
-  };
-}
-
-export function emptyTextPart(): OutputText {
-  return { type: "output_text", text: "", annotations: [], logprobs: [] };
-}
-
-/** The message with all its text so far. */
-export function outputMessage(response: Response): OutputMessage {
-  return {
-    id: itemIdOf(response.id),
-    type: "message",
-    role: "assistant",
-    status: itemStatus(response),
-    content: [textPart(response)],
-  };
-}
-
-/** The message before its first part. */
-export function emptyMessage(response: Response): OutputMessage {
-  const id = itemIdOf(response.id);
-  return { id, type: "message", role: "assistant", status: "in_progress", content: [] };
-}
-
-function itemStatus({ ending }: Response): OutputMessage["status"] {
-  if (ending === undefined) return "in_progress";
-  return ending.kind === "stop" || ending.kind === "toolCalls" ? "completed" : "incomplete";
 }
 
 /** Before it is in progress one in the background is queued from its first event on. */
@@ -93,9 +41,12 @@ export function earlyObject(response: Response, status: "queued" | "in_progress"
   return assemble(response, { status, output: [] });
 }
 
+/** What says how far it has come stands at the beginning of a log. */
+const earlyEntries = 8;
+
 /** As it is now. */
 export function responseObject(response: Response): ResponseObject {
-  const output = hasItem(response) ? [outputMessage(response)] : [];
+  const output = outputItems(response);
   const { ending } = response;
   if (ending !== undefined) return endedObject(response, output);
   const kinds = response.entries.slice(0, earlyEntries).map(({ kind }) => kind);

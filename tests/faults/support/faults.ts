@@ -146,7 +146,7 @@ export interface Answer {
 }
 
 const shape =
-  /^created (queued )?(inProgress )?(itemAdded partAdded (textDelta )*textDone partDone itemDone )?ended $/;
+  /^created (queued )?(inProgress )?(itemAdded partAdded (delta )*textDone partDone itemDone )?ended $/;
 
 /** Follows a response to its end, checks what holds for every log, and says what it was. */
 export async function answerOf(response: Response): Promise<Answer> {
@@ -168,7 +168,7 @@ function checkLog(response: Response, seen: readonly LogEntry[]): void {
   let text = "";
   let tokens = 0;
   for (const entry of seen) {
-    if (entry.kind !== "textDelta") continue;
+    if (entry.kind !== "delta") continue;
     text += entry.text;
     tokens += entry.tokens;
   }

@@ -46,7 +46,7 @@ describe("one request", () => {
       "inProgress",
       "itemAdded",
       "partAdded",
-      ...Array(5).fill("textDelta"),
+      ...Array(5).fill("delta"),
       "textDone",
       "partDone",
       "itemDone",
@@ -69,8 +69,8 @@ describe("one request", () => {
     sim.worker.step();
     sim.worker.step();
     await settle();
-    const deltas = response.entries.filter(({ kind }) => kind === "textDelta");
-    expect(deltas).toEqual([{ kind: "textDelta", text: words(0, 3), tokens: 3 }]);
+    const deltas = response.entries.filter(({ kind }) => kind === "delta");
+    expect(deltas).toEqual([{ kind: "delta", index: 0, part: 0, text: words(0, 3), tokens: 3 }]);
   });
 
   it("is queued only if it is not started at once", async () => {

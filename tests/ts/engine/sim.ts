@@ -2,8 +2,8 @@
 import { packTokens } from "../../../src-ts/encoding/tokens.js";
 import type { EngineOptions, Submission } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";
-import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
+import type { Journal } from "../../../src-ts/engine/responses/journal.js";
 import type { LaunchSpec } from "../../../src-ts/worker/launcher.js";
 import { encodeFrame, unpackTokens } from "../../../src-ts/worker/link.js";
 import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";

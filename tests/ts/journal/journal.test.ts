@@ -26,7 +26,9 @@ describe("a journal", () => {
     });
     const logprob = { token: "a", bytes: [97], logprob: -0.25 };
     const text: LogEntry = {
-      kind: "textDelta",
+      kind: "delta",
+      index: 0,
+      part: 0,
       text: "a",
       tokens: 1,
       logprobs: [{ ...logprob, top: [logprob] }],
@@ -34,7 +36,7 @@ describe("a journal", () => {
     const log = new TestLog(acceptance).grow(created, { kind: "inProgress" }, text, ended);
     journal.add(log);
     await settle();
-    expect(log.writtenEntries).toBe(4);
+    expect(log.writtenEntries).toBe(6);
     const { responses } = await recover(disk.afterDeath());
     expect(responses).toEqual([
       { acceptance, entries: log.entries, tokens: log.tokens, cachedTokens: 0 },
@@ -52,7 +54,7 @@ describe("a journal", () => {
     expect(log.writtenEntries).toBe(1);
     arrive();
     await settle();
-    expect(log.writtenEntries).toBe(2);
+    expect(log.writtenEntries).toBe(4);
   });
 
   it("writes together what comes while a write is under way", async () => {
@@ -70,7 +72,7 @@ describe("a journal", () => {
     arrive();
     await settle();
     expect(disk.writes - before).toBe(2);
-    expect(logs.map(({ writtenEntries }) => writtenEntries)).toEqual([21, 21, 21]);
+    expect(logs.map(({ writtenEntries }) => writtenEntries)).toEqual([23, 23, 23]);
   });
 
   it("syncs before it says so, if it is asked to", async () => {
@@ -100,7 +102,7 @@ describe("a journal", () => {
     const log = await stored(opened, "a");
     opened.journal.touch(log.grow(delta("x"), ended));
     await opened.journal.close();
-    expect(log.writtenEntries).toBe(3);
+    expect(log.writtenEntries).toBe(5);
     expect(opened.released()).toBe(1);
     const refused = new TestLog(acceptanceOf("b")).grow(created);
     opened.journal.add(refused);
@@ -136,7 +138,7 @@ describe("a disk that is full", () => {
     disk.faults.roomBytes = 1e6;
     await clock.advance(1_000);
     expect(journal.failing).toBeUndefined();
-    expect(log.writtenEntries).toBe(2);
+    expect(log.writtenEntries).toBe(4);
     expect(messages).toEqual([
       "the journal can't be written; stored responses wait",
       "the journal can be written again",

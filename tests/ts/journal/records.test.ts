@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodeRecords, encodeRecord } from "../../../src-ts/journal/records.js";
-import { acceptanceOf } from "./support.js";
+import { encodeRecord } from "../../../src-ts/journal/records.js";
+import { acceptanceOf, decoded } from "./support.js";
 
 /** Acceptances as they were written when a seed had 32 bits, by their seeds. */
 const old: [bigint, string][] = [
@@ -15,7 +15,7 @@ const old: [bigint, string][] = [
 ];
 
 function seedIn(payload: Buffer): bigint | undefined {
-  const [record] = decodeRecords(payload);
+  const [record] = decoded(payload);
   return record?.kind === "whole" ? record.response.acceptance.sampling.seed : undefined;
 }
 

@@ -6,9 +6,14 @@ import type {
   JournaledLog,
   LogPart,
   StoredResponse,
-} from "../../../src-ts/engine/journal.js";
+} from "../../../src-ts/engine/responses/journal.js";
 import type { ServingError } from "../../../src-ts/errors.js";
 import { type JournalOptions, SegmentJournal } from "../../../src-ts/journal/journal.js";
+import {
+  decodeFrame,
+  type ForeignRecord,
+  type JournalRecord,
+} from "../../../src-ts/journal/records.js";
 import { recover } from "../../../src-ts/journal/recovery.js";
 import type { MemoryDisk } from "../../support/memory-disk.js";
 import { VirtualClock } from "../engine/sim.js";
@@ -34,6 +39,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
     logprobs: 1,
   },
   promptTokens: Uint32Array.of(1, 2, 70_000),
+  chat: true,
   clientId: "c",
   priority: "normal",
   deadlineAt: undefined,
@@ -42,7 +48,26 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
   ...changes,
 });
 
-export const delta = (text: string): LogEntry => ({ kind: "textDelta", text, tokens: 1 });
+/** The records of a frame. */
+export function decoded(payload: Buffer): (JournalRecord | ForeignRecord)[] {
+  const records: (JournalRecord | ForeignRecord)[] = [];
+  decodeFrame(payload, (record) => records.push(record));
+  return records;
+}
+
+export const delta = (text: string): LogEntry => ({
+  kind: "delta",
+  index: 0,
+  part: 0,
+  text,
+  tokens: 1,
+});
+
+/** What a log has before its first text. */
+export const begun: readonly LogEntry[] = [
+  { kind: "itemAdded", index: 0, item: { kind: "message" } },
+  { kind: "partAdded", index: 0, part: 0 },
+];
 
 /** A log in a test's hands. */
 export class TestLog implements JournaledLog {
@@ -55,10 +80,14 @@ export class TestLog implements JournaledLog {
 
   constructor(readonly acceptance: Acceptance) {}
 
+  /** Text brings its item along, as in a real log. */
   grow(...entries: LogEntry[]): this {
-    this.entries.push(...entries);
-    for (const entry of entries)
-      if (entry.kind === "textDelta") this.tokens.push(this.tokens.length);
+    for (const entry of entries) {
+      const hasItem = this.entries.some(({ kind }) => kind === "itemAdded");
+      if (entry.kind === "delta" && !hasItem) this.entries.push(...begun);
+      if (entry.kind === "delta") this.tokens.push(this.tokens.length);
+      this.entries.push(entry);
+    }
     return this;
   }
 
@@ -134,7 +163,7 @@ export async function contents(disk: MemoryDisk): Promise<Record<string, string>
 export function textOf(entries: readonly LogEntry[]): string {
   return entries
     .map((entry) => {
-      if (entry.kind === "textDelta") return entry.text;
+      if (entry.kind === "delta") return entry.text;
       return entry.kind === "ended" ? "." : "";
     })
     .join("");

@@ -19,9 +19,9 @@ import {
   completeSubmission,
   neutralSampling,
   withDefaults,
-} from "../../../src-ts/engine/defaults.js";
-import { ResponseLog } from "../../../src-ts/engine/log.js";
-import { Registry } from "../../../src-ts/engine/registry.js";
+} from "../../../src-ts/engine/requests/defaults.js";
+import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
+import { Registry } from "../../../src-ts/engine/responses/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";

@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { ConfigError, type RunningServer, type ServeOptions, serve } from "mlx-serving";
 import { connect, isClientError, type ResponseStream } from "mlx-serving/client";
-import { createEngine, type Engine } from "mlx-serving/engine";
+import {
+  createEngine,
+  type Engine,
+  type Item,
+  type LogEntry,
+  type Response,
+} from "mlx-serving/engine";
 
 /** Compiles, and needs a server to run: how an answer is read. */
 export async function answer(url: string, signal: AbortSignal): Promise<string> {
@@ -20,6 +26,34 @@ export async function embedded(options: ServeOptions): Promise<string> {
   return server.url;
 }
 export const engineOf = (server: RunningServer): Engine => server.engine;
+
+/** What a log says, entry by entry: text belongs to an item, and items of every kind have their words. */
+export async function follow(response: Response): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const entry of response.read(-1)) lines.push(lineOf(response, entry));
+  return lines;
+}
+function lineOf({ output }: Response, entry: LogEntry): string {
+  if (entry.kind === "itemAdded") return `${entry.index}: ${words(entry.item)}`;
+  if (entry.kind === "delta")
+    return `${words(output[entry.index]!.item)}, ${entry.part}: ${entry.text}`;
+  return entry.kind;
+}
+/** A kind of item that is left out does not compile. */
+function words(item: Item): string {
+  switch (item.kind) {
+    case "message":
+    case "reasoning":
+      return item.kind;
+    case "functionCall":
+    case "customToolCall":
+      return `${item.name} (${item.callId})`;
+    default: {
+      const never: never = item;
+      return never;
+    }
+  }
+}
 
 await assert.rejects(connect("ws://127.0.0.1:1"), (error) => {
   assert(isClientError(error));

@@ -109,7 +109,7 @@ it("a fault of ours in the middle of a stream is its last event, and is logged",
   const { post, engine, logs } = await startServer();
   engine.script = hold;
   const answer = await post("/v1/responses", { input: "hi", stream: true });
-  Object.defineProperty(engine.runs[0]!.log, "text", {
+  Object.defineProperty(engine.runs[0]!.log, "output", {
     get: () => {
       throw new Error("secret detail");
     },

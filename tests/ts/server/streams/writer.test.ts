@@ -3,7 +3,7 @@ import type { Cursor, LogEntry } from "../../../../src-ts/engine/api.js";
 import { ServingError } from "../../../../src-ts/errors.js";
 import { Writer } from "../../../../src-ts/server/streams/writer.js";
 
-const entry: LogEntry = { kind: "textDelta", text: "x", tokens: 1 };
+const entry: LogEntry = { kind: "delta", index: 0, part: 0, text: "x", tokens: 1 };
 const unavailable = new ServingError("no", { code: "storage_unavailable", status: 503 });
 
 /** A cursor with entries to take, in a test's hands. */

@@ -723,7 +723,7 @@ describe("a fault of ours", () => {
     const socket = await openSocket(url);
     socket.create();
     await socket.type("response.in_progress");
-    Object.defineProperty(engine.runs[1]!.log, "text", {
+    Object.defineProperty(engine.runs[1]!.log, "output", {
       get: () => {
         throw new Error("broken log");
       },

@@ -4,7 +4,7 @@ import {
   neutralSampling,
   seedOf,
   withDefaults,
-} from "../../../src-ts/engine/defaults.js";
+} from "../../../../src-ts/engine/requests/defaults.js";
 
 const input = { kind: "text", text: "Hi" } as const;
 

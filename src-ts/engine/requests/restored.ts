@@ -1,16 +1,15 @@
 /** An accepted request of an earlier process, as a live request of this one. */
-import type { Submission } from "./api.js";
-import type { Acceptance } from "./journal.js";
-import type { Clock } from "./ports.js";
-import { type LiveRequest, newRequest, nothingToPrepare } from "./requests/content.js";
+import type { Submission } from "../api.js";
+import type { Clock } from "../ports.js";
+import type { Acceptance } from "../responses/journal.js";
+import { type LiveRequest, newRequest, nothingToPrepare } from "./content.js";
 
 export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {
-  const { id, model: modelId, promptTokens, maxTokens, sampling, cost } = acceptance;
+  const { id, model: modelId, promptTokens, maxTokens, sampling, cost, chat } = acceptance;
   const submission = submissionOf(acceptance, clock.wall());
   const settle = { accept: answered, refuse: answered };
   const given = { id, modelId, submission, idempotencyId: undefined, settle };
   const request = newRequest({ ...given, now: clock.now() });
-  const chat = acceptance.chat ?? true;
   return { ...request, chat, promptTokens, maxTokens, sampling, cost };
 }
 

@@ -1,7 +1,16 @@
 /** A reader's place in a log: pulls, never buffers. */
-import type { ServingError } from "../errors.js";
-import type { Cursor, LogEntry, Notice } from "./api.js";
-import type { ResponseLog } from "./log.js";
+import type { ServingError } from "../../errors.js";
+import type { Cursor, LogEntry, Notice, Response } from "../api.js";
+
+/** What a reader's place is in. */
+export interface ReadLog extends Response {
+  /** Entries that may be read. */
+  readonly entryCount: number;
+  entryAt(number: number): LogEntry | undefined;
+  closeCursor(cursor: LogCursor): void;
+  /** Calls `wake` at the end of the turn. */
+  wakeSoon(cursor: LogCursor): void;
+}
 
 export class LogCursor implements Cursor {
   private closed = false;
@@ -17,7 +26,7 @@ export class LogCursor implements Cursor {
   };
 
   constructor(
-    readonly response: ResponseLog,
+    readonly response: ReadLog,
     public position: number,
   ) {}
 

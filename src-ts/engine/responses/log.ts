@@ -4,14 +4,16 @@
  * may be seen: of a log that is written to disk only what has been written. Knows no socket, no
  * machine and no worker.
  */
-import type { ServingError } from "../errors.js";
-import { failure } from "../failures.js";
-import type { Sampling, TokenLogprob } from "../worker/messages.js";
-import type { Ending, LogEntry, Notice, Response, ResponseUsage } from "./api.js";
-import { LogCursor } from "./cursor.js";
-import { DurablePart, nothing, type Shown, type Storing } from "./durable.js";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
+import type { Sampling, TokenLogprob } from "../../worker/messages.js";
+import type { Ending, Item, LogEntry, Notice, OutputItem, ResponseUsage } from "../api.js";
+import type { Turn } from "../turn.js";
+import { LogCursor, type ReadLog } from "./cursor.js";
+import { DurablePart, nothing, type Shown, type Storing, type WrittenLog } from "./durable.js";
+import { itemOfStep, OpenItem } from "./items.js";
 import type { LogPart, StoredResponse } from "./journal.js";
-import type { Turn } from "./turn.js";
+import { Output } from "./output.js";
 
 /** Fixed before the first entry. */
 export interface LogHeader {
@@ -46,8 +48,9 @@ function echoChars(echo: unknown): number {
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
 const tokenBytes = 8;
+const logprobBytes = 256;
 
-export class ResponseLog implements Response {
+export class ResponseLog implements ReadLog, WrittenLog {
   readonly id: string;
   readonly model: string;
   readonly owner: string;
@@ -60,10 +63,11 @@ export class ResponseLog implements Response {
   cachedTokens = 0;
   private readonly allTokens: number[] = [];
   private readonly allEntries: LogEntry[] = [];
-  private readonly allLogprobs: TokenLogprob[] = [];
-  private allText = "";
+  /** Of all entries: where the next text goes. */
+  private readonly openItem = new OpenItem();
   private shown = nothing;
-  private opened = false;
+  /** Of the entries that are shown. */
+  private readonly shownOutput = new Output();
   private readonly cursors = new Set<LogCursor>();
   private readonly durable: DurablePart | undefined;
 
@@ -94,13 +98,16 @@ export class ResponseLog implements Response {
     return upTo(this.allTokens, this.shown.tokens);
   }
 
+  get output(): readonly OutputItem[] {
+    return this.shownOutput.items;
+  }
+
   get logprobs(): readonly TokenLogprob[] {
-    return upTo(this.allLogprobs, this.shown.logprobs);
+    return this.shownOutput.logprobs;
   }
 
   get text(): string {
-    const { textChars } = this.shown;
-    return textChars === this.allText.length ? this.allText : this.allText.slice(0, textChars);
+    return this.shownOutput.text;
   }
 
   get ending(): Ending | undefined {
@@ -146,13 +153,14 @@ export class ResponseLog implements Response {
     return this.cursors.size;
   }
 
-  /** What keeping this log costs, in bytes, roughly. */
+  /** What keeping this log costs once it has ended, in bytes, roughly. */
   get bytes(): number {
+    const { textChars, logprobCount } = this.shownOutput;
     return (
       this.allEntries.length * entryBytes +
-      (this.allText.length + echoChars(this.echo)) * 2 +
+      (textChars + echoChars(this.echo)) * 2 +
       (this.promptTokens.length + this.allTokens.length) * tokenBytes +
-      this.allLogprobs.length * 256
+      logprobCount * logprobBytes
     );
   }
 
@@ -171,25 +179,27 @@ export class ResponseLog implements Response {
     this.append({ kind: "inProgress" });
   }
 
-  /** New tokens and the text that became certain with them: at most one entry. */
-  emit(tokens: readonly number[], text: string, logprobs: readonly TokenLogprob[]): void {
+  /** New tokens and the text that became certain with them, of this item: at most one delta. */
+  emit(
+    tokens: readonly number[],
+    text: string,
+    logprobs: readonly TokenLogprob[],
+    item: Item = itemOfStep(),
+  ): void {
     for (const token of tokens) this.allTokens.push(token);
     if (text === "" && logprobs.length === 0) return this.grown();
-    this.open();
-    const delta = { kind: "textDelta", text, tokens: tokens.length } as const;
+    this.open(item);
+    const { index, part } = this.openItem.place;
+    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;
     this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });
   }
 
   /** The one end. `tail`: text that was held back until the end was known. */
   end(ending: Ending, tail: string, endedAt: number): void {
     if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
-    if (tail !== "") this.emit([], tail, []);
-    if (this.hasOutput(ending)) this.open();
-    if (this.opened) {
-      this.append({ kind: "textDone" });
-      this.append({ kind: "partDone" });
-      this.append({ kind: "itemDone" });
-    }
+    if (tail !== "") this.emit([], tail, [], this.openItem.item);
+    if (this.openItem.count === 0 && this.hasOutput(ending)) this.open(itemOfStep());
+    for (const entry of this.openItem.closing()) this.append(entry);
     this.append({ kind: "ended", ending, usage: this.usage, endedAt });
   }
 
@@ -197,7 +207,6 @@ export class ResponseLog implements Response {
   restore({ entries, tokens, cachedTokens }: StoredResponse): void {
     for (const token of tokens) this.allTokens.push(token);
     for (const entry of entries) this.take(entry);
-    this.opened = entries.some(({ kind }) => kind === "itemAdded");
     this.cachedTokens = cachedTokens;
     this.durable?.adopt();
     this.show();
@@ -252,6 +261,8 @@ export class ResponseLog implements Response {
   show(counts: Shown = this.counts()): void {
     const hadEnded = this.ending !== undefined;
     const grew = counts.entries > this.shown.entries;
+    for (let number = this.shown.entries; number < counts.entries; number++)
+      this.shownOutput.take(this.allEntries[number]!);
     this.shown = counts;
     if (grew) for (const cursor of this.cursors) this.keeper.turn.wake(cursor.wake);
     if (!hadEnded && this.ending !== undefined) this.keeper.ended(this);
@@ -262,8 +273,6 @@ export class ResponseLog implements Response {
     return {
       entries: this.allEntries.length,
       tokens: this.allTokens.length,
-      logprobs: this.allLogprobs.length,
-      textChars: this.allText.length,
     };
   }
 
@@ -283,11 +292,9 @@ export class ResponseLog implements Response {
     return this.maxTokens > 0 && kind !== "failed" && kind !== "expired";
   }
 
-  private open(): void {
-    if (this.opened) return;
-    this.opened = true;
-    this.append({ kind: "itemAdded" });
-    this.append({ kind: "partAdded" });
+  /** Its text can follow. */
+  private open(item: Item): void {
+    for (const entry of this.openItem.opening(item)) this.append(entry);
   }
 
   private append(entry: LogEntry): void {
@@ -297,9 +304,7 @@ export class ResponseLog implements Response {
 
   private take(entry: LogEntry): void {
     this.allEntries.push(entry);
-    if (entry.kind !== "textDelta") return;
-    this.allText += entry.text;
-    for (const logprob of entry.logprobs ?? []) this.allLogprobs.push(logprob);
+    this.openItem.note(entry);
   }
 
   private grown(): void {

@@ -2,10 +2,10 @@
  * What the engine asks of a durable log. Types only: `src-ts/journal` keeps one in a folder. What a
  * stored response's readers see has been written before; what could not be written is not shown.
  */
-import type { ServingError } from "../errors.js";
-import type { Cost } from "../machines/Batch.js";
-import type { Sampling } from "../worker/messages.js";
-import type { LogEntry, Priority } from "./api.js";
+import type { ServingError } from "../../errors.js";
+import type { Cost } from "../../machines/Batch.js";
+import type { Sampling } from "../../worker/messages.js";
+import type { LogEntry, Priority } from "../api.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
 export interface Acceptance {
@@ -18,8 +18,8 @@ export interface Acceptance {
   maxTokens: number;
   sampling: Sampling;
   promptTokens: Uint32Array;
-  /** Its text begins a turn of a chat, as in every record of a version that didn't say. */
-  chat?: boolean | undefined;
+  /** Its text begins a turn of a chat; else it goes on from the prompt. */
+  chat: boolean;
   clientId: string;
   priority: Priority;
   /** Wall-clock milliseconds: the only clock that two processes share. */

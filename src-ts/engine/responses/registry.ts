@@ -2,12 +2,12 @@
  * Which responses exist: found by id and owner, attached to by idempotency key, abandoned when their
  * last reader has gone, forgotten by age and bytes. Owns nothing of their content.
  */
-import { isServingError } from "../errors.js";
-import { failure } from "../failures.js";
-import type { Abandonment, Submission } from "./api.js";
+import { isServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
+import type { Abandonment, Submission } from "../api.js";
+import type { Clock, Timer } from "../ports.js";
 import type { Acceptance } from "./journal.js";
 import type { ResponseLog } from "./log.js";
-import type { Clock, Timer } from "./ports.js";
 
 interface Kept {
   log: ResponseLog;

@@ -1,8 +1,8 @@
 /** Native code that kills its worker is turned off; anything else that kills it is not held against it. */
 import { describe, expect, it, vi } from "vitest";
-import { NativeFaults } from "../../../src-ts/engine/workers/native-faults.js";
-import { nativeParts } from "../support/native-figures.js";
-import { Sim } from "./sim.js";
+import { NativeFaults } from "../../../../src-ts/engine/workers/native-faults.js";
+import { nativeParts } from "../../support/native-figures.js";
+import { Sim } from "../sim.js";
 
 const off = { pool: { ...nativeParts.pool!, on: false } };
 

@@ -2,10 +2,11 @@
  * Makes the logs of responses: of requests that have been prepared, in memory or on their way to disk,
  * and of what was read from there. Owns what stands in a header; nothing of what comes after it.
  */
+
+import type { Ports } from "../ports.js";
+import type { LiveRequest } from "../requests/content.js";
 import type { Acceptance, StoredResponse } from "./journal.js";
 import { type LogHeader, type LogKeeper, ResponseLog } from "./log.js";
-import type { Ports } from "./ports.js";
-import type { LiveRequest } from "./requests/content.js";
 
 /** What becomes of the first entry on disk; exactly one is called, in a later turn. */
 export interface Fate {

@@ -2,9 +2,8 @@
  * What stands between a log's growing and its being seen, where it is written to disk: the log grows at
  * once, and is shown up to what has been written. Knows no entry's meaning.
  */
-import type { ServingError } from "../errors.js";
+import type { ServingError } from "../../errors.js";
 import type { Acceptance, Journal, JournaledLog, LogPart, StoredResponse } from "./journal.js";
-import type { ResponseLog } from "./log.js";
 
 /** How a log gets to disk, and what becomes of its first entry there. */
 export interface Storing {
@@ -19,11 +18,24 @@ export interface Storing {
 export interface Shown {
   entries: number;
   tokens: number;
-  logprobs: number;
-  textChars: number;
 }
 
-export const nothing: Shown = { entries: 0, tokens: 0, logprobs: 0, textChars: 0 };
+export const nothing: Shown = { entries: 0, tokens: 0 };
+
+/** What grows and is shown. */
+export interface WrittenLog {
+  readonly id: string;
+  /** Entries that are shown. */
+  readonly entryCount: number;
+  /** All that there is. */
+  counts(): Shown;
+  /** From these counts on. */
+  since(from: Shown): LogPart;
+  /** Shows what is up to `counts`; all of it, without them. */
+  show(counts?: Shown): void;
+  /** Sends readers away who have nothing to read. */
+  interruptWaiting(reason: ServingError): void;
+}
 
 export class DurablePart implements JournaledLog {
   private added = false;
@@ -31,7 +43,7 @@ export class DurablePart implements JournaledLog {
   private taken = nothing;
 
   constructor(
-    private readonly log: ResponseLog,
+    private readonly log: WrittenLog,
     private readonly storing: Storing,
   ) {}
 

@@ -1,7 +1,7 @@
 /** What a submission that leaves something out means. */
-import { failure } from "../failures.js";
-import { neutral, type Sampling, SamplingDefaults } from "../worker/messages.js";
-import type { SamplingRequest, Submission, SubmissionInput } from "./api.js";
+import { failure } from "../../failures.js";
+import { neutral, type Sampling, SamplingDefaults } from "../../worker/messages.js";
+import type { SamplingRequest, Submission, SubmissionInput } from "../api.js";
 
 /** Changes nothing: the likeliest token of all. */
 export const neutralSampling: SamplingDefaults = SamplingDefaults.strip().parse(neutral);

@@ -1,0 +1,66 @@
+/**
+ * An accepted request as a folder has it. Owns its fields on disk, and what one that isn't there means:
+ * a folder outlives the version that wrote it. Knows nothing of the link, whose messages change with the
+ * workers.
+ */
+import { z } from "zod";
+import { packTokens, unpackTokens } from "../encoding/tokens.js";
+import type { Acceptance } from "../engine/responses/journal.js";
+import { count, packedTokens } from "./values.js";
+
+/** A bigint, so that no bit is lost; a small one may have been read as a number. */
+const seed = z
+  .union([z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn), z.int().min(0)])
+  .transform(BigInt);
+
+/**
+ * The defaults ask for nothing. They say what versions meant that had no such field, so none of them ever
+ * changes. A field that is new gets one; with that, folders of before are read.
+ */
+const sampling = z.object({
+  temperature: z.number().default(0),
+  topP: z.number().default(1),
+  topK: count.default(0),
+  minP: z.number().default(0),
+  repetitionPenalty: z.number().default(1),
+  presencePenalty: z.number().default(0),
+  frequencyPenalty: z.number().default(0),
+  logitBias: z.array(z.tuple([count, z.number()])).default([]),
+  seed: seed.default(0n),
+  stop: z.array(z.string()).default([]),
+  logprobs: z.int().min(-1).default(-1),
+});
+
+/** Required is what nobody could go on without. Fields that only later versions know are passed over. */
+const fields = z.object({
+  id: z.string().min(1),
+  model: z.string(),
+  owner: z.string(),
+  createdAt: z.number(),
+  echo: z.unknown().optional(),
+  maxTokens: count,
+  sampling: sampling.prefault({}),
+  promptTokens: packedTokens.transform((bytes) => unpackTokens(bytes)),
+  /** The first versions stored nothing but chats, and didn't say so. */
+  chat: z.boolean().default(true),
+  clientId: z.string().optional(),
+  priority: z.enum(["interactive", "normal", "batch"]).default("normal"),
+  deadlineAt: z.number().optional(),
+  idempotency: z.object({ key: z.string(), fingerprint: z.string() }).optional(),
+  cost: z.object({ promptTokens: count, newTokens: count, kvBytes: z.number() }),
+});
+
+/** The engine's acceptance: a field that is missing here doesn't compile. */
+export const acceptance = fields.transform(
+  ({ echo, clientId, deadlineAt, idempotency, ...rest }): Acceptance => ({
+    ...rest,
+    echo,
+    clientId: clientId ?? rest.owner,
+    deadlineAt,
+    idempotency,
+  }),
+);
+
+export function acceptanceToDisk(accepted: Acceptance): Record<string, unknown> {
+  return { ...accepted, promptTokens: packTokens(accepted.promptTokens) };
+}

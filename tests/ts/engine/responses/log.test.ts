@@ -1,0 +1,214 @@
+/** What stands in a log when text of one item or of several comes, and what it adds up to. */
+import { describe, expect, it } from "vitest";
+import type { Item, LogEntry } from "../../../../src-ts/engine/api.js";
+import type { ResponseLog } from "../../../../src-ts/engine/responses/log.js";
+import { addUp } from "../../../../src-ts/journal/entries.js";
+import {
+  call,
+  custom,
+  ended,
+  itemEntries,
+  logOf,
+  logprob,
+  message,
+  newLog,
+  reasoning,
+  started,
+} from "../../support/logs.js";
+
+function begun(): ResponseLog {
+  const log = newLog();
+  log.create();
+  log.inProgress();
+  return log;
+}
+
+/** What came after it was in progress, and before the end. */
+const output = ({ entries }: ResponseLog): LogEntry[] =>
+  entries.filter((entry) => "index" in entry);
+
+function write(log: ResponseLog, ...texts: [item: Item, text: string][]): void {
+  for (const [item, text] of texts) log.emit([7], text, [], item);
+}
+
+const shown = ({ output }: ResponseLog) =>
+  output.map(({ item, parts }) => [item.kind, ...parts.map(({ text }) => text)]);
+
+describe("a log", () => {
+  it("whose rows say no more is one message with one part", () => {
+    const log = begun();
+    log.emit([1], "a ", []);
+    log.emit([2, 3], "b ", [logprob("b ")]);
+    log.emit([4], "", []);
+    log.end({ kind: "stop" }, "tail", 5);
+    const [a, b, tail] = output(log).filter(({ kind }) => kind === "delta");
+    expect(output(log)).toEqual([
+      { kind: "itemAdded", index: 0, item: message },
+      { kind: "partAdded", index: 0, part: 0 },
+      a,
+      b,
+      tail,
+      { kind: "textDone", index: 0, part: 0 },
+      { kind: "partDone", index: 0, part: 0 },
+      { kind: "itemDone", index: 0 },
+    ]);
+    const place = { kind: "delta", index: 0, part: 0 };
+    expect([a, b, tail]).toEqual([
+      { ...place, text: "a ", tokens: 1 },
+      { ...place, text: "b ", tokens: 2, logprobs: [logprob("b ")] },
+      { ...place, text: "tail", tokens: 0 },
+    ]);
+    expect(log).toMatchObject({
+      text: "a b tail",
+      tokens: [1, 2, 3, 4],
+      logprobs: [logprob("b ")],
+    });
+    expect(log.output[0]).toMatchObject({ item: message, isDone: true });
+  });
+
+  it.each<[string, Item[], [item: Item, text: string][]]>([
+    [
+      "reasoning, then a message",
+      [reasoning, message],
+      [
+        [reasoning, "Hm."],
+        [message, "Yes."],
+      ],
+    ],
+    [
+      "two calls",
+      [call("1"), call("2")],
+      [
+        [call("1"), "{}"],
+        [call("2"), "[]"],
+      ],
+    ],
+    [
+      "a message between two calls",
+      [call("1"), message, custom("2")],
+      [
+        [call("1"), "{}"],
+        [message, "So"],
+        [custom("2"), "ls"],
+      ],
+    ],
+    [
+      "a call of another kind by the same id",
+      [call("1"), custom("1")],
+      [
+        [call("1"), "{}"],
+        [custom("1"), "ls"],
+      ],
+    ],
+    [
+      "reasoning twice, with a message between",
+      [reasoning, message, reasoning],
+      [
+        [reasoning, "Hm."],
+        [message, "Yes"],
+        [reasoning, "Or?"],
+      ],
+    ],
+  ])("of several items opens and closes one after another: %s", (_, items, texts) => {
+    const log = begun();
+    write(log, ...texts);
+    log.end({ kind: "stop" }, "", 5);
+    expect(output(log)).toEqual(
+      items.flatMap((item, index) => itemEntries(index, item, [texts[index]![1]])),
+    );
+    expect(addUp(log.entries)).toBe(true);
+    expect(shown(log)).toEqual(texts.map(([{ kind }, text]) => [kind, text]));
+    expect(log.output.every(({ isDone }) => isDone)).toBe(true);
+  });
+
+  it("goes on with an item as long as the text is of it", () => {
+    const log = begun();
+    write(log, [reasoning, "H"], [reasoning, "m"], [call("1"), "{"], [call("1"), "}"]);
+    expect(shown(log)).toEqual([
+      ["reasoning", "Hm"],
+      ["functionCall", "{}"],
+    ]);
+    expect(log.output.map(({ isDone }) => isDone)).toEqual([true, false]);
+  });
+
+  it("gives what was held back to the item that is open", () => {
+    const log = begun();
+    write(log, [message, "See"], [call("1"), "{"]);
+    log.end({ kind: "stop" }, "}", 5);
+    expect(shown(log)).toEqual([
+      ["message", "See"],
+      ["functionCall", "{}"],
+    ]);
+  });
+
+  it("has as its text what its messages say", () => {
+    const log = begun();
+    log.emit([1], "Hm.", [logprob("Hm.")], reasoning);
+    log.emit([2], "One ", [logprob("One ")], message);
+    log.emit([3], "{}", [], call("1"));
+    log.emit([4], "two", [logprob("two")], message);
+    expect(log.text).toBe("One two");
+    expect(log.logprobs.map(({ token }) => token)).toEqual(["One ", "two"]);
+  });
+
+  it.each([
+    ["stop", 100, 1],
+    ["length", 100, 1],
+    ["toolCalls", 100, 1],
+    ["cancelled", 100, 1],
+    ["expired", 100, 0],
+    ["stop", 0, 0],
+  ] as const)(
+    "that ends with %s without a word, asked for %d tokens, has %d items",
+    (kind, maxTokens, items) => {
+      const log = newLog(maxTokens);
+      log.create();
+      log.end({ kind }, "", 5);
+      expect(log.output).toHaveLength(items);
+      expect(output(log)).toEqual(items === 0 ? [] : itemEntries(0, message, []));
+    },
+  );
+
+  it("that has a call needs no empty message", () => {
+    const log = begun();
+    write(log, [call("1"), "{}"]);
+    log.end({ kind: "toolCalls" }, "", 5);
+    expect(shown(log)).toEqual([["functionCall", "{}"]]);
+  });
+});
+
+describe("a log from disk", () => {
+  const whole = [
+    ...started,
+    ...itemEntries(0, reasoning, ["H", "m."]),
+    ...itemEntries(1, message, ["One ", "more "], ["part"]),
+    ...itemEntries(2, call("1"), ["{", "}"]),
+    ...itemEntries(3, call("2"), ["[]"]),
+    ended,
+  ];
+
+  it("is the same as the one that was written", () => {
+    const log = logOf(whole);
+    expect(log.entries).toEqual(whole);
+    expect(shown(log)).toEqual([
+      ["reasoning", "Hm."],
+      ["message", "One more ", "part"],
+      ["functionCall", "{}"],
+      ["functionCall", "[]"],
+    ]);
+    expect(log.text).toBe("One more part");
+    expect(log.ending).toEqual({ kind: "stop" });
+  });
+
+  it("goes on wherever it was cut, and adds up", () => {
+    for (let length = 2; length < whole.length; length++) {
+      const log = logOf(whole.slice(0, length));
+      log.emit([9], "!", [], message);
+      log.end({ kind: "stop" }, "", 5);
+      expect(addUp(log.entries), `cut at ${length}`).toBe(true);
+      expect(log.text.endsWith("!")).toBe(true);
+      expect(log.output.every(({ isDone }) => isDone)).toBe(true);
+      expect(log.entries.slice(0, length)).toEqual(whole.slice(0, length));
+    }
+  });
+});
