@@ -22,7 +22,7 @@ import { ensureEnvironment, ensureUv, findPython, retry } from "./python.mjs";
 
 export const embeddedModelId = "smollm2-135m-instruct";
 const modelPin = join(pythonProject, "embedded-model.txt");
-const converter = join(pythonProject, "mlx_serving", "embedded.py");
+const converter = join(pythonProject, "mlx_serving", "models", "embedded.py");
 /** For people; the hash decides what is right. */
 const downloadMb = 98;
 const watchMs = 500;

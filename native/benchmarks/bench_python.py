@@ -1,4 +1,4 @@
-"""The module against its pure-Python twins: nanoseconds a call from Python, one JSON object a line.
+"""The module against its pure-Python fallback: nanoseconds a call from Python, one JSON object a line.
 
 From the project's Python environment: PYTHONPATH=python python native/benchmarks/bench_python.py
 """
@@ -9,7 +9,7 @@ import sys
 import timeit
 from time import perf_counter_ns
 
-from mlx_serving.native import loader, twins
+from mlx_serving.native import loader, fallback
 
 CALLS = 20_000
 RUNS = 11
@@ -55,9 +55,9 @@ def main():
     module, reason = loader.load("on")
     if module is None:
         sys.exit(reason)
-    report("pool: acquire, hit", acquire_alone(module), acquire_alone(twins))
+    report("pool: acquire, hit", acquire_alone(module), acquire_alone(fallback))
     for name, statement in STATEMENTS.items():
-        report(name, call(module, statement), call(twins, statement))
+        report(name, call(module, statement), call(fallback, statement))
 
 
 if __name__ == "__main__":

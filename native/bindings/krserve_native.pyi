@@ -1,4 +1,4 @@
-"""Types of krserve_native; the pure-Python twins in mlx_serving.native.twins have the same API."""
+"""Types of krserve_native; the pure-Python fallback in mlx_serving.native.fallback have the same API."""
 
 from typing import Final, Literal, SupportsFloat, SupportsIndex
 

@@ -1,6 +1,6 @@
 // Where a latency goes in the histogram: every power of two of milliseconds is cut into 128 equal
 // buckets, so a bucket is at most 1/128 of its latencies wide and its middle at most 1/256 off.
-// The Python twin (mlx_serving/native/twins.py) has the same buckets.
+// The Python fallback (mlx_serving/native/fallback.py) has the same buckets.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 """The built module without anything around it: its classes, its errors, its memory.
 
 Needs the standard library only, since it also runs under sanitizers. More of the module's
-behaviour, side by side with its pure-Python twins, is in tests/python.
+behaviour, side by side with its pure-Python fallback, is in tests/python.
 """
 
 import threading

@@ -15,7 +15,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "MODELS.md"
-TABLE: Final = ROOT / "python" / "mlx_serving" / "families.json"
+TABLE: Final = ROOT / "python" / "mlx_serving" / "models" / "families.json"
 
 
 def main() -> None:

@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_serving.abilities import measure
 from mlx_serving.engine import PrefillProgress
-from mlx_serving.grouping import Grouping
 from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
-from mlx_serving.mlx_engine import CacheFactory
-from mlx_serving.pace import Pace
-from mlx_serving.pass_cost import PassCost
-from mlx_serving.prefix import PrefixCache
-from mlx_serving.sampling import StockSampler
-from mlx_serving.steps import Steps
+from mlx_serving.mlx.abilities import measure
+from mlx_serving.mlx.adapter import CacheFactory
+from mlx_serving.mlx.chunk_policy import chunk_policy
+from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
+from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.runner import MlxRunner
+from mlx_serving.mlx.sampling import StockSampler
 
 from .build import build
 
@@ -127,7 +128,7 @@ class Comparison:
 
 
 class Serving:
-    """A worker's steps without process and link."""
+    """A worker's runner without process and link."""
 
     def __init__(
         self,
@@ -137,14 +138,18 @@ class Serving:
         prefix_bytes: int,
         unit_tokens: int = 1,
     ) -> None:
-        self._steps = Steps(
-            CacheFactory(model, abilities),
+        caches = CacheFactory(model, abilities)
+        self._runner = MlxRunner(
+            caches,
             limits=Capabilities(CONTEXT_TOKENS, 0, 0, 0, 1e12),
             end_tokens=frozenset(),
             vocabulary=vocabulary,
             max_batch=4,
-            pace=Pace(PIECE_TOKENS, False, PassCost(1e-6, 1e-6, CONTEXT_TOKENS), 0.01, unit_tokens),
-            prefixes=PrefixCache(0 if abilities.prefix == "none" else prefix_bytes),
+            prefill_budget=PrefillBudget(PIECE_TOKENS, PassCost(1e-6, 1e-6, CONTEXT_TOKENS), 0.01),
+            chunk_policy=chunk_policy(
+                deterministic=False, in_pieces=abilities.pieces, unit_tokens=unit_tokens
+            ),
+            prompt_cache=FlatPromptCache(caches, 0 if abilities.prefix == "none" else prefix_bytes),
             host=Silent(),
             on_gpu=False,
             sampler=StockSampler(),
@@ -154,16 +159,16 @@ class Serving:
 
     @property
     def kv_bytes(self) -> float:
-        return self._steps.load_figures().kv_bytes
+        return self._runner.figures().kv_bytes
 
     def insert(self, prompt: list[int], emitted: list[int], new_tokens: int = NEW_TOKENS) -> int:
         id = len(self.tokens)
         self.tokens[id] = []
-        self._steps.insert(Admission(id, prompt, emitted, new_tokens, Sampling()))
+        self._runner.insert(Admission(id, prompt, emitted, new_tokens, Sampling()))
         return id
 
     def step(self) -> None:
-        output = self._steps.step()
+        output = self._runner.step()
         for id, _, token, _ in output.rows:
             self.tokens[id].append(token)
         for end in output.ends:
@@ -171,7 +176,7 @@ class Serving:
                 raise RuntimeError(end.message)
 
     def finish(self) -> None:
-        while self._steps.delay_seconds() is not None:
+        while self._runner.delay_seconds() is not None:
             self.step()
 
     def run(self, requests: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:

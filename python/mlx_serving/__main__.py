@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from . import loop
 from .engine import Engine
-from .link import LINK_FD
-from .loop import Command, EngineLoop
+from .link.frames import LINK_FD
+from .link.outgoing import Outgoing
+from .link.thread import EXIT_FAULT, LinkThread
+from .loop import Command
 from .messages import PROTOCOL_VERSION
-from .outgoing import Outgoing
-from .server import EXIT_FAULT, Server
 
 PR_SET_PDEATHSIG = 1
 SWITCH_SECONDS = 0.001
@@ -35,9 +36,9 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     commands: SimpleQueue[Command] = SimpleQueue()
     engine, outgoing = make_engine(arguments.engine)
-    server = Server(socket.socket(fileno=LINK_FD), arguments.epoch, commands, outgoing)
+    link_thread = LinkThread(socket.socket(fileno=LINK_FD), arguments.epoch, commands, outgoing)
     versions, backend = engine.describe()
-    server.start(
+    link_thread.start(
         {
             "protocol": PROTOCOL_VERSION,
             "pid": os.getpid(),
@@ -47,9 +48,9 @@ def main() -> None:
         }
     )
     try:
-        EngineLoop(engine, commands, server).run()
+        loop.run(engine, commands, link_thread)
     except BaseException as error:
-        server.crashed(error)
+        link_thread.crashed(error)
     # The link thread says the last words and ends the process.
     time.sleep(5)
     os._exit(EXIT_FAULT)
@@ -72,12 +73,12 @@ def parse_arguments() -> argparse.Namespace:
 def make_engine(name: str) -> tuple[Engine, Callable[[Outgoing], Outgoing]]:
     """An engine, and what its frames pass on their way out."""
     if name == "fake":
-        from .fake_engine import FakeEngine
-        from .fake_faults import Faults
+        from .fake.engine import FakeEngine
+        from .fake.faults import Faults
 
         faults = Faults.from_environment()
         return FakeEngine(faults), faults.outgoing
-    from .mlx_engine import MlxEngine
+    from .mlx.engine import MlxEngine
 
     return MlxEngine(), lambda out: out
 

@@ -1,70 +1,22 @@
-"""The native parts as this worker uses them: which are on, and what the link thread needs of them.
+"""The native parts as this worker uses them: which are on, and why the others are off.
 
-What can't be used has its twin or MLX's own in its place; `--native on` makes it an error instead.
+A part that can't be used leaves its fallback or MLX's own in its place; `--native on` makes that an
+error instead.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Final
 
 from . import native
-from .messages import LoadFailed, NativeFigures, PartStatus
-from .native import twins
+from .messages import LoadFailed, PartStatus
 from .native.choice import ON_GPU, PARTS, Part, is_required, is_wanted, why_unwanted
-from .outgoing import STAGE_BYTES, STAGES, Outgoing, PlainOutgoing, StagedOutgoing
 
 MODULE_PARTS: Final[tuple[Part, ...]] = ("pool", "metrics")
 CPU_PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
 
 Parts = dict[Part, PartStatus]
-
-
-class Staff:
-    """What the link thread works with: the collector of request metrics, and the pool, if any."""
-
-    def __init__(self) -> None:
-        module: Any = native if is_wanted("metrics") else twins
-        self.collector = module.MetricsCollector()
-        self._pool: Any = None
-
-    def outgoing(self) -> Outgoing:
-        """Where frames wait for the socket: staged in the module's pool, where that is on. The twin
-        would only cost."""
-        if not module_parts()["pool"]["on"]:
-            return PlainOutgoing()
-        self._pool = native.CommandBufferPool(STAGES, backend="host", buffer_bytes=STAGE_BYTES)
-        return StagedOutgoing(self._pool, native.PoolExhausted)
-
-    def figures(self) -> NativeFigures:
-        metrics = self.collector.get_metrics()
-        return {
-            "module": {**native.status()},
-            "metrics": {
-                "totalRequests": metrics.total_requests,
-                "completedRequests": metrics.completed_requests,
-                "failedRequests": metrics.failed_requests,
-                "averageLatencyMs": metrics.average_latency_ms,
-                "p50LatencyMs": metrics.p50_latency_ms,
-                "p95LatencyMs": metrics.p95_latency_ms,
-                "p99LatencyMs": metrics.p99_latency_ms,
-                "throughputRps": metrics.throughput_rps,
-            },
-            "pool": self._pool_figures(),
-        }
-
-    def _pool_figures(self) -> dict[str, int] | None:
-        if self._pool is None:
-            return None
-        stats = self._pool.get_stats()
-        return {
-            "poolSize": stats.pool_size,
-            "available": stats.available,
-            "totalAcquired": stats.total_acquired,
-            "totalReleased": stats.total_released,
-            "cacheHits": stats.cache_hits,
-            "cacheMisses": stats.cache_misses,
-        }
 
 
 def module_parts() -> Parts:

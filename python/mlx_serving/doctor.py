@@ -21,7 +21,7 @@ from typing import Any, Final
 from . import fast, native
 from .acceleration import mlx_parts, module_parts
 from .fast import blas
-from .mlx_engine import expected_backend
+from .mlx.device import expected_backend
 from .native.choice import ON_GPU, why_unwanted
 
 DISTRIBUTIONS = ("mlx", "mlx-lm", "transformers", "tokenizers", "msgpack", "numpy")

@@ -1,14 +1,14 @@
-"""The interface between the loop and an engine.
+"""The port between the engine loop and an engine.
 
-An engine computes tokens; it knows no frame, no socket and no text. All its methods but those of
-its `TextModel` are called by one thread, the engine thread.
+An engine loads a model and gives a runner, which computes tokens. Neither knows a frame, a socket
+or a text. The engine thread alone calls their methods; other threads call those of the `TextModel`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from .messages import (
     Abilities,
@@ -22,7 +22,7 @@ from .messages import (
     SamplingDefaults,
 )
 from .native.choice import Part
-from .text import Detokenizer
+from .text.model import TextModel
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class RowLogprobs:
     top: list[tuple[int, float]]
 
 
-# slot, index of the token, token id, logprobs if asked for
+# request id, index of the token, token id, logprobs if asked for
 Row = tuple[int, int, int, RowLogprobs | None]
 
 
@@ -60,7 +60,7 @@ class PrefillProgress:
 
 @dataclass(slots=True)
 class StepOutput:
-    """What one call of `Engine.step` did. `rows` is one decode step of the whole batch."""
+    """What one call of `Runner.step` did. `rows` is one decode step of the whole batch."""
 
     prefills: list[PrefillProgress] = field(default_factory=list)
     rows: Sequence[Row] = ()
@@ -68,7 +68,7 @@ class StepOutput:
 
 
 @dataclass(slots=True)
-class LoadFigures:
+class EngineFigures:
     """Figures for `telemetry`, in requests and bytes."""
 
     running: int
@@ -76,39 +76,6 @@ class LoadFigures:
     prefix_cache_bytes: int
     kv_bytes: int
     memory_bytes: int
-
-
-class TextModel(Protocol):
-    """Template, tokenizer and vocabulary of the loaded model. `render` and `tokenize` are called
-    by the prepare thread, the rest by the link thread."""
-
-    end_tokens: frozenset[int]
-    vocabulary: int
-    token_bytes_max: int
-    """Length of the longest token: bounds a text's tokens before they are counted."""
-
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
-        """The prompt of a chat. Raises `Refused`."""
-        ...
-
-    def tokenize(self, text: str, rendered: bool) -> list[int]:
-        """`rendered`: the text comes from a template, which brings its own special tokens."""
-        ...
-
-    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
-        """`continues`: the prompt that the text goes on from; empty where it begins a turn of a
-        chat, and a first space that the tokenizer put there is no part of it."""
-        ...
-
-    def token_bytes(self, token: int) -> bytes: ...
-
-    def token_text(self, token: int) -> str:
-        """What people call it: its text, or its name where it has none."""
-        ...
-
-    def silent_token(self, name: str) -> int | None:
-        """The token without text that has this name: as a stop string it is the token."""
-        ...
 
 
 @dataclass(slots=True)
@@ -160,16 +127,20 @@ class Engine(Protocol):
         """Versions and backend, without loading anything heavy."""
         ...
 
-    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> Loaded:
-        """Raises `LoadFailed`."""
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+        """What is known of the model, and what computes with it. Raises `LoadFailed`."""
         ...
+
+
+class Runner(Protocol):
+    """Computes with a loaded model."""
 
     def insert(self, request: Admission) -> None:
         """Takes a request in. Raises `Refused`; any other exception fails this request alone."""
         ...
 
     def remove(self, id: int) -> None:
-        """Forgets a request, whatever its state; unknown ids are fine."""
+        """Forgets a request in any state; unknown ids are fine."""
         ...
 
     def step(self) -> StepOutput:
@@ -181,4 +152,4 @@ class Engine(Protocol):
         """Time until `step` has something to do: 0 is now, None is nothing to do."""
         ...
 
-    def load_figures(self) -> LoadFigures: ...
+    def figures(self) -> EngineFigures: ...

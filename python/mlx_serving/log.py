@@ -7,6 +7,6 @@ import sys
 
 
 def log(text: str) -> None:
-    # Whoever reads the log may be gone already; that is no reason to stay.
+    # The log's reader may be gone already; that is no reason to fail.
     with contextlib.suppress(OSError, ValueError):
         print(f"worker: {text}", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""The engine thread: takes commands, steps the engine, hands what comes out to the link thread.
+"""The engine thread: loads a model, takes commands, steps the runner, hands its output to the link
+thread.
 
 This is the process's main thread and the only one that calls the engine (and so MLX). It never
-touches the socket, and no text passes here.
+touches the socket, and it sees no text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
-from .engine import Engine, Loaded, PrefillProgress, StepOutput, failed
+from .engine import Engine, Loaded, PrefillProgress, Runner, StepOutput, failed
 from .messages import Admission, Load, LoadFailed, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
@@ -51,61 +52,65 @@ class Reports(Protocol):
     def telemetry(self, body: Telemetry) -> None: ...
 
 
+def run(engine: Engine, commands: SimpleQueue[Command], reports: Reports) -> None:
+    """Loads the model that the first command names, and steps it for ever. Returns only when it
+    cannot be loaded."""
+    load = commands.get()
+    if not isinstance(load, Load):
+        raise TypeError("the first command must be a load")
+    try:
+        require(module_parts())
+        loaded, runner = engine.load(load.model, load.options, reports)
+    except LoadFailed as failure:
+        reports.load_failed(failure)
+        return
+    reports.loaded(loaded)
+    loop = EngineLoop(runner, max(1, load.options.unacked_steps_max), commands, reports)
+    while True:
+        loop.turn()
+
+
 class EngineLoop:
     def __init__(
         self,
-        engine: Engine,
+        runner: Runner,
+        credits: int,
         commands: SimpleQueue[Command],
         reports: Reports,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine = engine
+        """`credits`: steps that may be sent before the first acknowledgement."""
+        self._runner = runner
+        self._credits = credits
         self._commands = commands
         self._reports = reports
         self._now = now
-        self._credits = 0
         self._steps = 0
         self._telemetry_due = 0.0
         self._was_working = False
 
-    def run(self) -> None:
-        """Returns only when the model cannot be loaded."""
-        load = self._commands.get()
-        if not isinstance(load, Load):
-            raise TypeError("the first command must be a load")
-        self._credits = max(1, load.options.unacked_steps_max)
-        try:
-            require(module_parts())
-            loaded = self._engine.load(load.model, load.options, self._reports)
-        except LoadFailed as failure:
-            self._reports.load_failed(failure)
-            return
-        self._reports.loaded(loaded)
-        while True:
-            self.turn()
-
     def turn(self) -> None:
         """Takes all commands that are there, then one step if there is anything to do."""
-        for command in self._take(self._patience_seconds()):
+        for command in self._take(self._wait_seconds()):
             self._obey(command)
-        if self._credits > 0 and self._engine.delay_seconds() == 0:
-            output = self._engine.step()
+        if self._credits > 0 and self._runner.delay_seconds() == 0:
+            output = self._runner.step()
             if output.rows:
                 self._credits -= 1
                 self._steps += 1
             self._reports.stepped(output)
-        self._report_load()
+        self._report_telemetry()
 
-    def _patience_seconds(self) -> float | None:
-        delay = self._engine.delay_seconds()
+    def _wait_seconds(self) -> float | None:
+        delay = self._runner.delay_seconds()
         if delay is None:
             return None
         return delay if self._credits > 0 else TELEMETRY_SECONDS
 
-    def _take(self, patience_seconds: float | None) -> Iterator[Command]:
-        if patience_seconds != 0:
+    def _take(self, wait_seconds: float | None) -> Iterator[Command]:
+        if wait_seconds != 0:
             try:
-                yield self._commands.get(timeout=patience_seconds)
+                yield self._commands.get(timeout=wait_seconds)
             except Empty:
                 return
         while not self._commands.empty():
@@ -117,7 +122,7 @@ class EngineLoop:
         elif isinstance(command, Admission):
             self._insert(command)
         elif isinstance(command, Remove):
-            self._engine.remove(command.id)
+            self._runner.remove(command.id)
             if command.answer:
                 self._reports.removed(command.id)
         else:
@@ -125,22 +130,22 @@ class EngineLoop:
 
     def _insert(self, request: Admission) -> None:
         try:
-            self._engine.insert(request)
+            self._runner.insert(request)
         except Refused as refusal:
             self._reports.refused(request.id, refusal)
         except Exception as error:
-            self._engine.remove(request.id)
+            self._runner.remove(request.id)
             self._reports.stepped(StepOutput(ends=[failed(request.id, error)]))
 
-    def _report_load(self) -> None:
-        working = self._engine.delay_seconds() is not None
+    def _report_telemetry(self) -> None:
+        working = self._runner.delay_seconds() is not None
         now = self._now()
         idle_now = self._was_working and not working
         self._was_working = working
         if not idle_now and not (working and now >= self._telemetry_due):
             return
         self._telemetry_due = now + TELEMETRY_SECONDS
-        figures = self._engine.load_figures()
+        figures = self._runner.figures()
         self._reports.telemetry(
             {
                 "running": figures.running,

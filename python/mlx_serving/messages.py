@@ -1,8 +1,8 @@
 """The messages between orchestrator and worker: names and types.
 
-Owns shapes only; `link.py` does the framing, `parse.py` checks what comes in. The same list is
-kept in `src-ts/worker/messages.ts`. Keys on the wire are camelCase, token ids travel packed as
-little-endian u32.
+Owns shapes only; `link/frames.py` does the framing, `link/parse.py` checks what comes in. The same
+list is kept in `src-ts/worker/messages.ts`. Keys on the wire are camelCase, token ids travel packed
+as little-endian u32.
 """
 
 from __future__ import annotations
@@ -411,7 +411,7 @@ class Refusal(TypedDict):
 
 class NativeFigures(TypedDict):
     """`metrics`: of the requests of this worker since its start, in ms and requests per second,
-    whoever collects them; `pool`: None when frames are not staged."""
+    by either collector; `pool`: None when frames are not staged."""
 
     module: dict[str, Any]
     metrics: dict[str, float]

@@ -16,7 +16,7 @@ const ruffTargets = [
   "python/pyproject.toml",
   // Relative to where it runs: for the sorting of imports, the tests' own modules are theirs.
   "--config",
-  'src=["tests/python"]',
+  'src=["tests/python/support"]',
   "python",
   "tests/python",
 ];

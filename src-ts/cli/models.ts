@@ -92,7 +92,7 @@ async function download(id: string, draft: string, path: string): Promise<void> 
   const { python, packageDir } = await interruptible((signal) =>
     ensurePython({ signal, onProgress }),
   );
-  const child = spawn(python, ["-m", "mlx_serving.download", "--id", id, "--out", draft], {
+  const child = spawn(python, ["-m", "mlx_serving.models.download", "--id", id, "--out", draft], {
     // The downloader draws its own progress, and says why it fails.
     stdio: ["ignore", "pipe", "inherit"],
     env: {

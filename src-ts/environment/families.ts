@@ -24,7 +24,7 @@ export function familyOf(folder: string): FamilyReport | null {
   const type = modelTypeOf(folder);
   if (type === undefined) return null;
   families ??= Families.parse(
-    readJson(join(pythonProject, "mlx_serving", "families.json")),
+    readJson(join(pythonProject, "mlx_serving", "models", "families.json")),
   ).families;
   const family = Object.hasOwn(families, type) ? families[type] : undefined;
   if (family === undefined) return { type, decoding: null };

@@ -24,7 +24,7 @@ export const frameVersion = 1;
 export const frameHeaderBytes = 16;
 /**
  * Longest payload of a frame, in both directions: a body of 32 MiB as a `prepare`, whatever its wrapping
- * adds. The worker has the same (`PAYLOAD_BYTES_MAX` in link.py).
+ * adds. The worker has the same (`PAYLOAD_BYTES_MAX` in link/frames.py).
  */
 export const frameBytesMax = 40 * 1024 * 1024;
 

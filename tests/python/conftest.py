@@ -29,24 +29,24 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", params=["stock", "fast"])
 def sampler(request: pytest.FixtureRequest) -> Any:
     """Every way from logits to tokens."""
-    from mlx_serving.sampling import StockSampler
+    from mlx_serving.mlx.sampling import StockSampler
 
     if request.param == "stock":
         return StockSampler()
     if find_spec("krserve_mlx_ops") is None:
         pytest.skip("krserve_mlx_ops is not built (npx mlx-serving build-native)")
-    from mlx_serving.fast.sampling import FastSampler
+    from mlx_serving.mlx.fast_sampler import FastSampler
 
     return FastSampler()
 
 
-@pytest.fixture(scope="session", params=["twins", "module"])
+@pytest.fixture(scope="session", params=["fallback", "module"])
 def api(request: pytest.FixtureRequest) -> ModuleType:
-    """krserve_native, and its twins in pure Python."""
-    from mlx_serving.native import loader, twins
+    """krserve_native, and its fallback in pure Python."""
+    from mlx_serving.native import fallback, loader
 
-    if request.param == "twins":
-        return twins
+    if request.param == "fallback":
+        return fallback
     module, why_not = loader.load("auto")
     if module is None:
         pytest.skip(str(why_not))

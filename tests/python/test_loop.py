@@ -7,28 +7,33 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from mlx_serving.engine import End, Loaded, LoadFigures, StepOutput
+from mlx_serving import loop
+from mlx_serving.engine import End, EngineFigures, Loaded, Runner, StepOutput
+from mlx_serving.link.parse import parse
 from mlx_serving.loop import Command, Credit, EngineLoop, Remove
 from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
-from mlx_serving.parse import parse
 
 from orchestrator import FAKE_MODEL, load_options
 
 
-class Scripted:
-    """An engine whose requests make one token a step, for ever."""
+class NoModel:
+    """An engine that loads nothing."""
 
     name = "scripted"
-
-    def __init__(self) -> None:
-        self.ids: list[int] = []
-        self.on_insert: Callable[[Admission], None] = lambda request: None
 
     def describe(self) -> tuple[dict[str, str], str]:
         return {}, "none"
 
-    def load(self, *_: Any) -> Loaded:
+    def load(self, *_: Any) -> tuple[Loaded, Runner]:
         raise LoadFailed("model_not_found", "there is none")
+
+
+class Scripted:
+    """A runner with a token for every request, for ever."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.on_insert: Callable[[Admission], None] = lambda request: None
 
     def insert(self, request: Admission) -> None:
         self.ids.append(request.id)
@@ -43,8 +48,8 @@ class Scripted:
     def delay_seconds(self) -> float | None:
         return 0.0 if self.ids else None
 
-    def load_figures(self) -> LoadFigures:
-        return LoadFigures(len(self.ids), 0, 1, 2, 3)
+    def figures(self) -> EngineFigures:
+        return EngineFigures(len(self.ids), 0, 1, 2, 3)
 
 
 class Log:
@@ -62,10 +67,12 @@ class Log:
 
 class Rig:
     def __init__(self) -> None:
-        self.engine, self.log, self.now = Scripted(), Log(), 0.0
+        self.runner, self.log, self.now = Scripted(), Log(), 0.0
         self.commands: SimpleQueue[Command] = SimpleQueue()
-        self.loop = EngineLoop(self.engine, self.commands, self.log, lambda: self.now)
-        self.loop._credits = 2
+        self.loop = EngineLoop(self.runner, 2, self.commands, self.log, lambda: self.now)
+
+    def run(self) -> None:
+        loop.run(NoModel(), self.commands, self.log)
 
     def turn(self, *commands: Command) -> list[str]:
         for command in commands:
@@ -82,7 +89,7 @@ def admission(id: int) -> Admission:
 def test_a_turn_takes_all_commands_and_steps_once() -> None:
     rig = Rig()
     assert rig.turn(admission(1), admission(2), Remove(1, answer=True)) == ["removed", "stepped"]
-    assert rig.engine.ids == [2]
+    assert rig.runner.ids == [2]
     assert rig.turn(Remove(2, answer=False)) == []
 
 
@@ -100,10 +107,10 @@ def test_a_refusal() -> None:
     rig = Rig()
 
     def refuse(request: Admission) -> None:
-        rig.engine.remove(request.id)
+        rig.runner.remove(request.id)
         raise Refused("memory_budget_exceeded", "max_tokens", "too much")
 
-    rig.engine.on_insert = refuse
+    rig.runner.on_insert = refuse
     assert rig.turn(admission(1)) == ["refused"]
 
 
@@ -114,11 +121,11 @@ def test_an_exception_in_an_insert_fails_its_request_alone() -> None:
     def fail(request: Admission) -> None:
         raise ZeroDivisionError("no")
 
-    rig.engine.on_insert = fail
+    rig.runner.on_insert = fail
     assert rig.turn(admission(2)) == ["stepped", "stepped"]
     output = rig.log.said[0][1][0]
     assert output.ends == [End(2, "failed", "generation_error", "ZeroDivisionError: no")]
-    assert rig.engine.ids == [1]
+    assert rig.runner.ids == [1]
 
 
 def test_telemetry_once_a_second_and_once_idle() -> None:
@@ -140,11 +147,11 @@ def test_the_first_command_is_the_load() -> None:
     rig = Rig()
     rig.commands.put(admission(1))
     with pytest.raises(TypeError):
-        rig.loop.run()
+        rig.run()
     load = parse(1, {"model": FAKE_MODEL, "options": load_options()})
     assert isinstance(load, Load)
     rig.commands.put(load)
-    rig.loop.run()
+    rig.run()
     assert rig.log.names() == ["load_failed"]
 
 
@@ -163,7 +170,7 @@ def test_a_native_part_that_is_missed_is_told_before_the_model_is_looked_for(
     load = parse(1, {"model": FAKE_MODEL, "options": load_options()})
     assert isinstance(load, Load)
     rig.commands.put(load)
-    rig.loop.run()
+    rig.run()
     [(name, [failure])] = rig.log.said
     assert name == "load_failed" and failure.code == "native_missing"
     assert value in str(failure)

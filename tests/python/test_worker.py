@@ -304,7 +304,7 @@ def test_a_hanging_engine_leaves_the_link_alive() -> None:
 
 def test_nothing_heavy_is_imported_for_the_fake_engine() -> None:
     check = (
-        "import sys, mlx_serving.__main__, mlx_serving.fake_engine, mlx_serving.mlx_engine;"
+        "import sys, mlx_serving.__main__, mlx_serving.fake.engine, mlx_serving.mlx.engine;"
         "heavy = {'mlx', 'numpy', 'transformers', 'mlx_lm', 'huggingface_hub', 'jinja2'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -23,16 +23,16 @@ NOT_BUILT = "krserve_native is not built (npx mlx-serving build-native)"
 # An engine that takes no prompt of one token.
 PICKY = """
 from mlx_serving.__main__ import main
-from mlx_serving.fake_engine import FakeEngine
+from mlx_serving.fake.engine import FakeRunner
 
-insert = FakeEngine.insert
+insert = FakeRunner.insert
 
 def picky(engine, request):
     if len(request.prompt) == 1:
         raise RuntimeError("one token is too few")
     insert(engine, request)
 
-FakeEngine.insert = picky
+FakeRunner.insert = picky
 main()
 """
 

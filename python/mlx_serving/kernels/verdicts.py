@@ -16,7 +16,7 @@ class Verdict:
     kernel: str
     backend: str
     gain: float | None
-    """New speed over old, minus 1; None where nobody has measured it."""
+    """New speed over old, minus 1; None where it is not measured."""
     on: bool
 
 

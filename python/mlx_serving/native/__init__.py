@@ -1,19 +1,19 @@
-"""The pool of buffers and the collector of metrics: krserve_native, or its twins in pure Python.
+"""The pool of buffers and the collector of metrics: krserve_native, or its fallback in pure Python.
 
-Which one, is decided once, when this is imported; `status()` tells. Both have the API documented in
-`native/bindings/krserve_native.pyi`. Imports neither MLX nor numpy.
+The choice is made once, when this package is imported; `status()` tells it. Both have
+the API documented in `native/bindings/krserve_native.pyi`. Imports neither MLX nor numpy.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from . import twins
+from . import fallback
 from .choice import asked_mode
 from .loader import NAME, load
 
 if TYPE_CHECKING:
-    from .twins import (
+    from .fallback import (
         CommandBuffer,
         CommandBufferPool,
         CommandBufferPoolStats,
@@ -55,7 +55,7 @@ _MODE: Final = asked_mode()
 _module, _reason = load(_MODE)
 
 if not TYPE_CHECKING:
-    _api = twins if _module is None else _module
+    _api = fallback if _module is None else _module
     CommandBuffer = _api.CommandBuffer
     CommandBufferPool = _api.CommandBufferPool
     CommandBufferPoolStats = _api.CommandBufferPoolStats

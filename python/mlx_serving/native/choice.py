@@ -1,7 +1,7 @@
-"""Which native parts this process is to use. Decides nothing about what is there.
+"""Which native parts this process is to use. Whether a part is installed, its loader says.
 
-MLX_SERVING_NATIVE: `auto` (the default) uses what is there of the parts that have been measured to
-be worth it, `on` or `1` uses all parts and makes the absence of one an error, `off` or `0` none.
+MLX_SERVING_NATIVE: `auto` (the default) uses those parts that are installed and were measured to be
+worth it, `on` or `1` uses all parts and makes the absence of one an error, `off` or `0` none.
 MLX_SERVING_NATIVE_PARTS, names separated by commas or `all`, says which parts this is about.
 """
 

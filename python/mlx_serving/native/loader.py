@@ -19,7 +19,7 @@ from .choice import Mode, why_off
 
 NAME: Final = "krserve_native"
 VERSION: Final = "1.0.0"
-# Whoever started us knows how it was called itself.
+# The command that started this process knows its own name.
 BUILD: Final = os.environ.get("KRSERVE_BUILD_COMMAND") or "npx mlx-serving build-native"
 
 API: Final = (
@@ -68,7 +68,7 @@ def _why_not_loadable() -> str | None:
 
 
 def why_not_built(name: str) -> str:
-    # scripts/lib/native-record.mjs leaves there what an attempt ended with: beside the modules,
+    # setup/native/record.mjs leaves there what an attempt ended with: beside the modules,
     # where they are kept apart from the environment, else in the environment.
     for folder in (*sys.path, sys.prefix):
         try:

@@ -1,6 +1,6 @@
 /**
  * The real engine loop over real processes of the fake engine, each incarnation with a fault of its own.
- * The faults are described in python/mlx_serving/fake_faults.py.
+ * The faults are described in python/mlx_serving/fake/faults.py.
  */
 import type { Engine, EngineOptions, LogEntry, Response } from "../../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../../src-ts/engine/engine.js";

@@ -77,7 +77,7 @@ export class Clone {
       "python/uv.lock": "",
       "python/uv-pin.txt": "uv==0.13.9",
       "python/embedded-model.txt": "model==1",
-      "python/mlx_serving/embedded.py": "LAYOUT: Final = 1\n",
+      "python/mlx_serving/models/embedded.py": "LAYOUT: Final = 1\n",
       "native/CMakeLists.txt": "",
       "native/pins/pybind11.txt": "pybind11==1",
     })) {

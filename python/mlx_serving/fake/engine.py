@@ -1,0 +1,216 @@
+"""An engine without MLX, for tests, load tests and client development.
+
+Its text depends on the prompt alone and runs to the token limit asked for; `maxBatch` and the
+speed of `fakeTokensPerSecond` are kept. Needs the standard library and msgpack only.
+
+Its faults, for the tests of this project, are in `faults.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from ..engine import (
+    End,
+    EngineFigures,
+    Host,
+    Loaded,
+    PrefillProgress,
+    Row,
+    RowLogprobs,
+    Runner,
+    StepOutput,
+    failed,
+)
+from ..messages import (
+    Admission,
+    Capabilities,
+    LoadOptions,
+    ModelSource,
+    SamplingDefaults,
+)
+from .faults import Faults
+from .text import VOCABULARY, FakeTextModel, prompt_hash, token_at
+
+CONTEXT_MAX: Final = 131_072
+KV_BYTES_PER_TOKEN: Final = 1024
+KV_BUDGET_BYTES: Final = 1 << 40
+LOAD_REPORT_SECONDS: Final = 0.05
+
+
+@dataclass(slots=True)
+class Sequence:
+    id: int
+    key: int
+    first: int
+    """Index of the first token that this process makes."""
+    next: int
+    end: int
+    logprobs: int
+    prompt_tokens: int
+    prefill_total: int
+    prefill_done: int = 0
+
+
+class FakeEngine:
+    name = "fake"
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def describe(self) -> tuple[dict[str, str], str]:
+        msgpack_version = importlib.metadata.version("msgpack")
+        return {"python": platform.python_version(), "msgpack": msgpack_version}, "fake"
+
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+        self._faults.on_load()
+        end = time.monotonic() + options.fake_load_ms / 1000
+        while (left := end - time.monotonic()) > 0:
+            done = options.fake_load_ms - left * 1000
+            host.loading(done, options.fake_load_ms, model.id)
+            time.sleep(min(left, LOAD_REPORT_SECONDS))
+        limits = Capabilities(
+            context_max=options.context_max or CONTEXT_MAX,
+            kv_bytes_per_token=KV_BYTES_PER_TOKEN,
+            kv_bytes_fixed=0,
+            weights_bytes=0,
+            kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
+        )
+        text = FakeTextModel(self._faults.on_prepare)
+        runner = FakeRunner(self._faults, options, limits.context_max)
+        return Loaded(limits, text, SamplingDefaults(), {}), runner
+
+
+class FakeRunner:
+    def __init__(self, faults: Faults, options: LoadOptions, context_max: int) -> None:
+        self._faults = faults
+        self._options = options
+        self._context_max = context_max
+        speed = options.fake_tokens_per_second
+        self._interval_seconds = 1 / speed if speed > 0 else 0.0
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._step_at = 0.0
+
+    def insert(self, request: Admission) -> None:
+        self._faults.on_prompt(request.prompt)
+        first = len(request.emitted)
+        self._waiting.append(
+            Sequence(
+                id=request.id,
+                key=prompt_hash(request.prompt),
+                first=first,
+                next=first,
+                end=min(request.max_tokens, self._context_max - len(request.prompt)),
+                logprobs=request.sampling.logprobs,
+                prompt_tokens=len(request.prompt),
+                prefill_total=len(request.prompt) + first,
+            )
+        )
+
+    def remove(self, id: int) -> None:
+        self._waiting = [sequence for sequence in self._waiting if sequence.id != id]
+        self._running = [sequence for sequence in self._running if sequence.id != id]
+
+    def delay_seconds(self) -> float | None:
+        if self._waiting and len(self._running) < self._options.max_batch:
+            return 0
+        if not self._running:
+            return None
+        if self._interval_seconds == 0:
+            return 0
+        return max(0.0, self._step_at - time.monotonic())
+
+    def step(self) -> StepOutput:
+        output = StepOutput()
+        self._prefill(output)
+        if self._running and self._due():
+            self._decode(output)
+        return output
+
+    def figures(self) -> EngineFigures:
+        tokens = sum(sequence.prefill_total + sequence.next for sequence in self._running)
+        return EngineFigures(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            prefix_cache_bytes=0,
+            kv_bytes=tokens * KV_BYTES_PER_TOKEN,
+            memory_bytes=0,
+        )
+
+    def _prefill(self, output: StepOutput) -> None:
+        """Everything that has room, at once; a chunk of the first one where prefill takes time."""
+        slow = self._faults.prefill_ms_per_token > 0
+        while self._waiting and len(self._running) < self._options.max_batch:
+            sequence = self._waiting[0]
+            if not self._has_memory(sequence, output):
+                continue
+            left = sequence.prefill_total - sequence.prefill_done
+            chunk = min(left, max(1, self._options.prefill_chunk_tokens)) if slow else left
+            time.sleep(chunk * self._faults.prefill_ms_per_token / 1000)
+            sequence.prefill_done += chunk
+            total = sequence.prefill_total
+            output.prefills.append(PrefillProgress(sequence.id, sequence.prefill_done, total, 0))
+            if sequence.prefill_done == total:
+                self._prefilled(self._waiting.pop(0), output)
+            if slow:
+                return
+
+    def _prefilled(self, sequence: Sequence, output: StepOutput) -> None:
+        if sequence.end == 0:
+            output.ends.append(End(sequence.id, "stop"))
+        else:
+            self._running.append(sequence)
+
+    def _has_memory(self, sequence: Sequence, output: StepOutput) -> bool:
+        """As the MLX engine has it: alone it is to blame, with others the process ends."""
+        try:
+            self._faults.on_prefill(sequence.prompt_tokens)
+        except RuntimeError as error:
+            if self._running or len(self._waiting) > 1:
+                raise
+            self._waiting.pop(0)
+            output.ends.append(failed(sequence.id, error))
+            return False
+        return True
+
+    def _due(self) -> bool:
+        if self._interval_seconds == 0:
+            return True
+        now = time.monotonic()
+        if now < self._step_at:
+            return False
+        # Behind by a step or more: don't make up for lost time in a burst.
+        late = now - self._step_at > self._interval_seconds
+        self._step_at = (now if late else self._step_at) + self._interval_seconds
+        return True
+
+    def _decode(self, output: StepOutput) -> None:
+        self._faults.on_step(self._running)
+        output.rows = [(s.id, s.next, token_at(s.key, s.next), None) for s in self._running]
+        finished = False
+        for sequence in self._running:
+            sequence.next += 1
+            finished = finished or sequence.next >= sequence.end
+        if any(sequence.logprobs >= 0 for sequence in self._running):
+            self._add_logprobs(output)
+        if finished:
+            output.ends = [End(s.id, "length") for s in self._running if s.next >= s.end]
+            self._running = [s for s in self._running if s.next < s.end]
+
+    def _add_logprobs(self, output: StepOutput) -> None:
+        rows: list[Row] = []
+        for (id, index, token, _), sequence in zip(output.rows, self._running, strict=True):
+            count = sequence.logprobs
+            rows.append((id, index, token, _logprobs(token, count) if count >= 0 else None))
+        output.rows = rows
+
+
+def _logprobs(token: int, count: int) -> RowLogprobs:
+    """Made up: the sampled token has 1/2, the next likely 1/4 and so on."""
+    others = [((token + i) % VOCABULARY, -0.6931 * (i + 1)) for i in range(count)]
+    return RowLogprobs(-0.6931, others)

@@ -1,0 +1,174 @@
+"""The admitted requests as the link thread knows them: the text so far, usage and times of each.
+
+`ActiveRequests` turns an engine's step into the body of a `step` frame. It knows no socket and no
+thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..engine import End, PrefillProgress, Row, RowLogprobs
+from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
+from ..text.model import TextModel
+from ..text.prompts import check_prompt
+from ..text.streaming import RequestText
+
+MILLISECONDS: Final = 1000.0
+# Every token's text is compared with every stop string.
+STOPS_MAX: Final = 64
+STOP_CHARACTERS_MAX: Final = 4096
+
+
+@dataclass(slots=True)
+class ActiveRequest:
+    """One admitted request."""
+
+    id: int
+    text: RequestText
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    admitted_at: float = field(default_factory=time.monotonic)
+    prefill_at: float | None = None
+    first_token_at: float | None = None
+
+    def ended(self, finish: Finish, end: End | None = None) -> Ended:
+        tail = self.text.finish()
+        body: Ended = {
+            "id": self.id,
+            "finish": "stop" if finish == "length" and self.text.stopped else finish,
+            "tail": tail,
+            "usage": {
+                "promptTokens": self.prompt_tokens,
+                "cachedTokens": self.cached_tokens,
+                "completionTokens": self.completion_tokens,
+            },
+            "stats": self._stats(),
+        }
+        if end is not None and end.code is not None:
+            body["code"] = end.code
+            body["message"] = end.message
+        return body
+
+    def _stats(self) -> dict[str, float]:
+        """Milliseconds: from admission to the first chunk, to the first token, to the end."""
+        times = {"prefillMs": self.prefill_at, "firstTokenMs": self.first_token_at}
+        stats = {
+            name: (at - self.admitted_at) * MILLISECONDS
+            for name, at in times.items()
+            if at is not None
+        }
+        stats["totalMs"] = (time.monotonic() - self.admitted_at) * MILLISECONDS
+        return stats
+
+
+class ActiveRequests:
+    """All admitted requests, by id."""
+
+    def __init__(self, model: TextModel, context_max: int) -> None:
+        self._model = model
+        self._context_max = context_max
+        self._active: dict[int, ActiveRequest] = {}
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._active
+
+    def admit(self, request: Admission) -> Ended | None:
+        """Takes a request in, or returns its end when what was emitted is an end already. Raises
+        `Refused`."""
+        self._check(request)
+        continues = () if request.chat else request.prompt
+        stops = request.sampling.stop
+        named = map(self._model.silent_token, stops)
+        stop_tokens = frozenset(token for token in named if token is not None)
+        text = RequestText(self._model.detokenizer(continues), stops, stop_tokens)
+        for token in request.emitted:
+            text.push(token)
+            if text.stopped:
+                break
+        active = ActiveRequest(request.id, text, len(request.prompt), len(request.emitted))
+        finish = self._finished(request, text)
+        if finish is not None:
+            return active.ended(finish)
+        self._active[request.id] = active
+        return None
+
+    def _check(self, request: Admission) -> None:
+        check_prompt(request.prompt, "prompt", self._model, self._context_max)
+        biased = [token for token, _ in request.sampling.logit_bias]
+        for name, tokens in (("emitted", request.emitted), ("logit_bias", biased)):
+            if tokens and max(tokens) >= self._model.vocabulary:
+                limit = f"{name}: token ids must be below {self._model.vocabulary}"
+                raise Refused("invalid_prompt", name, limit)
+        stops = request.sampling.stop
+        if len(stops) > STOPS_MAX or any(len(stop) > STOP_CHARACTERS_MAX for stop in stops):
+            limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
+            raise Refused("invalid_prompt", "stop", limit)
+
+    def _finished(self, request: Admission, text: RequestText) -> Finish | None:
+        emitted = request.emitted
+        if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
+            return "stop"
+        if request.prefill_only:
+            return None
+        full = len(request.prompt) + len(emitted) >= self._context_max
+        return "length" if full or len(emitted) >= request.max_tokens else None
+
+    def drop(self, id: int) -> bool:
+        """Whether it was there."""
+        return self._active.pop(id, None) is not None
+
+    def prefilled(self, progress: PrefillProgress) -> bool:
+        """Whether the request is still active."""
+        request = self._active.get(progress.id)
+        if request is None:
+            return False
+        request.cached_tokens = min(progress.cached, request.prompt_tokens)
+        if request.prefill_at is None:
+            request.prefill_at = time.monotonic()
+        return True
+
+    def rows(self, rows: Sequence[Row]) -> tuple[list[StepRow], list[Ended]]:
+        """The rows of a `step` frame, and what ended with them by a stop string."""
+        active = self._active
+        out: list[StepRow] = []
+        stopped: list[Ended] = []
+        for id, index, token, logprobs in rows:
+            request = active.get(id)
+            if request is None:
+                continue
+            if request.first_token_at is None:
+                request.first_token_at = time.monotonic()
+            text = request.text.push(token)
+            request.completion_tokens = index + 1
+            if logprobs is None:
+                out.append((id, index, token, text))
+            else:
+                out.append((id, index, token, text, self._logprob(token, logprobs)))
+            if request.text.stopped:
+                del active[id]
+                stopped.append(request.ended("stop"))
+        return out, stopped
+
+    def end(self, end: End) -> Ended | None:
+        """None when the request is gone already."""
+        request = self._active.pop(end.id, None)
+        return None if request is None else request.ended(end.finish, end)
+
+    def _logprob(self, token: int, logprobs: RowLogprobs) -> TokenLogprob:
+        return {
+            **self._likely(token, logprobs.logprob),
+            "top": [self._likely(id, logprob) for id, logprob in logprobs.top],
+        }
+
+    def _likely(self, token: int, logprob: float) -> TopLogprob:
+        model = self._model
+        return {
+            "token": model.token_text(token),
+            "bytes": list(model.token_bytes(token)),
+            "logprob": logprob,
+        }

@@ -1,0 +1,123 @@
+"""The prepare thread turns a request's input into prompt tokens, so that the link thread need not.
+
+Templates and tokenizers may take long, and other streams go on meanwhile. This file says how long a
+prompt may take; `text/prompts.py` makes its tokens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from ..messages import (
+    Prepare,
+    Prepared,
+    PrepareInput,
+    RefusalCode,
+    Refused,
+    Text,
+    Tokens,
+    pack_tokens,
+)
+from ..text.block_hashes import block_hashes
+from ..text.model import TextModel
+from ..text.prompts import input_field, prompt_tokens
+
+# A prompt of more characters may take longer than the orchestrator waits for a sign of life. The
+# allowance for each character is several times what the slowest texts take.
+LONG_CHARACTERS: Final = 200_000
+ALLOWANCE_MS_PER_CHARACTER: Final = 0.05
+
+
+def allowance_ms(input: PrepareInput) -> float:
+    """What this prompt may take beyond the usual; 0 for all but long ones."""
+    if isinstance(input, Tokens):
+        return 0.0
+    characters = _characters(input.text if isinstance(input, Text) else input.messages)
+    return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return sum(map(_characters, value.values())) if isinstance(value, dict) else 0
+
+
+class Preparer:
+    """The prepare thread. The callbacks are called on it."""
+
+    def __init__(
+        self,
+        model: TextModel,
+        context_max: int,
+        done: Callable[[Prepared], None],
+        refused: Callable[[int, Refused], None],
+        crashed: Callable[[BaseException], None],
+        busy: Callable[[str, float], None],
+    ) -> None:
+        self._model = model
+        self._context_max = context_max
+        self._done = done
+        self._refused = refused
+        self._crashed = crashed
+        self._busy = busy
+        self._queue: SimpleQueue[Prepare] = SimpleQueue()
+        self._wanted: set[int] = set()
+        threading.Thread(target=self._run, name="prepare", daemon=True).start()
+
+    def put(self, request: Prepare) -> None:
+        self._wanted.add(request.id)
+        self._queue.put(request)
+
+    def pending(self, id: int) -> bool:
+        return id in self._wanted
+
+    def settle(self, id: int) -> bool:
+        """Whether the request was still without an answer. It has one now, or never gets one."""
+        if id not in self._wanted:
+            return False
+        self._wanted.discard(id)
+        return True
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._answer(self._queue.get())
+        except BaseException as error:
+            self._crashed(error)
+
+    def _answer(self, request: Prepare) -> None:
+        if request.id not in self._wanted:
+            return
+        if (allowance := allowance_ms(request.input)) > 0:
+            self._busy("preparing a long prompt", allowance)
+        try:
+            body = self._prepared(request)
+        except Refused as refusal:
+            self._refused(request.id, refusal)
+        except MemoryError:
+            # What was made so far goes with the request; the next ones may fit.
+            self._refuse(request, "out_of_memory", "there is not enough memory to prepare it")
+        except BaseException as error:
+            # Templates and tokenizers fail in their own ways, a Rust panic is no Exception: the
+            # input is to blame, and it alone. The error's text may hold the prompt.
+            reason = f"the prompt cannot be prepared ({type(error).__name__})"
+            self._refuse(request, "invalid_prompt", reason)
+        else:
+            self._done(body)
+
+    def _prepared(self, request: Prepare) -> Prepared:
+        """Raises `Refused`."""
+        tokens = prompt_tokens(request.input, self._model, self._context_max)
+        return {
+            "id": request.id,
+            "tokens": pack_tokens(tokens),
+            "blockHashes": block_hashes(tokens),
+        }
+
+    def _refuse(self, request: Prepare, code: RefusalCode, reason: str) -> None:
+        self._refused(request.id, Refused(code, input_field(request.input), reason))

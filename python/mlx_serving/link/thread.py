@@ -1,0 +1,381 @@
+"""The link thread: owns the socket, the active requests and the order of frames.
+
+Commands go to the engine thread through a queue, prompts to the prepare thread. Both threads post
+their results here, and this thread alone writes to the socket. It never computes for long, so it
+sees the end of the link at once.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Final
+
+from ..acceleration import Parts, module_parts
+from ..acceleration import describe as describe_parts
+from ..engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..log import log
+from ..loop import Command, Credit, Remove
+from ..messages import (
+    Abort,
+    Ack,
+    Admit,
+    Ended,
+    Hello,
+    Load,
+    LoadFailed,
+    Ping,
+    Prepare,
+    Prepared,
+    Refused,
+    Stop,
+    Telemetry,
+    Unreadable,
+    Violation,
+)
+from .active_requests import ActiveRequests
+from .frames import Link
+from .outgoing import Outgoing
+from .parse import parse
+from .preparer import Preparer
+from .resources import LinkResources
+
+EXIT_CLEAN: Final = 0
+EXIT_FAULT: Final = 1
+EXIT_VIOLATION: Final = 3
+LAST_WORDS_SECONDS: Final = 0.5
+SETTLED_IDS_MAX: Final = 65536
+FAULT_CHARACTERS_MAX: Final = 500
+TELLING_ERRORS: Final = (RuntimeError, MemoryError, OSError)
+
+
+class LinkThread:
+    """Everything the link thread owns. `post` is for the other threads."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        epoch: int,
+        commands: SimpleQueue[Command],
+        outgoing: Callable[[Outgoing], Outgoing],
+    ) -> None:
+        """`outgoing`: what frames pass on their way to the socket, made of where they wait."""
+        self._resources = LinkResources()
+        self._link = Link(sock, epoch, outgoing(self._resources.outgoing()))
+        self._commands = commands
+        self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        self._asleep = False
+        self._loading = False
+        self._active: ActiveRequests | None = None
+        self._preparer: Preparer | None = None
+        self._steps_sent = 0
+        self._steps_acked = 0
+        # Ids whose last frame is sent: an abort that crosses it on the way gets no answer.
+        self._settled: OrderedDict[int, None] = OrderedDict()
+
+    # --- any thread ---
+
+    def start(self, hello: Hello) -> None:
+        self._link.send("hello", hello)
+        threading.Thread(target=self._run, name="link", daemon=True).start()
+
+    def post(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Has the link thread call this."""
+        self._posted.append((call, arguments))
+        if self._asleep:
+            self._asleep = False
+            os.write(self._wake_write, b"!")
+
+    def loading(self, done: float, total: float, what: str) -> None:
+        self.post(self._link.send, "loading", {"done": done, "total": total, "what": what})
+
+    def busy(self, reason: str, allowance_ms: float) -> None:
+        self.post(self._link.send, "busy", {"reason": reason, "allowanceMs": allowance_ms})
+
+    def prefilled(self, progress: PrefillProgress) -> None:
+        self.post(self._on_prefilled, progress)
+
+    def loaded(self, loaded: Loaded) -> None:
+        self.post(self._on_loaded, loaded)
+
+    def load_failed(self, failure: LoadFailed) -> None:
+        body = {"code": failure.code, "message": str(failure)}
+        self.post(self._link.send, "loadFailed", body)
+        self.post(self._exit, EXIT_FAULT)
+
+    def refused(self, id: int, refusal: Refused) -> None:
+        self.post(self._on_refused, id, refusal)
+
+    def removed(self, id: int) -> None:
+        self.post(self._on_removed, id)
+
+    def stepped(self, output: StepOutput) -> None:
+        self.post(self._on_stepped, output)
+
+    def telemetry(self, body: Telemetry) -> None:
+        self.post(self._on_telemetry, body)
+
+    def crashed(self, error: BaseException) -> None:
+        """A thread cannot go on: the process says why and ends."""
+        log_crash(error)
+        code = "out_of_memory" if is_out_of_memory(error) else "internal"
+        self.post(self._fault, code, describe(error), EXIT_FAULT)
+
+    # --- link thread ---
+
+    def _run(self) -> None:
+        """Never returns: a worker without its link is no worker."""
+        try:
+            self._serve()
+        except EOFError:
+            os._exit(EXIT_CLEAN)
+        except Violation as violation:
+            self._fault(violation.code, str(violation), EXIT_VIOLATION)
+        except BaseException as error:
+            log_crash(error)
+            self._fault("internal", describe(error), EXIT_FAULT)
+        finally:
+            os._exit(EXIT_FAULT)
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._link, selectors.EVENT_READ)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            reading = selectors.EVENT_READ
+            while True:
+                self._run_posted()
+                self._link.flush()
+                unsent = selectors.EVENT_WRITE if self._link.unsent_bytes else 0
+                if (selectors.EVENT_READ | unsent) != reading:
+                    reading = selectors.EVENT_READ | unsent
+                    selector.modify(self._link, reading)
+                self._asleep = True
+                ready = selector.select(0 if self._posted else None)
+                self._asleep = False
+                for key, events in ready:
+                    if key.fd == self._wake_read:
+                        os.read(self._wake_read, 4096)
+                    elif events & selectors.EVENT_READ:
+                        self._receive()
+
+    def _run_posted(self) -> None:
+        # Bounded by what is there now: the socket gets its turn under load too.
+        for _ in range(len(self._posted)):
+            call, arguments = self._posted.popleft()
+            call(*arguments)
+
+    def _receive(self) -> None:
+        for type_byte, body in self._link.receive():
+            message = parse(type_byte, body)
+            if isinstance(message, Ack):
+                self._on_ack(message)
+            elif isinstance(message, Ping):
+                self._link.send("pong", {"n": message.n})
+            elif isinstance(message, Load):
+                self._on_load(message)
+            elif isinstance(message, Stop):
+                self._exit(EXIT_CLEAN)
+            elif isinstance(message, Prepare):
+                self._on_prepare(message)
+            elif isinstance(message, Unreadable):
+                self._on_unreadable(message)
+            elif isinstance(message, Admit):
+                self._on_admit(message)
+            elif isinstance(message, Abort):
+                for id in message.ids:
+                    self._on_abort(id)
+            # `drain` asks for nothing: no more work comes, and `stop` follows.
+
+    def _on_load(self, load: Load) -> None:
+        if self._loading:
+            raise Violation("a second load", "wrong_order")
+        self._loading = True
+        self._commands.put(load)
+
+    def _on_loaded(self, loaded: Loaded) -> None:
+        context_max = loaded.limits.context_max
+        parts: Parts = {**module_parts(), **loaded.native}
+        log(describe_parts(parts))
+        self._active = ActiveRequests(loaded.text, context_max)
+        self._preparer = Preparer(
+            loaded.text,
+            context_max,
+            done=lambda body: self.post(self._on_prepared, body),
+            refused=self.refused,
+            crashed=self.crashed,
+            busy=self.busy,
+        )
+        self._link.send(
+            "ready",
+            {
+                "limits": loaded.limits.to_wire(),
+                "sampling": loaded.sampling.to_wire(),
+                "endTokens": sorted(loaded.text.end_tokens),
+                "vocabulary": loaded.text.vocabulary,
+                "native": parts,
+                "abilities": loaded.abilities.to_wire(),
+            },
+        )
+
+    def _ready(self) -> tuple[ActiveRequests, Preparer]:
+        if self._active is None or self._preparer is None:
+            raise Violation("work before the model is ready", "wrong_order")
+        return self._active, self._preparer
+
+    def _on_prepare(self, request: Prepare) -> None:
+        _, preparer = self._ready()
+        self._check_new(request.id)
+        preparer.put(request)
+
+    def _on_unreadable(self, request: Unreadable) -> None:
+        self._check_new(request.id)
+        self._send_refused(request.id, request.refusal)
+
+    def _on_prepared(self, body: Prepared) -> None:
+        _, preparer = self._ready()
+        if preparer.settle(body["id"]):
+            self._settle(body["id"])
+            self._link.send("prepared", body)
+
+    def _on_admit(self, message: Admit) -> None:
+        active, _ = self._ready()
+        for request in message.requests:
+            self._resources.collector.record_request()
+            if isinstance(request, Unreadable):
+                self._resources.collector.record_failure()
+                self._on_unreadable(request)
+                continue
+            self._check_new(request.id)
+            try:
+                ended = active.admit(request)
+            except Refused as refusal:
+                self._resources.collector.record_failure()
+                self._send_refused(request.id, refusal)
+                continue
+            if ended is None:
+                self._commands.put(request)
+            else:
+                self._send_ended(ended)
+
+    def _check_new(self, id: int) -> None:
+        active, preparer = self._ready()
+        if id in active or preparer.pending(id):
+            raise Violation(f"id {id} is in use", "duplicate_id")
+
+    def _on_refused(self, id: int, refusal: Refused) -> None:
+        active, preparer = self._ready()
+        admitted = active.drop(id)
+        if admitted:
+            self._resources.collector.record_failure()
+        if admitted or preparer.settle(id):
+            self._send_refused(id, refusal)
+
+    def _send_refused(self, id: int, refusal: Refused) -> None:
+        self._settle(id)
+        self._link.send(
+            "refused",
+            {"id": id, "code": refusal.code, "field": refusal.field, "message": str(refusal)},
+        )
+
+    def _on_abort(self, id: int) -> None:
+        active, preparer = self._ready()
+        if id in active:
+            self._commands.put(Remove(id, answer=True))
+        elif preparer.settle(id) or id not in self._settled:
+            self._settle(id)
+            self._link.send("aborted", {"id": id})
+
+    def _on_removed(self, id: int) -> None:
+        active, _ = self._ready()
+        if active.drop(id):
+            self._settle(id)
+            self._link.send("aborted", {"id": id})
+
+    def _on_prefilled(self, progress: PrefillProgress) -> None:
+        active, _ = self._ready()
+        if active.prefilled(progress):
+            self._link.send(
+                "prefill",
+                {
+                    "id": progress.id,
+                    "done": progress.done,
+                    "total": progress.total,
+                    "cached": progress.cached,
+                },
+            )
+
+    def _on_stepped(self, output: StepOutput) -> None:
+        active, _ = self._ready()
+        for progress in output.prefills:
+            self._on_prefilled(progress)
+        if output.rows:
+            rows, stopped = active.rows(output.rows)
+            if rows:
+                self._steps_sent += 1
+                self._link.send("step", {"step": self._steps_sent, "rows": rows})
+            else:
+                self._commands.put(Credit(1))
+            for ended in stopped:
+                self._commands.put(Remove(ended["id"], answer=False))
+                self._send_ended(ended)
+        for end in output.ends:
+            body = active.end(end)
+            if body is not None:
+                self._send_ended(body)
+
+    def _send_ended(self, body: Ended) -> None:
+        self._settle(body["id"])
+        if body["finish"] == "failed":
+            self._resources.collector.record_failure()
+        else:
+            self._resources.collector.record_completion(body["stats"]["totalMs"])
+        self._link.send("ended", body)
+
+    def _on_ack(self, ack: Ack) -> None:
+        if ack.step > self._steps_sent:
+            raise Violation(f"step {ack.step} was never sent", "wrong_order")
+        if ack.step > self._steps_acked:
+            self._commands.put(Credit(ack.step - self._steps_acked))
+            self._steps_acked = ack.step
+
+    def _on_telemetry(self, body: Telemetry) -> None:
+        # Here, behind all that ended before: the figures agree with what was sent.
+        self._link.send("telemetry", {**body, "native": self._resources.figures()})
+
+    def _settle(self, id: int) -> None:
+        self._settled[id] = None
+        if len(self._settled) > SETTLED_IDS_MAX:
+            self._settled.popitem(last=False)
+
+    def _fault(self, code: str, message: str, exit_code: int) -> None:
+        message = message[:FAULT_CHARACTERS_MAX]
+        log(f"{code}: {message}")
+        self._link.send(
+            "fault", {"code": code, "message": message, "native": self._resources.figures()}
+        )
+        self._exit(exit_code)
+
+    def _exit(self, code: int) -> None:
+        # No clean-up of interpreter or MLX: the other threads may be anywhere.
+        self._link.flush_blocking(LAST_WORDS_SECONDS)
+        os._exit(code)
+
+
+def describe(error: BaseException) -> str:
+    """With its text only where that comes from MLX or the system: another may hold a prompt."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, TELLING_ERRORS) else name
+
+
+def log_crash(error: BaseException) -> None:
+    """Where it happened, without the error's text: that may hold a prompt."""
+    lines = traceback.format_list(traceback.extract_tb(error.__traceback__))
+    log(f"{type(error).__name__}\n{''.join(lines)}")

@@ -1,0 +1,85 @@
+"""The phase of a step that gives waiting requests a place: each becomes a row with a cache.
+
+Also says, when a request comes, whether its KV cache can ever fit into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..engine import End, StepOutput, failed
+from ..messages import Admission, Capabilities, Refused
+from .chunk_policy import ChunkPolicy
+from .prefix_policy import PrefixPolicy
+from .row import Row
+from .sampling import RowSampling
+from .stages import Stages
+
+
+class AdmissionPhase:
+    def __init__(
+        self,
+        stages: Stages,
+        chunks: ChunkPolicy,
+        prefixes: PrefixPolicy,
+        limits: Capabilities,
+        vocabulary: int,
+    ) -> None:
+        self._stages = stages
+        self._chunks = chunks
+        self._prefixes = prefixes
+        self._limits = limits
+        self._vocabulary = vocabulary
+
+    def check(self, request: Admission) -> None:
+        """Raises `Refused`."""
+        limits = self._limits
+        tokens = min(len(request.prompt) + request.max_tokens, limits.context_max)
+        needed = limits.kv_bytes_fixed + limits.kv_bytes_per_token * tokens
+        if needed > limits.kv_budget_bytes:
+            message = f"it needs {needed:.0f} bytes of KV cache, {limits.kv_budget_bytes} are there"
+            raise Refused("memory_budget_exceeded", "max_tokens", message)
+
+    def schedule(self) -> Iterator[Admission]:
+        """As many as have places, first come, first served."""
+        while self._stages.waiting and self._stages.places_left:
+            yield self._stages.waiting.popleft()
+
+    def run(self, request: Admission) -> Row | End:
+        try:
+            return self._new_row(request)
+        except Exception as error:
+            return failed(request.id, error)
+
+    def postprocess(self, ran: Row | End, output: StepOutput) -> None:
+        if isinstance(ran, End):
+            output.ends.append(ran)
+        else:
+            self._stages.prefilling.append(ran)
+
+    def _new_row(self, request: Admission) -> Row:
+        """The row's first decode step feeds the prompt's last token. A resume's tokens are fed by
+        decode steps too where it is replayed; else they are prefilled with the prompt."""
+        emitted = request.emitted
+        replays = bool(emitted) and self._chunks.replays
+        known = request.prompt if replays else request.prompt + emitted
+        cache, cached = self._prefixes.start(known)
+        first = len(emitted)
+        return Row(
+            request=request,
+            sampling=RowSampling(
+                request.sampling, request.prompt, [] if replays else emitted, self._vocabulary
+            ),
+            prefill=known[:-1],
+            last=known[-1],
+            forced=emitted if replays else [],
+            cache=cache,
+            done=cached,
+            reused=cached,
+            cached=min(cached, len(request.prompt)),
+            first=first,
+            index=-1 if replays else first - 1,
+            end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
+            observe_from=0 if replays else first,
+            generated=[] if replays else emitted[:-1],
+        )

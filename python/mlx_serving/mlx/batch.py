@@ -1,0 +1,230 @@
+"""The rows that decode together: one forward pass for each group of them and one draw for all.
+
+A step is queued before the one before is read, so the device never waits for Python: between two
+steps one is pending. The batch works on mlx-lm's models and caches through their own methods
+(`merge`, `extend`, `filter`, `extract`) and imports nothing of mlx-lm. `grouping.py` says which
+rows form a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import mlx.core as mx
+
+from ..engine import RowLogprobs
+from .caches import Cache, size_bytes
+from .grouping import Grouping, Lengths
+from .row import Row
+from .sampling import LazyLogprobs, Sampler, arrays, draw
+
+
+@dataclass(slots=True)
+class Fed:
+    """A token that a step has fed to the model: row, its place in the text, id."""
+
+    row: Row
+    index: int
+    token: int
+    logprobs: RowLogprobs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The step that is queued and not read yet: the token of each row, perhaps not computed yet,
+    and its log-probabilities. The next step is fed with it."""
+
+    tokens: mx.array
+    logprobs: list[LazyLogprobs | None]
+
+    @classmethod
+    def known(cls, tokens: list[int]) -> Pending:
+        """Tokens that need no step: the last ones of prompts."""
+        return cls(mx.array(tokens, dtype=mx.uint32), [None] * len(tokens))
+
+    def __add__(self, other: Pending) -> Pending:
+        tokens = mx.concatenate([self.tokens, other.tokens])
+        return Pending(tokens, self.logprobs + other.logprobs)
+
+    def at(self, places: list[int]) -> Pending:
+        """Of the rows at these places, in this order."""
+        if not places:
+            return Pending.known([])
+        return Pending(self.tokens[mx.array(places)], [self.logprobs[i] for i in places])
+
+    def read(self) -> list[int]:
+        """The tokens. Waits for the device."""
+        return cast(list[int], self.tokens.tolist())
+
+
+class Held(Protocol):
+    """What has a cache to give: a row, or a trial's."""
+
+    cache: Cache
+
+    @property
+    def length(self) -> int: ...
+
+
+H = TypeVar("H", bound=Held)
+
+
+class Group(Generic[H]):
+    """Rows that share a cache: merged from theirs, or a single row's own."""
+
+    def __init__(self, rows: Sequence[H]) -> None:
+        self.rows = list(rows)
+        self._is_merged = len(rows) > 1
+        self.cache = _merged([row.cache for row in rows]) if self._is_merged else rows[0].cache
+        _let_go(rows)
+
+    @property
+    def lengths(self) -> Lengths:
+        return Lengths(max(row.length for row in self.rows), len(self.rows))
+
+    @property
+    def nbytes(self) -> int:
+        return size_bytes(self.cache)
+
+    def take(self, rows: Sequence[H]) -> None:
+        caches = [row.cache for row in rows]
+        if self._is_merged:
+            for mine, theirs in zip(self.cache, _merged(caches), strict=True):
+                mine.extend(theirs)
+        else:
+            self.cache = _merged([self.cache, *caches])
+            self._is_merged = True
+        self.rows += rows
+        _let_go(rows)
+
+    def extract(self, row: H) -> Cache:
+        """A copy of one row's cache: prompt and generated tokens, all that were fed."""
+        if self._is_merged:
+            place = self.rows.index(row)
+            cache = [layer.extract(place) for layer in self.cache]
+        else:
+            cache = deepcopy(self.cache)
+        mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
+        return cache
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Leaves only the rows at these places, at least one."""
+        if len(places) < len(self.rows):
+            self.rows = [self.rows[i] for i in places]
+            for layer in self.cache:
+                layer.filter(list(places))
+
+
+def _merged(caches: Sequence[Cache]) -> Cache:
+    return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
+
+
+def _let_go(rows: Iterable[Held]) -> None:
+    for row in rows:
+        row.cache = []
+
+
+class Batch:
+    def __init__(self, model: Any, sampler: Sampler, grouping: Grouping) -> None:
+        self._model = model
+        self._sampler = sampler
+        self._grouping = grouping
+        self._groups: list[Group[Row]] = []
+        self.rows: list[Row] = []
+        self.pending = Pending.known([])
+        """In the order of `rows`."""
+
+    @property
+    def kv_bytes(self) -> int:
+        return sum(group.nbytes for group in self._groups)
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Rows of each forward pass of a step."""
+        return tuple(len(group.rows) for group in self._groups)
+
+    def join(self, rows: Sequence[Row]) -> None:
+        """Takes in rows whose prefill is done."""
+        pending = self.pending + Pending.known([row.last for row in rows])
+        places = {id(row): place for place, row in enumerate([*self.rows, *rows])}
+        for group, joining in self._placed(rows):
+            if group is None:
+                self._groups.append(Group(joining))
+            else:
+                group.take(joining)
+        self.rows = [row for group in self._groups for row in group.rows]
+        self.pending = pending.at([places[id(row)] for row in self.rows])
+
+    def _placed(self, rows: Sequence[Row]) -> list[tuple[Group[Row] | None, list[Row]]]:
+        """Which rows go into which group; each None is a new one."""
+        groups: list[tuple[Group[Row] | None, list[Row]]] = [(group, []) for group in self._groups]
+        lengths = [group.lengths for group in self._groups]
+        for row in rows:
+            place = self._grouping.place(row.length, lengths)
+            if place is None:
+                groups.append((None, [row]))
+                lengths.append(Lengths(row.length, 1))
+            else:
+                groups[place][1].append(row)
+                before = lengths[place]
+                lengths[place] = Lengths(max(before.tokens, row.length), before.rows + 1)
+        return [(group, joining) for group, joining in groups if joining]
+
+    def step(self) -> list[Fed]:
+        """Queues the next step, then reads the one that it is fed with."""
+        pending = self.pending
+        for i, row in enumerate(self.rows):
+            if row.index >= row.observe_from:
+                row.sampling.observe(pending.tokens[i : i + 1])
+        self.pending = self._drawn(self._logits(pending.tokens))
+        fed: list[Fed] = []
+        for row, token, lazy in zip(self.rows, pending.read(), pending.logprobs, strict=True):
+            if row.index >= 0:
+                row.generated.append(token)
+            logprobs = lazy.read() if lazy is not None and row.index >= row.first else None
+            fed.append(Fed(row, row.index, token, logprobs))
+            row.index += 1
+        return fed
+
+    def _logits(self, tokens: mx.array) -> mx.array:
+        """Of all rows, [rows, vocabulary]: one forward pass a group."""
+        logits: list[mx.array] = []
+        start = 0
+        for group in self._groups:
+            end = start + len(group.rows)
+            fed = tokens[start:end, None]
+            logits.append(self._model(fed, cache=group.cache)[:, -1, :])
+            start = end
+        return logits[0] if len(logits) == 1 else mx.concatenate(logits)
+
+    def _drawn(self, logits: mx.array) -> Pending:
+        positions = [row.index + 1 for row in self.rows]
+        samplings = [row.sampling for row in self.rows]
+        tokens, logprobs = draw(logits, samplings, positions, self._sampler)
+        for i, (row, position) in enumerate(zip(self.rows, positions, strict=True)):
+            if position < len(row.forced):
+                tokens[i] = row.forced[position]
+        mx.async_eval(tokens, *arrays(logprobs))  # type: ignore[no-untyped-call]
+        return Pending(tokens, logprobs)
+
+    def extract(self, row: Row) -> Cache:
+        """A copy of one row's cache: prompt and generated tokens, all that were fed."""
+        return next(group for group in self._groups if row in group.rows).extract(row)
+
+    def remove(self, gone: Iterable[Row]) -> None:
+        leaving = set(map(id, gone))
+        keep = [i for i, row in enumerate(self.rows) if id(row) not in leaving]
+        if len(keep) == len(self.rows):
+            return
+        for group in self._groups:
+            staying = [i for i, row in enumerate(group.rows) if id(row) not in leaving]
+            if staying:
+                group.keep(staying)
+            else:
+                group.rows = []
+        self._groups = [group for group in self._groups if group.rows]
+        self.rows = [self.rows[i] for i in keep]
+        self.pending = self.pending.at(keep)

@@ -1,0 +1,28 @@
+"""A model with its KV caches, as the engine uses them: the port that `adapter.py` implements."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Cache = list[Any]
+"""mlx-lm's cache objects of a model, one a layer."""
+
+
+class Caches(Protocol):
+    """`CacheFactory` of `adapter.py`, or a test's."""
+
+    model: Any
+
+    def new(self) -> Cache:
+        """An empty cache for one request."""
+        ...
+
+    def can_trim(self, cache: Cache) -> bool: ...
+
+    def trim(self, cache: Cache, tokens: int) -> None:
+        """Takes the last tokens off, in place."""
+        ...
+
+
+def size_bytes(cache: Cache) -> int:
+    return sum(layer.nbytes for layer in cache)

@@ -1,0 +1,121 @@
+"""The phase of a step that decodes: one token for every row of the batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import mlx.core as mx
+
+from ..engine import End, PrefillProgress, StepOutput
+from ..engine import Row as OutputRow
+from .announcer import Announcer
+from .batch import Fed
+from .prefill_budget import PrefillBudget
+from .prefix_policy import PrefixPolicy
+from .row import Row
+from .stages import Stages
+
+# MLX keeps freed buffers for the next ones. Giving them back takes as long as a chunk, so it is
+# done when rows join or after so many steps, and only where they are many.
+BOUND_STEPS: Final = 256
+BUFFER_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePlan:
+    """One step of the batch. `beside_prompts`: prompts are prefilled after it."""
+
+    joining: list[Row]
+    beside_prompts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """`alone`: no prompt shares the step; `whole`: its device time is in `seconds`."""
+
+    fed: list[Fed]
+    seconds: float
+    alone: bool
+    whole: bool
+
+
+class DecodePhase:
+    def __init__(
+        self,
+        stages: Stages,
+        budget: PrefillBudget,
+        prefixes: PrefixPolicy,
+        announcer: Announcer,
+        *,
+        end_tokens: frozenset[int],
+        on_gpu: bool,
+        buffer_bytes_max: float,
+    ) -> None:
+        self._stages = stages
+        self._batch = stages.batch
+        self._budget = budget
+        self._prefixes = prefixes
+        self._announcer = announcer
+        self._end_tokens = end_tokens
+        self._on_gpu = on_gpu
+        self._buffer_bytes_max = buffer_bytes_max
+        self._steps = 0
+
+    def schedule(self) -> Iterator[DecodePlan]:
+        """One step, if there is a row for it."""
+        joining, self._stages.ready = self._stages.ready, []
+        if joining or self._batch.rows:
+            yield DecodePlan(joining, self._stages.has_prompts)
+
+    def run(self, plan: DecodePlan) -> Decoded:
+        if plan.joining:
+            self._batch.join(plan.joining)
+            self._bound_buffers()
+        self._announcer.before("decode", self._batch.passes, 1, self._budget.step_seconds)
+        start = time.monotonic()
+        fed = self._batch.step()
+        waits = plan.beside_prompts and not self._on_gpu
+        if waits:
+            # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
+            # measured alone.
+            mx.eval(self._batch.pending.tokens)
+        alone = not plan.beside_prompts
+        return Decoded(fed, time.monotonic() - start, alone=alone, whole=waits or alone)
+
+    def postprocess(self, ran: Decoded, output: StepOutput) -> None:
+        self._budget.stepped(ran.seconds, len(ran.fed), alone=ran.alone, whole=ran.whole)
+        self._steps += 1
+        if self._steps % BOUND_STEPS == 0:
+            self._bound_buffers()
+        rows: list[OutputRow] = []
+        finished: list[Row] = []
+        for token in ran.fed:
+            self._take(token, rows, finished, output)
+        output.rows = rows
+        for row in finished:
+            self._prefixes.keep_answer(row, self._batch)
+        self._batch.remove(finished)
+
+    def _take(
+        self, fed: Fed, rows: list[OutputRow], finished: list[Row], output: StepOutput
+    ) -> None:
+        row, index = fed.row, fed.index
+        if index < row.first:
+            done = row.total - (row.first - 1 - index)
+            output.prefills.append(PrefillProgress(row.id, done, row.total, row.cached))
+            return
+        rows.append((row.id, index, fed.token, fed.logprobs))
+        if fed.token in self._end_tokens:
+            output.ends.append(End(row.id, "stop"))
+        elif index + 1 >= row.end:
+            output.ends.append(End(row.id, "length"))
+        else:
+            return
+        finished.append(row)
+
+    def _bound_buffers(self) -> None:
+        if mx.get_cache_memory() > self._buffer_bytes_max:
+            mx.clear_cache()

@@ -1,0 +1,275 @@
+"""The engine that computes with MLX: loads a model, and gives a runner for it.
+
+Owns the order of a load. Heavy libraries are imported by `load`, not before: `hello` must not wait
+for them.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import fast
+from ..acceleration import Parts, mlx_parts, require
+from ..engine import Host, Loaded, Runner
+from ..fast import blas
+from ..log import log
+from ..messages import Abilities, Capabilities, LoadOptions, ModelSource
+from ..models.config import why_not_run
+from ..models.files import usable
+from ..models.generation import sampling_defaults
+from ..models.sources import resolve
+from ..text.hugging_face import HfTextModel
+from . import known_abilities, memory, warm_up
+from .adapter import (
+    CacheFactory,
+    Weights,
+    arrays_of,
+    bytes_of,
+    context_max,
+    import_libraries,
+    load_text,
+    load_weights,
+    wire_memory,
+)
+from .announcer import COMPILE_ALLOWANCE_MS
+from .chunk_policy import chunk_policy
+from .device import choose_device, device_bytes, expected_backend, version_of
+from .flat_prompt_cache import FlatPromptCache
+from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
+from .pass_cost import PassCost
+from .prefill_budget import PrefillBudget
+
+if TYPE_CHECKING:
+    from .first_passes import FirstPasses
+    from .runner import MlxRunner
+    from .sampling import Sampler
+
+VERSIONS_OF: Final = ("mlx", "mlx-lm", "transformers")
+LOAD_PARTS: Final = 4
+# cuDNN plans attention anew for each length of chunk and keys, 50 ms a chunk.
+UNIT_TOKENS_CUDA: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where MLX computes, with which native parts, and what memory it may have."""
+
+    on_gpu: bool
+    parts: Parts
+    budget_bytes: int
+
+    @property
+    def unit_tokens(self) -> int:
+        return UNIT_TOKENS_CUDA if self.on_gpu and expected_backend() == "cuda" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is known of a model once it is in memory."""
+
+    weights: Weights
+    text: HfTextModel
+    abilities: Abilities
+    passes: FirstPasses
+
+
+class MlxEngine:
+    name = "mlx"
+
+    def describe(self) -> tuple[dict[str, str], str]:
+        versions = {"python": platform.python_version()}
+        for name in VERSIONS_OF:
+            versions[name] = version_of(name) or "missing"
+        return versions, expected_backend()
+
+    def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+        host.loading(0, LOAD_PARTS, "files")
+        folder = resolve(model, host.loading)
+        with usable(folder) as files:
+            return _load(folder, files, options, host)
+
+
+def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+    """`files`: the folder, or its stand-in."""
+    host.loading(1, LOAD_PARTS, "libraries")
+    machine = _machine(options)
+    host.loading(2, LOAD_PARTS, "weights")
+    weights = load_weights(folder, machine.budget_bytes, machine.on_gpu, files)
+    _accelerate(weights, machine)
+    host.loading(3, LOAD_PARTS, "tokenizer and warm-up")
+    host.busy("compilation", COMPILE_ALLOWANCE_MS)
+    # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
+    with ThreadPoolExecutor(1) as background:
+        loading_text = background.submit(
+            load_text, folder, weights.config, options.control_tokens, files
+        )
+        passes = _first_passes(folder, weights.model, machine)
+        abilities = _abilities(weights.model, passes.vocabulary, files, machine)
+        text = loading_text.result()
+    text.vocabulary = passes.vocabulary
+    model = Model(weights, text, abilities, passes)
+    limits, prefix_bytes = _limits(model, options, machine)
+    runner = _runner(model, limits, prefix_bytes, options, machine, host)
+    host.loading(LOAD_PARTS, LOAD_PARTS, "done")
+    return Loaded(limits, text, sampling_defaults(folder), machine.parts, abilities), runner
+
+
+def _machine(options: LoadOptions) -> Machine:
+    if options.device == "cpu" or expected_backend() == "cpu":
+        # Before MLX, which finds its names in it.
+        blas.load()
+    warm_up.prepare_compiler()
+    import_libraries()
+    on_gpu = choose_device(options.device)
+    parts = mlx_parts(on_gpu)
+    require(parts)
+    if on_gpu:
+        wire_memory()
+    budget = options.memory_budget_bytes or int(memory.SHARE_OF_MEMORY * device_bytes(on_gpu))
+    return Machine(on_gpu, parts, budget)
+
+
+def _accelerate(weights: Weights, machine: Machine) -> None:
+    """Puts our own mathematics into the model, where it is on."""
+    if not machine.on_gpu:
+        report = fast.accelerate(weights.model)
+        weights.size_bytes = bytes_of(weights.model) + report.packed_bytes
+        # Why it is off, the line about all parts says.
+        if report.on:
+            log(report.describe())
+    elif machine.parts["kernels"]["on"]:
+        from .. import kernels
+
+        log(kernels.accelerate(weights.model).describe())
+
+
+def _first_passes(folder: Path, model: Any, machine: Machine) -> FirstPasses:
+    from .first_passes import first_passes
+
+    try:
+        return first_passes(CacheFactory(model), machine.on_gpu)
+    except Exception as error:
+        raise why_not_run(folder, error) from error
+
+
+def _abilities(model: Any, vocabulary: int, folder: Path, machine: Machine) -> Abilities:
+    from .abilities import measure
+
+    key = known_abilities.key_of(
+        (folder / "config.json").read_bytes(),
+        {str(array.dtype) for array in arrays_of(model)},
+        [name for name, status in machine.parts.items() if status["on"]],
+        ["gpu" if machine.on_gpu else "cpu"],
+    )
+    abilities = known_abilities.known_or_measured(
+        key, lambda: measure(CacheFactory(model), vocabulary)
+    )
+    if not abilities.batch:
+        log(f"rows pass through this model one at a time: {abilities.batch_reason}")
+    if abilities.prefix == "none":
+        log(f"no prefixes are kept: {abilities.prefix_reason}")
+    return abilities
+
+
+def _limits(model: Model, options: LoadOptions, machine: Machine) -> tuple[Capabilities, int]:
+    """What the model and the memory allow, and the bytes of the prompt cache."""
+    weights_bytes, kv_cost = model.weights.size_bytes, model.passes.kv_cost
+    kv_budget, prefix_bytes = memory.split_budget(
+        machine.budget_bytes, weights_bytes, options.prefix_cache_bytes, options.prefix_cache_share
+    )
+    if model.abilities.prefix == "none":
+        kv_budget, prefix_bytes = kv_budget + prefix_bytes, 0
+    made_for = context_max(model.weights.config)
+    limits = Capabilities(
+        context_max=min(options.context_max or made_for, made_for),
+        kv_bytes_per_token=kv_cost.bytes_per_token,
+        kv_bytes_fixed=kv_cost.bytes_fixed,
+        weights_bytes=weights_bytes,
+        kv_budget_bytes=kv_budget,
+    )
+    return limits, prefix_bytes
+
+
+def _runner(
+    model: Model,
+    limits: Capabilities,
+    prefix_bytes: int,
+    options: LoadOptions,
+    machine: Machine,
+    host: Host,
+) -> Runner:
+    from .runner import MlxRunner
+
+    passes, abilities = model.passes, model.abilities
+    caches = CacheFactory(model.weights.model, abilities)
+    budget = PrefillBudget(options.prefill_chunk_tokens, passes.cost, passes.pass_seconds)
+    chunks = chunk_policy(
+        deterministic=options.deterministic,
+        in_pieces=abilities.pieces,
+        unit_tokens=machine.unit_tokens,
+    )
+    new_runner = partial(
+        MlxRunner,
+        caches,
+        limits=limits,
+        vocabulary=passes.vocabulary,
+        max_batch=max(1, options.max_batch),
+        chunk_policy=chunks,
+        on_gpu=machine.on_gpu,
+        sampler=_sampler(machine.parts),
+        grouping=Grouping(
+            limits.kv_bytes_per_token,
+            PADDING_BYTES_MAX_GPU if machine.on_gpu else PADDING_BYTES_MAX_CPU,
+            alone=not abilities.batch,
+        ),
+    )
+    if machine.on_gpu:
+        warm_up.compile_all(
+            _for_warm_up(new_runner, caches, budget),
+            chunk_tokens_max=budget.chunk_tokens_max,
+            planned_lengths=chunks.planned_lengths(budget.tokens_max),
+            max_batch=max(1, options.max_batch),
+            context_max=limits.context_max,
+            host=host,
+            told=lambda share: host.loading(LOAD_PARTS - 1 + share, LOAD_PARTS, "kernels"),
+        )
+    return new_runner(
+        end_tokens=model.text.end_tokens,
+        prefill_budget=budget,
+        prompt_cache=FlatPromptCache(caches, prefix_bytes),
+        host=host,
+    )
+
+
+def _for_warm_up(
+    new_runner: Callable[..., MlxRunner], caches: CacheFactory, budget: PrefillBudget
+) -> warm_up.NewRunner:
+    """Its speed says nothing, so each has a budget of its own; it keeps no prefix."""
+
+    def make(chunk_tokens: int, host: Host) -> Runner:
+        return new_runner(
+            end_tokens=frozenset(),
+            prefill_budget=replace(
+                budget, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)
+            ),
+            prompt_cache=FlatPromptCache(caches, 0),
+            host=host,
+        )
+
+    return make
+
+
+def _sampler(parts: Parts) -> Sampler:
+    from .sampling import StockSampler
+
+    if not parts["sampling"]["on"]:
+        return StockSampler()
+    from .fast_sampler import FastSampler
+
+    return FastSampler()

@@ -1,0 +1,137 @@
+"""The phase of a step that prefills: as much as the budget allows, one chunk of each waiting prompt
+in turn, so that a short prompt is never behind a long one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from ..engine import End, Host, PrefillProgress, StepOutput, failed, is_out_of_memory
+from .announcer import Announcer
+from .caches import Caches
+from .chunk_policy import ChunkPolicy
+from .memory import window_tokens
+from .prefill_budget import PrefillBudget
+from .prefix_policy import PrefixPolicy
+from .row import Row
+from .stages import Stages
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The next tokens of a row's prompt; none, where all are cached. `padding`: tokens that are
+    computed with them and taken off again."""
+
+    row: Row
+    tokens: int
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    chunk: Chunk
+    depth: int
+    """Tokens that were in the cache before."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    chunk: Chunk
+    error: Exception
+
+
+class PrefillPhase:
+    def __init__(
+        self,
+        stages: Stages,
+        caches: Caches,
+        chunks: ChunkPolicy,
+        budget: PrefillBudget,
+        prefixes: PrefixPolicy,
+        announcer: Announcer,
+        host: Host,
+    ) -> None:
+        self._stages = stages
+        self._caches = caches
+        self._chunks = chunks
+        self._budget = budget
+        self._prefixes = prefixes
+        self._announcer = announcer
+        self._host = host
+
+    def schedule(self) -> Iterator[Chunk]:
+        """Chunk by chunk: what one has taken decides about the next."""
+        stages = self._stages
+        if not stages.prefilling:
+            self._budget.idle()
+            return
+        self._budget.begin(beside_rows=bool(stages.batch.rows))
+        while stages.prefilling:
+            row = stages.prefilling[0]
+            tokens = self._chunks.chunk_tokens(self._budget, row.done, row.left) if row.left else 0
+            if row.left and not tokens:
+                return
+            stages.prefilling.popleft()
+            yield Chunk(row, tokens, self._padding(row, tokens))
+
+    def run(self, chunk: Chunk) -> Computed | Failure:
+        depth = chunk.row.done
+        try:
+            return Computed(chunk, depth, self._compute(chunk) if chunk.tokens else 0.0)
+        except Exception as error:
+            return Failure(chunk, error)
+
+    def postprocess(self, ran: Computed | Failure, output: StepOutput) -> None:
+        row = ran.chunk.row
+        if isinstance(ran, Failure):
+            output.ends.append(self._failed(row, ran.error))
+            return
+        if ran.chunk.tokens:
+            self._budget.prefilled(ran.chunk.tokens, ran.depth, ran.seconds)
+            self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
+        if row.left:
+            self._stages.prefilling.append(row)
+        elif row.request.prefill_only:
+            # Nothing more is asked of it: what the next request can use is kept. Its last token is
+            # left to that one, as always.
+            output.prefills.append(PrefillProgress(row.id, row.total, row.total, row.cached))
+            output.ends.append(End(row.id, "stop"))
+        else:
+            self._stages.ready.append(row)
+
+    def _compute(self, chunk: Chunk) -> float:
+        """How many seconds it took."""
+        row, tokens, depth = chunk.row, chunk.tokens, chunk.row.done
+        expected = self._budget.cost.seconds(tokens, depth)
+        self._announcer.before("prefill", (1,), tokens, expected)
+        start = time.monotonic()
+        fed = row.prefill[depth : depth + tokens] + [row.last] * chunk.padding
+        self._caches.model(mx.array([fed]), cache=row.cache)
+        self._caches.trim(row.cache, chunk.padding)
+        mx.eval([layer.state for layer in row.cache])
+        seconds = time.monotonic() - start
+        row.done += tokens
+        self._prefixes.keep_prompt(row)
+        return seconds
+
+    def _padding(self, row: Row, tokens: int) -> int:
+        """Tokens that can be taken off again: a window that they fill has lost what it pushed
+        out."""
+        padding = self._chunks.padding_tokens(tokens) if tokens else 0
+        if not padding or not self._caches.can_trim(row.cache):
+            return 0
+        return padding if row.done + tokens + padding < window_tokens(row.cache) else 0
+
+    def _failed(self, row: Row, error: Exception) -> End:
+        """The row is to blame, unless memory ran out while others used it too."""
+        stages = self._stages
+        shared = stages.batch.rows or stages.prefilling or stages.ready
+        if is_out_of_memory(error) and shared:
+            raise error
+        mx.clear_cache()
+        return failed(row.id, error)

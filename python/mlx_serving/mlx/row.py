@@ -1,0 +1,52 @@
+"""One request while it is computed: what is known of its tokens, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..messages import Admission
+from .caches import Cache
+from .sampling import RowSampling
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """`prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are
+    in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
+    `index` is the place, in the generated text, of the token that the next step feeds: below
+    `first` it is known already and only replayed.
+    """
+
+    request: Admission
+    sampling: RowSampling
+    prefill: list[int]
+    last: int
+    forced: list[int]
+    cache: Cache
+    done: int
+    reused: int
+    cached: int
+    first: int
+    index: int
+    end: int
+    observe_from: int
+    generated: list[int] = field(default_factory=list)
+
+    @property
+    def id(self) -> int:
+        return self.request.id
+
+    @property
+    def total(self) -> int:
+        """Tokens that are known when the request comes."""
+        return len(self.request.prompt) + len(self.request.emitted)
+
+    @property
+    def left(self) -> int:
+        """Tokens to be prefilled yet."""
+        return len(self.prefill) - self.done
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache, once the prefill is done."""
+        return len(self.request.prompt) + self.index

@@ -1,0 +1,118 @@
+"""The engine's steps. A step decodes all rows once, gives places to waiting requests, and prefills
+as much as the budget allows. Each of the three is a phase: it schedules a plan, runs it, and
+postprocesses what the run gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+import mlx.core as mx
+
+from ..engine import EngineFigures, Host, StepOutput
+from ..messages import Admission, Capabilities
+from .admission import AdmissionPhase
+from .announcer import Announcer
+from .batch import Batch
+from .caches import Caches
+from .chunk_policy import ChunkPolicy
+from .decode import BUFFER_SHARE, DecodePhase
+from .grouping import Grouping
+from .prefill import PrefillPhase
+from .prefill_budget import PrefillBudget
+from .prefix_policy import PrefixPolicy
+from .prompt_cache import PromptCache
+from .sampling import Sampler
+from .stages import Stages
+
+Plan = TypeVar("Plan")
+Ran = TypeVar("Ran")
+
+
+class Phase(Protocol[Plan, Ran]):
+    def schedule(self) -> Iterator[Plan]:
+        """What this step is to do. The next plan is asked for when the one before is done."""
+        ...
+
+    def run(self, plan: Plan) -> Ran:
+        """Computes. Changes nothing but what is computed."""
+        ...
+
+    def postprocess(self, ran: Ran, output: StepOutput) -> None:
+        """Moves requests on, and tells what has become of them."""
+        ...
+
+
+def play(phase: Phase[Plan, Ran], output: StepOutput) -> None:
+    for plan in phase.schedule():
+        ran = phase.run(plan)
+        phase.postprocess(ran, output)
+
+
+class MlxRunner:
+    """Implements `Runner`."""
+
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        limits: Capabilities,
+        end_tokens: frozenset[int],
+        vocabulary: int,
+        max_batch: int,
+        prefill_budget: PrefillBudget,
+        chunk_policy: ChunkPolicy,
+        prompt_cache: PromptCache,
+        host: Host,
+        on_gpu: bool,
+        sampler: Sampler,
+        grouping: Grouping,
+    ) -> None:
+        self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
+        self._prefixes = PrefixPolicy(prompt_cache, caches, chunk_policy)
+        announcer = Announcer(host, on_gpu)
+        self._decode = DecodePhase(
+            self._stages,
+            prefill_budget,
+            self._prefixes,
+            announcer,
+            end_tokens=end_tokens,
+            on_gpu=on_gpu,
+            buffer_bytes_max=BUFFER_SHARE * limits.kv_budget_bytes,
+        )
+        self._admission = AdmissionPhase(
+            self._stages, chunk_policy, self._prefixes, limits, vocabulary
+        )
+        self._prefill = PrefillPhase(
+            self._stages, caches, chunk_policy, prefill_budget, self._prefixes, announcer, host
+        )
+
+    def insert(self, request: Admission) -> None:
+        """Raises `Refused`."""
+        self._admission.check(request)
+        self._stages.waiting.append(request)
+
+    def remove(self, id: int) -> None:
+        self._stages.remove(id)
+
+    def delay_seconds(self) -> float | None:
+        return None if self._stages.is_empty else 0.0
+
+    def step(self) -> StepOutput:
+        output = StepOutput()
+        play(self._decode, output)
+        # Rows that have ended have left places.
+        play(self._admission, output)
+        play(self._prefill, output)
+        return output
+
+    def figures(self) -> EngineFigures:
+        stages = self._stages
+        return EngineFigures(
+            running=len(stages.batch.rows) + len(stages.ready),
+            waiting=len(stages.waiting) + len(stages.prefilling),
+            prefix_cache_bytes=self._prefixes.size_bytes,
+            kv_bytes=stages.kv_bytes,
+            memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
+        )

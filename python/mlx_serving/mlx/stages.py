@@ -1,0 +1,49 @@
+"""All requests of the engine, each in one of four stages: waiting for a place, prefilling, ready to
+decode, decoding. Owns who is where; what is done to a request, the phases of a step say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..messages import Admission
+from .batch import Batch
+from .caches import size_bytes
+from .row import Row
+
+
+class Stages:
+    def __init__(self, batch: Batch, max_batch: int) -> None:
+        self.waiting: deque[Admission] = deque()
+        self.prefilling: deque[Row] = deque()
+        """The next one's turn is the first's."""
+        self.ready: list[Row] = []
+        """Prefilled; they join the batch at its next step."""
+        self.batch = batch
+        self._max_batch = max_batch
+
+    @property
+    def places_left(self) -> int:
+        taken = len(self.batch.rows) + len(self.prefilling) + len(self.ready)
+        return max(0, self._max_batch - taken)
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether this step has prompts to prefill."""
+        return bool(self.prefilling) or (bool(self.waiting) and self.places_left > 0)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.waiting or self.prefilling or self.ready or self.batch.rows)
+
+    @property
+    def kv_bytes(self) -> int:
+        rows = [*self.prefilling, *self.ready]
+        return self.batch.kv_bytes + sum(size_bytes(row.cache) for row in rows)
+
+    def remove(self, id: int) -> None:
+        """Unknown ids are fine."""
+        self.waiting = deque(request for request in self.waiting if request.id != id)
+        self.prefilling = deque(row for row in self.prefilling if row.id != id)
+        self.ready = [row for row in self.ready if row.id != id]
+        self.batch.remove([row for row in self.batch.rows if row.id == id])

@@ -1,0 +1,1 @@
+"""A model's files: where they come from, and what they must be."""

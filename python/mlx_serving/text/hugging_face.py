@@ -1,0 +1,252 @@
+"""Template, tokenizer and vocabulary of a model of the Hugging Face kind. Imports none of its
+libraries: it is handed the tokenizer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import threading
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cached_property
+from typing import Any, Final
+
+from ..messages import Refused
+from .control_tokens import ControlTokens, Rendered
+from .pieces import Pieces
+from .streaming import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
+
+ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+RENDERED_CHARACTERS_MAX: Final = 16 * 1024 * 1024
+RENDER_SECONDS_MAX: Final = 10.0
+TEMPLATE_ARGUMENTS_MAX: Final = 64
+TEMPLATE_ARGUMENTS_BYTES_MAX: Final = 1024 * 1024
+TEMPLATE_ERROR_CHARACTERS_MAX: Final = 200
+# A normalizer may make a text shorter before it is cut into tokens.
+NORMALIZED_FACTOR: Final = 2
+# Text of which every tokenizer knows the tokens.
+PROBE: Final = "a"
+# What a request may hand to the template engine itself; the rest are the template's variables.
+ENGINE_ARGUMENTS: Final = frozenset({"tools", "documents"})
+CLOSED_ARGUMENTS: Final = frozenset(
+    {
+        "conversation",
+        "messages",
+        "chat_template",
+        "add_generation_prompt",
+        "continue_final_message",
+        "tokenize",
+        "sanitize_control_tokens",
+        "padding",
+        "truncation",
+        "max_length",
+        "return_tensors",
+        "return_dict",
+        "return_assistant_tokens_mask",
+        "tokenizer_kwargs",
+    }
+)
+
+
+class HfTextModel:
+    def __init__(
+        self,
+        tokenizer: Any,
+        pieces: Pieces | None,
+        end_tokens: frozenset[int],
+        control_tokens: str = "text",
+    ) -> None:
+        """`tokenizer`: mlx-lm's wrapper. `pieces`: bytes of every token where tokens have bytes
+        of their own, else None. `control_tokens`: what they are in a chat's strings, `text` or
+        `parse`. `vocabulary` may be raised: logits can be longer."""
+        self._tokenizer = tokenizer
+        # The prepare thread encodes while the link thread decodes: the library's tokenizer does
+        # not take both at once.
+        self._decoder = deepcopy(tokenizer) if pieces is None else tokenizer
+        self._table = None if pieces is None else PieceTable(pieces.bytes_of)
+        self._strips_first_space = pieces is not None and pieces.strips_first_space
+        self._control = ControlTokens(tokenizer) if control_tokens == "text" else None
+        self.vocabulary = len(tokenizer)
+        self.end_tokens = end_tokens
+        names = tokenizer.get_vocab()
+        longest = max((len(name.encode()) for name in names), default=1)
+        self.token_bytes_max = longest * NORMALIZED_FACTOR
+        self._has_developer = "developer" in str(tokenizer.chat_template)
+
+    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+        if not self._tokenizer.has_chat_template:
+            raise _refused("this model has no chat template; use plain completions")
+        check_arguments(template_args)
+        plain = [self._message(i, message) for i, message in enumerate(messages)]
+        stand_ins = None
+        if self._control is not None:
+            plain, template_args, stand_ins = self._control.hide(plain, template_args)
+        text = within_seconds(lambda: self._rendered(plain, template_args), RENDER_SECONDS_MAX)
+        if len(text) > RENDERED_CHARACTERS_MAX:
+            raise _refused(f"the rendered chat exceeds {RENDERED_CHARACTERS_MAX} characters")
+        rendered = Rendered(text, stand_ins)
+        if self._control is not None:
+            self._control.check(rendered)
+        return rendered
+
+    def _rendered(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+        from jinja2.exceptions import TemplateError
+
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, **template_args
+            )
+        except TemplateError as error:
+            raise _refused(f"the chat template does not accept them{self._said(error)}") from error
+        return str(text)
+
+    def _said(self, error: Exception) -> str:
+        """What the template itself says; what it has made of the messages is not repeated."""
+        text = str(error)[:TEMPLATE_ERROR_CHARACTERS_MAX]
+        return f": {text}" if text in str(self._tokenizer.chat_template) else ""
+
+    def _message(self, index: int, message: dict[str, Any]) -> dict[str, Any]:
+        role = message.get("role")
+        if role not in ROLES:
+            raise _refused(f"messages[{index}].role is unknown")
+        if role == "developer" and not self._has_developer:
+            role = "system"
+        return {**message, "role": role, "content": _text_content(index, message)}
+
+    def tokenize(self, text: str, rendered: bool) -> list[int]:
+        if not rendered:
+            return self._with_first_tokens(text)
+        if self._control is not None and isinstance(text, Rendered) and text.stand_ins is not None:
+            return self._control.tokenize(text)
+        return self._encode(text, False)
+
+    def _encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
+
+    def _with_first_tokens(self, text: str) -> list[int]:
+        """A text that begins with what the tokenizer puts first has it once."""
+        tokens, first = self._encode(text, True), self._first_tokens
+        count = len(first)
+        if count and tokens[: 2 * count] == first + first:
+            return tokens[count:]
+        return tokens
+
+    @cached_property
+    def _first_tokens(self) -> list[int]:
+        """What the tokenizer puts before a text: the begin-of-text token, as a rule."""
+        alone, whole = self._encode(PROBE, False), self._encode(PROBE, True)
+        for begin in range(len(whole) - len(alone) + 1):
+            if whole[begin : begin + len(alone)] == alone:
+                return whole[:begin]
+        return []
+
+    def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
+        if self._table is not None:
+            trim = self._strips_first_space and not continues
+            return PieceDetokenizer(self._table, trim)
+        return WindowDetokenizer(self._decode, continues)
+
+    def token_bytes(self, token: int) -> bytes:
+        if self._table is not None:
+            pieces = self._table.pieces
+            return pieces[token] if token < len(pieces) else b""
+        # After another token: the first one of a text may lose its space.
+        before = self._decode(self._anchor)
+        return self._decode([*self._anchor, token])[len(before) :].encode()
+
+    def token_text(self, token: int) -> str:
+        text = self.token_bytes(token).decode("utf-8", "replace")
+        name = text or self._decoder.convert_ids_to_tokens(token)
+        return str(name or f"token_id:{token}")
+
+    def silent_token(self, name: str) -> int | None:
+        token = self._added.get(name)
+        return None if token is None or self.token_bytes(token) else token
+
+    @cached_property
+    def _added(self) -> dict[str, int]:
+        added = self._decoder.added_tokens_decoder.items()
+        return {token.content: id for id, token in added}
+
+    @cached_property
+    def _anchor(self) -> list[int]:
+        return list(self._decoder.encode(PROBE, add_special_tokens=False))
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(
+            self._decoder.decode(
+                list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
+
+
+def check_arguments(arguments: dict[str, Any]) -> None:
+    """Raises `Refused` for what is not the template's own, and for more than it may be given."""
+    closed = sorted(CLOSED_ARGUMENTS & arguments.keys())
+    if closed:
+        raise _refused_arguments(f"{closed[0]} is not a template's to get")
+    if len(arguments) > TEMPLATE_ARGUMENTS_MAX:
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_MAX} entries")
+    try:
+        size = len(json.dumps(arguments))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refused_arguments("must be JSON") from error
+    if size > TEMPLATE_ARGUMENTS_BYTES_MAX:
+        raise _refused_arguments(f"must have at most {TEMPLATE_ARGUMENTS_BYTES_MAX} bytes")
+
+
+def _refused_arguments(message: str) -> Refused:
+    return Refused("invalid_prompt", "chat_template_kwargs", f"chat_template_kwargs: {message}")
+
+
+def _refused(message: str) -> Refused:
+    return Refused("invalid_prompt", "messages", f"messages: {message}")
+
+
+def _text_content(index: int, message: dict[str, Any]) -> str:
+    """Templates expect text: parts are joined, other kinds of content are refused."""
+    content = message.get("content")
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        if all(isinstance(text, str) for text in texts):
+            return "".join(str(text) for text in texts)
+    raise _refused(f"messages[{index}].content must be text")
+
+
+# --- time ---
+
+
+class _TooSlow(BaseException):
+    """Raised inside the thread that renders."""
+
+
+def within_seconds(call: Callable[[], str], seconds: float) -> str:
+    """`call()`, or `Refused` when it takes longer. For pure Python code, as templates are."""
+    thread = threading.get_ident()
+    lock = threading.Lock()
+    over = False
+
+    def interrupt() -> None:
+        with lock:
+            if not over:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread), ctypes.py_object(_TooSlow)
+                )
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        try:
+            return call()
+        finally:
+            with lock:
+                over = True
+            timer.cancel()
+    except _TooSlow:
+        raise _refused(f"the chat template takes longer than {seconds:g} s") from None

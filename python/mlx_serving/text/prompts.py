@@ -1,0 +1,68 @@
+"""From a request's input to the tokens of its prompt, or a refusal that names the field to blame.
+
+Owns the bounds on a prompt's size. Knows no thread and no link.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..messages import Chat, PrepareInput, Refused, Text
+from .model import TextModel
+
+# One more than a client may send: instructions are a message too.
+MESSAGES_MAX: Final = 16_385
+# What fits into a frame as u32, with its block hashes.
+PROMPT_TOKENS_MAX: Final = 6 * 1024 * 1024
+
+
+def context_exceeded(field: str, tokens: str, context_max: int) -> Refused:
+    return Refused(
+        "context_length_exceeded",
+        field,
+        f"{field}: {tokens} tokens; the limit is {context_max - 1}, the context of "
+        f"{context_max} tokens less one for the answer",
+    )
+
+
+def input_field(input: PrepareInput) -> str:
+    return "messages" if isinstance(input, Chat) else "input"
+
+
+def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> list[int]:
+    """The tokens of a prompt. Raises `Refused`."""
+    field = input_field(input)
+    if isinstance(input, Chat):
+        if len(input.messages) > MESSAGES_MAX:
+            raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
+        text = model.render(input.messages, input.template_args)
+        tokens = _tokenize(text, True, field, model, context_max)
+    elif isinstance(input, Text):
+        tokens = _tokenize(input.text, False, field, model, context_max)
+    else:
+        tokens = input.tokens
+    check_prompt(tokens, field, model, context_max)
+    return tokens
+
+
+def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:
+    """Raises `Refused` when the model cannot take these tokens."""
+    if not tokens:
+        raise Refused("invalid_prompt", field, f"{field} must not be empty")
+    room = min(context_max, PROMPT_TOKENS_MAX + 1)
+    if len(tokens) > room - 1:
+        raise context_exceeded(field, str(len(tokens)), room)
+    if max(tokens) >= model.vocabulary:
+        raise Refused(
+            "invalid_prompt", field, f"{field}: token ids must be below {model.vocabulary}"
+        )
+
+
+def _tokenize(
+    text: str, rendered: bool, field: str, model: TextModel, context_max: int
+) -> list[int]:
+    # A text this long cannot fit: don't spend time on finding out by how much.
+    least = len(text) // model.token_bytes_max
+    if least > context_max:
+        raise context_exceeded(field, f"at least {least}", context_max)
+    return model.tokenize(text, rendered)

@@ -1,0 +1,124 @@
+"""How prefill shares a step, and what memory there is."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlx_serving.mlx.chunk_policy import FreeLengths
+from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill_budget import (
+    CHUNK_TOKENS_MIN,
+    PREFILL_SHARE,
+    SECONDS_MAX,
+    PrefillBudget,
+)
+
+from prefill_machine import PRIORS, STEP_SECONDS, Cost, Machine, cpu, gpu
+
+FREE = FreeLengths()
+
+
+def budget(cost: PassCost | None = None) -> PrefillBudget:
+    return PrefillBudget(512, cost or PassCost(0.001, 0.001, 512), 0.05)
+
+
+COSTS = st.builds(PassCost, st.floats(0, 1), st.floats(0, 0.1), st.integers(1, 4096))
+
+
+@given(st.integers(0, 5000), st.integers(1, 5000), st.booleans(), COSTS)
+def test_chunks_have_bounds(done: int, left: int, beside_rows: bool, cost: PassCost) -> None:
+    bounded = budget(cost=cost)
+    bounded.stepped(0.05, 8, alone=False)
+    bounded.begin(beside_rows)
+    chunk = FREE.chunk_tokens(bounded, done, left)
+    assert 0 <= chunk <= min(left, 512)
+    if not beside_rows:
+        assert chunk >= 1
+
+
+def test_without_decoding_rows_a_step_prefills_for_its_time() -> None:
+    idle = budget(cost=PassCost(0.01, 0.001, 512))
+    idle.begin(beside_rows=False)
+    spent = 0.0
+    while chunk := FREE.chunk_tokens(idle, 0, 10_000):
+        spent += idle.cost.seconds(chunk, 0)
+        idle.prefilled(chunk, 0, idle.cost.seconds(chunk, 0))
+    assert SECONDS_MAX / 2 < spent <= SECONDS_MAX
+
+
+def test_a_pass_that_takes_longer_than_a_step_may_is_made_all_the_same() -> None:
+    slow = budget(cost=PassCost(3.0, 0.5, 512))
+    slow.begin(beside_rows=False)
+    assert FREE.chunk_tokens(slow, 0, 100) >= CHUNK_TOKENS_MIN
+
+
+@pytest.mark.parametrize("prior", PRIORS.values(), ids=list(PRIORS))
+def test_a_fixed_cost_per_pass_never_locks_at_short_chunks(prior: tuple[float, float]) -> None:
+    machine = Machine(gpu, PassCost(*prior, 32))
+    first = machine.prefill(4000)
+    settled = machine.prefill(4000)
+    # As the share of the time that prefill has allows: its passes at their best, and the steps.
+    alone = sum(gpu(500, depth) for depth in range(0, 4000, 500))
+    assert settled < 8 * alone and first < 12 * alone
+    assert statistics.median(machine.chunks[-8:]) >= 64
+
+
+@pytest.mark.parametrize("prior", PRIORS.values(), ids=list(PRIORS))
+@pytest.mark.parametrize("cost", [gpu, cpu])
+def test_gaps_stay_within_three_steps(cost: Cost, prior: tuple[float, float]) -> None:
+    machine = Machine(cost, PassCost(*prior, 32))
+    machine.prefill(3000)
+    settled = machine.gaps[len(machine.gaps) // 4 :]
+    limit = (1 + PREFILL_SHARE) * STEP_SECONDS
+    # Only chunks that are really short show that a pass is not dear.
+    slack = 2.0 if prior == PRIORS["all of it fixed"] else 1.1
+    assert statistics.quantiles(settled, n=100)[-1] <= slack * limit
+
+
+def test_a_pass_dearer_than_a_step_earns_comes_less_often() -> None:
+    """Its share of the time is held, and every chunk is worth its pass."""
+    machine = Machine(lambda tokens, depth: 0.1 + 0.001 * tokens, PassCost(0.1, 0.001, 512))
+    seconds = machine.prefill(500)
+    decoding = STEP_SECONDS * len(machine.gaps)
+    assert (seconds - decoding) / decoding <= 1.1 * PREFILL_SHARE
+    assert statistics.median(machine.chunks) >= 20
+    assert sum(gap > STEP_SECONDS for gap in machine.gaps) < len(machine.gaps) / 3
+
+
+def test_steps_without_prefill_save_no_time_up() -> None:
+    rested = budget(cost=PassCost(0.001, 0.001, 512))
+    for _ in range(1000):
+        rested.stepped(0.05, 8, alone=True)
+        rested.idle()
+    rested.begin(beside_rows=True)
+    assert FREE.chunk_tokens(rested, 0, 10_000) <= PREFILL_SHARE * 0.05 / 0.001
+
+
+def test_the_undisturbed_step_counts() -> None:
+    """Beside a prompt a step takes longer, and what it takes must not earn more."""
+    disturbed = budget()
+    for seconds in (0.05, 0.05, 0.05):
+        disturbed.stepped(seconds, 8, alone=True)
+    for seconds in (0.08, 0.07, 0.09):
+        disturbed.stepped(seconds, 8, alone=False)
+    assert disturbed.step_seconds == pytest.approx(0.05)
+    disturbed.stepped(0.09, 9, alone=False)
+    disturbed.stepped(0.07, 9, alone=False)
+    assert disturbed.step_seconds == pytest.approx(0.07)
+    disturbed.stepped(0.02, 9, alone=False, whole=False)
+    assert disturbed.step_seconds == pytest.approx(0.07)
+    for _ in range(10):
+        disturbed.stepped(0.03, 2, alone=True)
+    assert disturbed.step_seconds == pytest.approx(0.03)
+
+
+def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:
+    machine = Machine(cpu, PassCost(0.004, 0.0009, 512))
+    machine.prefill(500)
+    machine.budget.prefilled(8, 500, 3.0)
+    before = len(machine.gaps)
+    machine.prefill(100)
+    assert len(machine.gaps) - before < 20

@@ -1,0 +1,61 @@
+"""Phases of a step by themselves: everything around them, on a tiny model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlx_serving.messages import Admission, Capabilities
+from mlx_serving.mlx.adapter import CacheFactory
+from mlx_serving.mlx.admission import AdmissionPhase
+from mlx_serving.mlx.announcer import Announcer
+from mlx_serving.mlx.batch import Batch
+from mlx_serving.mlx.chunk_policy import ChunkPolicy, FreeLengths
+from mlx_serving.mlx.decode import DecodePhase
+from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
+from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.pass_cost import PassCost
+from mlx_serving.mlx.prefill import PrefillPhase
+from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefix_policy import PrefixPolicy
+from mlx_serving.mlx.sampling import StockSampler
+from mlx_serving.mlx.stages import Stages
+
+from toy import CONTEXT, END, VOCABULARY, Recorder
+
+
+class Phases:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        policy: ChunkPolicy | None = None,
+        chunk_tokens: int = 64,
+        max_batch: int = 4,
+        prefix_bytes: int = 0,
+        kv_budget: float = 1e9,
+        on_gpu: bool = False,
+    ) -> None:
+        caches, policy = CacheFactory(model), policy or FreeLengths()
+        self.host = Recorder()
+        self.stages = Stages(Batch(model, StockSampler(), Grouping()), max_batch)
+        self.budget = PrefillBudget(chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01)
+        self.prompt_cache = FlatPromptCache(caches, prefix_bytes)
+        prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
+        announcer = Announcer(self.host, on_gpu)
+        limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
+        self.admission = AdmissionPhase(self.stages, policy, prefixes, limits, VOCABULARY)
+        self.prefill = PrefillPhase(
+            self.stages, caches, policy, self.budget, prefixes, announcer, self.host
+        )
+        self.decode = DecodePhase(
+            self.stages,
+            self.budget,
+            prefixes,
+            announcer,
+            end_tokens=frozenset({END}),
+            on_gpu=on_gpu,
+            buffer_bytes_max=1e12,
+        )
+
+    def wait(self, *requests: Admission) -> None:
+        self.stages.waiting.extend(requests)

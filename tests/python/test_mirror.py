@@ -1,0 +1,92 @@
+"""Tests mirror the sources: `mlx_serving/x/y.py` has `tests/python/x/test_y.py`, or a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx_serving
+import pytest
+
+HERE = Path(__file__).parent
+PACKAGE = Path(mlx_serving.__file__).parent
+FAMILIES = PACKAGE.parent / "families"
+
+WITHOUT_TEST = {
+    "__main__.py": "test_worker.py starts it as a process",
+    "engine.py": "types alone; what is_out_of_memory takes for one is in test_loop.py",
+    "log.py": "one print; link/test_thread.py reads it",
+    "messages.py": "types alone; link/test_parse.py compares them with the TypeScript side's",
+    "families/__main__.py": "a command line; families/test_families.py runs what it calls",
+    "families/build.py": "families/test_families.py builds every family",
+    "families/compare.py": "families/test_families.py compares a family",
+    "families/report.py": "families/test_families.py compares docs/MODELS.md with it",
+    "families/run.py": "families/test_families.py runs it",
+    "fake/text.py": "fake/test_engine.py: all that can be seen of it is text",
+    "fast/blocks.py": "fast/test_swap.py: a block is right when a model with it is",
+    "fast/layers.py": "fast/test_swap.py: a layer is right when a model with it is",
+    "fast/operations.py": "fast/test_attention.py, test_linear.py, test_rowwise.py, one a kind",
+    "fast/rebind.py": "fast/test_swap.py: nothing of MLX is changed",
+    "fast/report.py": "fast/test_swap.py reads it of every model",
+    "kernels/layers.py": "kernels/test_swap.py: layers join siblings when they are swapped",
+    "kernels/report.py": "kernels/test_swap.py reads it",
+    "link/garbled.py": "link/test_frames.py: it is reached through a frame alone",
+    "mlx/caches.py": "a protocol; mlx/test_runner.py uses it through adapter.py",
+    "mlx/fast_sampler.py": "mlx/test_sampling.py tries every sampler",
+    "mlx/row.py": "a record; mlx/test_admission.py looks at it",
+    "models/__main__.py": "a command line; models/test_sources.py runs it",
+    "models/config.py": "models/test_sources.py and test_files.py: a configuration has a folder",
+    "text/model.py": "a protocol; link/test_active_requests.py implements it",
+}
+
+WITHOUT_SOURCE = {
+    "test_architecture.py": "about all sources",
+    "test_mirror.py": "about all tests",
+    "test_worker.py": "the worker as a process",
+    "test_worker_native.py": "the worker as a process, on the embedded model",
+    "families/test_families.py": "the folder as a whole",
+    "fast/test_attention.py": "an operation of krserve_mlx_ops",
+    "fast/test_embedded_model.py": "the folder as a whole, on the embedded model",
+    "fast/test_linear.py": "an operation of krserve_mlx_ops",
+    "fast/test_rowwise.py": "an operation of krserve_mlx_ops",
+    "fast/test_sampling.py": "an operation of krserve_mlx_ops, which mlx/fast_sampler.py calls",
+    "link/test_frames_fuzz.py": "frames.py and parse.py with random bytes",
+    "mlx/test_mlx_lm.py": "names and behaviours of mlx-lm",
+    "mlx/test_native_parts.py": "the engine with and without native parts",
+    "models/test_safety.py": "attacks by a model's files",
+    "text/test_vocabularies.py": "the folder as a whole, on the vocabularies of real models",
+}
+
+
+def sources() -> set[str]:
+    """All but a folder's `__init__` without code of its own."""
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    files += [path.relative_to(FAMILIES.parent) for path in FAMILIES.rglob("*.py")]
+    return {file.as_posix() for file in files if file.name != "__init__.py"}
+
+
+def files_of_tests() -> set[str]:
+    return {path.relative_to(HERE).as_posix() for path in HERE.rglob("test_*.py")}
+
+
+def namesake(source: str) -> str:
+    path = Path(source)
+    return path.with_name(f"test_{path.name}").as_posix()
+
+
+def test_every_source_has_a_namesake_or_a_reason() -> None:
+    missing = {source for source in sources() if namesake(source) not in files_of_tests()}
+    assert missing == set(WITHOUT_TEST)
+
+
+def test_every_test_has_a_namesake_or_a_reason() -> None:
+    assert files_of_tests() - {namesake(source) for source in sources()} == set(WITHOUT_SOURCE)
+
+
+@pytest.mark.parametrize("source", sorted(WITHOUT_TEST))
+def test_the_test_that_a_reason_names_is_there(source: str) -> None:
+    words = WITHOUT_TEST[source].replace(",", " ").replace(":", " ").split()
+    named = [word for word in words if word.endswith(".py") and "test_" in word]
+    assert named
+    folder = Path(source).parent
+    for name in named:
+        assert (HERE / name).is_file() or (HERE / folder / name).is_file(), name

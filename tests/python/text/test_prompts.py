@@ -1,0 +1,48 @@
+"""The bounds on a prompt's size, and that a body of the longest kind reaches a worker whole."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from mlx_serving import messages
+from mlx_serving.fake.text import FakeTextModel
+from mlx_serving.link import parse
+from mlx_serving.link.frames import HEADER, PAYLOAD_BYTES_MAX, FrameDecoder, encode_frame
+from mlx_serving.messages import TO_WORKER_TYPES, Chat, Refused, Text, Tokens
+from mlx_serving.text import prompts
+
+BODY_BYTES_MAX = 32 * 1024 * 1024
+
+
+def refused(input: messages.PrepareInput, context_max: int = 4096) -> Refused:
+    with pytest.raises(Refused) as caught:
+        prompts.prompt_tokens(input, FakeTextModel(), context_max)
+    return caught.value
+
+
+@pytest.mark.parametrize("text", ["x" * BODY_BYTES_MAX, "\u00fc" * (BODY_BYTES_MAX // 2)])
+def test_the_longest_body_is_read_and_refused_for_its_tokens(text: str) -> None:
+    body = {"id": 1, "input": {"kind": "text", "text": text}}
+    header, payload = encode_frame(TO_WORKER_TYPES["prepare"], 7, body)
+    (frame,) = FrameDecoder(7).feed(header + payload)
+    request = parse.parse(*frame)
+    assert isinstance(request, messages.Prepare) and request.input == Text(text)
+    refusal = refused(request.input)
+    assert refusal.code == "context_length_exceeded" and "4095" in str(refusal)
+
+
+def test_as_many_messages_as_a_client_may_send_with_instructions() -> None:
+    one = {"role": "user", "content": "x"}
+    most = Chat([one] * 16_385, {})
+    assert prompts.prompt_tokens(most, FakeTextModel(), 10_000_000)
+    refusal = refused(Chat([one] * 16_386, {}), 10_000_000)
+    assert refusal.code == "invalid_prompt" and refusal.field == "messages"
+
+
+def test_no_context_is_so_long_that_the_tokens_fit_into_no_frame() -> None:
+    most = prompts.PROMPT_TOKENS_MAX
+    refusal = refused(Tokens([1] * (most + 1)), 16_777_216)
+    assert refusal.code == "context_length_exceeded" and str(most) in str(refusal)
+    hashes = ["f" * 32] * (most // 64)
+    answer = {"id": 1, "tokens": bytes(4 * most), "blockHashes": hashes}
+    assert HEADER.size + len(msgpack.packb(answer)) < PAYLOAD_BYTES_MAX
