@@ -16,7 +16,8 @@ const missingCodes = new Set([
   "tokenizer_missing",
   "weights_unsafe",
   "weights_corrupt",
-  "memory_budget_exceeded",
+  // Of a load: the weights are larger than the budget.
+  "out_of_memory",
 ]);
 
 /** A failure that the command itself foresaw. */

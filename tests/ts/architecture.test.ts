@@ -124,7 +124,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     types: ["src-ts/engine/api.ts", "src-ts/engine/ports.ts"],
   },
   "src-ts/journal": {
-    values: ["src-ts/encoding", "src-ts/failures.ts"],
+    values: ["setup", "src-ts/encoding", "src-ts/failures.ts"],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",

@@ -9,6 +9,7 @@ they are needed, not before: `hello` must not wait for them.
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -78,13 +79,18 @@ class CacheFactory:
             trim_prompt_cache(cache, tokens)
 
 
+def _mib(size_bytes: int) -> str:
+    return f"{math.ceil(size_bytes / 2**20)} MiB"
+
+
 def load_weights(
     folder: Path, budget_bytes: int, on_gpu: bool, files: Path | None = None
 ) -> Weights:
     """Raises `LoadFailed`. The folder must have been checked; `files`: its stand-in."""
     size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
     if size > budget_bytes:
-        message = f"{folder}: its weights take {size} bytes, the memory budget is {budget_bytes}"
+        sizes = f"its weights take {_mib(size)}; --memory-budget is {_mib(budget_bytes)}"
+        message = f"{folder}: {sizes}"
         raise LoadFailed("out_of_memory", message)
     import mlx.core as mx
     from mlx_lm.utils import load_model
