@@ -53,7 +53,7 @@ export interface Configuration {
   readonly wire: "fifo" | "rendezvous";
   /** `any`: to every worker with room, at any time: see `liberties.ts`. `real`: as `Scheduler.plan` says. */
   readonly plan: "any" | "real";
-  /** Frames of one worker that may come in one turn of the loop. */
+  /** Frames of one worker that may come in one turn. */
   readonly framesPerTurnMax: 1 | 2;
   /** Whether preparing takes its time, or is done as soon as a process that doesn't stand still hears of it. */
   readonly prepare: boolean;

@@ -2,8 +2,8 @@
  * Breadth-first search of everything that may happen: every state, every move out of it, every law in
  * every state; in the end, from every state a way on which all that is owed gets done. Complete, or it throws.
  *
- * The first way to a state stands for it. Orchestrators live only while states wait that they are the last step before:
- * that step is made again when its turn comes. Everything else is vectors, and a trace is walked from the start.
+ * The first way to a state stands for it. An orchestrator lives while states that were found from it wait to be
+ * expanded: the step to each is then made again. All else is vectors, and a trace is walked from the start.
  */
 import {
   copy,
@@ -175,14 +175,14 @@ class Search {
       if (this.family !== undefined) this.parents[this.family.parent] = undefined;
       this.family = { parent, turns: [...this.turnsOf(shown(this.parents[parent]!))] };
     }
-    return this.made(this.family.turns[this.turns.at(state)]!);
+    return this.made(this.family.turns[this.turns.at(state)]!).after;
   }
 
-  private made({ make }: Taken): Shown {
+  private made({ make }: Taken): { draft: Draft; after: Shown } {
     const turn = make();
     turn.end();
     tidy(turn.draft);
-    return between(turn);
+    return { draft: turn.draft, after: between(turn) };
   }
 
   private follow(state: number, taken: Taken, number: number, view: View): number {
@@ -232,12 +232,8 @@ class Search {
     }
   }
 
-  private take({ make }: Taken, before: View): Shown {
-    const turn = make();
-    turn.end();
-    const { draft } = turn;
-    tidy(draft);
-    const after = between(turn);
+  private take(taken: Taken, before: View): Shown {
+    const { draft, after } = this.made(taken);
     checkState(draft, after.view);
     checkTurn(draft, before, after.view);
     return after;
