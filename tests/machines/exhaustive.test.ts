@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { bundleSearch } from "../../scripts/lib/search/bundle.mjs";
@@ -15,7 +16,11 @@ async function load(
   mutation?: Parameters<typeof bundleSearch>[2],
 ): Promise<typeof Bundle> {
   const path = await bundleSearch(name, "search.ts", mutation);
-  return import(pathToFileURL(path).href);
+  try {
+    return await import(pathToFileURL(path).href);
+  } finally {
+    rmSync(path);
+  }
 }
 
 let bundle: typeof Bundle;

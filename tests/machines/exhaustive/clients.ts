@@ -6,10 +6,11 @@ import { newRequest, promptTokens, requestName } from "./world.js";
 
 export function comesIn(turn: Turn, request: number): void {
   const { configuration, requests } = turn.draft;
-  requests[request] = newRequest;
+  const survives = configuration.liberties.includes("store");
+  requests[request] = { ...newRequest, survives };
   const identity = identityOf(configuration, requestName(request), request);
   const tokensWanted = configuration.tokensMax;
-  turn.post({ kind: "submit", submission: { ...identity, tokensWanted, survives: false } });
+  turn.post({ kind: "submit", submission: { ...identity, tokensWanted, survives } });
   const isAway = requests[request] === null;
   law(isAway === !isOpen(turn), `${identity.requestId} comes in exactly if it can be served`);
 }
@@ -20,9 +21,15 @@ function isOpen(turn: Turn): boolean {
   return [...workers.keys()].some((worker) => turn.worker(worker).state.kind !== "broken");
 }
 
+/** Its first entry is on disk, or can't be. */
+export function isStored(turn: Turn, request: number, kind: "stored" | "unstorable"): void {
+  turn.draft.changeRequest(request, { storing: false });
+  turn.post({ kind, requestId: requestName(request) });
+}
+
 /** Accepted by an earlier server, with so many tokens out. */
 export function isRestored(turn: Turn, request: number, logged: number): void {
-  const before = { logged, accepted: true, furthest: promptTokens + logged };
+  const before = { logged, accepted: true, survives: true, furthest: promptTokens + logged };
   turn.draft.requests[request] = { ...newRequest, ...before };
   restore(turn, requestName(request), request, logged);
 }

@@ -114,8 +114,8 @@ function ofRequests(draft: Draft, command: OfRequests): void {
       draft.requests[requestOf(command.requestId)] = null;
       return;
     case "store":
-      law(false, "nothing is stored here");
-      return;
+      law(draft.request(requestOf(command.requestId)).survives, "only what survives is stored");
+      return draft.changeRequest(requestOf(command.requestId), { storing: true, isStored: true });
     default:
       return;
   }
@@ -213,7 +213,10 @@ function abort(turn: Turn, { workerId, slot: id }: Of<"abort">): void {
 // Requests.
 
 function accept(draft: Draft, request: number): void {
-  law(!draft.request(request).accepted, "accepted once");
+  const { accepted, storing, survives, isStored } = draft.request(request);
+  law(!accepted, "accepted once");
+  law(!storing, "nobody hears of it before it is stored");
+  law(isStored || !survives, "what survives is stored before it is accepted");
   draft.changeRequest(request, { accepted: true });
 }
 
@@ -262,10 +265,13 @@ function release(draft: Draft, id: number): void {
 
 function close(draft: Draft, { requestId, finish }: Of<"close">): void {
   const request = requestOf(requestId);
+  const isShutDown = finish.kind === "failed" && finish.code === "server_shutdown";
+  const { survives, accepted } = draft.request(request);
+  law(!isShutDown || !survives || !accepted, "what is stored goes on elsewhere");
   const crashed =
     finish.kind === "failed" &&
     (finish.code === "worker_crashed" || finish.code === "out_of_memory");
-  draft.changeRequest(request, { closed: true, preparing: null, gaveUp: crashed });
+  draft.changeRequest(request, { closed: true, preparing: null, storing: false, gaveUp: crashed });
   if (crashed) checkFailure(draft, request);
 }
 

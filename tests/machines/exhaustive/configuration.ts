@@ -21,6 +21,8 @@ export type Fault =
 export type Liberty =
   /** Requests come from a log that an earlier server left. */
   | "restore"
+  /** Requests are stored before they are accepted; or can't be. */
+  | "store"
   | "cancel"
   | "deadline"
   | "preempt"
@@ -51,7 +53,7 @@ export interface Configuration {
   readonly wire: "fifo" | "rendezvous";
   /** `any`: to every worker with room, at any time: see `liberties.ts`. `real`: as `Scheduler.plan` says. */
   readonly plan: "any" | "real";
-  /** Frames of one worker that may come in one turn of the loop. */
+  /** Frames of one worker that may come in one turn. */
   readonly framesPerTurnMax: 1 | 2;
   /** Whether preparing takes its time, or is done as soon as a process that doesn't stand still hears of it. */
   readonly prepare: boolean;
@@ -108,6 +110,18 @@ export const closing: Configuration = {
   faults: ["die", "hang"],
   liberties: ["close"],
   ordersMax: 2,
+};
+
+/** What is stored outlives the server, and what can't be stored never began. */
+export const stored: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 1 fault: stored before they are accepted, the server's end",
+  workers: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die"],
+  liberties: ["store", "restore", "cancel", "close"],
+  tokensMax: 1,
 };
 
 /** Three strikes need three faults. */
@@ -240,6 +254,7 @@ export const onTheWire: Configuration = {
 export const quick: readonly Configuration[] = [
   almostEverything,
   closing,
+  stored,
   strikes,
   together,
   planned,

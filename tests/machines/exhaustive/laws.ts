@@ -114,12 +114,12 @@ const isBeingEnded = (state: Request.State): boolean =>
 function checkPreparation(
   { unprepared, suspects, preparations }: View,
   name: string,
-  { preparing, deaths }: RequestPart,
+  { preparing, storing, deaths }: RequestPart,
   state: Request.State,
 ): void {
-  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null];
+  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null, storing];
   const should = state.kind === "preparing" ? 1 : 0;
-  law(places.filter(Boolean).length === should, `${name} is prepared, or waits for it`);
+  law(places.filter(Boolean).length === should, `${name} is prepared, stored, or waits for it`);
   if (state.kind !== "preparing") return;
   law(state.deaths === deaths, `${name} counts the deaths over its preparation`);
   const mine = preparations.filter(({ requestId }) => requestId === name);

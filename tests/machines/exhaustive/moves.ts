@@ -1,7 +1,7 @@
 /** Everything that may happen next in a world. Knows who may say what, and no rule of the orchestrator. */
 import * as Batch from "../../../src-ts/machines/Batch.js";
 import type { RequestView, View, WorkerView } from "../../../src-ts/machines/Orchestrator.js";
-import { comesIn, isRestored } from "./clients.js";
+import { comesIn, isRestored, isStored } from "./clients.js";
 import type { Draft } from "./draft.js";
 import { fires } from "./faults.js";
 import { isSuspect } from "./laws.js";
@@ -35,6 +35,11 @@ function clientMoves(draft: Draft): Move[] {
   for (const [request, part] of draft.requests.entries()) {
     if (part === null || part.closed) continue;
     const requestId = requestName(request);
+    if (part.storing)
+      moves.push(
+        owed(`${requestId} is stored`, (turn) => isStored(turn, request, "stored")),
+        outside(`${requestId} can't be stored`, (turn) => isStored(turn, request, "unstorable")),
+      );
     for (const kind of ["cancel", "deadline"] as const)
       if (liberties.includes(kind))
         moves.push(outside(`${requestId}: ${kind}`, (turn) => turn.post({ kind, requestId })));
@@ -51,6 +56,7 @@ function restores({ configuration }: Draft, request: number): Move[] {
   );
 }
 
+const owed = (label: string, apply: Move["apply"]): Move => ({ label, owed: true, apply });
 const outside = (label: string, apply: Move["apply"]): Move => ({ label, owed: false, apply });
 
 function serverMoves({ server, configuration }: Draft): Move[] {

@@ -11,6 +11,7 @@ import {
   poisonedRun,
   promptsAlone,
   standby,
+  stored,
   together,
   twoWorkers,
 } from "./configuration.js";
@@ -451,6 +452,34 @@ const requests: readonly Mutation[] = [
     ["workers.every(OrchestratorState$MlxServing.isBroken)", "false"],
     /comes in exactly if it can be served/,
     { ...planned, faultsMax: 1 },
+  ),
+  mutation(
+    "somebody is accepted before it is stored",
+    "Preparation",
+    ["if (request.survives) {", "if (false) {"],
+    /is stored before it is accepted/,
+    stored,
+  ),
+  mutation(
+    "what is stored is not taken up",
+    "Orchestrator",
+    ["promptTokens: request$2.cost.promptTokens", "promptTokens: 0"],
+    /hears prepared while preparing: illegal/,
+    stored,
+  ),
+  mutation(
+    "a server that ends ends what is stored too",
+    "Orchestrator",
+    ["if (request.survives && request.accepted) {", "if (false) {"],
+    /what is stored goes on elsewhere/,
+    stored,
+  ),
+  mutation(
+    "a server that ends leaves what nobody has heard of",
+    "Orchestrator",
+    ["if (request.survives && request.accepted) {", "if (request.survives) {"],
+    /only what was accepted is interrupted/,
+    stored,
   ),
   mutation(
     "a server that ends ends nobody",

@@ -148,11 +148,12 @@ export class Parts {
     const name = requestName(request);
     const { unprepared, suspects } = seen.view;
     const { state, accepted, survives } = shown;
-    const { slot, preparing, interrupted } = part;
+    const { slot, preparing, storing, interrupted } = part;
     const places = [unprepared.indexOf(name), suspects.indexOf(name)];
     // What survives is only asked when the server ends.
     const flags = [
       accepted,
+      storing,
       this.closes && survives,
       interrupted,
       slot?.submitted,

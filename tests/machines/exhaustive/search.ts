@@ -2,8 +2,8 @@
  * Breadth-first search of everything that may happen: every state, every move out of it, every law in
  * every state; in the end, from every state a way on which all that is owed gets done. Complete, or it throws.
  *
- * The first orchestrator that gets to a state stands for it and lives until all moves out of it are made: each on a
- * copy. Afterwards the state is a vector, and a way back is walked from the start.
+ * The first way to a state stands for it. An orchestrator lives while states that were found from it wait to be
+ * expanded: the step to each is then made again. All else is vectors, and a trace is walked from the start.
  */
 import {
   copy,
@@ -67,7 +67,22 @@ const progressStates = 200_000;
 interface Node {
   readonly world: World;
   readonly orchestrator: Orchestrator;
+}
+
+/** With what is to be seen of it, which is made anew rather than kept. */
+interface Shown extends Node {
   readonly view: View;
+}
+
+const shown = ({ world, orchestrator }: Node): Shown => ({
+  world,
+  orchestrator,
+  view: viewOf(orchestrator),
+});
+
+function between({ draft, orchestrator }: Engine): Shown {
+  const { requests, workers, server, now } = draft;
+  return shown({ world: { requests, workers, server, now }, orchestrator });
 }
 
 /** What comes in one turn, made but not ended. */
@@ -79,8 +94,10 @@ interface Taken {
 class Search {
   private readonly parts: Parts;
   private readonly states: States;
-  /** Of each state that is not expanded yet. */
-  private readonly nodes: (Node | undefined)[] = [];
+  /** Of each state that has led to others first, until they are expanded. */
+  private readonly parents: (Node | undefined)[] = [];
+  /** Those that are expanded now: they come one after another, and so do the turns to them. */
+  private family: { readonly parent: number; readonly turns: readonly Taken[] } | undefined;
   /** Which of its parent's turns led to a state first. */
   private readonly turns = new Numbers();
   /** Where what is owed leads to: of state i, from `starts[i]` on. */
@@ -114,14 +131,13 @@ class Search {
   }
 
   /** The workers are started; that is all. */
-  private first(): Node {
+  private first(): Shown {
     const turn = Engine.make(new Draft(emptyWorld(this.configuration), this.configuration));
     turn.post({ kind: "start" });
     turn.end();
-    const { draft, orchestrator } = turn;
-    const view = viewOf(orchestrator);
-    checkState(draft, view);
-    return { world: draft, orchestrator, view };
+    const first = between(turn);
+    checkState(turn.draft, first.view);
+    return first;
   }
 
   /** To look at: it is not changed. */
@@ -134,8 +150,8 @@ class Search {
   }
 
   private expand(state: number): void {
-    const node = this.nodes[state]!;
-    this.nodes[state] = undefined;
+    const node = this.again(state);
+    const { count } = this.states;
     this.options.visit?.(node.world, node.view);
     this.starts.push(this.owed.length);
     this.finished.push(isFinished(node.world) ? 1 : 0);
@@ -146,7 +162,27 @@ class Search {
       if (next !== state && taken.moves.every(({ owed }) => owed)) this.owed.push(next);
       number += 1;
     }
+    if (this.states.count > count)
+      this.parents[state] = { world: node.world, orchestrator: node.orchestrator };
     if (state % progressStates === 0) this.options.progress?.(this.states.count, state);
+  }
+
+  /** By the last step on the first way to it. */
+  private again(state: number): Shown {
+    const parent = this.states.parent(state);
+    if (parent === -1) return this.first();
+    if (this.family?.parent !== parent) {
+      if (this.family !== undefined) this.parents[this.family.parent] = undefined;
+      this.family = { parent, turns: [...this.turnsOf(shown(this.parents[parent]!))] };
+    }
+    return this.made(this.family.turns[this.turns.at(state)]!).after;
+  }
+
+  private made({ make }: Taken): { draft: Draft; after: Shown } {
+    const turn = make();
+    turn.end();
+    tidy(turn.draft);
+    return { draft: turn.draft, after: between(turn) };
   }
 
   private follow(state: number, taken: Taken, number: number, view: View): number {
@@ -159,19 +195,16 @@ class Search {
     }
   }
 
-  private add(node: Node, parent: number, number: number): number {
+  private add({ world, view }: Shown, parent: number, number: number): number {
     const { count } = this.states;
-    const vector = this.parts.encode(node.world, node.view);
+    const vector = this.parts.encode(world, view);
     const state = this.states.add(vector, parent);
-    if (state === count) {
-      this.nodes[state] = node;
-      this.turns.push(number);
-    }
+    if (state === count) this.turns.push(number);
     return state;
   }
 
   /** What may come in one turn: a move, or two frames in one chunk. */
-  private *turnsOf(node: Node): Iterable<Taken> {
+  private *turnsOf(node: Shown): Iterable<Taken> {
     const pairs = this.configuration.framesPerTurnMax > 1;
     for (const move of movesOf(this.look(node), node.view)) {
       const make = (): Engine => {
@@ -185,13 +218,13 @@ class Search {
   }
 
   private *followed(first: Move, make: () => Engine, worker: number): Iterable<Taken> {
-    const between = make();
-    for (const move of processMoves(between, worker)) {
+    const halfway = make();
+    for (const move of processMoves(halfway, worker)) {
       if (move.frameOf === undefined) continue;
       yield {
         moves: [first, move],
         make: () => {
-          const turn = between.copy();
+          const turn = halfway.copy();
           move.apply(turn);
           return turn;
         },
@@ -199,15 +232,11 @@ class Search {
     }
   }
 
-  private take({ make }: Taken, before: View): Node {
-    const turn = make();
-    turn.end();
-    const { draft, orchestrator } = turn;
-    tidy(draft);
-    const view = viewOf(orchestrator);
-    checkState(draft, view);
-    checkTurn(draft, before, view);
-    return { world: draft, orchestrator, view };
+  private take(taken: Taken, before: View): Shown {
+    const { draft, after } = this.made(taken);
+    checkState(draft, after.view);
+    checkTurn(draft, before, after.view);
+    return after;
   }
 
   /** By what is owed alone: without a client, an order, another fault. */

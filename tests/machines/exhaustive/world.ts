@@ -24,6 +24,10 @@ export interface RequestPart {
   readonly slot: Slot | null;
   /** Where it is being prepared. */
   readonly preparing: { readonly id: number; readonly worker: number } | null;
+  /** It is to be on disk before anybody hears of it; it is being written; that was begun. */
+  readonly survives: boolean;
+  readonly storing: boolean;
+  readonly isStored: boolean;
   /** Workers lost while they prepared it. */
   readonly deaths: number;
   /** Tokens in its log. */
@@ -127,6 +131,9 @@ export const promptTokens = 1;
 export const newRequest: RequestPart = {
   slot: null,
   preparing: null,
+  survives: false,
+  storing: false,
+  isStored: false,
   deaths: 0,
   logged: 0,
   accepted: false,
