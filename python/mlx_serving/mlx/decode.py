@@ -66,9 +66,12 @@ class DecodePhase:
 
     def schedule(self) -> Iterator[DecodePlan]:
         """One step, if there is a row for it."""
-        joining, self._stages.ready = self._stages.ready, []
+        stages = self._stages
+        # Asked for while the rows that join still have their places.
+        beside_prompts = stages.has_prompts
+        joining, stages.ready = stages.ready, []
         if joining or self._batch.rows:
-            yield DecodePlan(joining, self._stages.has_prompts)
+            yield DecodePlan(joining, beside_prompts)
 
     def run(self, plan: DecodePlan) -> Decoded:
         if plan.joining:

@@ -72,6 +72,15 @@ def test_tokens_and_ends(toy: Any) -> None:
     assert phases.stages.is_empty and step(phases) == StepOutput()
 
 
+def test_a_prompt_without_a_place_shares_no_step(toy: Any) -> None:
+    phases = Phases(toy, max_batch=1)
+    ready(phases, request(1, prompt(1, 9)), request(2, prompt(2, 9)))
+    for _ in range(2):
+        [plan] = plans(phases)
+        assert not plan.beside_prompts
+        phases.decode.postprocess(phases.decode.run(plan), StepOutput())
+
+
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_a_step_beside_prompts_is_waited_for_where_the_processor_is_shared(
     toy: Any, on_gpu: bool
