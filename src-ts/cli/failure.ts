@@ -16,8 +16,7 @@ const missingCodes = new Set([
   "tokenizer_missing",
   "weights_unsafe",
   "weights_corrupt",
-  // Of a load: the weights are larger than the budget.
-  "out_of_memory",
+  "memory_budget_exceeded",
 ]);
 
 /** A failure that the command itself foresaw. */

@@ -91,7 +91,7 @@ def load_weights(
     if size > budget_bytes:
         sizes = f"its weights take {_mib(size)}; --memory-budget is {_mib(budget_bytes)}"
         message = f"{folder}: {sizes}"
-        raise LoadFailed("out_of_memory", message)
+        raise LoadFailed("memory_budget_exceeded", message)
     import mlx.core as mx
     from mlx_lm.utils import load_model
 

@@ -61,7 +61,8 @@ def test_a_cache_is_cut_back_only_where_that_was_seen_to_be_right(
 def test_a_model_that_is_larger_than_its_budget(embedded: Path) -> None:
     with pytest.raises(LoadFailed) as failure:
         load_weights(embedded, 1000, on_gpu=False)
-    assert failure.value.code == "out_of_memory" and "1000" in str(failure.value)
+    assert failure.value.code == "memory_budget_exceeded"
+    assert "--memory-budget is 1 MiB" in str(failure.value)
 
 
 @pytest.mark.parametrize("spare", [True, False])

@@ -29,6 +29,7 @@ it.each([
   ["tokenizer_missing", 2],
   ["worker_broken", 1],
   ["out_of_memory", 1],
+  ["memory_budget_exceeded", 2],
 ])("takes %s for exit code %i", (code, exitCode) => {
   expect(report(loadError(code, "why")).exitCode).toBe(exitCode);
 });
