@@ -21,6 +21,13 @@ TELEMETRY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Insert:
+    """Requests of one `admit`: one command, so that no step comes between them."""
+
+    requests: list[Admission]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Forget a request. `answer`: the orchestrator waits for `aborted`."""
 
@@ -35,7 +42,7 @@ class Credit:
     steps: int
 
 
-Command = Load | Admission | Remove | Credit
+Command = Load | Insert | Remove | Credit
 
 
 class Reports(Protocol):
@@ -119,8 +126,9 @@ class EngineLoop:
     def _obey(self, command: Command) -> None:
         if isinstance(command, Credit):
             self._credits += command.steps
-        elif isinstance(command, Admission):
-            self._insert(command)
+        elif isinstance(command, Insert):
+            for request in command.requests:
+                self._insert(request)
         elif isinstance(command, Remove):
             self._runner.remove(command.id)
             if command.answer:

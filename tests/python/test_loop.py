@@ -10,7 +10,7 @@ import pytest
 from mlx_serving import loop
 from mlx_serving.engine import End, EngineFigures, Loaded, Runner, StepOutput
 from mlx_serving.link.parse import parse
-from mlx_serving.loop import Command, Credit, EngineLoop, Remove
+from mlx_serving.loop import Command, Credit, EngineLoop, Insert, Remove
 from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
 
 from orchestrator import FAKE_MODEL, load_options
@@ -82,22 +82,22 @@ class Rig:
         return [name for name in self.log.names() if name != "telemetry"]
 
 
-def admission(id: int) -> Admission:
-    return Admission(id, [1], [], 5, Sampling())
+def insert(*ids: int) -> Insert:
+    return Insert([Admission(id, [1], [], 5, Sampling()) for id in ids])
 
 
 def test_a_turn_takes_all_commands_and_steps_once() -> None:
     rig = Rig()
-    assert rig.turn(admission(1), admission(2), Remove(1, answer=True)) == ["removed", "stepped"]
+    assert rig.turn(insert(1), insert(2), Remove(1, answer=True)) == ["removed", "stepped"]
     assert rig.runner.ids == [2]
     assert rig.turn(Remove(2, answer=False)) == []
 
 
 def test_without_credit_commands_are_taken_and_nothing_steps() -> None:
     rig = Rig()
-    assert rig.turn(admission(1)) == ["stepped"]
+    assert rig.turn(insert(1)) == ["stepped"]
     assert rig.turn() == ["stepped"]
-    assert rig.turn(admission(2)) == []
+    assert rig.turn(insert(2)) == []
     assert rig.turn(Remove(2, answer=True)) == ["removed"]
     assert rig.turn(Credit(1)) == ["stepped"]
     assert rig.turn(Remove(1, answer=True)) == ["removed"]
@@ -111,18 +111,18 @@ def test_a_refusal() -> None:
         raise Refused("memory_budget_exceeded", "max_tokens", "too much")
 
     rig.runner.on_insert = refuse
-    assert rig.turn(admission(1)) == ["refused"]
+    assert rig.turn(insert(1)) == ["refused"]
 
 
 def test_an_exception_in_an_insert_fails_its_request_alone() -> None:
     rig = Rig()
-    rig.turn(admission(1))
+    rig.turn(insert(1))
 
     def fail(request: Admission) -> None:
         raise ZeroDivisionError("no")
 
     rig.runner.on_insert = fail
-    assert rig.turn(admission(2)) == ["stepped", "stepped"]
+    assert rig.turn(insert(2)) == ["stepped", "stepped"]
     output = rig.log.said[0][1][0]
     assert output.ends == [End(2, "failed", "generation_error", "ZeroDivisionError: no")]
     assert rig.runner.ids == [1]
@@ -135,7 +135,7 @@ def test_telemetry_once_a_second_and_once_idle() -> None:
         rig.turn(*commands)
         return [body[0]["running"] for name, body in rig.log.said if name == "telemetry"]
 
-    assert told(admission(1)) == [1]
+    assert told(insert(1)) == [1]
     rig.now = 0.9
     assert told(Credit(9)) == []
     rig.now = 1.1
@@ -145,7 +145,7 @@ def test_telemetry_once_a_second_and_once_idle() -> None:
 
 def test_the_first_command_is_the_load() -> None:
     rig = Rig()
-    rig.commands.put(admission(1))
+    rig.commands.put(insert(1))
     with pytest.raises(TypeError):
         rig.run()
     load = parse(1, {"model": FAKE_MODEL, "options": load_options()})

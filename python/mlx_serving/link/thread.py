@@ -21,10 +21,11 @@ from ..acceleration import Parts, module_parts
 from ..acceleration import describe as describe_parts
 from ..engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
 from ..log import log
-from ..loop import Command, Credit, Remove
+from ..loop import Command, Credit, Insert, Remove
 from ..messages import (
     Abort,
     Ack,
+    Admission,
     Admit,
     Ended,
     Hello,
@@ -247,6 +248,7 @@ class LinkThread:
 
     def _on_admit(self, message: Admit) -> None:
         active, _ = self._ready()
+        inserted: list[Admission] = []
         for request in message.requests:
             self._resources.collector.record_request()
             if isinstance(request, Unreadable):
@@ -261,9 +263,11 @@ class LinkThread:
                 self._send_refused(request.id, refusal)
                 continue
             if ended is None:
-                self._commands.put(request)
+                inserted.append(request)
             else:
                 self._send_ended(ended)
+        if inserted:
+            self._commands.put(Insert(inserted))
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()
