@@ -2,12 +2,12 @@
 import { law } from "./draft.js";
 import { identityOf } from "./terms.js";
 import type { Turn } from "./turn.js";
-import { newRequest, promptTokens, requestName } from "./world.js";
+import { newRequest, promptTokens, requestName, type Unsendable } from "./world.js";
 
-export function comesIn(turn: Turn, request: number): void {
+export function comesIn(turn: Turn, request: number, unsendable: Unsendable): void {
   const { configuration, requests } = turn.draft;
   const survives = configuration.liberties.includes("store");
-  requests[request] = { ...newRequest, survives };
+  requests[request] = { ...newRequest, survives, unsendable };
   const identity = identityOf(configuration, requestName(request), request);
   const tokensWanted = configuration.tokensMax;
   turn.post({ kind: "submit", submission: { ...identity, tokensWanted, survives } });

@@ -4,7 +4,7 @@
  */
 import type { Command, Input } from "../../../src-ts/machines/Orchestrator.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
-import { changeSlot, disarm, holderOf } from "./books.js";
+import { answered, changeSlot, disarm, holderOf } from "./books.js";
 import { type Draft, law } from "./draft.js";
 import { checkFailure } from "./poison.js";
 import { countLoss, countTokens } from "./strikes.js";
@@ -187,6 +187,7 @@ function prepare(turn: Turn, { workerId, slot: id, requestId }: Of<"prepare">): 
   law(draft.request(request).preparing === null, "prepared by one worker at a time");
   draft.changeRequest(request, { preparing: { id, worker } });
   draft.changeWorker(worker, { preparing: [...draft.worker(worker).preparing, id] });
+  if (draft.request(request).unsendable === "prompt") return unsendable(turn, worker, id);
   const deadly = draft.configuration.poison === "prepare" && request === 0;
   obey(turn, worker, { type: "prepare", id, deadly });
 }
@@ -196,8 +197,15 @@ function submit(turn: Turn, worker: number, id: number, request: number): void {
   const fits = slot?.id === id && slot.worker === worker && !slot.submitted;
   law(fits, "submitted once, where its slot is");
   changeSlot(turn.draft, request, { submitted: true });
+  if (turn.draft.request(request).unsendable === "admission") return unsendable(turn, worker, id);
   const deadly = turn.draft.configuration.poison === "run" && request === 0;
   obey(turn, worker, { type: "admit", id, emitted: logged, deadly });
+}
+
+/** No frame goes to the process: whether it lives is nobody's question. */
+function unsendable(turn: Turn, worker: number, slot: number): void {
+  answered(turn.draft, worker, slot);
+  turn.post({ kind: "unsendable", slot, code: "request_too_large" });
 }
 
 function abort(turn: Turn, { workerId, slot: id }: Of<"abort">): void {

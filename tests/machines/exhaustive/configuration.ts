@@ -26,6 +26,8 @@ export type Liberty =
   | "cancel"
   | "deadline"
   | "preempt"
+  /** Requests are too large for any frame: their prompts, or what they are admitted with. */
+  | "unsendable"
   /** The worker ends a text before its limit. */
   | "stopEarly"
   /** The worker refuses what it is admitted. */
@@ -122,6 +124,19 @@ export const stored: Configuration = {
   faults: ["die"],
   liberties: ["store", "restore", "cancel", "close"],
   tokensMax: 1,
+};
+
+/** Requests that no frame holds, beside one that is prepared or runs. */
+export const tooLarge: Configuration = {
+  ...plain,
+  name: "1 worker × 2 requests × 1 fault: too large for a frame",
+  workers: 1,
+  requests: 2,
+  faultsMax: 1,
+  faults: ["die", "hang"],
+  liberties: ["unsendable", "cancel"],
+  tokensMax: 1,
+  prepare: true,
 };
 
 /** Three strikes need three faults. */
@@ -255,6 +270,7 @@ export const quick: readonly Configuration[] = [
   almostEverything,
   closing,
   stored,
+  tooLarge,
   strikes,
   together,
   planned,

@@ -28,8 +28,7 @@ function clientMoves(draft: Draft): Move[] {
   const { phase } = draft.server;
   const moves: Move[] = [];
   const absent = draft.requests.indexOf(null);
-  if (absent !== -1)
-    moves.push(outside(`${requestName(absent)} comes in`, (turn) => comesIn(turn, absent)));
+  if (absent !== -1) moves.push(...arrivals(draft, absent));
   if (absent !== -1 && phase === "open" && liberties.includes("restore"))
     moves.push(...restores(draft, absent));
   for (const [request, part] of draft.requests.entries()) {
@@ -45,6 +44,17 @@ function clientMoves(draft: Draft): Move[] {
         moves.push(outside(`${requestId}: ${kind}`, (turn) => turn.post({ kind, requestId })));
   }
   return moves;
+}
+
+function arrivals({ configuration }: Draft, request: number): Move[] {
+  const large = configuration.liberties.includes("unsendable");
+  const kinds = large ? (["nothing", "prompt", "admission"] as const) : (["nothing"] as const);
+  return kinds.map((kind) => {
+    const which = kind === "nothing" ? "" : `, and no frame holds its ${kind}`;
+    return outside(`${requestName(request)} comes in${which}`, (turn) =>
+      comesIn(turn, request, kind),
+    );
+  });
 }
 
 /** With any number of tokens out, all of them included. */

@@ -13,6 +13,7 @@ import {
   standby,
   stored,
   together,
+  tooLarge,
   twoWorkers,
 } from "./configuration.js";
 
@@ -452,6 +453,13 @@ const requests: readonly Mutation[] = [
     ["workers.every(OrchestratorState$MlxServing.isBroken)", "false"],
     /comes in exactly if it can be served/,
     { ...planned, faultsMax: 1 },
+  ),
+  mutation(
+    "what can't be sent is not told",
+    "Orchestrator",
+    ["return refused(t, worker, id, code$1, at);", "return;"],
+    /is prepared, stored, or waits for it/,
+    tooLarge,
   ),
   mutation(
     "somebody is accepted before it is stored",

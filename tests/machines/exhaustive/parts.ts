@@ -148,10 +148,11 @@ export class Parts {
     const name = requestName(request);
     const { unprepared, suspects } = seen.view;
     const { state, accepted, survives } = shown;
-    const { slot, preparing, storing, interrupted } = part;
+    const { slot, preparing, storing, interrupted, unsendable } = part;
     const places = [unprepared.indexOf(name), suspects.indexOf(name)];
     // What survives is only asked when the server ends.
     const flags = [
+      unsendable,
       accepted,
       storing,
       this.closes && survives,

@@ -19,8 +19,12 @@ export interface Slot {
   readonly lost: { readonly struck: boolean; readonly preparing: boolean } | null;
 }
 
+/** What of a request no frame can hold. */
+export type Unsendable = "nothing" | "prompt" | "admission";
+
 /** What is known of a request from outside. */
 export interface RequestPart {
+  readonly unsendable: Unsendable;
   readonly slot: Slot | null;
   /** Where it is being prepared. */
   readonly preparing: { readonly id: number; readonly worker: number } | null;
@@ -129,6 +133,7 @@ export const goneSlot = 0;
 export const promptTokens = 1;
 
 export const newRequest: RequestPart = {
+  unsendable: "nothing",
   slot: null,
   preparing: null,
   survives: false,
