@@ -1,4 +1,4 @@
-/** Every route of section 3 of the contract, and who answers it. */
+/** Every route of docs/PROTOCOL.md, and who answers it. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { failure } from "../failures.js";
 import { asyncApiDocument } from "../protocol/asyncapi.js";

@@ -96,7 +96,7 @@ export const LoadOptions = z.strictObject({
   prefixCacheShare: z.number().min(0).max(1),
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
-  /** Fixed chunk borders and replay by single steps: see worker.md, the deterministic profile. */
+  /** Fixed chunk borders and replay by single steps, so that the same seed makes the same tokens. */
   deterministic: z.boolean(),
   /** What control tokens are in the strings of a chat's request. */
   controlTokens: z.enum(["text", "parse"]),

@@ -22,3 +22,16 @@ describe("the table of faults", () => {
     expect(links.filter((link) => !existsSync(resolve(docs, link)))).toEqual([]);
   });
 });
+
+describe("the threat model", () => {
+  const root = resolve(docs, "..");
+  const model = readFileSync(resolve(root, "SECURITY.md"), "utf8");
+  const tests = [...model.matchAll(/`([^`\s]*\btest[^`\s]*\.(?:py|ts))`/g)].map(
+    ([, path]) => path!,
+  );
+
+  it("names tests that exist, from the root on", () => {
+    expect(tests.length).toBeGreaterThan(15);
+    expect(tests.filter((path) => !existsSync(resolve(root, path)))).toEqual([]);
+  });
+});

@@ -30,7 +30,7 @@ function problem(sources: Parameters<typeof resolveConfig>[0]): string {
 }
 
 describe("defaults", () => {
-  it("are those of the contract", () => {
+  it("are those of the README", () => {
     expect(resolveConfig({ folder })).toMatchObject({
       host: "127.0.0.1",
       port: 8088,

@@ -26,7 +26,7 @@ def sampling_defaults(folder: Path) -> SamplingDefaults:
     try:
         config = read_object(path).value
     except Unreadable:
-        # `model_files.usable` has said so.
+        # `files.usable` has said so.
         return SamplingDefaults()
     if not _samples(path, config):
         return SamplingDefaults()

@@ -457,7 +457,7 @@ const requests: readonly Mutation[] = [
   mutation(
     "what can't be sent is not told",
     "Orchestrator",
-    ["return refused(t, worker, id, code$1, at);", "return;"],
+    ["return refused(t, worker$1, id, code$1, at);", "return;"],
     /is prepared, stored, or waits for it/,
     tooLarge,
   ),
