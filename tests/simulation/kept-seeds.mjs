@@ -8,4 +8,5 @@ export const keptSeeds = [
   { seed: 35, found: "who read a stored response that was deleted waited for ever" },
   { seed: 146, found: "what was turned away was found on disk after a restart" },
   { seed: 1646, found: "what waited behind an interrupted response was taken for the rest of it" },
+  { seed: 1750, found: "memory that ran out before a worker had said hello was a bug of nobody's" },
 ];
