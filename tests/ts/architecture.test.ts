@@ -151,7 +151,12 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   // A body becomes a submission: no request, no reply, no engine at work.
   "src-ts/server/submissions": {
-    values: ["src-ts/encoding", "src-ts/failures.ts", "src-ts/protocol"],
+    values: [
+      "src-ts/encoding",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/validation",
+    ],
     types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/render", "src-ts/worker"],
   },
   // An entry becomes an event: the same.

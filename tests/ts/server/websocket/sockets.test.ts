@@ -206,9 +206,9 @@ describe("bad messages", () => {
     ["a list", "[]", { code: "unknown_event_type" }],
     ["a type that is no string", { type: 5 }, { code: "unknown_event_type", param: "type" }],
     ["null", "null", { code: "unknown_event_type" }],
-    ["no type", {}, { code: "unknown_event_type", param: "type" }],
+    ["no type", {}, { message: "type is required.", param: "type" }],
     ["an unknown event", { type: "session.update" }, { code: "unknown_event_type", param: "type" }],
-    ["no input", { type: "response.create" }, { param: "input" }],
+    ["no input", { type: "response.create" }, { message: "input is required.", param: "input" }],
     ["a wrong type", { type: "response.create", input: 5 }, { param: "input" }],
     [
       "a stream of no kind",
@@ -228,12 +228,12 @@ describe("bad messages", () => {
     [
       "no input but instructions",
       { type: "response.create", instructions: "i" },
-      { param: "input" },
+      { message: "input is required.", param: "input" },
     ],
     [
       "an empty input",
       { type: "response.create", input: [], instructions: "i" },
-      { param: "input" },
+      { message: "input must have at least 1 element.", param: "input" },
     ],
     ["nothing to prefill", { type: "response.create", generate: false }, { param: "input" }],
     [
@@ -267,7 +267,11 @@ describe("bad messages", () => {
       { type: "response.create", input: "x", "mlx_serving:deadline_ms": 0 },
       { param: "mlx_serving:deadline_ms" },
     ],
-    ["a cancel of nothing", { type: "response.cancel" }, { param: "response_id" }],
+    [
+      "a cancel of nothing",
+      { type: "response.cancel" },
+      { message: "response_id is required.", param: "response_id" },
+    ],
     [
       "a resume from nowhere",
       { type: "mlx_serving:response.resume", response_id: "r" },
