@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { makeFolder } from "../../setup/folders.mjs";
 import { modelsFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
-import { listModels } from "../environment/doctor.js";
+import { type DoctorReport, listModels } from "../environment/doctor.js";
 import {
   checkModelFolder,
   embeddedModelId,
@@ -18,6 +18,7 @@ import {
 import { ensurePython } from "../environment/python.js";
 import { CommandError, exitCodes } from "./failure.js";
 import { formatBytes, formatTable } from "./format.js";
+import { askLine } from "./input.js";
 import { interruptible } from "./interrupt.js";
 
 export function modelsCommand(): Command {
@@ -35,7 +36,8 @@ export function modelsCommand(): Command {
   models
     .command("remove <id>")
     .description("forgets a model, and deletes what was downloaded for it")
-    .action((id: string) => remove(id));
+    .option("--yes", "deletes without asking")
+    .action((id: string, { yes }: { yes?: boolean }) => remove(id, Boolean(yes)));
   return models.addHelpText(
     "after",
     "\nExamples:\n  mlx-serving models add ./my-model --id mine\n  mlx-serving serve --model mine",
@@ -118,12 +120,15 @@ async function download(id: string, draft: string, path: string): Promise<void> 
   renameSync(draft, path);
 }
 
-function remove(id: string): void {
+async function remove(id: string, yes: boolean): Promise<void> {
   const model = listModels().find((known) => known.id === id);
   if (model === undefined) {
     throw new ConfigError(`There is no model ${id}; see mlx-serving models list.`);
   }
-  if (model.kind !== "folder") rmSync(model.path, { recursive: true, force: true });
+  if (model.kind !== "folder") {
+    if (!yes && existsSync(model.path)) await confirmDeletion(model);
+    rmSync(model.path, { recursive: true, force: true });
+  }
   if (model.kind !== "embedded") unregisterModel(id);
   const fate = {
     folder: `Forgot ${id}; its folder ${model.path} is untouched.`,
@@ -131,4 +136,16 @@ function remove(id: string): void {
     embedded: `Removed the files of ${id}; they are fetched again when it is served.`,
   }[model.kind];
   process.stdout.write(`${fate}\n`);
+}
+
+/** Rejects unless somebody says yes. */
+async function confirmDeletion({ id, path, bytes }: DoctorReport["models"][number]): Promise<void> {
+  const what = `the ${formatBytes(bytes)} of ${id} in ${path}`;
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new ConfigError(
+      `This deletes ${what}: give --yes, since there is no terminal to ask on.`,
+    );
+  }
+  const answer = await askLine(`Delete ${what}? [y/N] `, []);
+  if (!/^y(es)?$/i.test(answer?.trim() ?? "")) throw new CommandError(`${id} was kept.`);
 }
