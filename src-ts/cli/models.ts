@@ -90,13 +90,18 @@ async function hubModel(name: string, id: string | undefined): Promise<Registere
 /** The draft stays after a failure: the next try goes on with it. */
 async function download(id: string, draft: string, path: string): Promise<void> {
   makeFolder(draft);
+  await interruptible((signal) => fetchInto(draft, id, signal));
+  rmSync(join(draft, ".cache"), { recursive: true, force: true });
+  renameSync(draft, path);
+}
+
+async function fetchInto(draft: string, id: string, signal: AbortSignal): Promise<void> {
   const onProgress = (text: string) => process.stderr.write(`${text}\n`);
-  const { python, packageDir } = await interruptible((signal) =>
-    ensurePython({ signal, onProgress }),
-  );
+  const { python, packageDir } = await ensurePython({ signal, onProgress });
   const child = spawn(python, ["-m", "mlx_serving.models.download", "--id", id, "--out", draft], {
     // The downloader draws its own progress, and says why it fails.
     stdio: ["ignore", "pipe", "inherit"],
+    signal,
     env: {
       ...process.env,
       PYTHONPATH: packageDir,
@@ -116,8 +121,6 @@ async function download(id: string, draft: string, path: string): Promise<void> 
     const sentence = said.trim() || `The model ${id} could not be downloaded.`;
     throw new CommandError(sentence, code === 2 ? exitCodes.usage : exitCodes.runtime);
   }
-  rmSync(join(draft, ".cache"), { recursive: true, force: true });
-  renameSync(draft, path);
 }
 
 async function remove(id: string, yes: boolean): Promise<void> {
