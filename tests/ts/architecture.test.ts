@@ -191,7 +191,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/errors.ts",
       "src-ts/server/http",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -207,7 +207,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/http",
       "src-ts/server/json",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -232,7 +232,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/server/bodies"],
     types: ["src-ts/server/options.ts"],
   },
-  "src-ts/server/responses.ts": {
+  "src-ts/server/response-access.ts": {
     values: [
       "src-ts/failures.ts",
       "src-ts/server/errors.ts",

@@ -171,7 +171,7 @@ const exceptions: readonly Exception[] = [
   {
     because: ["tests/ts/server/openai/responses.test.ts", "tests/ts/server/render/endings.test.ts"],
     sources: [
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/render/response-events.ts",
       "src-ts/server/render/response-object.ts",
       "src-ts/server/streams/sse.ts",

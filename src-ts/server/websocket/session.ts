@@ -19,7 +19,7 @@ import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
 import { readJson } from "../json/read.js";
 import { ResponseEvents } from "../render/response-events.js";
-import { ownResponse, submitResponse } from "../responses.js";
+import { ownResponse, submitResponse } from "../response-access.js";
 import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
