@@ -177,13 +177,15 @@ interface Option<T extends z.ZodType> {
   default: z.output<T> | undefined;
   help: string;
   repeatable?: boolean;
+  /** No part of the help: for this project's own tests. */
+  hidden?: boolean;
 }
 
 function option<T extends z.ZodType, D extends z.output<T> | undefined>(
   schema: T,
   fallback: D,
   help: string,
-  extra: { repeatable?: boolean } = {},
+  extra: { repeatable?: boolean; hidden?: boolean } = {},
 ): Option<T> & { default: D } {
   return { schema, default: fallback, help, ...extra };
 }
@@ -317,6 +319,7 @@ export const serveOptions = {
     integer(0, 65_535),
     undefined,
     "tests only: a WebSocket echo with this server's options",
+    { hidden: true },
   ),
 } satisfies Record<string, Option<z.ZodType>>;
 

@@ -151,7 +151,12 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   // A body becomes a submission: no request, no reply, no engine at work.
   "src-ts/server/submissions": {
-    values: ["src-ts/encoding", "src-ts/failures.ts", "src-ts/protocol"],
+    values: [
+      "src-ts/encoding",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/validation",
+    ],
     types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/render", "src-ts/worker"],
   },
   // An entry becomes an event: the same.
@@ -186,7 +191,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/errors.ts",
       "src-ts/server/http",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -202,7 +207,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/http",
       "src-ts/server/json",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -227,7 +232,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/server/bodies"],
     types: ["src-ts/server/options.ts"],
   },
-  "src-ts/server/responses.ts": {
+  "src-ts/server/response-access.ts": {
     values: [
       "src-ts/failures.ts",
       "src-ts/server/errors.ts",

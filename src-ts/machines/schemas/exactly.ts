@@ -1,3 +1,4 @@
+/** How a Zod schema is held to a type that the compiler of ReScript has written. Knows neither. */
 import { z } from "zod";
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;

@@ -200,7 +200,6 @@ def test_prepare() -> None:
     [
         ({"kind": "text", "text": "x" * 400}, "context_length_exceeded", "input"),
         ({"kind": "text", "text": "x" * 5_000_000}, "context_length_exceeded", "input"),
-        ({"kind": "text", "text": ""}, "invalid_prompt", "input"),
         ({"kind": "tokens", "tokens": pack_tokens([VOCABULARY])}, "invalid_prompt", "input"),
         ({"kind": "chat", "messages": [{"role": "wizard"}]}, "invalid_prompt", "messages"),
         ({"kind": "chat", "messages": [{}]}, "invalid_prompt", "messages"),

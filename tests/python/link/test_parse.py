@@ -14,7 +14,8 @@ from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, Violation, 
 
 from orchestrator import admission, load_options, sampling
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "src-ts" / "worker" / "messages.ts"
+SERVER = Path(__file__).resolve().parents[3] / "src-ts"
+SCHEMAS = SERVER / "worker" / "messages.ts"
 
 GOOD: dict[str, dict[str, Any]] = {
     "load": {"model": {"id": "m", "kind": "folder", "path": "/m"}, "options": load_options()},
@@ -46,6 +47,21 @@ def test_type_bytes_are_those_of_the_schemas() -> None:
         assert block is not None
         pairs = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", block[1])}
         assert pairs == dict(types)
+
+
+def test_as_many_likeliest_tokens_as_a_client_may_ask_for() -> None:
+    limits = (SERVER / "protocol" / "limits.ts").read_text()
+    said = re.search(r"topLogprobsMax = (\d+);", limits)
+    assert said is not None
+    most = int(said[1])
+    for count, kind in (
+        (-2, messages.Unreadable),
+        (-1, messages.Admission),
+        (most, messages.Admission),
+        (most + 1, messages.Unreadable),
+    ):
+        admit = parsed("admit", {"requests": [admission(1, logprobs=count)]})
+        assert isinstance(admit, messages.Admit) and isinstance(admit.requests[0], kind), count
 
 
 @pytest.mark.parametrize("name", GOOD)
