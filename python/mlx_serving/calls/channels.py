@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from .events import Event
 from .format import NAME, CallFormat, Channels, Tool
-from .literals import MORE, held, match, skip_spaces
+from .literals import MORE, match, skip_spaces
+from .marks import Marks
 from .readers import Reader, reader_of
 from .readers.json_value import JsonReader
 from .turn import Turn
@@ -30,8 +31,7 @@ class ChannelParser:
         self._call = re.compile(channels.call_pattern)
         thinks = channels.reasoning_pattern
         self._thinks = re.compile(thinks) if thinks is not None else None
-        self._borders = (*channels.ends, channels.start)
-        self._border = re.compile("|".join(map(re.escape, self._borders)))
+        self._borders = Marks((*channels.ends, channels.start))
         self._turn = Turn()
         self._text = ""
         self._at = 0
@@ -79,9 +79,10 @@ class ChannelParser:
             # The prompt has it already, and the model says it again.
             self._at = at + len(self._channels.start)
             return True
-        end = text.find(message, at)
+        limit = at + HEADER_CHARACTERS_MAX + len(message)
+        end = text.find(message, at, limit)
         if end < 0:
-            if len(text) - at <= HEADER_CHARACTERS_MAX:
+            if len(text) < limit:
                 return False
             # No header at all: the model does without.
             self._state, self._reasons = self._body, False
@@ -136,9 +137,8 @@ class ChannelParser:
     def _gap(self) -> bool:
         """Up to the next message."""
         text, at = self._text, self._at
-        found = self._border.search(text, at)
+        found, self._at = self._borders.find(text, at)
         if found is None:
-            self._at = min(held(text, border, at) for border in self._borders)
             return False
         self._at = found.end()
         if found[0] == self._channels.start:
@@ -147,13 +147,11 @@ class ChannelParser:
 
     def _body(self) -> bool:
         text, at = self._text, self._at
-        found = self._border.search(text, at)
+        found, keep = self._borders.find(text, at)
+        self._say(text[at:keep])
+        self._at = keep
         if found is None:
-            keep = min(held(text, border, at) for border in self._borders)
-            self._say(text[at:keep])
-            self._at = keep
             return False
-        self._say(text[at : found.start()])
         self._at = found.end()
         if found[0] == self._channels.start:
             self._state = self._header

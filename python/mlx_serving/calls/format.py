@@ -88,8 +88,8 @@ class Channels:
     body, one of `ends`. The prompt has the first `start`.
 
     `content_header`, `reasoning_header`: as the model writes them (a header may be empty; None: it
-    has no reasoning). `call_pattern`, `reasoning_pattern`: by which a header is told, the first with
-    a group for the tool's name; what is neither is content.
+    has no reasoning). `call_pattern`, `reasoning_pattern`: by which a header is told, for calls
+    with a group for the name. What is neither is content.
     """
 
     start: str

@@ -14,7 +14,8 @@ from .channels import ChannelParser
 from .events import Event
 from .format import CallFormat, JsonObject, ReasoningFormat, Tool
 from .json_calls import read_head, read_tail
-from .literals import MORE, NO, held, match, skip_spaces
+from .literals import MORE, NO, match, skip_spaces
+from .marks import Marks
 from .readers import Reader, reader_of
 from .readers.json_value import JsonReader
 from .turn import Turn
@@ -73,10 +74,9 @@ class MarkedParser:
         self._reader: Reader = JsonReader()
         self._heads = Heads(format) if format is not None else None
         self._head = ""
-        self._in_object = False
-        self._marks = self._content_marks()
-        self._pattern = _any_of(self._marks)
-        self._quiet = _quiet(self._marks)
+        self._in_object = self._reasoning_begun = False
+        self._marks = Marks(self._content_marks())
+        self._reasoning_end = Marks([reasoning.end.strip()] if reasoning is not None else [])
         bare = format is not None and not format.begin
         self._state: Callable[[], bool]
         if starts_in_reasoning and reasoning is not None:
@@ -95,9 +95,6 @@ class MarkedParser:
         return self._state in (self._header, self._arguments, self._tail, self._next)
 
     def push(self, text: str) -> list[Event]:
-        if not self._text and self._state == self._content and self._quiet(text):
-            self._turn.content(text)
-            return self._turn.take()
         self._text += text
         while self._state():
             pass
@@ -127,21 +124,22 @@ class MarkedParser:
 
     def _in_reasoning(self) -> bool:
         assert self._reasoning is not None
-        mark, begin = self._reasoning.end.strip(), self._reasoning.begin.strip()
-        text, at = self._text, self._at
-        end = text.find(mark, at)
-        if begin and (again := match(begin, text, at)) >= 0 and (end < 0 or again <= end):
-            # The prompt has it already, and the model says it again.
-            self._at = again
-            return True
-        if end < 0:
-            keep = min(held(text, mark, at), held(text, begin, at) if begin else len(text))
-            self._turn.reasoning(text[at:keep])
-            self._at = keep
+        text = self._text
+        if not self._reasoning_begun:
+            at = skip_spaces(text, self._at)
+            begin = self._reasoning.begin.strip()
+            if begin.startswith(text[at : at + len(begin)]) and at + len(begin) > len(text):
+                return False
+            # The prompt may have it already, and the model says it again.
+            self._at = at + len(begin) if text.startswith(begin, at) else at
+            self._reasoning_begun = True
+        found, keep = self._reasoning_end.find(text, self._at)
+        self._turn.reasoning(text[self._at : keep])
+        self._at = keep
+        if found is None:
             return False
-        self._turn.reasoning(text[at:end])
         self._turn.part()
-        self._at = end + len(mark)
+        self._at = found.end()
         self._state = self._after_reasoning
         return True
 
@@ -150,7 +148,7 @@ class MarkedParser:
         text, at = self._text, skip_spaces(self._text, self._at)
         if at == len(text):
             return False
-        for mark in self._marks:
+        for mark in self._marks.all:
             if text.startswith(mark, at):
                 if self._is_reasoning(mark):
                     return self._open_reasoning(at + len(mark))
@@ -165,18 +163,15 @@ class MarkedParser:
 
     def _content(self) -> bool:
         text, at = self._text, self._at
-        found = self._pattern.search(text, at)
+        found, keep = self._marks.find(text, at)
+        self._turn.content(text[at:keep])
+        self._at = keep
         if found is None:
-            keep = min((held(text, mark, at) for mark in self._marks), default=len(text))
-            self._turn.content(text[at:keep])
-            self._at = keep
             return False
-        begin, end = found.span()
-        self._turn.content(text[at:begin])
+        end = found.end()
         if self._is_reasoning(found[0]):
             return self._open_reasoning(end)
         if self._heads is not None and self._format is not None and found[0] == self._format.begin:
-            self._at = begin
             self._head = self._heads.first
             self._state = self._header
         else:
@@ -188,6 +183,7 @@ class MarkedParser:
 
     def _open_reasoning(self, at: int) -> bool:
         self._turn.part()
+        self._reasoning_begun = True
         self._at = at
         self._state = self._in_reasoning
         return True
@@ -300,13 +296,13 @@ class MarkedParser:
         self._state = self._content
         return True
 
-    def _content_marks(self) -> tuple[str, ...]:
+    def _content_marks(self) -> list[str]:
         marks: list[str] = []
         if self._reasoning is not None:
             marks.append(self._reasoning.begin.strip())
         if self._format is not None:
             marks += [self._format.begin, *self._format.content_marks]
-        return tuple(dict.fromkeys(mark for mark in marks if mark))
+        return marks
 
 
 class Heads:
@@ -334,14 +330,3 @@ def _object_begin(text: str, at: int) -> int:
     if at == len(text):
         return MORE
     return at if text[at] == "{" else NO
-
-
-def _any_of(marks: Sequence[str]) -> re.Pattern[str]:
-    longest_first = sorted(marks, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-
-def _quiet(marks: Sequence[str]) -> Callable[[str], object]:
-    """Whether a text holds nothing by which a mark may begin."""
-    first = "".join(sorted({re.escape(mark[0]) for mark in marks}))
-    return re.compile(f"[^{first}]*" if first else ".*", re.S).fullmatch

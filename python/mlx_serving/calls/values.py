@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from .format import JSON_TYPES, JsonType
 
 ALL: Final = frozenset(JSON_TYPES)
 REFERENCES_MAX: Final = 32
+_ESCAPED: Final = re.compile(r'[\x00-\x1f"\\]')
 PYTHON_NAMES: Final = {"true": True, "false": False, "null": None}
 
 
@@ -20,6 +22,8 @@ def as_json(value: Any) -> str:
 
 def escaped(text: str) -> str:
     """A piece of a JSON string."""
+    if _ESCAPED.search(text) is None:
+        return text
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 

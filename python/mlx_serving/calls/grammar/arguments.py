@@ -123,7 +123,8 @@ class _TaggedItems(_Items):
         if "string" not in kinds:
             return f"{values.json(schema, kinds, path)} {lark.literal(close)}"
         if key == CUSTOM_INPUT and self.tool.custom and self.tool.lark is not None:
-            return f"{raw_input(lark, self.tool)} {lark.literal(close)}"
+            begin, end = (CDATA_BEGIN, CDATA_END) if self.style.cdata else ("", "")
+            return f"{lark.literal(begin)} {raw_input(lark, self.tool, end + close)}"
         if kinds != {"string"}:
             return values.mixed(schema, kinds, close, path)
         if not self.style.cdata:
@@ -153,8 +154,8 @@ class _BracedItems(_Items):
         if not _BARE_KEY.fullmatch(key):
             raise ToolRefused(self.tool.name, path, "the name can't stand without quotes")
         if self.tool.custom and self.tool.lark is not None:
-            quote = self.lark.literal(self.quote)
-            value = f"{quote} {raw_input(self.lark, self.tool)} {quote}"
+            text = raw_input(self.lark, self.tool, self.quote)
+            value = f"{self.lark.literal(self.quote)} {text}"
         else:
             value = braced_value(self.lark, values, self.quote, schema, path)
         return self.lark.rule(f"{self.lark.literal(f'{key}:')} {value}")

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..format import JSON_TYPES, JsonType, ToolRefused
 from ..values import kinds_of, resolved, type_of
 from .lark import ANY, Lark, regex
+from .patterns import Untranslatable, as_text, translated
 
 # What a reader takes for JSON, where a string is allowed too.
 JSON_LOOK: Final = (
@@ -165,7 +166,10 @@ class Values:
         if least or most is not None:
             patterns.append(f"(?s:.{{{least},{'' if most is None else most}}})")
         if isinstance(schema.get("pattern"), str):
-            patterns.append(_searched(schema["pattern"]))
+            try:
+                patterns.append(_searched(schema["pattern"]))
+            except Untranslatable as error:
+                raise ToolRefused(self._tool, f"{path}/pattern", str(error)) from None
         format = schema.get("format")
         if format is not None:
             if format not in FORMATS:
@@ -239,13 +243,9 @@ def _texts(schema: Mapping[str, Any]) -> list[str] | None:
 
 
 def _searched(pattern: str) -> str:
-    """A pattern is looked for anywhere; as one of the whole text, between slashes."""
+    """A pattern is looked for anywhere; as one of the whole text. Raises `Untranslatable`."""
     begin = "" if pattern.startswith("^") else ANY
     ends = pattern.endswith("$") and not pattern.endswith("\\$")
     body = pattern.removeprefix("^")
     body = body[:-1] if ends else body
-    slashes = body.replace("\\/", "/").replace("/", "\\/").replace("\n", "\\n")
-    return f"{begin}(?:{slashes}){'' if ends else ANY}"
-
-
-__all__ = ["FORMATS", "Values", "mids_of", "regex"]
+    return f"{begin}(?:{translated(body, as_text)}){'' if ends else ANY}"

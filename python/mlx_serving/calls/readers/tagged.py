@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..format import JsonType, Tagged
-from ..literals import MORE, first_word, held, match, shared_start, skip_spaces
+from ..literals import MORE, first_word, match, shared_start, skip_spaces
+from ..marks import Marks
 from ..values import ALL, as_json, escaped, kinds_of, value_json
 from .reader import Read
 
@@ -65,9 +66,10 @@ class TaggedReader:
             at += 1
 
     def _read_key(self, text: str, at: int) -> tuple[str, int, bool, bool]:
-        end = text.find(self._key_end, at)
+        limit = at + KEY_CHARACTERS_MAX + len(self._key_end)
+        end = text.find(self._key_end, at, limit)
         if end < 0:
-            if len(text) - at > KEY_CHARACTERS_MAX:
+            if len(text) >= limit:
                 self._state = self._seek
                 return "", at, True, False
             return "", at, False, False
@@ -125,18 +127,17 @@ class TaggedReader:
 
     def _begin_string(self, text: str, at: int) -> tuple[str, int, bool, bool]:
         self._state = self._string
+        self._ends = Marks([self._close])
         return '"', at, True, False
 
     def _string(self, text: str, at: int) -> tuple[str, int, bool, bool]:
-        close = self._close
-        end = text.find(close, at)
-        if end >= 0:
+        found, end = self._ends.find(text, at)
+        if found is not None:
             value = text[at:end]
             if self._line_end and value.endswith("\n"):
                 value = value[:-1]
-            self._state = self._after_cdata if close == CDATA_END else self._seek
-            return f'{escaped(value)}"', end + len(close), True, False
-        end = held(text, close, at)
+            self._state = self._after_cdata if self._close == CDATA_END else self._seek
+            return f'{escaped(value)}"', found.end(), True, False
         if self._line_end and end > at and text[end - 1] == "\n":
             end -= 1
         return escaped(text[at:end]), end, False, False

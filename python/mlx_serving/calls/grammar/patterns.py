@@ -1,24 +1,20 @@
-"""A Lark grammar whose texts are to stand in a JSON string: its literals and patterns are rewritten
-so that they give the same texts, escaped.
-
-Patterns are read by Python's own parser of regular expressions; what is written is in the terms
-that every engine knows.
+"""Regular expressions, read by Python's own parser and written for llguidance: in terms that every
+engine knows, with classes of ASCII as JSON Schema has them, as text or escaped as in JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
-# A string, a pattern with its flags, a comment, or what is neither.
-_PIECES: Final = re.compile(
-    r'(?P<string>"(?:[^"\\\n]|\\.)*"i?)|(?P<regex>/(?![/*])(?:[^/\\\n]|\\.)+/[imslux]*)'
-    r"|(?P<comment>//[^\n]*)|(?P<other>[^\"/]+|.)",
-    re.S,
-)
+Ranges = list[tuple[int, int]]
+"""A set of characters."""
+Encode = Callable[[Ranges], str]
+"""How one character of a set is written, as a pattern."""
+
 _NAMED_ESCAPES: Final = {
     "\n": "n",
     "\r": "r",
@@ -33,82 +29,65 @@ _CLASSES: Final = {
     sre.CATEGORY_WORD: "0-9A-Za-z_",
     sre.CATEGORY_SPACE: " \t\n\r\f",
 }
+NOTHING: Final = r"[^\s\S]"
 _LAST: Final = 0x10FFFF
 _META: Final = frozenset(r"\.+*?()|[]{}^$/-")
 
 
-class Unescapable(Exception):
-    """The grammar has something that can't be rewritten; the message says what."""
+class Untranslatable(Exception):
+    """A pattern or grammar that can't be rewritten; the message says why."""
 
 
-def escaped_lark(lark: str) -> str:
-    """Raises `Unescapable`."""
-    out: list[str] = []
-    for piece in _PIECES.finditer(lark):
-        if piece["string"] is not None:
-            out.append(_string(piece["string"]))
-        elif piece["regex"] is not None:
-            out.append(_regex(piece["regex"]))
-        elif piece["comment"] is None:
-            other = piece["other"]
-            if "%json" in other or "%lark" in other or "<[" in other or "%regex" in other:
-                raise Unescapable("a grammar with parts of another kind can't stand in JSON")
-            out.append(other)
-    return "".join(out)
-
-
-def _string(token: str) -> str:
-    flag = "i" if token.endswith("i") else ""
+def translated(pattern: str, encode: Encode, dot_all: bool = False) -> str:
+    """A pattern without anchors. Raises `Untranslatable`."""
     try:
-        text = json.loads(token.removesuffix("i"))
-    except ValueError as error:
-        raise Unescapable(f"a string of it can't be read: {token}") from error
-    return json.dumps(json.dumps(text, ensure_ascii=False)[1:-1], ensure_ascii=False) + flag
-
-
-def _regex(token: str) -> str:
-    body, _, flags = token[1:].rpartition("/")
-    if set(flags) - set("su"):
-        raise Unescapable(f"a pattern with the flags {flags}")
-    try:
-        tree = sre_parser.parse(body.replace("\\/", "/"), re.S if "s" in flags else 0)
+        tree = sre_parser.parse(pattern.replace("\\/", "/"), re.S if dot_all else 0)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Unescapable(f"a pattern of it can't be read: {body}") from error
-    return f"/{_sequence(tree, 's' in flags)}/"
+        raise Untranslatable(f"the pattern can't be read: {pattern[:100]}") from error
+    return _sequence(tree, encode, dot_all)
 
 
-def _sequence(nodes: Any, dot_all: bool) -> str:
-    return "".join(_node(node, argument, dot_all) for node, argument in nodes)
+def text_pattern(text: str, encode: Encode, any_case: bool = False) -> str:
+    """A pattern of just this text."""
+    return "".join(encode(_of_case(ord(c), any_case)) for c in text)
 
 
-def _node(node: Any, argument: Any, dot_all: bool) -> str:
+def _of_case(code: int, any_case: bool) -> Ranges:
+    character = chr(code)
+    forms = {character, character.lower(), character.upper()} if any_case else {character}
+    return sorted((ord(form), ord(form)) for form in forms if len(form) == 1)
+
+
+def _sequence(nodes: Any, encode: Encode, dot_all: bool) -> str:
+    return "".join(_node(node, argument, encode, dot_all) for node, argument in nodes)
+
+
+def _node(node: Any, argument: Any, encode: Encode, dot_all: bool) -> str:
     if node is sre.LITERAL:
-        return _characters([(argument, argument)])
+        return encode([(argument, argument)])
     if node is sre.NOT_LITERAL:
-        return _characters(_complement([(argument, argument)]))
+        return encode(_complement([(argument, argument)]))
     if node is sre.ANY:
-        return _characters([(0, _LAST)] if dot_all else _complement([(10, 10)]))
+        return encode([(0, _LAST)] if dot_all else _complement([(10, 10)]))
     if node is sre.IN:
-        return _characters(_ranges(argument))
+        return encode(_ranges(argument))
     if node is sre.BRANCH:
-        return f"(?:{'|'.join(_sequence(part, dot_all) for part in argument[1])})"
+        return f"(?:{'|'.join(_sequence(part, encode, dot_all) for part in argument[1])})"
     if node is sre.SUBPATTERN:
         _, add, remove, part = argument
         if add & ~re.S or remove:
-            raise Unescapable("a group with flags")
-        return f"(?:{_sequence(part, dot_all or bool(add & re.S))})"
+            raise Untranslatable("a group with flags")
+        return f"(?:{_sequence(part, encode, dot_all or bool(add & re.S))})"
     if node in (sre.MAX_REPEAT, sre.MIN_REPEAT):
         least, most, part = argument
         upper = "" if most is sre.MAXREPEAT else str(int(most))
-        return f"(?:{_sequence(part, dot_all)}){{{least},{upper}}}" + (
+        return f"(?:{_sequence(part, encode, dot_all)}){{{least},{upper}}}" + (
             "?" if node is sre.MIN_REPEAT else ""
         )
-    raise Unescapable(f"a pattern with {str(node).lower()}")
+    raise Untranslatable(f"a pattern with {str(node).lower()}")
 
 
 # --- sets of characters, as sorted ranges ---
-
-Ranges = list[tuple[int, int]]
 
 
 def _ranges(items: Any) -> Ranges:
@@ -124,7 +103,7 @@ def _ranges(items: Any) -> Ranges:
         elif kind is sre.CATEGORY:
             found += _category(value)
         else:
-            raise Unescapable("a class of characters of its own kind")
+            raise Untranslatable("a class of characters of its own kind")
     return _complement(found) if negated else found
 
 
@@ -135,7 +114,7 @@ def _category(value: Any) -> Ranges:
             return positive
         if str(value) == str(category).replace("CATEGORY_", "CATEGORY_NOT_"):
             return _complement(positive)
-    raise Unescapable("a class of characters of its own kind")
+    raise Untranslatable("a class of characters of its own kind")
 
 
 def _complement(ranges: Ranges) -> Ranges:
@@ -150,7 +129,13 @@ def _complement(ranges: Ranges) -> Ranges:
     return out
 
 
-def _characters(ranges: Ranges) -> str:
+def as_text(ranges: Ranges) -> str:
+    """One of these."""
+    keep = _meet(ranges, _complement([(0xD800, 0xDFFF)]))
+    return f"[{''.join(_range(a, b) for a, b in keep)}]" if keep else NOTHING
+
+
+def in_json(ranges: Ranges) -> str:
     """One of these, as JSON has it: as it is, or by an escape."""
     plain = _plain(ranges)
     options: list[str] = []
@@ -161,14 +146,20 @@ def _characters(ranges: Ranges) -> str:
             options.append(f"\\\\{_quoted(letter)}")
     if len(options) == 1:
         return options[0]
-    return f"(?:{'|'.join(options)})" if options else "[^\\s\\S]"
+    return f"(?:{'|'.join(options)})" if options else NOTHING
 
 
 def _plain(ranges: Ranges) -> Ranges:
     """Without what JSON writes by an escape."""
-    keep = _complement([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0xD800, 0xDFFF)])
+    return _meet(ranges, _complement([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0xD800, 0xDFFF)]))
+
+
+def _meet(ranges: Ranges, others: Ranges) -> Ranges:
     return [
-        (max(a, c), min(b, d)) for a, b in sorted(ranges) for c, d in keep if max(a, c) <= min(b, d)
+        (max(a, c), min(b, d))
+        for a, b in sorted(ranges)
+        for c, d in others
+        if max(a, c) <= min(b, d)
     ]
 
 
