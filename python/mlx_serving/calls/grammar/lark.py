@@ -94,26 +94,17 @@ class Lark:
         core = close.strip()
         head, token, rest = self._to_first_token(close)
         if token:
-            # The text before the token is told by itself.
-            if head.strip():
-                return self._until_text(head, core, patterns, never, self.literal(token + rest))
+            # The token is no text: the text ends before it, whatever it is.
             terms = [f"/(?:{pattern}){regex(head)}/" for pattern in patterns or (ANY,)]
             terms += [f"~/(?:{pattern}){regex(head)}/" for pattern in never]
             terms.append(f"~/{ANY}{regex(core)}{ANY}/")
             return self.rule(f"{self.terminal(' & '.join(terms))} {self.literal(token + rest)}")
-        return self._until_text(close, core, patterns, never, "")
-
-    def _until_text(
-        self, close: str, core: str, patterns: Sequence[str], never: Sequence[str], rest: str
-    ) -> str:
-        end = regex(close)
-        mark = regex(core if core in close else close.strip())
+        end, mark = regex(close), regex(core)
         terms = [f"/(?:{pattern}){end}/" for pattern in patterns or (ANY,)]
         terms += [f"~/(?:{pattern}){end}/" for pattern in never]
         terms.append(f"~/{ANY}{mark}{ANY}{mark}{ANY}/")
         body = self.terminal(" & ".join(terms))
-        ended = self.rule(body, "[lazy]")
-        return self.rule(f"{ended} {rest}") if rest else ended
+        return self.rule(body, "[lazy]")
 
     def _to_first_token(self, text: str) -> tuple[str, str, str]:
         found = self._cut.search(text)
