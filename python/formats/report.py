@@ -33,13 +33,13 @@ def page(seen: Sequence[Examined]) -> str:
         LLGUIDANCE=version("llguidance"),
         COUNT=len(seen),
         WHOLE=sum(one.whole for one in seen),
-        ROWS="\n".join(map(_row, seen)),
+        ROWS="\n".join(map(row, seen)),
         FAMILIES="\n".join(families),
         FORMATS=", ".join(f"`{name}`" for name in FORMATS),
     )
 
 
-def _row(seen: Examined) -> str:
+def row(seen: Examined) -> str:
     wrong = "; ".join(f"**{check}**: {_cell(why)}" for check, why in seen.wrong.items())
     if seen.model is None:
         return f"| {seen.name} | | | | | | {wrong} |"

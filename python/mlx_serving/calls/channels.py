@@ -15,6 +15,8 @@ from .readers.json_value import JsonReader
 from .turn import Turn
 
 HEADER_CHARACTERS_MAX: Final = 256
+# By so many signs a header is told from text.
+HEADER_SIGNS: Final = 3
 
 
 class ChannelParser:
@@ -65,12 +67,20 @@ class ChannelParser:
             turn.end_call(False)
         elif self._state == self._body:
             self._say(rest)
-        elif self._state == self._header and rest.strip():
-            turn.content(rest)
+        elif self._state == self._header:
+            self._rest_of_header(rest)
         if self._reasons:
             turn.part()
         turn.finish()
         return turn.take()
+
+    def _rest_of_header(self, rest: str) -> None:
+        """A turn may end in a header, which is no content, or be a text that has none."""
+        channels = self._channels
+        if not channels.message.strip():
+            self._turn.content(("" if self._first else channels.start) + rest)
+        elif not rest.lstrip().startswith(channels.content_header.lstrip()[:HEADER_SIGNS]):
+            self._turn.content(rest)
 
     def _header(self) -> bool:
         text, at, message = self._text, self._at, self._channels.message

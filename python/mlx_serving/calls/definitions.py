@@ -48,13 +48,17 @@ def _simple(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kind(schema: Mapping[str, Any]) -> str:
     """The first type that is not null; a string where none is named."""
+    return _named_kind(schema) or ("object" if "properties" in schema else "string")
+
+
+def _named_kind(schema: Mapping[str, Any]) -> str | None:
     named = schema.get("type")
-    kinds = [named] if isinstance(named, str) else named if isinstance(named, list) else []
-    for kind in kinds:
+    for kind in named if isinstance(named, list) else [named]:
         if kind in SIMPLE_TYPES:
             return str(kind)
     for word in ("anyOf", "oneOf", "allOf"):
         for part in schema.get(word) or []:
-            if isinstance(part, Mapping) and (found := _kind(part)) and "type" in part:
+            found = _named_kind(part) if isinstance(part, Mapping) else None
+            if found is not None:
                 return found
-    return "object" if "properties" in schema else "string"
+    return None

@@ -91,10 +91,11 @@ def _marks(template: Template) -> tuple[str, str, str | None] | None:
         for begin, end in MARKS:
             if end.strip() in after and (begin.strip() in before or (begin, end) in known):
                 return begin, end, field
-    if known:
-        begin, end = known[0]
-        return begin, end, None
-    return None
+    if not known:
+        # The model is left to close what the prompt opens.
+        prompt = _prompt(template) or ""
+        known = [pair for pair in MARKS if opens(prompt, ReasoningFormat(*pair))]
+    return (*known[0], None) if known else None
 
 
 def _named(mark: str, source: str) -> bool:

@@ -71,7 +71,9 @@ def render_arguments(format: CallFormat, arguments: Mapping[str, Any]) -> str:
             pairs = (f"{key}={_json(value, format.spacing)}" for key, value in arguments.items())
             return ", ".join(pairs)
         case Braced(quote):
-            return ",".join(f"{key}:{_braced(value, quote)}" for key, value in arguments.items())
+            return ",".join(
+                f"{key}:{braced_text(value, quote)}" for key, value in arguments.items()
+            )
     return _json(arguments, format.spacing)
 
 
@@ -98,15 +100,15 @@ def _tagged(style: Tagged, key: str, value: Any, spacing: Spacing) -> str:
     return f"{style.open}{key}{style.mid(kind)}{text}{close}"
 
 
-def _braced(value: Any, quote: str) -> str:
+def braced_text(value: Any, quote: str) -> str:
     match value:
         case str():
             if quote in value:
                 raise Unwritable(f"a string holds {quote}, which ends it")
             return f"{quote}{value}{quote}"
         case Mapping():
-            pairs = (f"{key}:{_braced(item, quote)}" for key, item in value.items())
+            pairs = (f"{key}:{braced_text(item, quote)}" for key, item in value.items())
             return f"{{{','.join(pairs)}}}"
         case list() | tuple():
-            return f"[{','.join(_braced(item, quote) for item in value)}]"
+            return f"[{','.join(braced_text(item, quote) for item in value)}]"
     return json.dumps(value)

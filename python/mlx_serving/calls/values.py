@@ -115,7 +115,7 @@ _NOTHING: Final = _Nothing()
 def parsed(text: str) -> Any:
     """A value in JSON or in Python's way of writing; `_NOTHING` if it is in neither."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except ValueError:
         pass
     except RecursionError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..format import ToolRefused
+from ..rendering import Unwritable, braced_text
 from .lark import Lark
 from .values import Values
 
@@ -17,6 +18,8 @@ _OF_LISTS: Final = frozenset(
 _OF_OBJECTS: Final = frozenset(
     {"type", "properties", "required", "additionalProperties", "title", "description", "default"}
 )
+_OF_LISTED: Final = frozenset({"type", "enum", "const", "title", "description", "default"})
+_OF_CHOICES: Final = frozenset({"anyOf", "title", "description", "default"})
 _OF_ANYTHING: Final = frozenset({"title", "description", "default"})
 _BARE: Final = re.compile(r"[A-Za-z_][\w-]*")
 DEPTH_MAX: Final = 16
@@ -27,7 +30,7 @@ def braced_value(
 ) -> str:
     kinds = values.kinds(schema)
     if not kinds:
-        raise ToolRefused("", path, "nothing validates")
+        raise ToolRefused(values.tool, path, "nothing validates")
     words = set(schema) if isinstance(schema, Mapping) else set()
     if words <= _OF_ANYTHING and depth:
         return anything(lark, quote)
@@ -35,6 +38,16 @@ def braced_value(
         return _list(lark, values, quote, schema, path, depth - 1)
     if depth and kinds == {"object"} and words <= _OF_OBJECTS:
         return _object(lark, values, quote, schema, path, depth - 1)
+    if depth and words <= _OF_LISTED and words & {"enum", "const"}:
+        return _listed(lark, values.tool, quote, schema, path)
+    if depth and words <= _OF_CHOICES and "anyOf" in words:
+        parts = enumerate(schema["anyOf"])
+        return lark.rule(
+            " | ".join(
+                braced_value(lark, values, quote, part, f"{path}/anyOf/{i}", depth - 1)
+                for i, part in parts
+            )
+        )
     options = []
     if "string" in kinds:
         options.append(f"{lark.literal(quote)} {values.string(schema, quote, path)}")
@@ -42,6 +55,14 @@ def braced_value(
     if others:
         options.append(values.json(schema, others, path))
     return lark.rule(" | ".join(options))
+
+
+def _listed(lark: Lark, tool: str, quote: str, schema: Mapping[str, Any], path: str) -> str:
+    listed = [schema["const"]] if "const" in schema else schema["enum"]
+    try:
+        return lark.rule(" | ".join(lark.literal(braced_text(value, quote)) for value in listed))
+    except Unwritable as error:
+        raise ToolRefused(tool, path, str(error)) from None
 
 
 def _list(

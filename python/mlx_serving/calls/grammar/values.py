@@ -41,7 +41,7 @@ class Values:
 
     def __init__(self, lark: Lark, tool: str, root: Mapping[str, Any], compact: bool) -> None:
         self._lark = lark
-        self._tool = tool
+        self.tool = tool
         self._root = root
         self._compact = compact
         self._shared = {
@@ -57,11 +57,11 @@ class Values:
         """A value of just these types, in JSON."""
         whole = {} if schema is True else schema
         if not isinstance(whole, Mapping):
-            raise ToolRefused(self._tool, path, "nothing validates")
+            raise ToolRefused(self.tool, path, "nothing validates")
         if kinds != self.kinds(whole):
             whole = self._narrowed(whole, kinds, path)
         if not self._shared and "$ref" in str(whole):
-            raise ToolRefused(self._tool, path, "$ref must point into $defs")
+            raise ToolRefused(self.tool, path, "$ref must point into $defs")
         return self._lark.json({**whole, **self._shared}, self._compact)
 
     def _narrowed(
@@ -85,7 +85,7 @@ class Values:
             if isinstance(found, Mapping):
                 return self._narrowed(found, kinds, path)
         if "allOf" in schema:
-            raise ToolRefused(self._tool, path, "allOf of strings and other types")
+            raise ToolRefused(self.tool, path, "allOf of strings and other types")
         return {**schema, "type": [kind for kind in JSON_TYPES if kind in kinds]}
 
     def mixed(self, schema: Any, kinds: frozenset[Any], close: str, path: str) -> str:
@@ -126,10 +126,10 @@ class Values:
                 texts = listed if texts is None else [text for text in texts if text in listed]
         if texts is not None:
             if not texts:
-                raise ToolRefused(self._tool, path, "nothing validates")
+                raise ToolRefused(self.tool, path, "nothing validates")
             mark = close.strip()
             if any(mark in text for text in texts):
-                raise ToolRefused(self._tool, path, f"a value holds {mark}, which ends it")
+                raise ToolRefused(self.tool, path, f"a value holds {mark}, which ends it")
             # One of a list is one of a list, whatever else is said of it.
             options = " | ".join(self._lark.literal(text + close) for text in texts)
             return self._lark.rule(options)
@@ -140,7 +140,7 @@ class Values:
         if not isinstance(schema, Mapping):
             return []
         if depth == 0:
-            raise ToolRefused(self._tool, path, "$ref without end")
+            raise ToolRefused(self.tool, path, "$ref without end")
         parts: list[Mapping[str, Any]] = [schema]
         if isinstance(schema.get("$ref"), str):
             parts += self._string_parts(resolved(schema["$ref"], self._root), path, depth - 1)
@@ -153,11 +153,11 @@ class Values:
             elif options and any(_STRING_WORDS & set(p) for p in options if isinstance(p, Mapping)):
                 listed = [_texts(p) for p in options if isinstance(p, Mapping)]
                 if any(texts is None for texts in listed):
-                    raise ToolRefused(self._tool, path, f"{word} of several kinds of string")
+                    raise ToolRefused(self.tool, path, f"{word} of several kinds of string")
                 parts.append({"enum": [text for texts in listed for text in texts or []]})
         for word in ("not", "if"):
             if word in schema:
-                raise ToolRefused(self._tool, f"{path}/{word}", "can't be enforced")
+                raise ToolRefused(self.tool, f"{path}/{word}", "can't be enforced")
         return parts
 
     def _patterns(self, schema: Mapping[str, Any], path: str) -> list[str]:
@@ -169,11 +169,11 @@ class Values:
             try:
                 patterns.append(_searched(schema["pattern"]))
             except Untranslatable as error:
-                raise ToolRefused(self._tool, f"{path}/pattern", str(error)) from None
+                raise ToolRefused(self.tool, f"{path}/pattern", str(error)) from None
         format = schema.get("format")
         if format is not None:
             if format not in FORMATS:
-                raise ToolRefused(self._tool, f"{path}/format", f"unknown format {format}")
+                raise ToolRefused(self.tool, f"{path}/format", f"unknown format {format}")
             patterns.append(FORMATS[format])
         return patterns
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..format import Braced
 from ..literals import held, skip_spaces
-from ..values import as_json, escaped, is_value, parsed
+from ..values import ALL, as_json, escaped, is_value, parsed, value_json
 from .enclosed import value_end
 from .reader import Read
 
@@ -95,5 +95,4 @@ class BracedReader:
         )
         pieces = iter(strings)
         text = re.sub(stand_in, lambda _: next(pieces), quoted)
-        found = parsed(text)
-        return as_json(found if is_value(found) else raw)
+        return value_json(text, ALL) if is_value(parsed(text)) else as_json(raw)

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from ..literals import skip_spaces
-from ..values import as_json, escaped, is_value, parsed
+from ..values import ALL, as_json, escaped, value_json
 from .enclosed import value_end
 from .reader import Read
 
@@ -66,9 +66,7 @@ class PythonicReader:
         if end < 0:
             return None
         self._in_value = False
-        raw = text[at:end].strip()
-        found = parsed(raw)
-        return as_json(found if is_value(found) else raw), end
+        return value_json(text[at:end].strip(), ALL), end
 
     def _string(self, text: str, at: int) -> tuple[str, int, bool]:
         """A string as it is made: JSON's escapes are Python's, but for a few."""
