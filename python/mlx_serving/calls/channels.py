@@ -51,6 +51,10 @@ class ChannelParser:
     def in_call(self) -> bool:
         return self._state in (self._call_head, self._arguments)
 
+    @property
+    def held_characters(self) -> int:
+        return len(self._text)
+
     def push(self, text: str) -> list[Event]:
         self._text += text
         while self._state():

@@ -6,6 +6,7 @@ A turn with calls is `open`, the calls with `separator` between them, and `close
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -16,6 +17,9 @@ ID: Final = "\ue001"
 INDEX_FROM_0: Final = "\ue002"
 INDEX_FROM_1: Final = "\ue003"
 SLOTS: Final = (KEY, ID, INDEX_FROM_0, INDEX_FROM_1)
+
+# Names of tools hold none of these, so that one ends where a format goes on.
+NAME_PATTERN: Final = re.compile(r"[^\s<>\"'{}()\[\]|:,=\\\uff5c\ue000-\ue004]+")
 
 JsonType = Literal["string", "integer", "number", "boolean", "null", "array", "object"]
 JSON_TYPES: Final[tuple[JsonType, ...]] = (

@@ -84,7 +84,7 @@ def _functions(offered: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _with_objects(index: int, message: Mapping[str, Any]) -> Message:
     """Arguments of calls as objects, whatever the client has sent them as."""
-    made = dict(message)
+    made = {**message, "content": _text_of(message.get("content"))}
     calls = made.pop("tool_calls", None)
     if not calls:
         return made
@@ -110,6 +110,14 @@ def _with_object(place: str, call: Mapping[str, Any]) -> dict[str, Any]:
         raise _refused(f"{place}.function.arguments", "must be a JSON object")
     named = {"name": function["name"], "arguments": dict(arguments or {})}
     return {"id": str(call.get("id") or ""), "type": "function", "function": named}
+
+
+def _text_of(content: Any) -> Any:
+    """Parts that are all text as one; what is something else stays, for others to refuse."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
+    return content if None in texts else "".join(map(str, texts))
 
 
 def _name_results(messages: list[Message]) -> None:

@@ -6,22 +6,18 @@ its name is known a call stands: what follows is its arguments, well-formed or n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from .channels import ChannelParser
 from .events import Event
-from .format import CallFormat, JsonObject, ReasoningFormat, Tool
+from .format import NAME_PATTERN, CallFormat, JsonObject, ReasoningFormat, Tool
 from .json_calls import read_head, read_tail
 from .literals import MORE, NO, match, skip_spaces
 from .marks import Marks
 from .readers import Reader, reader_of
 from .readers.json_value import JsonReader
 from .turn import Turn
-
-# Names of tools hold none of these, so that one ends where a format goes on.
-NAME_PATTERN: Final = re.compile(r"[^\s<>\"'{}()\[\]|:,=\uff5c]+")
 
 
 class OutputParser(Protocol):
@@ -31,6 +27,12 @@ class OutputParser(Protocol):
     @property
     def in_call(self) -> bool:
         """From a call's begin mark on, false alarms included, to its end."""
+        ...
+
+    @property
+    def held_characters(self) -> int:
+        """How much of the text so far is not told yet. When `in_call` has just become true, the
+        mark began so many characters ago."""
         ...
 
     def push(self, text: str) -> list[Event]:
@@ -93,6 +95,10 @@ class MarkedParser:
     @property
     def in_call(self) -> bool:
         return self._state in (self._header, self._arguments, self._tail, self._next)
+
+    @property
+    def held_characters(self) -> int:
+        return len(self._text)
 
     def push(self, text: str) -> list[Event]:
         self._text += text

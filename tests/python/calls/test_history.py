@@ -148,6 +148,16 @@ def test_an_offer_has_everything_a_model_needs() -> None:
     assert '<tool_call>\n{"name": "NAME", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>' in text
 
 
+def test_parts_of_text_are_one_text() -> None:
+    parts = [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}]
+    messages = [USER, HISTORY[1], {"role": "tool", "tool_call_id": "a", "content": parts}]
+    made = prepare(messages, (), GENERIC, TemplateNeeds(results=False)).messages
+    assert made[2]["content"] == "<tool_response>\nAB\n</tool_response>"
+    image = [{"type": "image_url", "image_url": {}}]
+    kept = prepare([{"role": "user", "content": image}], (), GENERIC, ALL).messages
+    assert kept[0]["content"] == image
+
+
 def test_reasoning_goes_where_the_template_reads_it() -> None:
     said = {"role": "assistant", "content": "A", "reasoning_content": "R"}
     for field, wanted in (("thinking", "R"), (None, None)):

@@ -43,7 +43,7 @@ def test_events_come_as_the_text_is_made() -> None:
     assert parser.push("</think>\n\nOk") == [Content("Ok")]
     assert not parser.in_reasoning and not parser.in_call
     assert parser.push(' <tool_call>\n{"name": "get_wea') == []
-    assert parser.in_call
+    assert parser.in_call and parser.held_characters == len('<tool_call>\n{"name": "get_wea')
     assert parser.push('ther", "arguments": {"city": "Os') == [
         CallBegin(0, "get_weather"),
         CallArguments(0, '{"city": "Os'),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..format import NAME, CallFormat, Channels, ReasoningFormat, Tool, ToolRefused
+from ..format import NAME, NAME_PATTERN, CallFormat, Channels, ReasoningFormat, Tool, ToolRefused
 from .arguments import arguments_rule
 from .lark import Lark
 
@@ -52,6 +52,9 @@ def call_grammar(
         tools = [tool for tool in tools if tool.name == choice.name]
     if not tools:
         raise ToolRefused(choice.name if isinstance(choice, Named) else "", "", "is not offered")
+    for tool in tools:
+        if not NAME_PATTERN.fullmatch(tool.name):
+            raise ToolRefused(tool.name, "", "this name can't be written in a call")
     lark = Lark(special or {})
     parallel = parallel and not format.single
     if format.channels is not None:

@@ -63,6 +63,12 @@ def test_a_tool_that_is_not_offered(choice: Any) -> None:
         call_grammar(HERMES, [] if choice != Named("other") else TOOLS, choice)
 
 
+@pytest.mark.parametrize("name", ['a"b', "a b", "a>b", "", "a{", "a\\", "\ue001"])
+def test_a_name_that_no_format_can_write(name: str) -> None:
+    with pytest.raises(ToolRefused):
+        call_grammar(HERMES, [Tool(name)], REQUIRED)
+
+
 def test_names_that_begin_alike() -> None:
     tools = [Tool("get"), Tool("get_all"), Tool("get_all_of")]
     made = call_grammar(HERMES, tools, REQUIRED)

@@ -17,8 +17,8 @@ from mlx_serving.calls.grammar.patterns import (
 )
 
 PATTERNS = [
-    "abc", "a.c", "[a-c]+", "[^a-c\n]*", r"\d{2,3}", r"\w+\s?", r"\D\W\S", "(a|b)*c", "(?:x){2}", ".*",
-    r"[\"\\]+", r"a\/b", "[\\]^-]", "a+?b", "é|😀", r"[\d_-]+", "",
+    "abc", "a.c", "[a-c]+", "[^a-c\n]*", r"\d{2,3}", r"\w+\s?", r"\D\W\S", "(a|b)*c", "(?:x){2}",
+    ".*", r"[\"\\]+", r"a\/b", "[\\]^-]", "a+?b", "é|😀", r"[\d_-]+", "",
 ]  # fmt: skip
 
 

@@ -89,7 +89,8 @@ def test_a_mark_says_what_a_value_is() -> None:
 
 
 def test_spaces_in_marks_dont_count() -> None:
-    text = "<arg_key>s</arg_key><arg_value> a </arg_value><arg_key>i</arg_key> <arg_value>1</arg_value></end>"
+    first = "<arg_key>s</arg_key><arg_value> a </arg_value>"
+    text = f"{first}<arg_key>i</arg_key> <arg_value>1</arg_value></end>"
     assert read(GLM, text) == {"s": " a ", "i": 1}
 
 
