@@ -60,7 +60,8 @@ def arguments_rule(lark: Lark, format: CallFormat, tool: Tool) -> str:
     if tool.custom and tool.lark is not None:
         return json_input(lark, tool)
     schema = tool.schema
-    return lark.json(schema if "type" in schema else {"type": "object", **schema}, compact)
+    whole = schema if "type" in schema else {"type": "object", **schema}
+    return lark.rule(lark.json(whole, compact))
 
 
 class _Items:
