@@ -64,7 +64,7 @@ class ChannelParser:
             self._at = 0
         return self._turn.take()
 
-    def finish(self) -> list[Event]:
+    def finish(self, cut: bool = False) -> list[Event]:
         rest, self._text = self._text, ""
         turn = self._turn
         if self._state == self._arguments or self._state == self._call_head:
@@ -72,7 +72,7 @@ class ChannelParser:
         elif self._state == self._body:
             self._say(rest)
         elif self._state == self._header:
-            self._rest_of_header(rest)
+            self._rest_of_header("" if cut and not self._first else rest)
         if self._reasons:
             turn.part()
         turn.finish()

@@ -39,8 +39,9 @@ class OutputParser(Protocol):
         """What became certain with this text."""
         ...
 
-    def finish(self) -> list[Event]:
-        """The turn is over: what was held back."""
+    def finish(self, cut: bool = False) -> list[Event]:
+        """The turn is over: what was held back. `cut`: by a limit or a stop string, so that what
+        began like a call is one that was cut off, and no text."""
         ...
 
 
@@ -49,12 +50,14 @@ def output_parser(
     reasoning: ReasoningFormat | None,
     starts_in_reasoning: bool = False,
     tools: Sequence[Tool] = (),
+    call_ends_reasoning: bool = False,
 ) -> OutputParser:
     """`format`: None where no calls are wanted. `tools`: what the request offers; values without
-    quotes are read by their schemas."""
+    quotes are read by their schemas. `call_ends_reasoning`: where a call's mark is a control token,
+    a model that writes it means a call, and has left out the end of its reasoning."""
     if format is not None and format.channels is not None:
         return ChannelParser(format, format.channels, starts_in_reasoning, tools)
-    return MarkedParser(format, reasoning, starts_in_reasoning, tools)
+    return MarkedParser(format, reasoning, starts_in_reasoning, tools, call_ends_reasoning)
 
 
 class MarkedParser:
@@ -66,6 +69,7 @@ class MarkedParser:
         reasoning: ReasoningFormat | None,
         starts_in_reasoning: bool,
         tools: Sequence[Tool],
+        call_ends_reasoning: bool = False,
     ) -> None:
         self._format = format
         self._reasoning = reasoning
@@ -78,7 +82,10 @@ class MarkedParser:
         self._head = ""
         self._in_object = self._reasoning_begun = False
         self._marks = Marks(self._content_marks())
-        self._reasoning_end = Marks([reasoning.end.strip()] if reasoning is not None else [])
+        ends = [reasoning.end.strip()] if reasoning is not None else []
+        if call_ends_reasoning and format is not None:
+            ends.append(format.begin)
+        self._reasoning_end = Marks(ends)
         bare = format is not None and not format.begin
         self._state: Callable[[], bool]
         if starts_in_reasoning and reasoning is not None:
@@ -109,7 +116,7 @@ class MarkedParser:
             self._at = 0
         return self._turn.take()
 
-    def finish(self) -> list[Event]:
+    def finish(self, cut: bool = False) -> list[Event]:
         rest = self._text
         self._text = ""
         turn = self._turn
@@ -120,6 +127,8 @@ class MarkedParser:
             turn.end_call(False)
         elif self._state in (self._tail, self._next):
             # The end of the call was cut off.
+            turn.part()
+        elif cut and self._state == self._header:
             turn.part()
         else:
             turn.content(rest)
@@ -145,6 +154,9 @@ class MarkedParser:
         if found is None:
             return False
         self._turn.part()
+        if self._format is not None and found[0] == self._format.begin:
+            self._state = self._content
+            return True
         self._at = found.end()
         self._state = self._after_reasoning
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from formats.read import Read, read_pieces
+from formats.read import Read, gathered, read_pieces
 from hypothesis import given
 from hypothesis import strategies as st
 from mlx_serving.calls.events import CallArguments, CallBegin, CallEnd, Content, Reasoning
@@ -119,6 +119,15 @@ def test_a_turn_that_ends_in_a_call() -> None:
     assert found.texts == ['{"city": "Os']
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_call_that_was_cut_off_is_no_content(name: str) -> None:
+    text = render_calls(ALL[name], CALLS[:1])
+    for end in range(len(ALL[name].begin), text.index("get_weather") + 3):
+        parser = output_parser(ALL[name], None, False, TOOLS)
+        events = parser.push(f"Yes.{text[:end]}") + parser.finish(cut=True)
+        assert events == [Content("Yes.")]
+
+
 def test_what_is_no_json_stays_in_the_arguments() -> None:
     text = '<tool_call>{"name": "set_flag", "arguments": {flag: yes}}</tool_call>After'
     found = read(text)
@@ -175,6 +184,14 @@ class TestReasoning:
     def test_a_mark_inside_of_it_is_text(self) -> None:
         found = read("A <think> <tool_call> B</think>C", HERMES, THINK, True)
         assert found == Read("C", "A <think> <tool_call> B")
+
+    def test_a_call_may_end_it(self) -> None:
+        text = f"A\n{render_calls(MISTRAL, CALLS)}"
+        for pieces in cuts(text):
+            parser = output_parser(MISTRAL, THINK, True, TOOLS, call_ends_reasoning=True)
+            found = gathered([e for piece in pieces for e in parser.push(piece)] + parser.finish())
+            assert (found.reasoning, found.content, found.calls) == ("A", "", CALLS)
+        assert read(text, MISTRAL, THINK, True).reasoning == text
 
     def test_it_may_come_back(self) -> None:
         found = read(
