@@ -116,6 +116,7 @@ def _compare(text: str, said: str, template: Template, single: bool) -> CallForm
         separator = trail + separator if not single else ""
     opened, close = opened.lstrip(), close.rstrip()
     style = _style(first.style, before, first.between)
+    begin = _begin_mark(opened + before)
     return CallFormat(
         family=_family(style),
         style=style,
@@ -125,7 +126,8 @@ def _compare(text: str, said: str, template: Template, single: bool) -> CallForm
         open=opened,
         separator=separator,
         close=close,
-        begin=_begin_mark(opened + before),
+        begin=begin,
+        short_begin=_short_begin(style, before, begin) if not opened else "",
         spacing=first.spacing,
         source="derived",
         single=single,
@@ -315,6 +317,12 @@ def _with_key_slot(style: Tagged) -> Tagged:
     key = list(ARGUMENTS[0])[-2]
     closes = {kind: text.replace(key, KEY) for kind, text in style.closes.items()}
     return replace(style, closes=closes)
+
+
+def _short_begin(style: Style, before: str, begin: str) -> str:
+    """Where two marks begin a call, models are known to leave out the first one."""
+    rest = before[len(begin) :].strip()
+    return rest if isinstance(style, Tagged) and rest.startswith("<") else ""
 
 
 def _begin_mark(text: str) -> str:

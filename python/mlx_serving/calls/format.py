@@ -109,7 +109,8 @@ class Channels:
 class CallFormat:
     """`begin`: the mark by which a call is told from content; empty where calls have none, and a
     turn that begins like a call is one. `content_marks`: what the model writes around content, and
-    no client should see. `single`: the template knows one call a turn."""
+    no client should see. `single`: the template knows one call a turn. `short_begin`: what models
+    begin a call with when they leave out `begin`; a tool's name must follow."""
 
     family: str
     style: Style
@@ -120,6 +121,7 @@ class CallFormat:
     separator: str = ""
     close: str = ""
     begin: str = ""
+    short_begin: str = ""
     spacing: Spacing = "spaced"
     content_marks: tuple[str, ...] = ()
     channels: Channels | None = None

@@ -189,8 +189,10 @@ class MarkedParser:
         end = found.end()
         if self._is_reasoning(found[0]):
             return self._open_reasoning(end)
-        if self._heads is not None and self._format is not None and found[0] == self._format.begin:
-            self._head = self._heads.first
+        if self._format is not None and found[0] in (self._format.begin, self._format.short_begin):
+            assert self._heads is not None
+            short = found[0] == self._format.short_begin
+            self._head = found[0] if short else self._heads.first
             self._state = self._header
         else:
             self._at = end
@@ -246,15 +248,17 @@ class MarkedParser:
 
     def _false_alarm(self) -> None:
         assert self._format is not None
-        begin = len(self._format.begin)
+        short = self._head == self._format.short_begin
+        begin = len(self._head if short else self._format.begin)
         self._turn.content(self._text[self._at : self._at + begin])
         self._at += begin
         self._state = self._content
 
     def _begin_call(self, name: str) -> bool:
         assert self._format is not None
-        if not self._format.begin and self._schemas and name not in self._schemas:
-            # Without a mark, an answer in JSON may look like a call.
+        marked = self._format.begin and self._head != self._format.short_begin
+        if not marked and self._schemas and name not in self._schemas:
+            # Without its mark, a text may look like a call.
             self._false_alarm()
             return False
         self._turn.begin_call(name)
@@ -319,7 +323,8 @@ class MarkedParser:
         if self._reasoning is not None:
             marks.append(self._reasoning.begin.strip())
         if self._format is not None:
-            marks += [self._format.begin, *self._format.content_marks]
+            marks += [self._format.begin, self._format.short_begin]
+            marks += self._format.content_marks
         return marks
 
 

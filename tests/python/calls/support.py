@@ -50,6 +50,7 @@ CODER = CallFormat(
     after="</function>\n</tool_call>",
     separator="\n",
     begin="<tool_call>",
+    short_begin="<function=",
 )
 MISTRAL = CallFormat(
     family="name, then JSON",

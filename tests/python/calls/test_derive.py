@@ -89,6 +89,12 @@ def test_arguments_between_marks() -> None:
     assert set(found.style.closes.values()) == {"</v>"}
 
 
+def test_a_first_mark_that_models_leave_out() -> None:
+    body = f"<c>\n<f={NAME}>{ITEMS}<k>{{{{ k }}}}</k><v>{VALUE}</v>{{%- endfor -%}}</f></c>"
+    found = derive_format(real_template(template(each(body))))
+    assert (found.begin, found.short_begin, found.before) == ("<c>", "<f=", "<c>\n<f=")
+
+
 def test_marks_that_say_the_type() -> None:
     kind = "{{ 'text' if v is string else 'json' }}"
     body = f'<c>{NAME}{ITEMS}<p n="{{{{ k }}}}" t="{kind}">{VALUE}</p>{{%- endfor -%}}</c>'

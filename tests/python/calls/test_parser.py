@@ -107,6 +107,14 @@ def test_a_call_without_arguments() -> None:
     assert read('<tool_call>{"name": "set_flag"}</tool_call>').calls == [("set_flag", {})]
 
 
+def test_a_call_without_its_first_mark() -> None:
+    text = render_calls(CODER, CALLS).removeprefix("<tool_call>\n")
+    found = read(f"Yes. {text}", CODER)
+    assert (found.content, found.calls) == ("Yes.", CALLS)
+    for other in ("<function=nothing>\n</function>", "Write <function=", "<function=get_weather"):
+        assert read(other, CODER).content == other
+
+
 def test_content_after_calls_stays() -> None:
     found = read(f"{render_calls(HERMES, CALLS)}\nDone.\n")
     assert found.calls == CALLS and found.content == "Done.\n"

@@ -30,8 +30,8 @@ SPACES: Final = r"/[ \n]{0,4}/"
 @dataclass(frozen=True, slots=True)
 class CallGrammar:
     """`lark`: for llguidance. `begin`: None: it holds from the first token on (after reasoning,
-    where `thinking` is `no`). Else it waits until this mark has begun, and is fed from the token on
-    that has the mark's first sign."""
+    where `thinking` is `no`). Else it waits until a call has begun, which the parser tells
+    (`in_call`), and is fed from the token on that has the mark's first sign."""
 
     lark: str
     begin: str | None
@@ -82,14 +82,21 @@ def _auto(lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool)
         calls = _calls(lark, format, tools, parallel, head)
         text = lark.rule(r"/\s*[^\s{](?s:.*)/")
         return CallGrammar(lark.text(f"{SPACES} {calls} | {text}"), None)
-    rest = head[head.index(format.begin) + len(format.begin) :]
+    ways = [_after_mark(lark, format, tools, parallel, head, format.begin)]
+    if format.short_begin:
+        ways.append(_after_mark(lark, format, tools, parallel, head, format.short_begin))
+    return CallGrammar(lark.text(" | ".join(ways)), format.begin)
+
+
+def _after_mark(
+    lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool, head: str, mark: str
+) -> str:
+    rest = head[head.index(mark) + len(mark) :]
     calls = _calls(lark, format, tools, parallel, rest)
-    if lark.begins_with_token(format.begin):
-        begin = lark.literal(format.begin)
-    else:
-        # Its token may begin with the end of the text before.
-        begin = lark.until(format.begin)
-    return CallGrammar(lark.text(f"{begin} {calls}"), format.begin)
+    if lark.begins_with_token(mark):
+        return f"{lark.literal(mark)} {calls}"
+    # Its token may begin with the end of the text before.
+    return f"{lark.until(mark)} {calls}"
 
 
 def _calls(lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool, head: str) -> str:

@@ -86,6 +86,15 @@ class TestAuto:
         assert takes(made, text) and takes(made, f"ok.\n{text}")
         assert not takes(made, "<tool_call> no")
 
+    def test_a_call_without_its_first_mark(self) -> None:
+        coder = ALL["coder"]
+        text = render_calls(coder, CALLS)
+        for tokenizer in (TEXT, WITH_TOKENS):
+            made = call_grammar(coder, TOOLS, AUTO, special=tokenizer.special)
+            assert takes(made, text, tokenizer)
+            assert takes(made, text.removeprefix("<tool_call>\n"), tokenizer)
+            assert not takes(made, text.replace("get_weather", "nothing"), tokenizer)
+
     def test_a_mark_that_is_a_token(self) -> None:
         for format in (HERMES, MISTRAL):
             made = call_grammar(format, TOOLS, AUTO, special=WITH_TOKENS.special)
