@@ -48,6 +48,7 @@ def prepare(
     """Messages as OpenAI's chat has them, with text as content. Raises `Refused`."""
     made = [_with_objects(index, message) for index, message in enumerate(messages)]
     _name_results(made)
+    made = _in_order_of_calls(made)
     made = [_with_reasoning(message, reasoning) for message in made]
     if not needs.calls:
         made = [_calls_as_content(index, message, format) for index, message in enumerate(made)]
@@ -130,6 +131,28 @@ def _name_results(messages: list[Message]) -> None:
             name = names.get(str(message.get("tool_call_id")))
             if name is not None:
                 message["name"] = name
+
+
+def _in_order_of_calls(messages: list[Message]) -> list[Message]:
+    """Results as their calls are ordered: most templates leave it to the order which is whose."""
+    made: list[Message] = []
+    places: dict[str, int] = {}
+    results: list[Message] = []
+    for message in messages:
+        if message.get("role") == "tool":
+            results.append(message)
+            continue
+        made += _sorted(results, places)
+        results = []
+        calls = message.get("tool_calls") or []
+        places = {call["id"]: index for index, call in enumerate(calls)}
+        made.append(message)
+    return made + _sorted(results, places)
+
+
+def _sorted(results: list[Message], places: Mapping[str, int]) -> list[Message]:
+    """Those of no call come last, as they are."""
+    return sorted(results, key=lambda m: places.get(str(m.get("tool_call_id")), len(places)))
 
 
 def _calls_as_content(index: int, message: Message, format: CallFormat) -> Message:

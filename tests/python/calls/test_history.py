@@ -43,9 +43,15 @@ def test_arguments_are_objects_and_results_have_names() -> None:
     made = prepare(HISTORY, TOOLS, GENERIC, ALL)
     calls = made.messages[1]["tool_calls"]
     assert [c["function"]["arguments"] for c in calls] == [{"flag": True}, {}]
-    assert [m["name"] for m in made.messages[2:]] == ["get_weather", "set_flag"]
+    assert [m["name"] for m in made.messages[2:]] == ["set_flag", "get_weather"]
     assert made.messages[1]["content"] == ""
     assert [t["function"]["name"] for t in made.tools or []] == ["get_weather", "set_flag"]
+
+
+def test_results_come_in_the_order_of_their_calls() -> None:
+    other = result("c", "C")
+    made = prepare([*HISTORY[:2], other, *HISTORY[2:], USER, other], (), GENERIC, ALL).messages
+    assert [m["content"] for m in made[2:]] == ["A", "B", "C", "Q", "C"]
 
 
 def test_the_clients_messages_stay_as_they_are() -> None:
@@ -104,8 +110,8 @@ def test_calls_in_the_content() -> None:
 def test_one_call_a_turn_each_with_its_result() -> None:
     made = prepare([*HISTORY, USER], (), GENERIC, TemplateNeeds(parallel=False)).messages
     assert [m["role"] for m in made] == ["user", "assistant", "tool", "assistant", "tool", "user"]
-    assert [m["tool_calls"][0]["id"] for m in made if m.get("tool_calls")] == ["b", "a"]
-    assert [m["content"] for m in made if m["role"] == "tool"] == ["B", "A"]
+    assert [m["tool_calls"][0]["id"] for m in made if m.get("tool_calls")] == ["a", "b"]
+    assert [m["content"] for m in made if m["role"] == "tool"] == ["A", "B"]
 
 
 def test_calls_whose_results_are_missing_stay() -> None:
@@ -117,14 +123,14 @@ def test_results_in_one_text_with_what_the_user_says() -> None:
     made = prepare([*HISTORY, USER, USER], (), GENERIC, TemplateNeeds(results=False)).messages
     assert [m["role"] for m in made] == ["user", "assistant", "user"]
     assert made[2]["content"] == (
-        "<tool_response>\nB\n</tool_response>\n<tool_response>\nA\n</tool_response>\nQ\nQ"
+        "<tool_response>\nA\n</tool_response>\n<tool_response>\nB\n</tool_response>\nQ\nQ"
     )
 
 
 def test_short_ids_still_belong_together() -> None:
     made = prepare(HISTORY, (), GENERIC, TemplateNeeds(short_ids=True)).messages
     ids = [c["id"] for c in made[1]["tool_calls"]]
-    assert [m["tool_call_id"] for m in made[2:]] == ids[::-1] and len(set(ids)) == 2
+    assert [m["tool_call_id"] for m in made[2:]] == ids and len(set(ids)) == 2
     assert all(len(id) == 9 and id.isalnum() for id in ids)
     kept = prepare([USER, asks(call("abcdefgh1"))], (), GENERIC, TemplateNeeds(short_ids=True))
     assert kept.messages[1]["tool_calls"][0]["id"] == "abcdefgh1"
