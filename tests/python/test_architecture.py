@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fast": {"native"},
     "messages": {"native"},
     "text": {"messages"},
+    "calls": {"messages"},
     "engine": {"messages", "native", "text"},
     "acceleration": {"fast", "kernels", "messages", "native"},
     "models": {"engine", "log", "messages"},
