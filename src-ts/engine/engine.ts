@@ -21,11 +21,10 @@ import { executing } from "./execute.js";
 import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
-import { type LiveRequest, newRequest } from "./requests/content.js";
+import { type Identity, type LiveRequest, newRequest } from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
-import { restoredRequest } from "./requests/restored.js";
 import type { ResponseLog } from "./responses/log.js";
 import { Logs } from "./responses/logs.js";
 import { Registry } from "./responses/registry.js";
@@ -265,10 +264,10 @@ export class WorkerEngine implements Engine {
       this.requests.restoreEnded(stored, clock.wall() - last.endedAt);
       return;
     }
-    const request = restoredRequest(stored.acceptance, clock);
-    this.requests.restore(request, stored);
-    const { id: requestId, modelId, submission, cost, maxTokens: tokensMax } = request;
-    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = submission;
+    const { identity } = this.requests.restore(stored);
+    const { id: requestId, modelId, asked } = identity;
+    const { cost, maxTokens: tokensMax } = stored.acceptance;
+    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = asked;
     const emitted = stored.tokens.length;
     const started = stored.entries.some(({ kind }) => kind === "inProgress");
     this.runner.post({
@@ -303,17 +302,17 @@ export class WorkerEngine implements Engine {
     return new Promise((accept, refuse) => {
       const request = this.newRequest(submission, idempotencyId, { accept, refuse });
       const cancel = (): void => {
-        if (ending?.reach === "always" || request.log === undefined)
-          this.runner.post({ kind: "cancel", requestId: request.id });
+        if (ending?.reach === "always" || request.phase.kind !== "accepted")
+          this.runner.post({ kind: "cancel", requestId: request.identity.id });
       };
       if (ending?.signal.aborted) queueMicrotask(cancel);
       else ending?.signal.addEventListener("abort", cancel, { once: true });
-      this.begin(request);
+      this.begin(request.identity);
     });
   }
 
-  private begin({ id: requestId, modelId, submission }: LiveRequest): void {
-    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = submission;
+  private begin({ id: requestId, modelId, asked }: Identity): void {
+    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = asked;
     this.runner.post({
       kind: "submit",
       submission: {
@@ -336,7 +335,7 @@ export class WorkerEngine implements Engine {
   private newRequest(
     submission: Submission,
     idempotencyId: string | undefined,
-    settle: LiveRequest["settle"],
+    settle: Identity["settle"],
   ): LiveRequest {
     const request = newRequest({
       id: this.ports.ids.response(submission.idPrefix),
@@ -346,7 +345,7 @@ export class WorkerEngine implements Engine {
       settle,
       now: this.ports.clock.now(),
     });
-    this.requests.live.set(request.id, request);
+    this.requests.add(request);
     return request;
   }
 
@@ -425,8 +424,8 @@ export class WorkerEngine implements Engine {
 
   /** Nothing runs that this process has to end. */
   private get isIdle(): boolean {
-    for (const { log } of this.requests.live.values())
-      if (!this.leaving || !log?.survives) return false;
+    for (const { phase } of this.requests.live.values())
+      if (!this.leaving || phase.kind !== "accepted" || !phase.log.survives) return false;
     return true;
   }
 

@@ -49,6 +49,7 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
     cancelling: countOf(own, "cancelling"),
     queued: countOf(ofModel, "queued"),
     preparing: countOf(ofModel, "preparing"),
+    storing: countOf(ofModel, "storing"),
     backend: hello?.backend,
     versions: hello?.versions ?? {},
     limits: limits && {

@@ -21,6 +21,7 @@ export type {
 } from "../../src-res/Request.gen.js";
 export {
   initial,
+  initialStored,
   preparationDeathsMax,
   strikesBeforeAlone,
   strikesMax,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Effect, Event, Finish, Lease, Loss, State } from "../../src-ts/machines/Request.js";
-import { initial, strikesMax, transition } from "../../src-ts/machines/Request.js";
+import { initial, initialStored, strikesMax, transition } from "../../src-ts/machines/Request.js";
 import { deepFreeze } from "./support.js";
 
 /**
@@ -10,7 +10,7 @@ import { deepFreeze } from "./support.js";
  * time. Each law is checked after each step.
  */
 class World {
-  state: State = initial;
+  state: State;
   /** What the worker that holds the lease knows of it. */
   slot: { lease: Lease; next: number; total: number; done: number; aborted: boolean } | undefined;
   readonly leases: Lease[] = [];
@@ -21,6 +21,11 @@ class World {
   emitted = 0;
   closed: Finish | undefined;
   promptTokens = 0;
+  stored = false;
+
+  constructor(readonly toBeStored = false) {
+    this.state = toBeStored ? initialStored : initial;
+  }
 
   say(event: Event): boolean {
     const outcome = transition(deepFreeze(this.state), deepFreeze(event));
@@ -39,7 +44,11 @@ class World {
   private obey(effect: Effect): void {
     expect(this.closed, "nothing comes after close").toBeUndefined();
     switch (effect.kind) {
+      case "store":
+        expect(this.toBeStored, "only what is to be stored is").toBe(true);
+        return;
       case "accept":
+        expect(this.stored, "what is to be stored is, before it is accepted").toBe(this.toBeStored);
         this.promptTokens = effect.promptTokens;
         return;
       case "start": {
@@ -246,9 +255,13 @@ function answerAbort(world: World): void {
   if (world.slot?.aborted) world.answer((lease) => ({ kind: "aborted", lease }));
 }
 
-function walk(promptTokens: number, steps: Step[]): World {
-  const world = new World();
+function walk(promptTokens: number, steps: Step[], toBeStored = false): World {
+  const world = new World(toBeStored);
   world.say({ kind: "prepared", promptTokens });
+  if (toBeStored) {
+    world.stored = true;
+    world.say({ kind: "stored" });
+  }
   for (const take of steps) take(world);
   return world;
 }
@@ -266,8 +279,8 @@ const walks = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.array(step, { maxLeng
 describe("Request, whatever happens", () => {
   it("keeps its laws on every walk, and a fair worker ends it", () => {
     fc.assert(
-      fc.property(walks, ([promptTokens, steps]) => {
-        const world = walk(promptTokens, steps);
+      fc.property(walks, fc.boolean(), ([promptTokens, steps], toBeStored) => {
+        const world = walk(promptTokens, steps, toBeStored);
         // From here on nobody dies: a dispatch, an answer to the abort, or an end is enough.
         for (let turns = 0; world.closed === undefined && turns < 3; turns += 1) {
           dispatch(world);

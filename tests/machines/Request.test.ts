@@ -11,6 +11,7 @@ import type {
 } from "../../src-ts/machines/Request.js";
 import {
   initial,
+  initialStored,
   preparationDeathsMax,
   strikesBeforeAlone,
   strikesMax,
@@ -54,6 +55,7 @@ const cancelling = (cause: Cause, emitted = 2): State => ({
   markAtStart: 0,
   cause,
 });
+const storing: State = { kind: "storing", promptTokens: 8 };
 const done = (finish: Finish, emitted = 0): State => ({ kind: "done", finish, emitted });
 const failed = (code: Extract<Finish, { kind: "failed" }>["code"]): Finish => ({
   kind: "failed",
@@ -89,19 +91,19 @@ const moves: Row[] = [
     "a worker lost over its preparation makes it a suspect, to be prepared alone",
     initial,
     { kind: "preparerLost", loss: "exited" },
-    { kind: "preparing", deaths: 1 },
+    { kind: "preparing", deaths: 1, stored: false },
     [{ kind: "prepare", alone: true }],
   ],
   [
     "the second one, alone, fails it",
-    { kind: "preparing", deaths: preparationDeathsMax - 1 },
+    { kind: "preparing", deaths: preparationDeathsMax - 1, stored: false },
     { kind: "preparerLost", loss: "stalled" },
     done(failed("worker_crashed")),
     [close(failed("worker_crashed"))],
   ],
   [
     "for want of memory it says so",
-    { kind: "preparing", deaths: preparationDeathsMax - 1 },
+    { kind: "preparing", deaths: preparationDeathsMax - 1, stored: false },
     { kind: "preparerLost", loss: "outOfMemory" },
     done(failed("out_of_memory")),
     [close(failed("out_of_memory"))],
@@ -115,14 +117,14 @@ const moves: Row[] = [
   ],
   [
     "nor does it acquit one",
-    { kind: "preparing", deaths: 1 },
+    { kind: "preparing", deaths: 1, stored: false },
     { kind: "preparerLost", loss: "stopped" },
-    { kind: "preparing", deaths: 1 },
+    { kind: "preparing", deaths: 1, stored: false },
     [{ kind: "prepare", alone: true }],
   ],
   [
     "a suspect that is prepared is as good as any other",
-    { kind: "preparing", deaths: 1 },
+    { kind: "preparing", deaths: 1, stored: false },
     { kind: "prepared", promptTokens: 8 },
     queued(),
     [{ kind: "accept", promptTokens: 8 }],
@@ -135,8 +137,44 @@ const moves: Row[] = [
     [requeue],
   ],
   [
+    "what is to be stored is written before anybody hears of it",
+    initialStored,
+    { kind: "prepared", promptTokens: 8 },
+    storing,
+    [{ kind: "store" }],
+  ],
+  [
+    "a suspect that is to be stored stays so",
+    initialStored,
+    { kind: "preparerLost", loss: "exited" },
+    { kind: "preparing", deaths: 1, stored: true },
+    [{ kind: "prepare", alone: true }],
+  ],
+  [
+    "what is stored is accepted",
+    storing,
+    { kind: "stored" },
+    queued(),
+    [{ kind: "accept", promptTokens: 8 }],
+  ],
+  [
+    "cancel while storing leaves nothing behind",
+    storing,
+    { kind: "cancel" },
+    done(cancelled),
+    [close(cancelled)],
+  ],
+  ["deadline while storing", storing, { kind: "deadline" }, done(expired), [close(expired)]],
+  [
+    "shutdown while storing: nobody has heard of it",
+    storing,
+    { kind: "shutdown" },
+    done(failed("server_shutdown")),
+    [close(failed("server_shutdown"))],
+  ],
+  [
     "what can't be stored though it must be is refused",
-    initial,
+    storing,
     { kind: "unstorable" },
     done(failed("storage_unavailable")),
     [close(failed("storage_unavailable"))],
@@ -412,6 +450,12 @@ const illegal = { kind: "illegal" };
 
 const refusals: [name: string, from: State, event: Event, rejection: object][] = [
   ["an empty prompt", initial, { kind: "prepared", promptTokens: 0 }, illegal],
+  ["an empty prompt to be stored", initialStored, { kind: "prepared", promptTokens: 0 }, illegal],
+  ["stored before it is prepared", initialStored, { kind: "stored" }, illegal],
+  ["unstorable before it is prepared", initialStored, { kind: "unstorable" }, illegal],
+  ["stored twice", queued(), { kind: "stored" }, illegal],
+  ["a second preparation", storing, { kind: "prepared", promptTokens: 8 }, illegal],
+  ["dispatch before it is stored", storing, { kind: "dispatch", workerId: "w" }, illegal],
   ["dispatch before preparation", initial, { kind: "dispatch", workerId: "w" }, illegal],
   ["a second dispatch", decoding(1), { kind: "dispatch", workerId: "w" }, illegal],
   ["dispatch after the end", done(stop), { kind: "dispatch", workerId: "w" }, illegal],
@@ -467,7 +511,8 @@ const refusals: [name: string, from: State, event: Event, rejection: object][] =
     { kind: "restored", promptTokens: 8, emitted: 3 },
     illegal,
   ],
-  ["news from the store that come too late", done(cancelled), { kind: "unstorable" }, late],
+  ["stored too late", done(cancelled), { kind: "stored" }, late],
+  ["unstorable too late", done(cancelled), { kind: "unstorable" }, late],
   ["a second cancel", cancelling("cancelled"), { kind: "cancel" }, late],
   ["preemption of what waits", queued(), { kind: "preempt" }, late],
   [

@@ -47,7 +47,7 @@ export const mutations = [
   {
     name: "a restart carries no tokens to the worker",
     file: "src-ts/engine/requests/content.ts",
-    find: "emitted: packTokens(request.log?.emitted ?? []),",
+    find: "emitted: packTokens(log.emitted),",
     replace: "emitted: packTokens([]),",
   },
   {
@@ -77,9 +77,9 @@ export const mutations = [
   {
     name: "a prompt whose preparing worker died is not prepared again",
     file: "src-res/Preparation.res.mjs",
-    find: "if (requestId === undefined) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
+    find: "if (requestId === undefined) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.phase = \"Waiting\";\n      return",
     replace:
-      "if (requestId !== null) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
+      "if (requestId !== null) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.phase = \"Waiting\";\n      return",
   },
   {
     name: "a prompt may kill whoever prepares it for ever",
@@ -90,8 +90,8 @@ export const mutations = [
   {
     name: "who may have killed a worker is prepared beside others",
     file: "src-res/Preparation.res.mjs",
-    find: "if (alone) {\n    t.suspects.add(request.id);",
-    replace: "if (request.id === \"\") {\n    t.suspects.add(request.id);",
+    find: "if (alone) {\n    t.suspects.add(id);",
+    replace: "if (id === \"\") {\n    t.suspects.add(id);",
   },
   {
     name: "others are sent to the worker that tries a suspect",
@@ -151,7 +151,7 @@ export const mutations = [
   {
     name: "a slot is kept on the books",
     file: "src-res/RequestSteps.res.mjs",
-    find: "worker.slots.delete(slot.id);",
+    find: "worker.slots.delete(match.id);",
     replace: "void 0;",
   },
   {
@@ -288,8 +288,8 @@ export const mutations = [
   {
     name: "a drain ends what the next process should go on with",
     file: "src-res/Orchestrator.res.mjs",
-    find: "if (request.survives && request.accepted) {",
-    replace: "if (request.id === \"\") {",
+    find: "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+    replace: "if (request.identity.id === \"\") {",
   },
   {
     name: "who reads a deleted response waits for ever",

@@ -83,8 +83,11 @@ function checkLists(draft: Draft, view: View, seen: Seen): void {
   const suspected = view.requests.some(({ state }) => isSuspect(state));
   law(view.unprepared.length === 0 || !isFree || suspected, "whoever takes work prepares it");
   const broken = view.workers.every(({ state }) => state.kind === "broken");
-  for (const { requestId, accepted } of view.requests)
-    law(!broken || accepted, `${requestId} waits to be accepted where every worker is broken`);
+  for (const { requestId, phase } of view.requests)
+    law(
+      !broken || phase === "accepted",
+      `${requestId} waits to be accepted where every worker is broken`,
+    );
 }
 
 function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPart): void {
@@ -100,7 +103,7 @@ function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPa
   const { queue } = seen.view;
   const isQueued = queue.includes(name);
   law(isQueued === (state.kind === "queued"), `${name} is in the queue exactly while it is queued`);
-  law(shown.accepted === part.accepted, `${name} is accepted when it is told so`);
+  checkPhase(name, part, shown);
   checkPreparation(seen.view, name, part, state);
   law(part.logged <= draft.configuration.tokensMax, `${name} has no token too many`);
   law(shown.emitted === part.logged, `${name}'s log has what it emitted`);
@@ -111,15 +114,25 @@ function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPa
 const isBeingEnded = (state: Request.State): boolean =>
   state.kind === "cancelling" && state.cause !== "preempted";
 
+/** How far it is for the orchestrator, for its machine and for the world around it is the same. */
+function checkPhase(name: string, part: RequestPart, { phase, state }: RequestView): void {
+  law(part.accepted === (phase === "accepted"), `${name} is accepted when it is told so`);
+  law(part.storing === (state.kind === "storing"), `${name} is stored while its machine says so`);
+  const isPreparing = phase === "waiting" || phase === "tokenizing";
+  law(isPreparing === (state.kind === "preparing"), `${name} is ${phase} and ${state.kind}`);
+  law(part.storing === (phase === "storing"), `${name} is stored, and ${phase}`);
+  law((part.preparing !== null) === (phase === "tokenizing"), `${name} is at a worker: ${phase}`);
+}
+
 function checkPreparation(
   { unprepared, suspects, preparations }: View,
   name: string,
-  { preparing, storing, deaths }: RequestPart,
+  { preparing, deaths }: RequestPart,
   state: Request.State,
 ): void {
-  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null, storing];
+  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null];
   const should = state.kind === "preparing" ? 1 : 0;
-  law(places.filter(Boolean).length === should, `${name} is prepared, stored, or waits for it`);
+  law(places.filter(Boolean).length === should, `${name} is prepared, or waits for it`);
   if (state.kind !== "preparing") return;
   law(state.deaths === deaths, `${name} counts the deaths over its preparation`);
   const mine = preparations.filter(({ requestId }) => requestId === name);

@@ -134,7 +134,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "tokens are numbered from the start",
     "WorkerSteps",
-    ["let event_1 = request.logged;", "let event_1 = 0;"],
+    ["let event_1 = match._0.logged;", "let event_1 = 0;"],
     /hears tokens .*illegal, and honest/,
   ),
   mutation(
@@ -170,10 +170,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "a token is counted twice",
     "RequestSteps",
-    [
-      "request.logged = request.logged + count | 0;",
-      "request.logged = request.logged + count + 1 | 0;",
-    ],
+    ["logged: accepted$1.logged + count | 0,", "logged: accepted$1.logged + count + 1 | 0,"],
     /log has what it emitted/,
   ),
   mutation(
@@ -215,7 +212,7 @@ const slots: readonly Mutation[] = [
   mutation(
     "a slot is kept on the books",
     "RequestSteps",
-    ["worker.slots.delete(slot.id);", ""],
+    ["worker.slots.delete(match.id);", ""],
     /knows what it holds/,
   ),
   mutation(
@@ -418,7 +415,10 @@ const requests: readonly Mutation[] = [
   mutation(
     "a loss without its place in the queue",
     "RequestSteps",
-    ["t.queue.add(request.id);", "if (request.state.epoch === 0) t.queue.add(request.id);"],
+    [
+      "t.queue.add(param.identity.id);",
+      "if (param.state.epoch === 0) t.queue.add(param.identity.id);",
+    ],
     /in the queue/,
   ),
   mutation(
@@ -436,7 +436,10 @@ const requests: readonly Mutation[] = [
   mutation(
     "who comes while the model is broken stays",
     "WorkerSteps",
-    ["if (request.modelId === modelId && !request.accepted) {", "if (false) {"],
+    [
+      "if (request.identity.modelId === modelId && !OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (false) {",
+    ],
     /waits to be accepted where every worker is broken/,
     { ...planned, faultsMax: 1 },
   ),
@@ -458,34 +461,50 @@ const requests: readonly Mutation[] = [
     "what can't be sent is not told",
     "Orchestrator",
     ["return refused(t, worker$1, id, code$1, at);", "return;"],
-    /is prepared, stored, or waits for it/,
+    /is at a worker: tokenizing/,
     tooLarge,
   ),
   mutation(
     "somebody is accepted before it is stored",
-    "Preparation",
-    ["if (request.survives) {", "if (false) {"],
+    "Request",
+    ["if (stored) {", "if (false) {"],
     /is stored before it is accepted/,
     stored,
   ),
   mutation(
+    "a death over the preparation forgets what is to be stored",
+    "Request",
+    [
+      "deaths: deaths$1,\n                stored: stored",
+      "deaths: deaths$1,\n                stored: false",
+    ],
+    /is stored before it is accepted/,
+    { ...stored, prepare: true },
+  ),
+  mutation(
     "what is stored is not taken up",
     "Orchestrator",
-    ["promptTokens: request$2.cost.promptTokens", "promptTokens: 0"],
-    /hears prepared while preparing: illegal/,
+    ['kind: "stored"', 'kind: "preempt"'],
+    /hears preempt while storing: illegal/,
     stored,
   ),
   mutation(
     "a server that ends ends what is stored too",
     "Orchestrator",
-    ["if (request.survives && request.accepted) {", "if (false) {"],
+    [
+      "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (false) {",
+    ],
     /what is stored goes on elsewhere/,
     stored,
   ),
   mutation(
     "a server that ends leaves what nobody has heard of",
     "Orchestrator",
-    ["if (request.survives && request.accepted) {", "if (request.survives) {"],
+    [
+      "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (request.identity.survives) {",
+    ],
     /only what was accepted is interrupted/,
     stored,
   ),
@@ -509,10 +528,7 @@ const preparation: readonly Mutation[] = [
   mutation(
     "who may have killed a worker is prepared beside others",
     "Preparation",
-    [
-      "if (alone) {\n    t.suspects.add(request.id);",
-      "if (false) {\n    t.suspects.add(request.id);",
-    ],
+    ["if (alone) {\n    t.suspects.add(id);", "if (false) {\n    t.suspects.add(id);"],
     /fails for what it did not do/,
     poisonedPreparation,
   ),
@@ -528,7 +544,7 @@ const preparation: readonly Mutation[] = [
     "Preparation",
     [
       "preparation.requestId = undefined;",
-      "forget(t, t.workers.get(preparation.workerId), request.preparationId);",
+      "forget(t, t.workers.get(preparation.workerId), preparation.id);",
     ],
     /prepares what|knows what it/,
     poisonedPreparation,

@@ -147,14 +147,13 @@ export class Parts {
     if (shown === undefined) return ended;
     const name = requestName(request);
     const { unprepared, suspects } = seen.view;
-    const { state, accepted, survives } = shown;
-    const { slot, preparing, storing, interrupted, unsendable } = part;
+    const { state, phase, survives } = shown;
+    const { slot, preparing, interrupted, unsendable } = part;
     const places = [unprepared.indexOf(name), suspects.indexOf(name)];
     // What survives is only asked when the server ends.
     const flags = [
       unsendable,
-      accepted,
-      storing,
+      phase,
       this.closes && survives,
       interrupted,
       slot?.submitted,

@@ -20,9 +20,12 @@ const alone = { ...out, strikes: 2, alone: true } as const;
 
 export const states: Specimens<State> = {
   preparing: [
-    specimen({ kind: "preparing", deaths: 0 }, "no death"),
-    specimen({ kind: "preparing", deaths: 1 }, "a suspect"),
+    specimen({ kind: "preparing", deaths: 0, stored: false }, "no death"),
+    specimen({ kind: "preparing", deaths: 1, stored: false }, "a suspect"),
+    specimen({ kind: "preparing", deaths: 0, stored: true }, "no death, to be stored"),
+    specimen({ kind: "preparing", deaths: 1, stored: true }, "a suspect, to be stored"),
   ],
+  storing: [specimen({ kind: "storing", promptTokens: 8 })],
   queued: [
     specimen({ kind: "queued", epoch: 2, tally: fresh }, "nothing emitted"),
     specimen({ kind: "queued", epoch: 2, tally: alone }, "tokens out, two strikes"),
@@ -100,6 +103,7 @@ export const events: Specimens<Event> = {
     specimen({ kind: "restored", promptTokens: 8, emitted: 3 }),
     specimen({ kind: "restored", promptTokens: 0, emitted: 0 }, "no tokens"),
   ],
+  stored: [specimen({ kind: "stored" })],
   unstorable: [specimen({ kind: "unstorable" })],
   cancel: [specimen({ kind: "cancel" })],
   dispatch: [specimen({ kind: "dispatch", workerId: "w1" })],
