@@ -1,6 +1,5 @@
 /** `mlx-serving/machines/Worker`: one process and its incarnations. The types are generated from `src-res/Worker.resi`. */
 export type {
-  capabilities as Capabilities,
   clockEvent as ClockEvent,
   duty as Duty,
   effect as Effect,

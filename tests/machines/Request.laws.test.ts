@@ -49,7 +49,6 @@ class World {
         return;
       case "accept":
         expect(this.stored, "what is to be stored is, before it is accepted").toBe(this.toBeStored);
-        this.promptTokens = effect.promptTokens;
         return;
       case "start": {
         expect(this.slot, "one live lease at a time").toBeUndefined();
@@ -257,6 +256,7 @@ function answerAbort(world: World): void {
 
 function walk(promptTokens: number, steps: Step[], toBeStored = false): World {
   const world = new World(toBeStored);
+  world.promptTokens = promptTokens;
   world.say({ kind: "prepared", promptTokens });
   if (toBeStored) {
     world.stored = true;

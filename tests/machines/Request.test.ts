@@ -78,7 +78,7 @@ const moves: Row[] = [
     initial,
     { kind: "prepared", promptTokens: 8 },
     queued(),
-    [{ kind: "accept", promptTokens: 8 }],
+    [{ kind: "accept" }],
   ],
   [
     "a prompt that cannot be prepared fails with its reason",
@@ -127,7 +127,7 @@ const moves: Row[] = [
     { kind: "preparing", deaths: 1, stored: false },
     { kind: "prepared", promptTokens: 8 },
     queued(),
-    [{ kind: "accept", promptTokens: 8 }],
+    [{ kind: "accept" }],
   ],
   [
     "what an earlier server process accepted waits with its tokens, unstruck",
@@ -150,13 +150,7 @@ const moves: Row[] = [
     { kind: "preparing", deaths: 1, stored: true },
     [{ kind: "prepare", alone: true }],
   ],
-  [
-    "what is stored is accepted",
-    storing,
-    { kind: "stored" },
-    queued(),
-    [{ kind: "accept", promptTokens: 8 }],
-  ],
+  ["what is stored is accepted", storing, { kind: "stored" }, queued(), [{ kind: "accept" }]],
   [
     "cancel while storing leaves nothing behind",
     storing,

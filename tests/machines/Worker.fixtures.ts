@@ -16,15 +16,8 @@ export const epoch = 1;
 export const pid = 42;
 export const at = 100_000;
 export const memory: Memory = { policy, epoch, deaths: [], fruitless: [] };
-export const capabilities = {
-  contextMax: 8192,
-  kvBytesPerToken: 10,
-  kvBytesFixed: 0,
-  weightsBytes: 1e6,
-};
 export const duty = (more: Partial<Duty> = {}): Duty => ({
   pid,
-  capabilities,
   progressed: true,
   pending: 0,
   preparing: 0,
@@ -78,8 +71,8 @@ export const kill: Effect[] = [
   arm("stop", policy.stopGraceMs),
 ];
 export const ask: Effect[] = [{ kind: "askStop", epoch }, arm("stop", policy.stopGraceMs)];
-export const available: Effect = { kind: "available", epoch, capabilities };
-export const unavailable: Effect = { kind: "unavailable", epoch };
+export const available: Effect = { kind: "available" };
+export const unavailable: Effect = { kind: "unavailable" };
 export const lose = (fault: Fault): Effect => ({ kind: "lose", epoch, fault });
 export const report = (fault: Fault): Effect => ({ kind: "report", fault, fatal: false });
 

@@ -8,8 +8,6 @@ import {
 } from "../../src-ts/machines/Worker.js";
 import { accepted } from "./support.js";
 
-const capabilities = { contextMax: 1, kvBytesPerToken: 1, kvBytesFixed: 0, weightsBytes: 1 };
-
 /** A worker whose process does what the test says; times are given, jitter is full. */
 class Bench {
   state: State = initial(policy);
@@ -30,7 +28,7 @@ class Bench {
     return this.say(
       { kind: "spawned", epoch, pid: 1 },
       { kind: "hello", epoch, protocol },
-      { kind: "loaded", epoch, capabilities, at },
+      { kind: "loaded", epoch, at },
     );
   }
 

@@ -19,11 +19,9 @@ from ..messages import (
     Admission,
     Admit,
     Chat,
-    Drain,
     Load,
     LoadOptions,
     ModelSource,
-    Ping,
     Prepare,
     PrepareInput,
     Refused,
@@ -335,15 +333,6 @@ def _parse_ack(value: object) -> Ack:
     return Ack(_u32(_record(value, "ack", frozenset({"step"}))["step"], "ack.step"))
 
 
-def _parse_ping(value: object) -> Ping:
-    return Ping(_u32(_record(value, "ping", frozenset({"n"}))["n"], "ping.n"))
-
-
-def _parse_drain(value: object) -> Drain:
-    _record(value, "drain", frozenset())
-    return Drain()
-
-
 def _parse_stop(value: object) -> Stop:
     _record(value, "stop", frozenset())
     return Stop()
@@ -355,8 +344,6 @@ _PARSERS: Final[Mapping[int, Callable[[object], ToWorker]]] = {
     TO_WORKER_TYPES["admit"]: _parse_admit,
     TO_WORKER_TYPES["abort"]: _parse_abort,
     TO_WORKER_TYPES["ack"]: _parse_ack,
-    TO_WORKER_TYPES["ping"]: _parse_ping,
-    TO_WORKER_TYPES["drain"]: _parse_drain,
     TO_WORKER_TYPES["stop"]: _parse_stop,
 }
 

@@ -1,7 +1,7 @@
 /** What may be said to a Worker, by whom, and what it may be in. */
 import { z } from "zod";
 import type * as Machine from "../Worker.js";
-import { bytes, count, durationMs, exactly, instant, limits, ordinal } from "./exactly.js";
+import { count, durationMs, exactly, instant, limits, ordinal } from "./exactly.js";
 
 export const policy = exactly<Machine.Policy>()(
   z.strictObject({
@@ -26,19 +26,9 @@ export const memory = exactly<Machine.Memory>()(
   z.strictObject({ policy, epoch: count, deaths, fruitless: deaths }),
 );
 
-export const capabilities = exactly<Machine.Capabilities>()(
-  z.strictObject({
-    contextMax: ordinal,
-    kvBytesPerToken: bytes,
-    kvBytesFixed: bytes,
-    weightsBytes: bytes,
-  }),
-);
-
 export const duty = exactly<Machine.Duty>()(
   z.strictObject({
     pid: count,
-    capabilities,
     progressed: z.boolean(),
     pending: count,
     preparing: count,
@@ -128,7 +118,7 @@ export const workerEvent = exactly<Machine.WorkerEvent>()(
       done: z.number().min(0),
       total: z.number().min(0),
     }),
-    z.strictObject({ kind: z.literal("loaded"), epoch: ordinal, capabilities, at: instant }),
+    z.strictObject({ kind: z.literal("loaded"), epoch: ordinal, at: instant }),
     z.strictObject({ kind: z.literal("loadFailed"), epoch: ordinal }),
     z.strictObject({ kind: z.literal("outOfMemory"), epoch: ordinal }),
     z.strictObject({ kind: z.literal("progressed"), epoch: ordinal, at: instant }),

@@ -25,8 +25,6 @@ export function carryOut(turn: Turn, command: Command, because: Input): void {
       return turn.draft.changeProcess(workerOf(command.workerId), { killed: true });
     case "load":
       return obey(turn, workerOf(command.workerId), { type: "load" });
-    case "askDrain":
-      return; // asks nothing of the process: no more work comes, and `stop` follows
     case "askStop":
       return obey(turn, workerOf(command.workerId), { type: "stop" });
     case "prepare":

@@ -170,7 +170,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "a token is counted twice",
     "RequestSteps",
-    ["logged: accepted$1.logged + count | 0,", "logged: accepted$1.logged + count + 1 | 0,"],
+    ["logged: index + count | 0,", "logged: index + count + 1 | 0,"],
     /log has what it emitted/,
   ),
   mutation(
@@ -224,7 +224,7 @@ const slots: readonly Mutation[] = [
   mutation(
     "an abort is not sent",
     "RequestSteps",
-    ['kind: "abort",\n      workerId: match.workerId,', 'kind: "discard",\n      count: 0,'],
+    ['kind: "abort",\n      workerId: lease.workerId,', 'kind: "discard",\n      count: 0,'],
     /the abort of r\d reached its process/,
   ),
   mutation(
@@ -299,14 +299,14 @@ const workers: readonly Mutation[] = [
   mutation(
     "a kill is not sent",
     "WorkerSteps",
-    ['kind: "kill",', 'kind: "askDrain",'],
+    ['kind: "kill",', 'kind: "report",'],
     /is told to end/,
     { ...small, faults: ["hang"] },
   ),
   mutation(
     "a stop is not asked for",
     "WorkerSteps",
-    ['kind: "askStop",', 'kind: "askDrain",'],
+    ['kind: "askStop",', 'kind: "report",'],
     /is told to end/,
     restarting,
   ),
@@ -330,7 +330,7 @@ const workers: readonly Mutation[] = [
   mutation(
     "a timer is not disarmed",
     "WorkerSteps",
-    ['kind: "disarmWorker",', 'kind: "askDrain",\n        epoch: worker.state.memory.epoch,'],
+    ['kind: "disarmWorker",', 'kind: "report",'],
     /has timers \[/,
   ),
   mutation(

@@ -10,10 +10,8 @@ const doomed: Memory = {
   deaths: Array.from({ length: policy.deathsMax - 1 }, () => 99_000),
   fruitless: Array.from({ length: policy.deathsWithoutProgressMax - 1 }, () => 99_000),
 };
-const capabilities = { contextMax: 8192, kvBytesPerToken: 10, kvBytesFixed: 0, weightsBytes: 1e6 };
 const idle: Duty = {
   pid: 42,
-  capabilities,
   progressed: true,
   pending: 0,
   preparing: 0,
@@ -197,8 +195,8 @@ export const events: Specimens<Event> = {
     specimen({ kind: "loadProgress", epoch: older, done: 2, total: 2 }, "older epoch"),
   ],
   loaded: [
-    specimen({ kind: "loaded", epoch, capabilities, at }, "this epoch"),
-    specimen({ kind: "loaded", epoch: older, capabilities, at }, "older epoch"),
+    specimen({ kind: "loaded", epoch, at }, "this epoch"),
+    specimen({ kind: "loaded", epoch: older, at }, "older epoch"),
   ],
   loadFailed: [
     specimen({ kind: "loadFailed", epoch }, "this epoch"),
