@@ -172,7 +172,7 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRequest:
     """In the place of a request that its frame names and that can't be read."""
 
     id: int
@@ -181,7 +181,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    requests: list[Admission | Unreadable]
+    requests: list[Admission | UnreadableRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Stop:
     pass
 
 
-ToWorker = Load | Prepare | Unreadable | Admit | Abort | Ack | Stop
+ToWorker = Load | Prepare | UnreadableRequest | Admit | Abort | Ack | Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["k
   requests.filter(({ state }) => state.kind === kind).length;
 
 function pidOf(state: State): number | undefined {
-  const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
+  const pid = "liveness" in state ? state.liveness.pid : "pid" in state ? state.pid : 0;
   return pid > 0 ? pid : undefined;
 }
 

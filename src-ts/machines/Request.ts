@@ -23,7 +23,7 @@ export {
   initial,
   initialStored,
   preparationDeathsMax,
-  strikesBeforeAlone,
-  strikesMax,
+  retriesBeforeAlone,
+  retriesMax,
   transition,
 } from "../../src-res/Request.gen.js";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Effect, Event, Finish, Lease, Loss, State } from "../../src-ts/machines/Request.js";
-import { initial, initialStored, strikesMax, transition } from "../../src-ts/machines/Request.js";
+import { initial, initialStored, retriesMax, transition } from "../../src-ts/machines/Request.js";
 import { deepFreeze } from "./support.js";
 
 /**
@@ -15,7 +15,7 @@ class World {
   slot: { lease: Lease; next: number; total: number; done: number; aborted: boolean } | undefined;
   readonly leases: Lease[] = [];
   /** Leases lost in a row since the furthest position was last passed, orders of ours apart. */
-  fruitless = 0;
+  retries = 0;
   furthest = 0;
   furthestAtStart = 0;
   emitted = 0;
@@ -93,7 +93,7 @@ class World {
     if (this.state.kind === "cancelling" && this.state.cause !== "preempted") return;
     if (position <= this.furthest) return;
     this.furthest = position;
-    this.fruitless = 0;
+    this.retries = 0;
   }
 
   progress(share: number): void {
@@ -128,10 +128,10 @@ class World {
   lose(loss: Loss, preparing = false): void {
     if (!this.slot) return;
     const ending = this.state.kind === "cancelling" && this.state.cause !== "preempted";
-    const struck = loss !== "stopped" && this.furthest === this.furthestAtStart;
-    if (struck && !preparing) this.fruitless += 1;
+    const charged = loss !== "stopped" && this.furthest === this.furthestAtStart;
+    if (charged && !preparing) this.retries += 1;
     this.answer((lease) => ({ kind: "lost", lease, loss, preparing }));
-    if (!ending) expect(this.closed !== undefined).toBe(this.fruitless >= strikesMax);
+    if (!ending) expect(this.closed !== undefined).toBe(this.retries >= retriesMax);
   }
 
   /** Anything an old lease could still say changes nothing. */
@@ -294,7 +294,7 @@ describe("Request, whatever happens", () => {
     );
   });
 
-  it("ends after strikesMax losses in a row, and only then, however a worker dies", () => {
+  it("ends after retriesMax losses in a row, and only then, however a worker dies", () => {
     fc.assert(
       fc.property(walks, ([promptTokens, steps]) => {
         const world = walk(promptTokens, steps);
@@ -303,7 +303,7 @@ describe("Request, whatever happens", () => {
           dispatch(world);
           if (world.slot) world.lose("exited");
           losses += 1;
-          expect(losses).toBeLessThanOrEqual(strikesMax + 1);
+          expect(losses).toBeLessThanOrEqual(retriesMax + 1);
         }
       }),
       { numRuns: 500 },

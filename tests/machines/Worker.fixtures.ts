@@ -1,10 +1,10 @@
 /** States, effects and events of a Worker for its tables, all at one moment of one incarnation. */
 import type {
-  Duty,
   Effect,
   Event,
   Fault,
   Intent,
+  Liveness,
   Memory,
   State,
   Timer,
@@ -15,8 +15,8 @@ export const policy = defaultPolicy;
 export const epoch = 1;
 export const pid = 42;
 export const at = 100_000;
-export const memory: Memory = { policy, epoch, deaths: [], fruitless: [] };
-export const duty = (more: Partial<Duty> = {}): Duty => ({
+export const memory: Memory = { policy, epoch, deaths: [], deathsWithoutProgress: [] };
+export const liveness = (more: Partial<Liveness> = {}): Liveness => ({
   pid,
   progressed: true,
   pending: 0,
@@ -25,21 +25,21 @@ export const duty = (more: Partial<Duty> = {}): Duty => ({
   allowanceMs: 0,
   ...more,
 });
-export const ready = (more: Partial<Duty> = {}): State => ({
+export const ready = (more: Partial<Liveness> = {}): State => ({
   kind: "ready",
   memory,
-  duty: duty(more),
+  liveness: liveness(more),
 });
-export const suspect = (more: Partial<Duty> = {}): State => ({
+export const suspect = (more: Partial<Liveness> = {}): State => ({
   kind: "suspect",
   memory,
-  duty: duty({ pending: 1, ...more }),
+  liveness: liveness({ pending: 1, ...more }),
   since: at,
 });
-export const draining = (intent: Intent, more: Partial<Duty> = {}): State => ({
+export const draining = (intent: Intent, more: Partial<Liveness> = {}): State => ({
   kind: "draining",
   memory,
-  duty: duty({ pending: 1, ...more }),
+  liveness: liveness({ pending: 1, ...more }),
   intent,
 });
 export const stopping = (
@@ -78,10 +78,10 @@ export const report = (fault: Fault): Effect => ({ kind: "report", fault, fatal:
 
 export const timer = (timer: Timer): Event => ({ kind: "timer", timer, at });
 export const exited: Event = { kind: "exited", epoch, code: 1, signal: "", at, jitter: 0.5 };
-export const died = (fruitless: number[] = [at]): Memory => ({
+export const died = (deathsWithoutProgress: number[] = [at]): Memory => ({
   ...memory,
   deaths: [at],
-  fruitless,
+  deathsWithoutProgress,
 });
 export const pause = 0.5 * policy.backoffMinMs;
 
@@ -98,7 +98,7 @@ export function timersOf(state: State): Timer[] {
     case "loading":
       return ["load"];
     case "ready":
-      return state.duty.pending > 0 ? ["watchdog"] : [];
+      return state.liveness.pending > 0 ? ["watchdog"] : [];
     case "suspect":
       return ["watchdog"];
     case "draining":

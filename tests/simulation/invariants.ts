@@ -69,7 +69,7 @@ export function preparedFor(server: SimServer, slotId: number): string | undefin
 export function checkUnblamed(server: SimServer): void {
   const { requests, workers } = viewOf(server);
   for (const { requestId, state } of requests)
-    if ("tally" in state && state.tally.strikes > 0)
+    if ("tally" in state && state.tally.retriesWithoutProgress > 0)
       throw new Error(`${requestId} is struck for what was prepared beside it`);
   for (const { workerId, state, restarts } of workers)
     if (state.kind === "backoff" || state.kind === "broken")

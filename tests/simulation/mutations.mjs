@@ -63,16 +63,16 @@ export const mutations = [
     replace: "emitted: 0,",
   },
   {
-    name: "strikes are not counted",
+    name: "retries without progress are not counted",
     file: "src-res/Request.res.mjs",
-    find: "strikes: tally.strikes + 1 | 0,",
-    replace: "strikes: tally.strikes,",
+    find: "retriesWithoutProgress: tally.retriesWithoutProgress + 1 | 0,",
+    replace: "retriesWithoutProgress: tally.retriesWithoutProgress,",
   },
   {
-    name: "the worker's last strike comes one late",
+    name: "the worker's last retry without progress comes one late",
     file: "src-res/Request.res.mjs",
-    find: "if (strikes >= 3) {",
-    replace: "if (strikes >= 300) {",
+    find: "if (retriesWithoutProgress >= 3) {",
+    replace: "if (retriesWithoutProgress >= 300) {",
   },
   {
     name: "a prompt whose preparing worker died is not prepared again",
@@ -163,7 +163,7 @@ export const mutations = [
   {
     name: "who must be alone is not",
     file: "src-res/Request.res.mjs",
-    find: "let alone = tally$1.alone || (strikes + tally$1.doubts | 0) >= 2;",
+    find: "let alone = tally$1.alone || (retriesWithoutProgress + tally$1.doubts | 0) >= 2;",
     replace: "let alone = false;",
   },
   {

@@ -35,7 +35,7 @@ from ..messages import (
     Refused,
     Stop,
     Telemetry,
-    Unreadable,
+    UnreadableRequest,
     Violation,
 )
 from .active_requests import ActiveRequests, EndedRequest
@@ -182,7 +182,7 @@ class LinkThread:
                 self._exit(EXIT_CLEAN)
             elif isinstance(message, Prepare):
                 self._on_prepare(message)
-            elif isinstance(message, Unreadable):
+            elif isinstance(message, UnreadableRequest):
                 self._on_unreadable(message)
             elif isinstance(message, Admit):
                 self._on_admit(message)
@@ -229,7 +229,7 @@ class LinkThread:
         self._check_new(request.id)
         preparer.put(request)
 
-    def _on_unreadable(self, request: Unreadable) -> None:
+    def _on_unreadable(self, request: UnreadableRequest) -> None:
         self._check_new(request.id)
         self._send_refused(request.id, request.refusal)
 
@@ -244,7 +244,7 @@ class LinkThread:
         inserted: list[Admission] = []
         for request in message.requests:
             self._resources.collector.record_request()
-            if isinstance(request, Unreadable):
+            if isinstance(request, UnreadableRequest):
                 self._resources.collector.record_failure()
                 self._on_unreadable(request)
                 continue

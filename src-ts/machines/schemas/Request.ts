@@ -9,8 +9,8 @@ export const tally = exactly<Machine.Tally>()(
   z.strictObject({
     promptTokens: ordinal,
     emitted: count,
-    mark: count,
-    strikes: count,
+    highWater: count,
+    retriesWithoutProgress: count,
     doubts: count,
     alone: z.boolean(),
   }),
@@ -51,7 +51,7 @@ export const loss = exactly<Machine.Loss>()(
   z.enum(["exited", "linkClosed", "linkViolated", "stalled", "outOfMemory", "stopped"]),
 );
 
-const leased = { lease, tally, markAtStart: count };
+const leased = { lease, tally, highWaterAtStart: count };
 
 export const state = exactly<Machine.State>()(
   z.discriminatedUnion("kind", [

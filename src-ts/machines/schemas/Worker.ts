@@ -23,10 +23,10 @@ export const policy = exactly<Machine.Policy>()(
 const deaths = z.array(instant).max(limits.deathsMax);
 
 export const memory = exactly<Machine.Memory>()(
-  z.strictObject({ policy, epoch: count, deaths, fruitless: deaths }),
+  z.strictObject({ policy, epoch: count, deaths, deathsWithoutProgress: deaths }),
 );
 
-export const duty = exactly<Machine.Duty>()(
+export const liveness = exactly<Machine.Liveness>()(
   z.strictObject({
     pid: count,
     progressed: z.boolean(),
@@ -69,9 +69,9 @@ export const state = exactly<Machine.State>()(
       done: z.number(),
       total: z.number(),
     }),
-    z.strictObject({ kind: z.literal("ready"), memory, duty }),
-    z.strictObject({ kind: z.literal("suspect"), memory, duty, since: instant }),
-    z.strictObject({ kind: z.literal("draining"), memory, duty, intent }),
+    z.strictObject({ kind: z.literal("ready"), memory, liveness }),
+    z.strictObject({ kind: z.literal("suspect"), memory, liveness, since: instant }),
+    z.strictObject({ kind: z.literal("draining"), memory, liveness, intent }),
     z.strictObject({
       kind: z.literal("stopping"),
       memory,
@@ -138,7 +138,7 @@ export const linkEvent = exactly<Machine.LinkEvent>()(
   ]),
 );
 
-export const loadEvent = exactly<Machine.LoadEvent>()(
+export const pendingEvent = exactly<Machine.PendingEvent>()(
   z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("pending"),
@@ -160,7 +160,7 @@ export const event = exactly<Machine.Event>()(
     processEvent,
     workerEvent,
     linkEvent,
-    loadEvent,
+    pendingEvent,
     clockEvent,
   ]),
 );

@@ -139,8 +139,8 @@ export const tooLarge: Configuration = {
   prepare: true,
 };
 
-/** Three strikes need three faults. */
-export const strikes: Configuration = {
+/** Three retries without progress need three faults. */
+export const retriesWithoutProgress: Configuration = {
   ...plain,
   name: "1 worker × 1 request × 3 faults: deaths until the request is to blame",
   workers: 1,
@@ -210,7 +210,7 @@ export const poisonedAndKilled: Configuration = {
   deathsWithoutProgressMax: 2,
 };
 
-/** Beside who is always being prepared it must come to its strikes all the same. */
+/** Beside who is always being prepared it must come to its retries without progress all the same. */
 export const poisonedRun: Configuration = {
   ...poisonedPreparation,
   name: "1 worker × 3 requests: who runs the first one dies, whoever is prepared beside it",
@@ -271,7 +271,7 @@ export const quick: readonly Configuration[] = [
   closing,
   stored,
   tooLarge,
-  strikes,
+  retriesWithoutProgress,
   together,
   planned,
   poisonedPreparation,

@@ -5,7 +5,7 @@
 import type * as Batch from "../../../src-ts/machines/Batch.js";
 import type { RequestView, View, WorkerView } from "../../../src-ts/machines/Orchestrator.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
-import { strikesBeforeAlone } from "../../../src-ts/machines/Request.js";
+import { retriesBeforeAlone } from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
 import { timersOf } from "../Worker.fixtures.js";
 import { type Draft, law } from "./draft.js";
@@ -142,13 +142,13 @@ function checkPreparation(
 
 /** What is counted here and by the machine comes to the same. */
 function checkTally(name: string, part: RequestPart, tally: Request.Tally): void {
-  const { logged, furthest, fruitless, doubts } = part;
+  const { logged, furthest, retries, doubts } = part;
   law(tally.emitted === logged, `${name}'s log has what it emitted`);
-  law(tally.mark === furthest, `${name} knows how far it got`);
-  law(tally.strikes === fruitless, `${name} counts its strikes`);
+  law(tally.highWater === furthest, `${name} knows how far it got`);
+  law(tally.retriesWithoutProgress === retries, `${name} counts its retriesWithoutProgress`);
   law(tally.doubts === doubts, `${name} counts its doubts`);
-  const alone = fruitless + doubts >= strikesBeforeAlone;
-  law(tally.alone === alone, `${name} is alone after its second strike`);
+  const alone = retries + doubts >= retriesBeforeAlone;
+  law(tally.alone === alone, `${name} is alone after its second retry without progress`);
 }
 
 function checkSlot(
@@ -226,11 +226,11 @@ function checkWorker(draft: Draft, seen: Seen, worker: number, part: WorkerPart)
   const name = workerName(worker);
   law(available === (state.kind === "ready"), `${name} is available exactly while it is ready`);
   law(state.memory.epoch === epoch, `${name} is the incarnation that was launched last`);
-  const up = "duty" in state;
+  const up = "liveness" in state;
   law(up === (wasReady && !lost), `${name} is lost exactly once it is no longer up`);
   const living = !["stopped", "backoff", "broken"].includes(state.kind);
   law((process !== null) === living, `${name} has a process exactly while one is expected`);
-  if (up) checkDuty(seen, worker, part, shown, state.duty);
+  if (up) checkLiveness(seen, worker, part, shown, state.liveness);
   if (draft.server.phase === "closed") {
     const ends = state.kind === "stopped" || (state.kind === "stopping" && state.intent === "stop");
     law(ends, `${name} ends with the server`);
@@ -239,18 +239,18 @@ function checkWorker(draft: Draft, seen: Seen, worker: number, part: WorkerPart)
   law(timers.join() === should, `${name} while ${state.kind} has timers [${should}]`);
 }
 
-function checkDuty(
+function checkLiveness(
   seen: Seen,
   worker: number,
   { preparing: books }: WorkerPart,
   { slots, preparations, pending, preparing, trying }: WorkerView,
-  duty: Worker.Duty,
+  liveness: Worker.Liveness,
 ): void {
   const name = workerName(worker);
   const { length } = preparations;
   const held = slots.length + length;
-  law(duty.pending === held && pending === held, `${name} knows what it holds`);
-  law(duty.preparing === length && preparing === length, `${name} knows what it prepares`);
+  law(liveness.pending === held && pending === held, `${name} knows what it holds`);
+  law(liveness.preparing === length && preparing === length, `${name} knows what it prepares`);
   law(books.length === length, `${name} prepares what it was sent`);
   law(!trying || (held === 1 && length === 1), `whom ${name} tries is alone there`);
   const here = seen.view.preparations.filter(({ workerId }) => workerId === name);
@@ -266,7 +266,8 @@ function checkDuty(
 /** The process holds what was submitted to it, and was told of every abort. */
 function checkProcess(draft: Draft, seen: Seen, worker: number, { process }: WorkerPart): void {
   const { state, preparations } = seen.worker(worker);
-  if (process?.stage !== "up" || draft.configuration.wire === "fifo" || !("duty" in state)) return;
+  if (process?.stage !== "up" || draft.configuration.wire === "fifo" || !("liveness" in state))
+    return;
   const prepares = process.preparing.length === preparations.length;
   law(prepares, `${workerName(worker)} prepares what the orchestrator thinks it does`);
   for (const [index, request] of draft.requests.entries()) {
@@ -288,7 +289,10 @@ export function checkTurn(draft: Draft, before: View, after: View): void {
   if (draft.ghost !== undefined) checkGhost(draft.ghost, before, after);
   for (const worker of draft.unacknowledged) {
     const { state } = after.workers[worker]!;
-    law(!("duty" in state), `the steps of ${workerName(worker)} are acknowledged in their turn`);
+    law(
+      !("liveness" in state),
+      `the steps of ${workerName(worker)} are acknowledged in their turn`,
+    );
   }
 }
 
@@ -315,7 +319,7 @@ function checkLiar({ liar, mayBeIgnored }: Draft, before: View, after: View): vo
     const now = after.workers[worker]!.state;
     if (worker !== liar)
       law(now.kind === state.kind, `${workerName(worker)} pays for another's lie`);
-    else if (!mayBeIgnored && "duty" in state)
+    else if (!mayBeIgnored && "liveness" in state)
       law(now.kind === "stopping", `${workerName(worker)} lied and is not blamed`);
   }
 }

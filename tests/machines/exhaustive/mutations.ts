@@ -88,8 +88,8 @@ const fencing: readonly Mutation[] = [
     "another worker may speak of a slot",
     "Orchestrator",
     [
-      "if (slot.workerId !== worker.id) {\n    return RequestSteps$MlxServing.blame(",
-      "if (slot.workerId === undefined) {\n    return RequestSteps$MlxServing.blame(",
+      "if (slot.workerId !== worker.id) {\n    return RequestSteps$MlxServing.failProtocol(",
+      "if (slot.workerId === undefined) {\n    return RequestSteps$MlxServing.failProtocol(",
     ],
     /lied and is not blamed|pays for another's lie/,
     { ...twoWorkers, faults: ["lie"] },
@@ -98,8 +98,8 @@ const fencing: readonly Mutation[] = [
     "another worker is blamed",
     "RequestSteps",
     [
-      "let worker = t.workers.get(match.workerId);\n      if (worker !== undefined) {\n        return blame(",
-      "let worker = t.workers.values().next().value;\n      if (worker !== undefined) {\n        return blame(",
+      "let worker = t.workers.get(match.workerId);\n      if (worker !== undefined) {\n        return failProtocol(",
+      "let worker = t.workers.values().next().value;\n      if (worker !== undefined) {\n        return failProtocol(",
     ],
     /is blamed: honest/,
     { ...twoWorkers, faults: ["lie"] },
@@ -365,16 +365,19 @@ const workers: readonly Mutation[] = [
 
 const requests: readonly Mutation[] = [
   mutation(
-    "strikes are not counted",
+    "retries without progress are not counted",
     "Request",
-    ["strikes: tally.strikes + 1 | 0,", "strikes: tally.strikes,"],
-    /counts its strikes/,
+    [
+      "retriesWithoutProgress: tally.retriesWithoutProgress + 1 | 0,",
+      "retriesWithoutProgress: tally.retriesWithoutProgress,",
+    ],
+    /counts its retries without progress/,
   ),
   mutation(
-    "a strike for who ran beside it",
+    "a retry without progress for who ran beside it",
     "WorkerSteps",
     ["let preparing = worker.preparations.size > 0;", "let preparing = false;"],
-    /counts its strikes/,
+    /counts its retries without progress/,
     poisonedPreparation,
   ),
   mutation(
@@ -431,7 +434,7 @@ const requests: readonly Mutation[] = [
     "a lost lease is not told to its request",
     "WorkerSteps",
     ['kind: "lost",\n        lease: param.lease,', 'kind: "preempt",\n        lease: param.lease,'],
-    /counts its strikes/,
+    /counts its retries without progress/,
   ),
   mutation(
     "who comes while the model is broken stays",

@@ -249,12 +249,12 @@ function plainRequestState(state: Request.State): object {
 }
 
 function plainWorkerState(state: Worker.State): object {
-  const { epoch, fruitless } = state.memory;
-  const memory = [Math.min(1, epoch), fruitless.length];
+  const { epoch, deathsWithoutProgress } = state.memory;
+  const memory = [Math.min(1, epoch), deathsWithoutProgress.length];
   const plain = { ...state, memory, since: 0, until: 0 };
-  if (!("duty" in state)) return plain;
-  const { progressed, pending, preparing } = state.duty;
-  return { ...plain, duty: [progressed, pending, preparing] };
+  if (!("liveness" in state)) return plain;
+  const { progressed, pending, preparing } = state.liveness;
+  return { ...plain, liveness: [progressed, pending, preparing] };
 }
 
 // Who is where.

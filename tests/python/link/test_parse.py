@@ -80,7 +80,7 @@ def test_inputs_of_prepare() -> None:
 def is_wrong(name: str, body: object) -> bool:
     """It breaks the link, or it names the request that it is the fault of."""
     try:
-        return isinstance(parsed(name, body), messages.Unreadable)
+        return isinstance(parsed(name, body), messages.UnreadableRequest)
     except Violation:
         return True
 
@@ -162,7 +162,7 @@ def test_an_admission_that_cannot_be_read_is_refused_alone(
     assert isinstance(admit, messages.Admit)
     first, refused, third = admit.requests
     assert isinstance(first, messages.Admission) and isinstance(third, messages.Admission)
-    assert isinstance(refused, messages.Unreadable) and refused.id == 2
+    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 2
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     str(refused.refusal).encode()
 
@@ -201,7 +201,7 @@ def said(content: object) -> dict[str, Any]:
 )
 def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, message: str) -> None:
     refused = parsed("prepare", {"id": 5, "input": input})
-    assert isinstance(refused, messages.Unreadable) and refused.id == 5
+    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 5
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     assert message in str(refused.refusal)
     str(refused.refusal).encode()
@@ -210,7 +210,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, mess
 def test_of_a_payload_that_ends_too_soon_its_request_is_refused() -> None:
     for body in ({"id": 3}, {"id": 3, "input": {"kind": "text", "text": "x"}}):
         refused = parsed("prepare", Garbled(body, False, "torn"))
-        assert isinstance(refused, messages.Unreadable) and refused.id == 3
+        assert isinstance(refused, messages.UnreadableRequest) and refused.id == 3
     for name, body in (
         ("prepare", {}),
         ("admit", {}),
