@@ -48,7 +48,7 @@ describe("a poisonous request", () => {
     ["that comes with its batch", 0],
     ["that comes into a running batch", 10],
   ])(
-    "%s fails after three retriesWithoutProgress, and its mates complete",
+    "%s fails after three retries without progress, and its mates complete",
     async (_name, tokensBefore) => {
       const expected = await undisturbed(mates);
       await using bench = new FaultBench({ engine: streaming });

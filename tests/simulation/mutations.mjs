@@ -20,7 +20,7 @@ export const mutations = [
   },
   {
     name: "a worker's token is taken whatever its index",
-    file: "src-res/Orchestrator.res.mjs",
+    file: "src-res/FromWorkers.res.mjs",
     find: "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
     replace: "false",
   },
@@ -53,8 +53,8 @@ export const mutations = [
   {
     name: "a lost lease is not told to its request",
     file: "src-res/WorkerSteps.res.mjs",
-    find: "if (request !== undefined) {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
-    replace: "if (request !== undefined && request.id === \"\") {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
+    find: "OrchestratorState$MlxServing.tellById(t, param.requestId, {\n    kind: \"lost\",",
+    replace: "OrchestratorState$MlxServing.tellById(t, \"\", {\n    kind: \"lost\",",
   },
   {
     name: "tokens out are forgotten when a worker is lost",
@@ -77,9 +77,8 @@ export const mutations = [
   {
     name: "a prompt whose preparing worker died is not prepared again",
     file: "src-res/Preparation.res.mjs",
-    find: "if (requestId === undefined) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.phase = \"Waiting\";\n      return",
-    replace:
-      "if (requestId !== null) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.phase = \"Waiting\";\n      return",
+    find: "OrchestratorState$MlxServing.withRequest(t, requestId, request => {\n        request.phase = \"Waiting\";",
+    replace: "OrchestratorState$MlxServing.withRequest(t, \"\", request => {\n        request.phase = \"Waiting\";",
   },
   {
     name: "a prompt may kill whoever prepares it for ever",

@@ -145,7 +145,7 @@ function checkTally(name: string, part: RequestPart, tally: Request.Tally): void
   const { logged, furthest, retries, doubts } = part;
   law(tally.emitted === logged, `${name}'s log has what it emitted`);
   law(tally.highWater === furthest, `${name} knows how far it got`);
-  law(tally.retriesWithoutProgress === retries, `${name} counts its retriesWithoutProgress`);
+  law(tally.retriesWithoutProgress === retries, `${name} counts its retries without progress`);
   law(tally.doubts === doubts, `${name} counts its doubts`);
   const alone = retries + doubts >= retriesBeforeAlone;
   law(tally.alone === alone, `${name} is alone after its second retry without progress`);

@@ -52,7 +52,7 @@ function mutation(
 const fencing: readonly Mutation[] = [
   mutation(
     "frames of another incarnation are taken",
-    "Orchestrator",
+    "FromWorkers",
     ["if (epoch === OrchestratorState$MlxServing.epochOf(worker)) {", "if (true) {"],
     /is told of a step that it never said/,
     ghosts,
@@ -69,7 +69,7 @@ const fencing: readonly Mutation[] = [
   ),
   mutation(
     "a worker's token is taken whatever its index",
-    "Orchestrator",
+    "FromWorkers",
     [
       "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
       "slot.workerId !== worker.id",
@@ -79,17 +79,17 @@ const fencing: readonly Mutation[] = [
   ),
   mutation(
     "tokens of the preempted are dropped like those of who is ended",
-    "Orchestrator",
+    "FromWorkers",
     ['return match$1.cause !== "preempted";', "return true;"],
     /the log gets the tokens it says/,
     { ...small, liberties: ["preempt"], faults: ["lie"] },
   ),
   mutation(
     "another worker may speak of a slot",
-    "Orchestrator",
+    "FromWorkers",
     [
-      "if (slot.workerId !== worker.id) {\n    return RequestSteps$MlxServing.failProtocol(",
-      "if (slot.workerId === undefined) {\n    return RequestSteps$MlxServing.failProtocol(",
+      "if (slot.workerId !== worker.id) {\n      return RequestSteps$MlxServing.failProtocol(",
+      "if (slot.workerId === undefined) {\n      return RequestSteps$MlxServing.failProtocol(",
     ],
     /lied and is not blamed|pays for another's lie/,
     { ...twoWorkers, faults: ["lie"] },
@@ -162,7 +162,7 @@ const tokens: readonly Mutation[] = [
   ),
   mutation(
     "a worker may say as many tokens as it likes",
-    "Orchestrator",
+    "FromWorkers",
     ["if (expected < slot.tokensMax) {", "if (true) {"],
     /no token too many|lied and is not blamed/,
     { ...promptsAlone, faultsMax: 1, faults: ["lie"] },
@@ -433,7 +433,7 @@ const requests: readonly Mutation[] = [
   mutation(
     "a lost lease is not told to its request",
     "WorkerSteps",
-    ['kind: "lost",\n        lease: param.lease,', 'kind: "preempt",\n        lease: param.lease,'],
+    ['kind: "lost",\n    lease: param.lease,', 'kind: "preempt",\n    lease: param.lease,'],
     /counts its retries without progress/,
   ),
   mutation(
@@ -448,22 +448,22 @@ const requests: readonly Mutation[] = [
   ),
   mutation(
     "who comes to a server that drains is taken in",
-    "Orchestrator",
+    "FromClients",
     ["if (t.draining) {", "if (false) {"],
     /comes in exactly if it can be served/,
     closing,
   ),
   mutation(
     "who comes to a broken model is taken in",
-    "Orchestrator",
+    "FromClients",
     ["workers.every(OrchestratorState$MlxServing.isBroken)", "false"],
     /comes in exactly if it can be served/,
     { ...planned, faultsMax: 1 },
   ),
   mutation(
     "what can't be sent is not told",
-    "Orchestrator",
-    ["return refused(t, worker$1, id, code$1, at);", "return;"],
+    "FromWorkers",
+    ["worker => refused(t, worker, id, code, at)", "() => {}"],
     /is at a worker: tokenizing/,
     tooLarge,
   ),

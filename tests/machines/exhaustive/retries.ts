@@ -26,6 +26,6 @@ export function countLoss(draft: Draft, request: number): void {
   draft.changeRequest(request, { retries, doubts });
   // Whoever was being ended anyway has ended.
   if (closed && !gaveUp) return;
-  const says = `${requestName(request)} has ${retries} retriesWithoutProgress, and ${closed ? "fails" : "goes on"}`;
+  const says = `${requestName(request)} has ${retries} retries without progress, and ${closed ? "fails" : "goes on"}`;
   law(closed === retries >= retriesMax, says);
 }
