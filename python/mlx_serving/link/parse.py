@@ -2,9 +2,9 @@
 
 Parse once, at the edge: inside, the types of `messages.py` are trusted. A value that does not fit
 its shape, an unknown key too, is refused where the frame names its request: `UnreadableRequest`
-stands in that request's place, and the frame's other requests go on. Where the frame names no request, no
-request could be answered and one would wait for ever: that is a `Violation`, and the link is
-broken.
+stands in that request's place, and the frame's other requests go on. Where the frame names no
+request, no request could be answered and one would wait for ever: that is a `Violation`, and the
+link is broken.
 """
 
 from __future__ import annotations

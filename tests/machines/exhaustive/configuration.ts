@@ -295,16 +295,12 @@ export const large: readonly Configuration[] = [
     ...poisonedAndKilled,
     name: "2 workers × 2 requests × 1 fault: who prepares the first one dies",
     workers: 2,
-    liberties: ["cancel", "preempt"],
   },
   {
     ...poisonedRun,
-    name: "2 workers × 2 requests × 1 fault: who runs the first one dies",
+    name: "2 workers × 2 requests: who runs the first one dies",
     workers: 2,
     requests: 2,
-    faultsMax: 1,
-    faults: ["die"],
-    liberties: ["cancel"],
   },
   { ...everything, name: `${everything.name}, two frames a turn`, framesPerTurnMax: 2 },
   {
