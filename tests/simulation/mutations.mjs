@@ -144,7 +144,7 @@ export const mutations = [
   {
     name: "a slot is not released",
     file: "src-res/RequestSteps.res.mjs",
-    find: "kind: \"leave\",\n      requestId: request.id",
+    find: "kind: \"leave\",\n      requestId: request.identity.id",
     replace: "kind: \"leave\",\n      requestId: \"\"",
   },
   {

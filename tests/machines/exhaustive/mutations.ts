@@ -134,7 +134,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "tokens are numbered from the start",
     "WorkerSteps",
-    ["let event_1 = match._0.logged;", "let event_1 = 0;"],
+    ["let logged = match._0.logged;", "let logged = 0;"],
     /hears tokens .*illegal, and honest/,
   ),
   mutation(
@@ -170,7 +170,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "a token is counted twice",
     "RequestSteps",
-    ["logged: index + count | 0,", "logged: index + count + 1 | 0,"],
+    ["accepted._0.logged = index + count | 0;", "accepted._0.logged = index + count + 1 | 0;"],
     /log has what it emitted/,
   ),
   mutation(
