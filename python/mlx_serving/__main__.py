@@ -41,8 +41,6 @@ def main() -> None:
     link_thread.start(
         {
             "protocol": PROTOCOL_VERSION,
-            "pid": os.getpid(),
-            "engine": engine.name,
             "versions": versions,
             "backend": backend,
         }

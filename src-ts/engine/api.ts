@@ -252,6 +252,8 @@ export interface WorkerInfo {
   queued: number;
   /** Requests of this model that are being templated and tokenized. */
   preparing: number;
+  /** Requests of this model that are prepared, and on their way to disk. */
+  storing: number;
   backend: string | undefined;
   versions: Record<string, string>;
   limits: { contextMax: number; kvBudgetBytes: number; weightsBytes: number } | undefined;

@@ -49,6 +49,7 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
     cancelling: countOf(own, "cancelling"),
     queued: countOf(ofModel, "queued"),
     preparing: countOf(ofModel, "preparing"),
+    storing: countOf(ofModel, "storing"),
     backend: hello?.backend,
     versions: hello?.versions ?? {},
     limits: limits && {
@@ -67,7 +68,7 @@ const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["k
   requests.filter(({ state }) => state.kind === kind).length;
 
 function pidOf(state: State): number | undefined {
-  const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
+  const pid = "liveness" in state ? state.liveness.pid : "pid" in state ? state.pid : 0;
   return pid > 0 ? pid : undefined;
 }
 

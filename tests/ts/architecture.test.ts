@@ -79,6 +79,10 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/machines",
     ],
   },
+  "src-ts/engine/config.ts": {
+    types: ["src-ts/engine/api.ts", "src-ts/machines", "src-ts/worker"],
+  },
+  "src-ts/engine/waiting.ts": { types: ["src-ts/engine/ports.ts"] },
   "src-ts/engine/views.ts": {
     types: ["src-ts/engine/api.ts", "src-ts/engine/workers", "src-ts/machines", "src-ts/worker"],
   },
@@ -95,6 +99,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/engine/engine.ts": {
     values: [
+      "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/observers.ts",
       "src-ts/engine/requests",
@@ -102,6 +107,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/engine/runner.ts",
       "src-ts/engine/turn.ts",
       "src-ts/engine/views.ts",
+      "src-ts/engine/waiting.ts",
       "src-ts/engine/workers",
       "src-ts/failures.ts",
       "src-ts/machines",

@@ -70,6 +70,7 @@ const exceptions: readonly Exception[] = [
   {
     because: wholeEngine,
     sources: [
+      "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/runner.ts",
       "src-ts/engine/requests/content.ts",

@@ -1,4 +1,4 @@
-/** How a Zod schema is held to a type that the compiler of ReScript has written. Knows neither. */
+/** What the schemas of all machines share: how one is tied to its generated type, and bounds. Knows no machine. */
 import { z } from "zod";
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;

@@ -236,6 +236,7 @@ export class ScriptedEngine implements Engine {
         cancelling: 0,
         queued: 5,
         preparing: 1,
+        storing: 0,
         backend: "fake <&> backend",
         versions: {},
         limits: { contextMax: 4096, kvBudgetBytes: 1000, weightsBytes: 1 },

@@ -27,7 +27,6 @@ import {
   TokenLogprob,
   toWorker,
   toWorkerTypes,
-  Usage,
 } from "../../../src-ts/worker/messages.js";
 import { moduleWith, pythonDeclarations } from "../../support/python-declarations.js";
 
@@ -94,7 +93,6 @@ describe("the worker's Python", () => {
     ["LoadOptions", LoadOptions],
     ["SamplingDefaults", SamplingDefaults],
     ["Capabilities", Capabilities],
-    ["Usage", Usage],
     ["TokenLogprob", TokenLogprob],
     ["TopLogprob", TokenLogprob.shape.top.element],
     ["PartStatus", NativePartStatus],
