@@ -22,11 +22,11 @@ _OF_LISTED: Final = frozenset({"type", "enum", "const", "title", "description", 
 _OF_CHOICES: Final = frozenset({"anyOf", "title", "description", "default"})
 _OF_ANYTHING: Final = frozenset({"title", "description", "default"})
 _BARE: Final = re.compile(r"[A-Za-z_][\w-]*")
-DEPTH_MAX: Final = 16
+SCHEMA_DEPTH_MAX: Final = 16
 
 
 def braced_value(
-    lark: Lark, values: Values, quote: str, schema: Any, path: str, depth: int = DEPTH_MAX
+    lark: Lark, values: Values, quote: str, schema: Any, path: str, depth: int = SCHEMA_DEPTH_MAX
 ) -> str:
     kinds = values.kinds(schema)
     if not kinds:
