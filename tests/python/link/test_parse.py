@@ -53,10 +53,10 @@ def test_as_many_likeliest_tokens_as_a_client_may_ask_for() -> None:
     assert said is not None
     most = int(said[1])
     for count, kind in (
-        (-2, messages.Unreadable),
+        (-2, messages.UnreadableRequest),
         (-1, messages.Admission),
         (most, messages.Admission),
-        (most + 1, messages.Unreadable),
+        (most + 1, messages.UnreadableRequest),
     ):
         admit = parsed("admit", {"requests": [admission(1, logprobs=count)]})
         assert isinstance(admit, messages.Admit) and isinstance(admit.requests[0], kind), count
