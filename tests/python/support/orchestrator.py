@@ -227,6 +227,23 @@ def sampling(**changes: Any) -> Message:
     }
 
 
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    },
+    "custom": False,
+}
+REASONING = {"enabled": True, "maxTokens": 100}
+
+
+def offer(**changes: Any) -> Message:
+    return {"tools": [WEATHER], "choice": "auto", "parallel": True, **changes}
+
+
 def admission(
     id: int,
     prompt: str | list[int] = "hello",
