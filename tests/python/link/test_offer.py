@@ -1,5 +1,4 @@
-"""What a request says of tools and of reasoning: the right shape is taken, any other is refused, with
-the field to blame."""
+"""What a request says of tools and of reasoning: of the right shape, or refused with its field."""
 
 from __future__ import annotations
 

@@ -28,9 +28,11 @@ class Model(FakeTextModel):
         super().__init__()
         self.error: BaseException | None = None
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def render(
+        self, messages: list[dict[str, Any]], template_args: dict[str, Any], *turn: Any
+    ) -> str:
         self._fail()
-        return super().render(messages, template_args)
+        return super().render(messages, template_args, *turn)
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         self._fail()
