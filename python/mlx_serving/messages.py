@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from .native.choice import Part
 
-PROTOCOL_VERSION: Final = 2
+LINK_VERSION: Final = 2
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "load": 1,

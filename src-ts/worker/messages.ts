@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Version of the protocol; `hello` must carry the same. */
-export const protocolVersion = 2;
+export const linkVersion = 2;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */

@@ -105,10 +105,6 @@ const exceptions: readonly Exception[] = [
       "src-ts/server/render/output-items.ts",
     ],
   },
-  {
-    because: ["tests/ts/worker/process.test.ts"],
-    sources: ["src-ts/worker/stream-link.ts"],
-  },
   { because: ["tests/ts/failures.test.ts"], sources: ["src-ts/engine/requests/refusals.ts"] },
   {
     because: ["tests/ts/engine/supervision.test.ts"],

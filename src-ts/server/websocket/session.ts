@@ -14,7 +14,7 @@ import {
   type ResponseResume,
   type ResponseSteer,
 } from "../../protocol/events.js";
-import type { Identity } from "../access/keys.js";
+import type { Asker } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
 import { readJson } from "../json/read.js";
@@ -32,7 +32,7 @@ import { steerFailed } from "./steering.js";
 
 /** What a session is told about its socket. */
 export interface SessionStart extends OutgoingSocket {
-  identity: Identity;
+  identity: Asker;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
   /**
