@@ -212,6 +212,8 @@ export interface Cursor {
 
 export interface ModelInfo {
   id: string;
+  /** Further names by which it may be asked for. */
+  aliases: readonly string[];
   /** Wall-clock seconds, as OpenAI has it. */
   created: number;
   isDefault: boolean;
@@ -344,6 +346,8 @@ export interface Engine {
 /** Where a worker's processes come from; see `worker/process.ts` and, in tests, a simulated one. */
 export interface EngineOptions {
   models: readonly import("../worker/messages.js").ModelSource[];
+  /** Further names of models; see `aliases.ts`. */
+  aliases: Readonly<Record<string, string>>;
   /** Worker processes per model that take work. */
   workersPerModel: number;
   /** And such that stand by, loaded, to take the place of one that is lost. */

@@ -5,6 +5,7 @@ import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
 import type { ModelSource } from "../worker/messages.js";
+import { aliasesOf, modelNamed } from "./aliases.js";
 import type {
   Engine,
   EngineObserver,
@@ -122,7 +123,8 @@ export class WorkerEngine implements Engine {
     signal?: AbortSignal,
     reach: SignalReach = "always",
   ): Promise<Response> {
-    const submission = completeSubmission(input, this.ports.random);
+    const model = input.model === undefined ? undefined : this.modelNamed(input.model);
+    const submission = completeSubmission({ ...input, model }, this.ports.random);
     return this.registry.once(submission, (idempotencyId) =>
       this.admit(submission, idempotencyId, signal && { signal, reach }),
     );
@@ -145,7 +147,12 @@ export class WorkerEngine implements Engine {
 
   models(): ModelInfo[] {
     return this.options.models.map((model, index) =>
-      modelInfo(model, index === 0, this.workersOf(model.id), this.startedAt),
+      modelInfo(model, {
+        isDefault: index === 0,
+        aliases: aliasesOf(model.id, this.options.aliases),
+        workers: this.workersOf(model.id),
+        startedAtMs: this.startedAt,
+      }),
     );
   }
 
@@ -265,6 +272,11 @@ export class WorkerEngine implements Engine {
         ...{ emitted, tokensMax, cost, started },
       },
     });
+  }
+
+  private modelNamed(name: string): string {
+    const ids = this.options.models.map(({ id }) => id);
+    return modelNamed(name, ids, this.options.aliases);
   }
 
   private get defaultModel(): ModelSource {

@@ -79,6 +79,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/machines",
     ],
   },
+  "src-ts/engine/aliases.ts": {},
   "src-ts/engine/config.ts": {
     types: ["src-ts/engine/api.ts", "src-ts/machines", "src-ts/worker"],
   },
@@ -99,6 +100,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/engine/engine.ts": {
     values: [
+      "src-ts/engine/aliases.ts",
       "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/observers.ts",

@@ -82,6 +82,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "org/first",
       created: 1_700_000_000,
+      aliases: [],
       isDefault: true,
       contextMax: 4096,
       ready: true,
@@ -90,6 +91,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "second",
       created: 1_700_000_001,
+      aliases: [],
       isDefault: false,
       contextMax: undefined,
       ready: false,
