@@ -123,9 +123,9 @@ function addHooks(app: FastifyInstance, parts: HttpParts): void {
   app.addHook("onRequest", async (request, reply) => {
     checkAndStamp(parts, request, reply);
     if (request.method === "OPTIONS") return preflight(request, reply);
-    const { authorization } = request.headers;
-    if (!request.routeOptions.config.isOpen || authorization !== undefined)
-      request.identity = keys.identify(authorization, request.ip);
+    const { headers } = request;
+    if (!request.routeOptions.config.isOpen || keys.areNamed(headers))
+      request.identity = keys.identify(headers, request.ip);
   });
   app.addHook("onResponse", async (request, reply) => {
     // The route's pattern, not its path: ids are nobody's business in a log.
