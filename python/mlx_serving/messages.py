@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from .native.choice import Part
+from .tools import ReasoningRequest, ToolOffer
 
 LINK_VERSION: Final = 2
 
@@ -41,7 +42,7 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "fault": 45,
 }
 
-Finish = Literal["stop", "length", "tool_calls", "failed"]
+Finish = Literal["stop", "length", "toolCalls", "failed"]
 FailureCode = Literal["generation_error", "out_of_memory"]
 RefusalCode = Literal[
     "invalid_prompt",
@@ -81,6 +82,8 @@ class LoadFailed(Exception):
 class Chat:
     messages: list[dict[str, Any]]
     template_args: dict[str, Any] = field(default_factory=dict)
+    tools: ToolOffer | None = None
+    reasoning: ReasoningRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Sampling:
 class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
     means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
-    begins a turn; else it goes on from the prompt."""
+    begins a turn, which is read as one; else it goes on from the prompt. `fake_say`: what the fake
+    engine says instead of its usual text."""
 
     id: int
     prompt: list[int]
@@ -130,6 +134,9 @@ class Admission:
     max_tokens: int
     sampling: Sampling
     chat: bool = True
+    tools: ToolOffer | None = None
+    reasoning: ReasoningRequest | None = None
+    fake_say: str | None = None
 
     @property
     def prefill_only(self) -> bool:
@@ -357,7 +364,17 @@ class TokenLogprob(TypedDict):
     top: list[TopLogprob]
 
 
-StepRow = tuple[int, int, int, str] | tuple[int, int, int, str, TokenLogprob]
+Piece = (
+    tuple[Literal["content", "reasoning", "call", "arguments"], str]
+    | tuple[Literal["callEnd"], bool]
+)
+"""What became certain of a turn: text of the message or of the reasoning, the name of a tool that
+is called, text of its arguments (of a custom tool: of its input), whether these came to their end.
+"""
+Said = str | list[Piece]
+"""A string where there is nothing but text of the message. A token that is read inside of reasoning
+has a piece of it, if an empty one: reasoning tokens are counted by it."""
+StepRow = tuple[int, int, int, Said] | tuple[int, int, int, Said, TokenLogprob]
 
 
 class Step(TypedDict):
@@ -370,7 +387,7 @@ class Ended(TypedDict):
     finish: Finish
     code: NotRequired[FailureCode]
     message: NotRequired[str]
-    tail: str
+    tail: Said
 
 
 class Refusal(TypedDict):

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from ..tools import CUSTOM_INPUT as CUSTOM_INPUT
+from ..tools import Tool as Tool
 
 # Slots in the parts of a format: characters of the private plane, which no template writes.
 KEY: Final = "\ue000"
@@ -143,36 +146,6 @@ class CallFormat:
             parts += [channels.content_header, channels.reasoning_header or ""]
         parts += [self.begin, *self.content_marks]
         return tuple(dict.fromkeys(part for part in parts if part))
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool that a request offers. `parameters`: the schema of its arguments; for a custom tool,
-    whose one argument is the string `input`, `pattern` or `lark` may say how that is made."""
-
-    name: str
-    description: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    custom: bool = False
-    pattern: str | None = None
-    lark: str | None = None
-
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        if not self.custom:
-            return self.parameters or {"type": "object", "properties": {}}
-        text: dict[str, Any] = {"type": "string"}
-        if self.pattern is not None:
-            text["pattern"] = f"^(?:{self.pattern})$"
-        return {
-            "type": "object",
-            "properties": {CUSTOM_INPUT: text},
-            "required": [CUSTOM_INPUT],
-            "additionalProperties": False,
-        }
-
-
-CUSTOM_INPUT: Final = "input"
 
 
 @dataclass(frozen=True, slots=True)

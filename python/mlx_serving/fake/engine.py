@@ -1,7 +1,8 @@
 """An engine without MLX, for tests, load tests and client development.
 
 Its text depends on the prompt alone and runs to the token limit asked for; `maxBatch` and the
-speed of `fakeTokensPerSecond` are kept. Needs the standard library and msgpack only.
+speed of `fakeTokensPerSecond` are kept. A request that says what to say gets that, as a model would
+write it. Needs the standard library and msgpack only.
 
 Its faults, for the tests of this project, are in `faults.py`.
 """
@@ -34,6 +35,7 @@ from ..messages import (
     SamplingDefaults,
 )
 from .faults import Faults
+from .script import script_tokens
 from .text import VOCABULARY, FakeTextModel, prompt_hash, token_at
 
 CONTEXT_MAX: Final = 131_072
@@ -53,6 +55,7 @@ class Sequence:
     logprobs: int
     prompt_tokens: int
     prefill_total: int
+    script: list[int] | None = None
     prefill_done: int = 0
 
 
@@ -99,16 +102,19 @@ class FakeRunner:
     def insert(self, request: Admission) -> None:
         self._faults.on_prompt(request.prompt)
         first = len(request.emitted)
+        script = None if request.fake_say is None else script_tokens(request.fake_say)
+        end = min(request.max_tokens, self._context_max - len(request.prompt))
         self._waiting.append(
             Sequence(
                 id=request.id,
                 key=prompt_hash(request.prompt),
                 first=first,
                 next=first,
-                end=min(request.max_tokens, self._context_max - len(request.prompt)),
+                end=end if script is None else min(end, len(script)),
                 logprobs=request.sampling.logprobs,
                 prompt_tokens=len(request.prompt),
                 prefill_total=len(request.prompt) + first,
+                script=script,
             )
         )
 
@@ -191,7 +197,10 @@ class FakeRunner:
 
     def _decode(self, output: StepOutput) -> None:
         self._faults.on_step(self._running)
-        output.rows = [(s.id, s.next, token_at(s.key, s.next), None) for s in self._running]
+        output.rows = [
+            (s.id, s.next, token_at(s.key, s.next) if s.script is None else s.script[s.next], None)
+            for s in self._running
+        ]
         finished = False
         for sequence in self._running:
             sequence.next += 1
@@ -199,7 +208,7 @@ class FakeRunner:
         if any(sequence.logprobs >= 0 for sequence in self._running):
             self._add_logprobs(output)
         if finished:
-            output.ends = [End(s.id, "length") for s in self._running if s.next >= s.end]
+            output.ends = [_end(s) for s in self._running if s.next >= s.end]
             self._running = [s for s in self._running if s.next < s.end]
 
     def _add_logprobs(self, output: StepOutput) -> None:
@@ -208,6 +217,12 @@ class FakeRunner:
             count = sequence.logprobs
             rows.append((id, index, token, _logprobs(token, count) if count >= 0 else None))
         output.rows = rows
+
+
+def _end(sequence: Sequence) -> End:
+    script = sequence.script
+    said_all = script is not None and sequence.next == len(script)
+    return End(sequence.id, "stop" if said_all else "length")
 
 
 def _logprobs(token: int, count: int) -> RowLogprobs:

@@ -12,8 +12,14 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from ..messages import Refused, pack_tokens
+from ..calls import history
+from ..calls.families import GENERIC
+from ..calls.format import ReasoningFormat
+from ..calls.needs import TemplateNeeds
+from ..messages import Admission, Refused, pack_tokens
 from ..text.streaming import Detokenizer, PieceDetokenizer, PieceTable
+from ..text.turn_formats import TurnFormat
+from ..tools import ReasoningRequest, ToolOffer, callable_tools
 
 WORDS: Final = (
     "the of and to in is that it was for on are as with his they at be this from have or by one "
@@ -41,6 +47,10 @@ PIECES: Final = [
 ]
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
+# What is said by a script is read, and what is shown of tools is written, as a model does it whose
+# template knows no tools.
+REASONING: Final = ReasoningFormat("<think>", "</think>")
+NEEDS: Final = TemplateNeeds(tools=False, calls=False)
 PERIOD: Final = 32
 _MASK: Final = (1 << 64) - 1
 _SPREAD: Final = 0x9E37_79B9_7F4A_7C15
@@ -84,7 +94,23 @@ class FakeTextModel:
         self._table = PieceTable(PIECES)
         self._on_prepare = on_prepare
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def learn_turns(self) -> None:
+        """It is known."""
+
+    def turn_format(self, request: Admission) -> TurnFormat | None:
+        """The usual text is no turn."""
+        if request.fake_say is None:
+            return None
+        return TurnFormat(GENERIC if callable_tools(request.tools) else None, REASONING, {})
+
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        template_args: dict[str, Any],
+        tools: ToolOffer | None = None,
+        reasoning: ReasoningRequest | None = None,
+    ) -> str:
+        messages = history.prepare(messages, callable_tools(tools), GENERIC, NEEDS).messages
         lines = [_line(i, message) for i, message in enumerate(messages)]
         if template_args:
             lines.insert(0, f"<|args|>{json.dumps(template_args, sort_keys=True)}\n")

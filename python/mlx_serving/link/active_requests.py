@@ -16,6 +16,7 @@ from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob,
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
 from ..text.streaming import RequestText
+from ..text.turn_text import TurnText, turn_text
 
 MILLISECONDS: Final = 1000.0
 # Every token's text is compared with every stop string.
@@ -36,16 +37,12 @@ class ActiveRequest:
     """One admitted request."""
 
     id: int
-    text: RequestText
+    text: RequestText | TurnText
     admitted_at: float = field(default_factory=time.monotonic)
 
     def ended(self, finish: Finish, end: End | None = None) -> EndedRequest:
-        tail = self.text.finish()
-        body: Ended = {
-            "id": self.id,
-            "finish": "stop" if finish == "length" and self.text.stopped else finish,
-            "tail": tail,
-        }
+        tail = self.text.finish(cut=finish != "stop")
+        body: Ended = {"id": self.id, "finish": self.text.finished(finish), "tail": tail}
         if end is not None and end.code is not None:
             body["code"] = end.code
             body["message"] = end.message
@@ -67,11 +64,7 @@ class ActiveRequests:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
-        continues = () if request.chat else request.prompt
-        stops = request.sampling.stop
-        named = map(self._model.silent_token, stops)
-        stop_tokens = frozenset(token for token in named if token is not None)
-        text = RequestText(self._model.detokenizer(continues), stops, stop_tokens)
+        text = self._text(request)
         for token in request.emitted:
             text.push(token)
             if text.stopped:
@@ -95,7 +88,17 @@ class ActiveRequests:
             limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
             raise Refused("invalid_prompt", "stop", limit)
 
-    def _finished(self, request: Admission, text: RequestText) -> Finish | None:
+    def _text(self, request: Admission) -> RequestText | TurnText:
+        stops = request.sampling.stop
+        named = map(self._model.silent_token, stops)
+        stop_tokens = frozenset(token for token in named if token is not None)
+        turn = self._model.turn_format(request) if request.chat else None
+        if turn is not None:
+            return turn_text(self._model, turn, request, stop_tokens)
+        continues = () if request.chat else request.prompt
+        return RequestText(self._model.detokenizer(continues), stops, stop_tokens)
+
+    def _finished(self, request: Admission, text: RequestText | TurnText) -> Finish | None:
         emitted = request.emitted
         if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
             return "stop"
@@ -117,11 +120,11 @@ class ActiveRequests:
             request = active.get(id)
             if request is None:
                 continue
-            text = request.text.push(token)
-            if logprobs is None:
-                out.append((id, index, token, text))
+            said = request.text.push(token)
+            if logprobs is None or not request.text.shows_logprobs:
+                out.append((id, index, token, said))
             else:
-                out.append((id, index, token, text, self._logprob(token, logprobs)))
+                out.append((id, index, token, said, self._logprob(token, logprobs)))
             if request.text.stopped:
                 del active[id]
                 stopped.append(request.ended("stop"))

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from ..messages import (
+    Chat,
     Prepare,
     Prepared,
     PrepareInput,
@@ -35,8 +36,14 @@ def allowance_ms(input: PrepareInput) -> float:
     """What this prompt may take beyond the usual; 0 for all but long ones."""
     if isinstance(input, Tokens):
         return 0.0
-    characters = _characters(input.text if isinstance(input, Text) else input.messages)
+    characters = _characters(input.text) if isinstance(input, Text) else _of_chat(input)
     return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
+
+
+def _of_chat(chat: Chat) -> int:
+    tools = () if chat.tools is None else chat.tools.tools
+    shown = sum(_characters([tool.description, tool.parameters]) for tool in tools)
+    return _characters(chat.messages) + shown
 
 
 def _characters(value: object) -> int:
@@ -85,6 +92,7 @@ class Preparer:
 
     def _run(self) -> None:
         try:
+            self._model.learn_turns()
             while True:
                 self._answer(self._queue.get())
         except BaseException as error:

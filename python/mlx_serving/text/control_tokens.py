@@ -17,6 +17,7 @@ from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import quote
 
+from ..calls.model_format import within
 from ..messages import Refused
 
 # A plane without characters, which no template and no normalizer touches.
@@ -52,6 +53,12 @@ class ControlTokens:
         self._ids = control_ids(tokenizer)
         self._all = _any_of(self._ids)
         self._not_own = _any_of(self._ids.keys() - own_words(tokenizer))
+
+    def add_own_words(self, texts: Iterable[str], ends: frozenset[str]) -> None:
+        """Control tokens in these texts are the model's own words too, but for those that end a
+        turn. Calls of the history may stand in an assistant's text."""
+        words = frozenset(within(texts, self._ids)) - ends
+        self._not_own = _any_of(self._ids.keys() - own_words(self._tokenizer) - words)
 
     # --- before rendering ---
 

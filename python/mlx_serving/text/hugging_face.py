@@ -4,18 +4,21 @@ libraries: it is handed the tokenizer.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from typing import Any, Final
 
-from ..messages import Refused
+from ..calls import history
+from ..calls.template import Message, Template
+from ..messages import Admission, Refused
+from ..tools import ReasoningRequest, ToolOffer, callable_tools
 from .control_tokens import ControlTokens, Rendered
 from .pieces import Pieces
 from .streaming import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
+from .time_limit import within_seconds
+from .turn_formats import Derived, TurnFormat, TurnFormats
 
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 RENDERED_CHARACTERS_MAX: Final = 16 * 1024 * 1024
@@ -73,11 +76,39 @@ class HfTextModel:
         longest = max((len(name.encode()) for name in names), default=1)
         self.token_bytes_max = longest * NORMALIZED_FACTOR
         self._has_developer = "developer" in str(tokenizer.chat_template)
+        self._turns = TurnFormats(self._template, lambda: self._silent, lambda: RENDER_SECONDS_MAX)
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+        # Here: later the link thread alone may decode.
+        self._end_names = frozenset(map(self.token_text, end_tokens))
+
+    def learn_turns(self) -> None:
+        self._learned  # noqa: B018
+
+    @cached_property
+    def _learned(self) -> Derived:
+        derived = self._turns.derived
+        model = derived.model
+        # Where a turn is several messages, marks set the messages of others apart too.
+        if self._control is not None and model is not None and model.calls.channels is None:
+            self._control.add_own_words(model.marks, self._end_names)
+        return derived
+
+    def turn_format(self, request: Admission) -> TurnFormat | None:
+        return self._turns.of(request)
+
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        template_args: dict[str, Any],
+        tools: ToolOffer | None = None,
+        reasoning: ReasoningRequest | None = None,
+    ) -> str:
         if not self._tokenizer.has_chat_template:
             raise _refused("this model has no chat template; use plain completions")
         check_arguments(template_args)
+        derived = self._learned
+        messages, given = _with_tools(messages, tools, derived)
+        template_args = {**_switch(derived, reasoning), **template_args, **given}
         plain = [self._message(i, message) for i, message in enumerate(messages)]
         stand_ins = None
         if self._control is not None:
@@ -112,7 +143,32 @@ class HfTextModel:
             raise _refused(f"messages[{index}].role is unknown")
         if role == "developer" and not self._has_developer:
             role = "system"
-        return {**message, "role": role, "content": _text_content(index, message)}
+        calls_alone = message.get("tool_calls") and message.get("content") is None
+        content = None if calls_alone else _text_content(index, message)
+        return {**message, "role": role, "content": content}
+
+    def _template(self) -> Template | None:
+        tokenizer = self._tokenizer
+        if not tokenizer.has_chat_template:
+            return None
+
+        def render(
+            messages: Sequence[Message],
+            tools: Sequence[Mapping[str, Any]] | None,
+            arguments: Mapping[str, Any],
+            generation_prompt: bool,
+        ) -> str:
+            text = tokenizer.apply_chat_template(
+                # A template may be a program, which changes what it is given.
+                deepcopy(list(messages)),
+                tools=None if tools is None else deepcopy(list(tools)),
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                **arguments,
+            )
+            return str(text)
+
+        return Template(_source(tokenizer.chat_template), render, self._end_names)
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         if not rendered:
@@ -173,6 +229,10 @@ class HfTextModel:
         return None if token is None or self.token_bytes(token) else token
 
     @cached_property
+    def _silent(self) -> dict[str, int]:
+        return {name: id for name, id in self._added.items() if not self.token_bytes(id)}
+
+    @cached_property
     def _added(self) -> dict[str, int]:
         added = self._decoder.added_tokens_decoder.items()
         return {token.content: id for id, token in added}
@@ -187,6 +247,37 @@ class HfTextModel:
                 list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
         )
+
+
+def _source(template: Any) -> str:
+    """Of a model that has several by name, the one that tools are shown by."""
+    if isinstance(template, Mapping):
+        template = template.get("tool_use") or template.get("default") or ""
+    return str(template or "")
+
+
+def _with_tools(
+    messages: list[dict[str, Any]], offer: ToolOffer | None, derived: Derived
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The conversation as the template takes it, and what else it is given. Raises `Refused`."""
+    tools, model = callable_tools(offer), derived.model
+    if model is None:
+        if tools:
+            message = f"tools: this model's chat template has no known form of calls: {derived.why}"
+            raise Refused("invalid_prompt", "tools", message)
+        return messages, {}
+    made = history.prepare(messages, tools, model.calls, model.needs, derived.reasoning)
+    return made.messages, {
+        **made.arguments,
+        **({} if made.tools is None else {"tools": made.tools}),
+    }
+
+
+def _switch(derived: Derived, request: ReasoningRequest | None) -> Mapping[str, Any]:
+    """The template's arguments that turn reasoning on or off, where it has any."""
+    if request is None or request.enabled is None or derived.reasoning is None:
+        return {}
+    return (derived.reasoning.on if request.enabled else derived.reasoning.off) or {}
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:
@@ -224,37 +315,3 @@ def _text_content(index: int, message: dict[str, Any]) -> str:
         if all(isinstance(text, str) for text in texts):
             return "".join(str(text) for text in texts)
     raise _refused(f"messages[{index}].content must be text")
-
-
-# --- time ---
-
-
-class _TooSlow(BaseException):
-    """Raised inside the thread that renders."""
-
-
-def within_seconds(call: Callable[[], str], seconds: float) -> str:
-    """`call()`, or `Refused` when it takes longer. For pure Python code, as templates are."""
-    thread = threading.get_ident()
-    lock = threading.Lock()
-    over = False
-
-    def interrupt() -> None:
-        with lock:
-            if not over:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(thread), ctypes.py_object(_TooSlow)
-                )
-
-    timer = threading.Timer(seconds, interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        try:
-            return call()
-        finally:
-            with lock:
-                over = True
-            timer.cancel()
-    except _TooSlow:
-        raise _refused(f"the chat template takes longer than {seconds:g} s") from None

@@ -5,19 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ..messages import Admission
+from ..tools import ReasoningRequest, ToolOffer
 from .streaming import Detokenizer
+from .turn_formats import TurnFormat
 
 
 class TextModel(Protocol):
-    """Template, tokenizer and vocabulary of the loaded model. `render` and `tokenize` are called
-    by the prepare thread, the rest by the link thread."""
+    """Template, tokenizer and vocabulary of the loaded model. `learn_turns`, `render` and
+    `tokenize` are called by the prepare thread, the rest by the link thread."""
 
     end_tokens: frozenset[int]
     vocabulary: int
     token_bytes_max: int
     """Length of the longest token: bounds a text's tokens before they are counted."""
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def learn_turns(self) -> None:
+        """Finds out how the model writes its turns. The prepare thread asks for it before the first
+        prompt: it takes as long as rendering a hundred."""
+        ...
+
+    def turn_format(self, request: Admission) -> TurnFormat | None:
+        """How the request's answer is read; None where it is plain text."""
+        ...
+
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        template_args: dict[str, Any],
+        tools: ToolOffer | None = None,
+        reasoning: ReasoningRequest | None = None,
+    ) -> str:
         """The prompt of a chat. Raises `Refused`."""
         ...
 

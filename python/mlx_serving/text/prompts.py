@@ -35,7 +35,7 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
     if isinstance(input, Chat):
         if len(input.messages) > MESSAGES_MAX:
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
-        text = model.render(input.messages, input.template_args)
+        text = model.render(input.messages, input.template_args, input.tools, input.reasoning)
         tokens = _tokenize(text, True, field, model, context_max)
     elif isinstance(input, Text):
         tokens = _tokenize(input.text, False, field, model, context_max)

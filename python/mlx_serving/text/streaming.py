@@ -10,6 +10,8 @@ import codecs
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from ..messages import Finish
+
 _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
@@ -165,7 +167,7 @@ class RequestText:
     `stop_tokens`: those that have no text and are named as stop strings.
     """
 
-    __slots__ = ("_detokenizer", "_matcher", "_stop_tokens", "push", "stopped")
+    __slots__ = ("_detokenizer", "_matcher", "_stop_tokens", "push", "shows_logprobs", "stopped")
 
     def __init__(
         self,
@@ -177,6 +179,7 @@ class RequestText:
         self._matcher = StopMatcher(stops) if any(stops) else None
         self._stop_tokens = stop_tokens
         self.stopped = False
+        self.shows_logprobs = True
         # Most requests have no stop string; their text needs no second call.
         self.push = self._push_matched if self._matcher else detokenizer.push
 
@@ -190,8 +193,9 @@ class RequestText:
         text, self.stopped = self._matcher.push(self._detokenizer.push(token))
         return text
 
-    def finish(self) -> str:
-        """The tail: everything held back, cut at a stop string that it completes."""
+    def finish(self, cut: bool = False) -> str:
+        """The tail: everything held back, cut at a stop string that it completes. `cut`: the answer
+        did not end by itself, which is all the same for a text."""
         if self.stopped:
             return ""
         tail = self._detokenizer.finish()
@@ -199,3 +203,7 @@ class RequestText:
             return tail
         text, self.stopped = self._matcher.push(tail)
         return text if self.stopped else text + self._matcher.finish()
+
+    def finished(self, finish: Finish) -> Finish:
+        """What the engine's end of it comes to."""
+        return "stop" if finish == "length" and self.stopped else finish

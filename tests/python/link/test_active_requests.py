@@ -9,6 +9,7 @@ from mlx_serving.engine import RowLogprobs
 from mlx_serving.link.active_requests import ActiveRequests, EndedRequest
 from mlx_serving.messages import Admission, Sampling
 from mlx_serving.text.streaming import Detokenizer, PieceDetokenizer, PieceTable
+from mlx_serving.text.turn_formats import TurnFormat
 
 PIECES = [b" Hello", b" true", b"true", "🌊".encode()[:2], "🌊".encode()[2:], b""]
 NAMES = [" Hello", " true", "true", "\ufffd", "\ufffd\ufffd", "<end>"]
@@ -19,7 +20,13 @@ class Model:
     vocabulary = len(PIECES)
     token_bytes_max = 8
 
-    def render(self, messages: object, template_args: object) -> str:
+    def learn_turns(self) -> None:
+        raise AssertionError("nothing is rendered here")
+
+    def turn_format(self, request: Admission) -> TurnFormat | None:
+        return None
+
+    def render(self, messages: object, template_args: object, *turn: object) -> str:
         raise AssertionError("nothing is rendered here")
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:

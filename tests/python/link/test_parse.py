@@ -12,7 +12,7 @@ from mlx_serving.link.garbled import Garbled
 from mlx_serving.link.parse import parse
 from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, Violation, pack_tokens
 
-from orchestrator import admission, load_options, sampling
+from orchestrator import REASONING, admission, load_options, offer, sampling
 
 SERVER = Path(__file__).resolve().parents[3] / "src-ts"
 SCHEMAS = SERVER / "worker" / "messages.ts"
@@ -25,9 +25,20 @@ GOOD: dict[str, dict[str, Any]] = {
             "kind": "chat",
             "messages": [{"role": "user", "content": "x"}],
             "templateArgs": {"tools": []},
+            "tools": offer(),
+            "reasoning": REASONING,
         },
     },
-    "admit": {"requests": [admission(1, emitted=[3], logitBias=[[5, -1.5]], stop=["a"])]},
+    "admit": {
+        "requests": [
+            {
+                **admission(1, emitted=[3], logitBias=[[5, -1.5]], stop=["a"]),
+                "tools": offer(choice={"name": "get_weather"}),
+                "reasoning": REASONING,
+                "fakeSay": "x",
+            }
+        ]
+    },
     "abort": {"ids": [1, 2]},
     "ack": {"step": 3},
     "stop": {},
@@ -53,10 +64,10 @@ def test_as_many_likeliest_tokens_as_a_client_may_ask_for() -> None:
     assert said is not None
     most = int(said[1])
     for count, kind in (
-        (-2, messages.Unreadable),
+        (-2, messages.UnreadableRequest),
         (-1, messages.Admission),
         (most, messages.Admission),
-        (most + 1, messages.Unreadable),
+        (most + 1, messages.UnreadableRequest),
     ):
         admit = parsed("admit", {"requests": [admission(1, logprobs=count)]})
         assert isinstance(admit, messages.Admit) and isinstance(admit.requests[0], kind), count

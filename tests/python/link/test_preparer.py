@@ -10,6 +10,7 @@ from mlx_serving.fake.text import FakeTextModel
 from mlx_serving.link import preparer
 from mlx_serving.link.preparer import LONG_CHARACTERS, Preparer, allowance_ms
 from mlx_serving.messages import Chat, Prepare, PrepareInput, Refused, Text, Tokens, unpack_tokens
+from mlx_serving.tools import Tool, ToolOffer
 
 SECRET = "a word of the prompt"
 CHAT = Chat([{"role": "user", "content": SECRET}])
@@ -28,9 +29,11 @@ class Model(FakeTextModel):
         super().__init__()
         self.error: BaseException | None = None
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def render(
+        self, messages: list[dict[str, Any]], template_args: dict[str, Any], *turn: Any
+    ) -> str:
         self._fail()
-        return super().render(messages, template_args)
+        return super().render(messages, template_args, *turn)
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         self._fail()
@@ -131,3 +134,35 @@ def test_only_long_texts_ask_for_time(thread: Thread) -> None:
     assert allowance_ms(Text("x" * LONG_CHARACTERS)) == allowance_ms(Tokens([1] * 300_000)) == 0
     assert allowance_ms(Chat([{"content": [{"text": text.text}]}])) == allowance_ms(text) > 0
     assert thread.prepare(1, text) == ("busy", allowance_ms(text))
+
+
+def test_how_the_model_writes_its_turns_is_found_out_before_the_first_prompt() -> None:
+    class Learner(Model):
+        learned = 0
+
+        def learn_turns(self) -> None:
+            self.learned += 1
+
+        def tokenize(self, text: str, rendered: bool) -> list[int]:
+            assert self.learned == 1
+            return super().tokenize(text, rendered)
+
+    thread = Thread(Learner())
+    thread.prepares(1, CHAT)
+    thread.prepares(2, Text("x"))
+
+
+def test_long_descriptions_of_tools_are_announced_too() -> None:
+    long = "x" * (LONG_CHARACTERS // 2)
+    tool = Tool("f", long, {"properties": {"a": {"description": long}}})
+    assert allowance_ms(Chat([], tools=ToolOffer((tool,)))) == 0
+    assert allowance_ms(Chat([], tools=ToolOffer((tool, tool)))) > 0
+
+
+def test_a_history_that_cannot_be_read_is_refused_with_its_place(thread: Thread) -> None:
+    call = {"id": "x", "function": {"name": "f", "arguments": f"{{{SECRET}"}}
+    said = Chat([*CHAT.messages, {"role": "assistant", "content": "", "tool_calls": [call]}])
+    refused = thread.refusal(1, said)
+    assert (refused.code, refused.field) == ("invalid_prompt", "messages")
+    assert str(refused).startswith("messages[1].tool_calls[0].function.arguments")
+    thread.prepares(2, CHAT)

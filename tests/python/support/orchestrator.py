@@ -149,11 +149,11 @@ class Worker:
         while any(run.ended is None for run in runs.values()):
             message = self.receive()
             if message["type"] == "step":
-                for id, index, token, text, *rest in message["rows"]:
+                for id, index, token, said, *rest in message["rows"]:
                     run = runs[id]
                     assert run.ended is None and index == first[id] + len(run.tokens)
                     run.tokens.append(token)
-                    run.texts.append(text)
+                    run.said.append(said)
                     run.logprobs.extend(rest)
                 self.send("ack", step=message["step"])
             elif message["type"] == "prefill":
@@ -168,7 +168,7 @@ class Run:
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
-        self.texts: list[str] = []
+        self.said: list[Any] = []
         self.logprobs: list[Message] = []
         self.prefills: list[Message] = []
         self.ended: Message | None = None
@@ -179,8 +179,26 @@ class Run:
         return self.ended
 
     @property
+    def texts(self) -> list[str]:
+        """Of each token, where the answer is nothing but text."""
+        assert all(type(said) is str for said in self.said)
+        return self.said
+
+    @property
     def text(self) -> str:
         return "".join(self.texts) + str(self.end["tail"])
+
+    @property
+    def turn(self) -> list[list[Any]]:
+        """All pieces, neighbours of one kind as one."""
+        turn: list[list[Any]] = []
+        for said in [*self.said, self.end["tail"]]:
+            for kind, value in [["content", said]] if type(said) is str else said:
+                if turn and turn[-1][0] == kind and type(value) is str and kind != "call":
+                    turn[-1][1] += value
+                elif value != "":
+                    turn.append([kind, value])
+        return turn
 
 
 FAKE_MODEL = {"id": "fake", "kind": "fake", "path": ""}
@@ -225,6 +243,23 @@ def sampling(**changes: Any) -> Message:
         "logprobs": -1,
         **changes,
     }
+
+
+WEATHER = {
+    "name": "get_weather",
+    "description": "The weather.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    },
+    "custom": False,
+}
+REASONING = {"enabled": True, "maxTokens": 100}
+
+
+def offer(**changes: Any) -> Message:
+    return {"tools": [WEATHER], "choice": "auto", "parallel": True, **changes}
 
 
 def admission(

@@ -94,12 +94,26 @@ sampling_defaults = record(
 )
 
 
+def piece(value: Any) -> bool:
+    kinds = ("content", "reasoning", "call", "arguments")
+    return (
+        type(value) is list
+        and len(value) == 2
+        and (text(value[1]) if value[0] in kinds else value[0] == "callEnd" and flag(value[1]))
+    )
+
+
+def said(value: Any) -> bool:
+    """A text where there is nothing but one; no list says nothing."""
+    return text(value) or (value != [] and list_of(piece)(value))
+
+
 def step_row(value: Any) -> bool:
     return (
         type(value) is list
         and len(value) in (4, 5)
         and all(map(u32, value[:3]))
-        and text(value[3])
+        and said(value[3])
         and (len(value) == 4 or token_logprob(value[4]))
     )
 
@@ -127,8 +141,8 @@ SHAPES: dict[str, Shape] = {
     "ended": record(
         {"code": one_of("generation_error", "out_of_memory"), "message": text},
         id=u32,
-        finish=one_of("stop", "length", "tool_calls", "failed"),
-        tail=text,
+        finish=one_of("stop", "length", "toolCalls", "failed"),
+        tail=said,
     ),
     "refused": record(
         id=u32,

@@ -44,7 +44,9 @@ def test_as_many_messages_as_a_client_may_send_with_instructions() -> None:
 class NoBeginning(FakeTextModel):
     """Its template writes nothing, and it has no begin-of-text token."""
 
-    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def render(
+        self, messages: list[dict[str, Any]], template_args: dict[str, Any], *turn: Any
+    ) -> str:
         return ""
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:

@@ -176,9 +176,9 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
             said[id]["texts"].append(text)
             said[id]["logprobs"] += logprobs
         for end in output.ends:
-            body = active.end(end)
-            assert body is not None
-            said[end.id]["texts"].append(body["tail"])
+            ended = active.end(end)
+            assert ended is not None
+            said[end.id]["texts"].append(ended.body["tail"])
     return said
 
 

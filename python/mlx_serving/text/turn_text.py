@@ -1,0 +1,166 @@
+"""From tokens to the pieces of a turn: text of the message, reasoning, calls. A function of the
+tokens alone, as `RequestText` is, which it stands in for where an answer is read as a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ..calls.custom_input import CustomInput
+from ..calls.events import CallArguments, CallBegin, CallEnd, Content, Event, Reasoning
+from ..calls.parser import output_parser
+from ..calls.reasoning import opens
+from ..messages import Admission, Finish, Piece, Said
+from ..tools import callable_tools
+from .model import TextModel
+from .streaming import Detokenizer, StopMatcher
+from .turn_formats import TurnFormat
+
+# What opens reasoning stands at a prompt's very end, and is shorter.
+PROMPT_END_TOKENS: Final = 24
+
+
+class TurnText:
+    """Of one request, after `emitted` has been replayed. `stopped`: its answer is over, whatever
+    the engine would make next. `shows_logprobs`: whether the last token was one of the message."""
+
+    def __init__(
+        self,
+        turn: TurnFormat,
+        request: Admission,
+        detokenizer: Detokenizer,
+        stop_tokens: frozenset[int],
+        in_reasoning: bool,
+    ) -> None:
+        tools = callable_tools(request.tools)
+        shown = turn.shown
+        called_by_token = turn.calls is not None and turn.calls.begin in shown.values()
+        self._parser = output_parser(
+            turn.calls, turn.reasoning, in_reasoning, tools, called_by_token
+        )
+        self._detokenizer = detokenizer
+        self._shown = shown
+        self._stop_tokens = stop_tokens
+        self._stops = StopMatcher(request.sampling.stop) if any(request.sampling.stop) else None
+        self._custom = frozenset(tool.name for tool in tools if tool.custom)
+        self._input: CustomInput | None = None
+        self._one_call = request.tools is not None and not request.tools.parallel
+        self._called = self._cut = False
+        self.stopped = False
+        self.shows_logprobs = True
+
+    def push(self, token: int) -> Said:
+        parser = self._parser
+        reasoned, called = parser.in_reasoning, parser.in_call
+        if token in self._stop_tokens and not reasoned and not called:
+            # All that was held back is before it.
+            said = self.finish()
+            self.stopped = True
+            return said
+        pieces = self._pieces(parser.push(self._text(token)))
+        if reasoned and not any(piece[0] == "reasoning" for piece in pieces):
+            pieces.insert(0, ("reasoning", ""))
+        of_message = not (reasoned or called or parser.in_reasoning or parser.in_call)
+        self.shows_logprobs = of_message or any(piece[0] == "content" for piece in pieces)
+        return _said(pieces)
+
+    def finish(self, cut: bool = False) -> Said:
+        """The tail: everything held back. `cut`: the answer did not end by itself."""
+        if self.stopped:
+            return ""
+        parser = self._parser
+        pieces = self._pieces([*parser.push(self._detokenizer.finish()), *parser.finish(cut)])
+        if not self.stopped:
+            pieces += self._held()
+        return _said(pieces)
+
+    def finished(self, finish: Finish) -> Finish:
+        """What the engine's end of it comes to."""
+        if finish == "length" and self.stopped:
+            finish = "stop"
+        return "toolCalls" if finish == "stop" and self._called and not self._cut else finish
+
+    def _text(self, token: int) -> str:
+        name = self._shown.get(token)
+        if name is None:
+            return self._detokenizer.push(token)
+        # A character that is not complete before it never will be.
+        return self._detokenizer.finish() + self._detokenizer.push(token) + name
+
+    def _pieces(self, events: Iterable[Event]) -> list[Piece]:
+        """Up to where the answer is over."""
+        pieces: list[Piece] = []
+        for event in events:
+            if isinstance(event, Content):
+                pieces += self._content(event.text)
+            else:
+                pieces += self._held()
+                pieces += self._other(event)
+            if self.stopped:
+                break
+        return pieces
+
+    def _content(self, text: str) -> list[Piece]:
+        """Stop strings are looked for in it alone."""
+        if self._stops is not None:
+            text, self._cut = self._stops.push(text)
+            self.stopped = self._cut
+        return [("content", text)] if text else []
+
+    def _held(self) -> list[Piece]:
+        """What may have become a stop string, and is text of the message after all."""
+        held = "" if self._stops is None else self._stops.finish()
+        return [("content", held)] if held else []
+
+    def _other(self, event: Event) -> list[Piece]:
+        match event:
+            case Reasoning(text):
+                return [("reasoning", text)]
+            case CallBegin(_, name):
+                self._input = CustomInput() if name in self._custom else None
+                return [("call", name)]
+            case CallArguments(_, text):
+                text = text if self._input is None else self._input.push(text)
+                return [("arguments", text)] if text else []
+            case CallEnd(_, complete):
+                self._called = self._called or complete
+                self.stopped = complete and self._one_call
+                return [("callEnd", complete)]
+        return []
+
+
+def turn_text(
+    model: TextModel, turn: TurnFormat, request: Admission, stop_tokens: frozenset[int]
+) -> TurnText:
+    in_reasoning = turn.reasoning is not None and opens(
+        prompt_end(model, request.prompt), turn.reasoning
+    )
+    return TurnText(turn, request, model.detokenizer(()), stop_tokens, in_reasoning)
+
+
+def prompt_end(model: TextModel, prompt: Sequence[int]) -> str:
+    """The end of a prompt as its template wrote it, with the names of tokens without text."""
+    last = prompt[-PROMPT_END_TOKENS:]
+    parts = [model.token_bytes(token) or model.token_text(token).encode() for token in last]
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def _said(pieces: list[Piece]) -> Said:
+    joined = _joined(pieces)
+    if not joined:
+        return ""
+    first = joined[0]
+    return first[1] if len(joined) == 1 and first[0] == "content" else joined
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Neighbours of one kind as one piece."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last is not None and last[0] == piece[0] and piece[0] in ("content", "reasoning"):
+            joined[-1] = (last[0], last[1] + piece[1])  # type: ignore
+        else:
+            joined.append(piece)
+    return joined
