@@ -77,7 +77,7 @@ export type LogEntry =
   /** All text of this part is there. */
   | { kind: "textDone"; index: number; part: number }
   | { kind: "partDone"; index: number; part: number }
-  /** `incomplete`: it was broken off, and something else was said after it. */
+  /** `incomplete`: of a call that was broken off. */
   | { kind: "itemDone"; index: number; incomplete?: true }
   | { kind: "ended"; ending: Ending; usage: ResponseUsage; endedAt: number };
 
@@ -92,7 +92,7 @@ export interface OutputItem {
   readonly item: Item;
   readonly parts: readonly OutputPart[];
   readonly isDone: boolean;
-  /** It was broken off. */
+  /** A call that was broken off. */
   readonly isIncomplete: boolean;
 }
 

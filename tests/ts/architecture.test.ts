@@ -167,8 +167,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   // An entry becomes an event: the same.
   "src-ts/server/render": {
-    values: ["src-ts/errors.ts", "src-ts/failures.ts"],
-    types: ["src-ts/engine/api.ts", "src-ts/protocol", "src-ts/worker"],
+    values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/protocol"],
+    types: ["src-ts/engine/api.ts", "src-ts/worker"],
   },
   "src-ts/server/http": {
     values: [
@@ -245,7 +245,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/render",
       "src-ts/server/validation",
     ],
-    types: ["src-ts/engine/api.ts"],
+    types: ["src-ts/engine/api.ts", "src-ts/server/submissions"],
   },
   "src-ts/server/routes.ts": {
     values: [

@@ -110,11 +110,12 @@ export class OpenItem {
     return { index, part };
   }
 
-  /** `incomplete`: it is broken off. */
-  closing(incomplete = false): LogEntry[] {
+  /** A call is broken off, unless it is `complete`. */
+  closing(complete = false): LogEntry[] {
     const { open } = this;
     if (open === undefined) return [];
     const { index, part } = open;
+    const incomplete = isCall(open.item) && !complete;
     const done: LogEntry = { kind: "itemDone", index, ...(incomplete && { incomplete }) };
     if (!hasParts(open.item)) return [{ kind: "textDone", index, part: 0 }, done];
     if (part === undefined) return [done];

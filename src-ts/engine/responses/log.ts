@@ -296,7 +296,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
       case "call":
         return this.open(this.newCall(utterance.name));
       case "callEnd":
-        return this.closeCall(!utterance.complete);
+        return this.closeCall(utterance.complete);
       default:
         return this.write(utterance);
     }
@@ -321,10 +321,10 @@ export class ResponseLog implements ReadLog, WrittenLog {
     return { kind, callId: `call_${own}_${this.openItem.calls}`, name };
   }
 
-  private closeCall(incomplete: boolean): void {
+  private closeCall(complete: boolean): void {
     const { item } = this.openItem;
     if (item === undefined || !isCall(item)) return;
-    for (const entry of this.openItem.closing(incomplete)) this.append(entry);
+    for (const entry of this.openItem.closing(complete)) this.append(entry);
   }
 
   /** An answer that was asked for has an item, if it is empty too. */

@@ -29,6 +29,14 @@ function begun(): ResponseLog {
 const output = ({ entries }: ResponseLog): LogEntry[] =>
   entries.filter((entry) => "index" in entry);
 
+/** Whole items. */
+function writeWhole(log: ResponseLog, ...texts: [item: Item, text: string][]): void {
+  for (const [item, text] of texts) {
+    write(log, [item, text]);
+    if ("callId" in item) log.emit(said([7], [["callEnd", true]]));
+  }
+}
+
 function write(log: ResponseLog, ...texts: [item: Item, text: string][]): void {
   for (const [item, text] of texts) log.emit(said([7], piecesOf(log, item, text)));
 }
@@ -122,7 +130,7 @@ describe("a log", () => {
     ],
   ])("of several items opens and closes one after another: %s", (_, items, texts) => {
     const log = begun();
-    write(log, ...texts);
+    writeWhole(log, ...texts);
     log.end({ kind: "stop" }, "", 5);
     expect(output(log)).toEqual(
       items.flatMap((item, index) => itemEntries(index, item, [texts[index]![1]])),
@@ -277,6 +285,9 @@ describe("a log", () => {
       [true, false],
       [false, false],
     ]);
+    log.emit(said([3], [["call", "look"]]));
+    log.end({ kind: "length" }, "", 5);
+    expect(log.output.map(({ isIncomplete }) => isIncomplete)).toEqual([true, false, false, true]);
   });
 
   it("that has a call needs no empty message", () => {
