@@ -279,8 +279,15 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: ["setup", "setup/native", "src-ts/config.ts", "src-ts/worker"],
     types: ["src-ts/options.ts"],
   },
+  "src-ts/fake-script.ts": { values: ["src-ts/config.ts"], types: ["src-ts/engine/api.ts"] },
   "src-ts/create-engine.ts": {
-    values: ["src-ts/config.ts", "src-ts/engine/index.ts", "src-ts/environment", "src-ts/journal"],
+    values: [
+      "src-ts/config.ts",
+      "src-ts/engine/index.ts",
+      "src-ts/environment",
+      "src-ts/fake-script.ts",
+      "src-ts/journal",
+    ],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",
