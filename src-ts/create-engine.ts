@@ -8,6 +8,7 @@ import { resolveModels } from "./environment/models.js";
 import { nativeEnvironment } from "./environment/native.js";
 import { prepare } from "./environment/prepare.js";
 import type { EnvironmentOptions } from "./environment/python.js";
+import { readFakeScript } from "./fake-script.js";
 import { FolderUnusable, openJournal } from "./journal/index.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import type { ServerLogger } from "./server/index.js";
@@ -41,6 +42,7 @@ export type EngineSettings = Pick<
   | "dataDir"
   | "fsync"
   | "fakeTokensPerSecond"
+  | "fakeScript"
   | "retentionBytes"
   | "retentionAge"
   | "alias"
@@ -68,6 +70,8 @@ export async function createEngine(
 /** The same with all options resolved. */
 export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promise<Engine> {
   const { logger, signal } = hooks;
+  const script = config.fakeScript;
+  const fakeScript = script === undefined ? undefined : readFakeScript(script);
   const models = resolveModels(config.model, config.engine, hooks.env);
   const onNote = hooks.onNote ?? ((text) => logger?.warn(text));
   const python = await prepare(models, config, { ...hooks, onNote });
@@ -80,7 +84,7 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
   const journal = await journalOf(config, ports.clock, logger);
-  const engine = startEngine(engineOptions(config, models), { ...ports, journal });
+  const engine = startEngine(engineOptions(config, models, fakeScript), { ...ports, journal });
   engine.observe({ log: (level, message, fields) => logger?.[level](fields, message) });
   return engine;
 }
@@ -117,7 +121,11 @@ function aliasesOf({ alias }: ServeConfig, models: readonly ModelSource[]): Reco
   return Object.fromEntries(alias);
 }
 
-function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
+function engineOptions(
+  config: ServeConfig,
+  models: readonly ModelSource[],
+  fakeScript: EngineOptions["fakeScript"],
+): EngineOptions {
   return {
     models,
     aliases: aliasesOf(config, models),
@@ -133,6 +141,7 @@ function engineOptions(config: ServeConfig, models: readonly ModelSource[]): Eng
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,
+    fakeScript,
     retentionBytesMax: config.retentionBytes,
     retentionMs: config.retentionAge,
   };

@@ -342,6 +342,11 @@ export const serveOptions = {
     0,
     "fake engine: speed of one stream; 0: as fast as it can",
   ),
+  fakeScript: option(
+    text("<file>", "a file name"),
+    undefined,
+    'fake engine: what it says to whom, a JSON list of {"when", "say", "tools"?, "repeat"?}',
+  ),
   wsEchoPort: option(
     integer(0, 65_535),
     undefined,

@@ -25,6 +25,7 @@ import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
 import { type Identity, type LiveRequest, newRequest } from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
+import { FakeScript } from "./requests/fake-script.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
 import type { ResponseLog } from "./responses/log.js";
@@ -52,6 +53,7 @@ export class WorkerEngine implements Engine {
   private readonly ready = new Ready();
   private readonly idle: Idle;
   private newestWorker = 0;
+  private readonly script: FakeScript | undefined;
   private readonly startedAt: number;
 
   constructor(
@@ -66,6 +68,7 @@ export class WorkerEngine implements Engine {
     const { clock } = ports;
     const { retentionBytesMax, retentionMs, queueMax } = options;
     this.startedAt = clock.wall();
+    this.script = options.fakeScript && new FakeScript(options.fakeScript);
     const cancel = (requestId: string): void => this.runner.post({ kind: "cancel", requestId });
     this.registry = new Registry({ clock, retentionBytesMax, retentionMs, cancel });
     this.turn = new Turn(clock, () => this.runner.post({ kind: "turnEnded" }));
@@ -341,6 +344,7 @@ export class WorkerEngine implements Engine {
       id: this.ports.ids.response(submission.idPrefix),
       modelId: submission.model ?? this.defaultModel.id,
       submission,
+      fakeSay: this.script?.choose(submission.input),
       idempotencyId,
       settle,
       now: this.ports.clock.now(),

@@ -102,6 +102,8 @@ const exceptions: readonly Exception[] = [
     sources: [
       "src-ts/engine/responses/items.ts",
       "src-ts/engine/responses/output.ts",
+      "src-ts/server/render/chat-message.ts",
+      "src-ts/server/render/echo.ts",
       "src-ts/server/render/output-items.ts",
     ],
   },
@@ -132,6 +134,7 @@ const exceptions: readonly Exception[] = [
       "src-ts/protocol/events.ts",
       "src-ts/protocol/fields.ts",
       "src-ts/protocol/responses.ts",
+      "src-ts/protocol/tools.ts",
       "src-ts/server/validation/complaints.ts",
     ],
   },

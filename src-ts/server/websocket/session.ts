@@ -19,7 +19,7 @@ import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
 import { readJson } from "../json/read.js";
 import { ResponseEvents } from "../render/response-events.js";
-import { ownResponse, submitResponse } from "../response-access.js";
+import { ownResponse, storedItems, submitResponse } from "../response-access.js";
 import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
@@ -233,7 +233,8 @@ export class Session implements WriterOwner {
     this.preparing ??= new Set();
     this.preparing.add(preparing);
     const caller = this.callerOf(message, this.context.now() - arrivedAt);
-    const submission = responseSubmission(message, caller, config.resumeGraceMs);
+    const items = storedItems(engine, caller.owner);
+    const submission = responseSubmission(message, caller, config.resumeGraceMs, items);
     const submitted = isExpired(submission)
       ? Promise.reject(failure("deadline_exceeded"))
       : submitResponse(engine, submission, preparing.signal);
