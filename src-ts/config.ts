@@ -138,6 +138,9 @@ function checkTogether(config: ServeConfig, label: (name: OptionName) => string)
   if (config.fsync && config.dataDir === undefined) {
     throw new ConfigError(`${label("fsync")} is about stored responses: give --data-dir too.`);
   }
+  if (config.fakeScript !== undefined && config.engine !== "fake") {
+    throw new ConfigError(`${label("fakeScript")} is for the fake engine: give --engine fake too.`);
+  }
   if (!isLoopback(config.host) && config.apiKeyFile === undefined) {
     throw new ConfigError(
       `${label("host")} ${config.host} is reachable from other machines: give --api-key-file too, or listen on 127.0.0.1.`,

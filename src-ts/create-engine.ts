@@ -8,6 +8,7 @@ import { resolveModels } from "./environment/models.js";
 import { nativeEnvironment } from "./environment/native.js";
 import { prepare } from "./environment/prepare.js";
 import type { EnvironmentOptions } from "./environment/python.js";
+import { readFakeScript } from "./fake-script.js";
 import { FolderUnusable, openJournal } from "./journal/index.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import type { ServerLogger } from "./server/index.js";
@@ -41,8 +42,10 @@ export type EngineSettings = Pick<
   | "dataDir"
   | "fsync"
   | "fakeTokensPerSecond"
+  | "fakeScript"
   | "retentionBytes"
   | "retentionAge"
+  | "alias"
 >;
 
 /**
@@ -67,6 +70,8 @@ export async function createEngine(
 /** The same with all options resolved. */
 export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promise<Engine> {
   const { logger, signal } = hooks;
+  const script = config.fakeScript;
+  const fakeScript = script === undefined ? undefined : readFakeScript(script);
   const models = resolveModels(config.model, config.engine, hooks.env);
   const onNote = hooks.onNote ?? ((text) => logger?.warn(text));
   const python = await prepare(models, config, { ...hooks, onNote });
@@ -79,7 +84,7 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
     onOutput: (worker, line) => logger?.info({ worker }, line),
   });
   const journal = await journalOf(config, ports.clock, logger);
-  const engine = startEngine(engineOptions(config, models), { ...ports, journal });
+  const engine = startEngine(engineOptions(config, models, fakeScript), { ...ports, journal });
   engine.observe({ log: (level, message, fields) => logger?.[level](fields, message) });
   return engine;
 }
@@ -105,9 +110,25 @@ async function journalOf(
   }
 }
 
-function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
+/** Throws ConfigError for an alias of a model that is not served. */
+function aliasesOf({ alias }: ServeConfig, models: readonly ModelSource[]): Record<string, string> {
+  const ids = models.map(({ id }) => id);
+  for (const [name, id] of alias)
+    if (!ids.includes(id))
+      throw new ConfigError(
+        `--alias ${name}=${id} stands for a model that is not served; served is ${ids.join(", ")}.`,
+      );
+  return Object.fromEntries(alias);
+}
+
+function engineOptions(
+  config: ServeConfig,
+  models: readonly ModelSource[],
+  fakeScript: EngineOptions["fakeScript"],
+): EngineOptions {
   return {
     models,
+    aliases: aliasesOf(config, models),
     workersPerModel: config.workers,
     spareWorkersPerModel: config.spareWorkers,
     engine: config.engine,
@@ -120,6 +141,7 @@ function engineOptions(config: ServeConfig, models: readonly ModelSource[]): Eng
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,
+    fakeScript,
     retentionBytesMax: config.retentionBytes,
     retentionMs: config.retentionAge,
   };

@@ -77,7 +77,7 @@ export const failures = {
   // Who asks may not, or asks for what isn't there.
   missing_api_key: {
     status: 401,
-    words: "This server needs a key: send Authorization: Bearer <key>.",
+    words: "This server needs a key: send Authorization: Bearer <key>, or x-api-key: <key>.",
   },
   invalid_api_key: { status: 401, words: "This key is not known." },
   invalid_ticket: {

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 from .native.choice import Part
 from .tools import ReasoningRequest, ToolOffer
 
-PROTOCOL_VERSION: Final = 2
+LINK_VERSION: Final = 2
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "load": 1,

@@ -39,6 +39,8 @@ export interface ResponseUsage {
   /** Of them, found in a prefix cache. */
   cachedTokens: number;
   completionTokens: number;
+  /** Of them, read inside of reasoning. */
+  reasoningTokens: number;
 }
 
 /** A thing that a response's output consists of. */
@@ -75,7 +77,8 @@ export type LogEntry =
   /** All text of this part is there. */
   | { kind: "textDone"; index: number; part: number }
   | { kind: "partDone"; index: number; part: number }
-  | { kind: "itemDone"; index: number }
+  /** `incomplete`: of a call that was broken off. */
+  | { kind: "itemDone"; index: number; incomplete?: true }
   | { kind: "ended"; ending: Ending; usage: ResponseUsage; endedAt: number };
 
 export interface OutputPart {
@@ -89,6 +92,8 @@ export interface OutputItem {
   readonly item: Item;
   readonly parts: readonly OutputPart[];
   readonly isDone: boolean;
+  /** A call that was broken off. */
+  readonly isIncomplete: boolean;
 }
 
 /** A remark beside the log: it has no number of its own and repeats the one before it. */
@@ -212,6 +217,8 @@ export interface Cursor {
 
 export interface ModelInfo {
   id: string;
+  /** Further names by which it may be asked for. */
+  aliases: readonly string[];
   /** Wall-clock seconds, as OpenAI has it. */
   created: number;
   isDefault: boolean;
@@ -341,9 +348,22 @@ export interface Engine {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/**
+ * `say`: raw output of a model, for requests whose last message or tool output has `when` in its text and that
+ * offer tools if `tools` is true, or offer none if it is false. Used once, unless `repeat`.
+ */
+export interface FakeScriptEntry {
+  when: string;
+  say: string;
+  tools?: boolean | undefined;
+  repeat?: boolean | undefined;
+}
+
 /** Where a worker's processes come from; see `worker/process.ts` and, in tests, a simulated one. */
 export interface EngineOptions {
   models: readonly import("../worker/messages.js").ModelSource[];
+  /** Further names of models; see `aliases.ts`. */
+  aliases: Readonly<Record<string, string>>;
   /** Worker processes per model that take work. */
   workersPerModel: number;
   /** And such that stand by, loaded, to take the place of one that is lost. */
@@ -362,6 +382,8 @@ export interface EngineOptions {
   /** What control tokens are in the strings of a chat's request. */
   controlTokens: "text" | "parse";
   fakeTokensPerSecond: number;
+  /** Fake engine only: what it says to whom, in place of its usual text. */
+  fakeScript?: readonly FakeScriptEntry[] | undefined;
   /** What finished responses may take in memory, and for how long. */
   retentionBytesMax: number;
   retentionMs: number;

@@ -5,6 +5,7 @@ import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
 import type { ModelSource } from "../worker/messages.js";
+import { aliasesOf, modelNamed } from "./aliases.js";
 import type {
   Engine,
   EngineObserver,
@@ -24,6 +25,7 @@ import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
 import { type Identity, type LiveRequest, newRequest } from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
+import { FakeScript } from "./requests/fake-script.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
 import type { ResponseLog } from "./responses/log.js";
@@ -51,6 +53,7 @@ export class WorkerEngine implements Engine {
   private readonly ready = new Ready();
   private readonly idle: Idle;
   private newestWorker = 0;
+  private readonly script: FakeScript | undefined;
   private readonly startedAt: number;
 
   constructor(
@@ -65,6 +68,7 @@ export class WorkerEngine implements Engine {
     const { clock } = ports;
     const { retentionBytesMax, retentionMs, queueMax } = options;
     this.startedAt = clock.wall();
+    this.script = options.fakeScript && new FakeScript(options.fakeScript);
     const cancel = (requestId: string): void => this.runner.post({ kind: "cancel", requestId });
     this.registry = new Registry({ clock, retentionBytesMax, retentionMs, cancel });
     this.turn = new Turn(clock, () => this.runner.post({ kind: "turnEnded" }));
@@ -122,7 +126,8 @@ export class WorkerEngine implements Engine {
     signal?: AbortSignal,
     reach: SignalReach = "always",
   ): Promise<Response> {
-    const submission = completeSubmission(input, this.ports.random);
+    const model = input.model === undefined ? undefined : this.modelNamed(input.model);
+    const submission = completeSubmission({ ...input, model }, this.ports.random);
     return this.registry.once(submission, (idempotencyId) =>
       this.admit(submission, idempotencyId, signal && { signal, reach }),
     );
@@ -145,7 +150,12 @@ export class WorkerEngine implements Engine {
 
   models(): ModelInfo[] {
     return this.options.models.map((model, index) =>
-      modelInfo(model, index === 0, this.workersOf(model.id), this.startedAt),
+      modelInfo(model, {
+        isDefault: index === 0,
+        aliases: aliasesOf(model.id, this.options.aliases),
+        workers: this.workersOf(model.id),
+        startedAtMs: this.startedAt,
+      }),
     );
   }
 
@@ -267,6 +277,11 @@ export class WorkerEngine implements Engine {
     });
   }
 
+  private modelNamed(name: string): string {
+    const ids = this.options.models.map(({ id }) => id);
+    return modelNamed(name, ids, this.options.aliases);
+  }
+
   private get defaultModel(): ModelSource {
     const [first] = this.options.models;
     if (first === undefined) throw new RangeError("models: at least one is needed");
@@ -329,6 +344,7 @@ export class WorkerEngine implements Engine {
       id: this.ports.ids.response(submission.idPrefix),
       modelId: submission.model ?? this.defaultModel.id,
       submission,
+      fakeSay: this.script?.choose(submission.input),
       idempotencyId,
       settle,
       now: this.ports.clock.now(),

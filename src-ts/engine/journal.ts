@@ -4,7 +4,7 @@
  */
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
-import type { Sampling } from "../worker/messages.js";
+import type { Sampling, TurnRequest } from "../worker/messages.js";
 import type { LogEntry, Priority } from "./api.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
@@ -20,6 +20,8 @@ export interface Acceptance {
   promptTokens: Uint32Array;
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   chat: boolean;
+  /** What the turn may consist of beside its message. */
+  turn: TurnRequest;
   clientId: string;
   priority: Priority;
   /** Wall-clock milliseconds: the only clock that two processes share. */
@@ -34,6 +36,7 @@ export interface StoredResponse {
   entries: readonly LogEntry[];
   tokens: readonly number[];
   cachedTokens: number;
+  reasoningTokens: number;
 }
 
 /** What came to a log since it was last written. */
@@ -45,6 +48,7 @@ export interface LogPart {
   tokensFrom: number;
   tokens: readonly number[];
   cachedTokens: number;
+  reasoningTokens: number;
 }
 
 /** A log as the journal sees it. One part is under way at a time. */

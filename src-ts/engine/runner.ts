@@ -3,7 +3,7 @@
  * rule of the engine: what a command leads to is an input that waits until all commands before it are done.
  */
 import * as Orchestrator from "../machines/Orchestrator.js";
-import type { SamplingDefaults } from "../worker/messages.js";
+import type * as messages from "../worker/messages.js";
 import type { Clock } from "./ports.js";
 
 /** What was said with an input, for whoever carries out what it leads to: the orchestrator knows no content. */
@@ -12,11 +12,11 @@ export interface Said {
   message?: string | undefined;
   /** The field of the submission that is to blame. */
   field?: string | undefined;
-  /** Text that the worker held back until the end. */
-  tail?: string;
+  /** What the worker held back until the end. */
+  tail?: messages.Said;
   /** What the prompt was rendered to, and how its model samples by default. */
   promptTokens?: Uint32Array;
-  sampling?: SamplingDefaults | undefined;
+  sampling?: messages.SamplingDefaults | undefined;
   /** Code of a load that failed. */
   code?: string;
 }

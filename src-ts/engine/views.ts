@@ -13,15 +13,21 @@ export interface Seen {
 /** Up, and one of those that work. */
 export const isInService = ({ available, active }: WorkerView): boolean => available && active;
 
+interface OfModel {
+  isDefault: boolean;
+  aliases: readonly string[];
+  workers: readonly Seen[];
+  startedAtMs: number;
+}
+
 export function modelInfo(
   model: ModelSource,
-  isDefault: boolean,
-  workers: readonly Seen[],
-  startedAtMs: number,
+  { isDefault, aliases, workers, startedAtMs }: OfModel,
 ): ModelInfo {
   const loaded = workers.find(({ view }) => view.limits !== undefined);
   return {
     id: model.id,
+    aliases,
     created: Math.floor(startedAtMs / 1000),
     isDefault,
     contextMax: loaded?.view.limits?.contextMax,

@@ -31,6 +31,30 @@ const sampling = z.object({
   logprobs: z.int().min(-1).default(-1),
 });
 
+const tool = z.object({
+  name: z.string(),
+  description: z.string().default(""),
+  parameters: z.record(z.string(), z.unknown()).default({}),
+  custom: z.boolean().default(false),
+  pattern: z.string().optional(),
+  lark: z.string().optional(),
+});
+
+/** Versions without tools wrote none: their turns are messages alone. */
+const turn = z.object({
+  tools: z
+    .object({
+      tools: z.array(tool),
+      choice: z
+        .union([z.enum(["none", "auto", "required"]), z.object({ name: z.string() })])
+        .default("auto"),
+      parallel: z.boolean().default(true),
+    })
+    .optional(),
+  reasoning: z.object({ enabled: z.boolean().optional(), maxTokens: count.optional() }).optional(),
+  fakeSay: z.string().optional(),
+});
+
 /** Required is what nobody could go on without. Fields that only later versions know are passed over. */
 const fields = z.object({
   id: z.string().min(1),
@@ -43,6 +67,7 @@ const fields = z.object({
   promptTokens: packedTokens.transform((bytes) => unpackTokens(bytes)),
   /** The first versions stored nothing but chats, and didn't say so. */
   chat: z.boolean().default(true),
+  turn: turn.prefault({}),
   clientId: z.string().optional(),
   priority: z.enum(["interactive", "normal", "batch"]).default("normal"),
   deadlineAt: z.number().optional(),
@@ -62,5 +87,7 @@ export const acceptance = fields.transform(
 );
 
 export function acceptanceToDisk(accepted: Acceptance): Record<string, unknown> {
-  return { ...accepted, promptTokens: packTokens(accepted.promptTokens) };
+  const { turn, ...rest } = accepted;
+  const said = Object.keys(turn).length > 0 && { turn };
+  return { ...rest, ...said, promptTokens: packTokens(accepted.promptTokens) };
 }

@@ -16,7 +16,12 @@ const ending = z.union([
   z.object({ kind: z.enum(["stop", "length", "toolCalls", "cancelled", "expired"]) }),
   z.object({ kind: z.literal("failed"), code: z.string(), message: z.string() }),
 ]);
-const usage = z.object({ promptTokens: count, cachedTokens: count, completionTokens: count });
+const usage = z.object({
+  promptTokens: count,
+  cachedTokens: count,
+  completionTokens: count,
+  reasoningTokens: count.default(0),
+});
 const ended = z.object({ kind: z.literal("ended"), ending, usage, endedAt: z.number() });
 const call = { callId: z.string(), name: z.string() };
 const item = z.discriminatedUnion("kind", [
@@ -37,6 +42,7 @@ export function speaksOfItems(entry: LogEntry): boolean {
 }
 
 export function entryToDisk(entry: LogEntry): unknown {
+  if (entry.kind === "ended") return shortEnd(entry);
   if (!("index" in entry)) return entry;
   const short = shortForm(entry);
   if (!speaksOfItems(entry)) return short;
@@ -44,7 +50,14 @@ export function entryToDisk(entry: LogEntry): unknown {
   return { ...short, index, part, item };
 }
 
+/** Who has not reasoned has no tokens of it. */
+function shortEnd(entry: Extract<LogEntry, { kind: "ended" }>): object {
+  const { reasoningTokens, ...usage } = entry.usage;
+  return reasoningTokens > 0 ? entry : { ...entry, usage };
+}
+
 function shortForm(entry: Extract<LogEntry, { index: number }>): object {
+  if (entry.kind === "itemDone" && entry.incomplete) return { kind: entry.kind, incomplete: true };
   if (entry.kind !== "delta") return { kind: entry.kind };
   const { text, tokens, logprobs } = entry;
   if (logprobs === undefined) return { kind: deltaKind, text, tokens };
@@ -99,7 +112,7 @@ function entryOf(value: unknown): LogEntry | undefined {
     case "partDone":
       return { kind, index, part };
     case "itemDone":
-      return { kind, index };
+      return stored.incomplete === true ? { kind, index, incomplete: true } : { kind, index };
     case "ended":
       return ended.safeParse(stored).data;
     default:

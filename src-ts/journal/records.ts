@@ -40,20 +40,27 @@ export function encodeRecord(record: JournalRecord): Buffer {
 function toWire(record: JournalRecord): unknown[] {
   switch (record.kind) {
     case "whole": {
-      const { acceptance, entries, tokens, cachedTokens } = record.response;
+      const { acceptance, entries, tokens } = record.response;
       const type = entries.some(speaksOfItems) ? types.wholeWithItems : types.whole;
       const header = acceptanceToDisk(acceptance);
-      return [type, header, entries.map(entryToDisk), packTokens(tokens), cachedTokens];
+      const counts = countsOf(record.response);
+      return [type, header, entries.map(entryToDisk), packTokens(tokens), ...counts];
     }
     case "part": {
-      const { entriesFrom, entries, tokensFrom, tokens, cachedTokens } = record.part;
+      const { entriesFrom, entries, tokensFrom, tokens } = record.part;
       const type = entries.some(speaksOfItems) ? types.partWithItems : types.part;
       const stored = entries.map(entryToDisk);
-      return [type, record.id, entriesFrom, stored, tokensFrom, packTokens(tokens), cachedTokens];
+      const counts = countsOf(record.part);
+      return [type, record.id, entriesFrom, stored, tokensFrom, packTokens(tokens), ...counts];
     }
     case "forgotten":
       return [types.forgotten, record.id];
   }
+}
+
+/** Who has not reasoned says nothing of it, as versions did that knew nothing of it. */
+function countsOf({ cachedTokens, reasoningTokens }: LogPart | StoredResponse): number[] {
+  return reasoningTokens > 0 ? [cachedTokens, reasoningTokens] : [cachedTokens];
 }
 
 /**
@@ -99,7 +106,8 @@ const readers = {
   [types.partWithItems]: readPart,
 };
 
-function readWhole([, accepted, stored, packed, cachedTokens = 0]: readonly unknown[]) {
+function readWhole(values: readonly unknown[]) {
+  const [, accepted, stored, packed, cachedTokens = 0, reasoningTokens = 0] = values;
   const parsed = acceptance.safeParse(accepted);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -107,24 +115,27 @@ function readWhole([, accepted, stored, packed, cachedTokens = 0]: readonly unkn
   }
   const entries = entriesOf(stored);
   if (entries === undefined) return unknownEntry;
-  if (!isPackedTokens(packed) || !isCount(cachedTokens)) return wrongFields;
+  if (!isPackedTokens(packed) || !isCount(cachedTokens) || !isCount(reasoningTokens))
+    return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
-  const response = { acceptance: parsed.data, entries, tokens, cachedTokens };
+  const response = { acceptance: parsed.data, entries, tokens, cachedTokens, reasoningTokens };
   return { kind: "whole", response } as const;
 }
 
 /** By hand: there is one for every write, and a start reads them all. */
 function readPart(fields: readonly unknown[]) {
-  const [, id, entriesFrom, stored, tokensFrom, packed, cachedTokens = 0] = fields;
+  const [, id, entriesFrom, stored, tokensFrom, packed, cachedTokens = 0, reasoningTokens = 0] =
+    fields;
   if (!isId(id) || !isCount(entriesFrom) || !isCount(tokensFrom)) return wrongFields;
   const entries = entriesOf(stored);
   if (entries === undefined) return unknownEntry;
-  if (!isPackedTokens(packed) || !isCount(cachedTokens)) return wrongFields;
+  if (!isPackedTokens(packed) || !isCount(cachedTokens) || !isCount(reasoningTokens))
+    return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
   return {
     kind: "part",
     id,
-    part: { entriesFrom, entries, tokensFrom, tokens, cachedTokens },
+    part: { entriesFrom, entries, tokensFrom, tokens, cachedTokens, reasoningTokens },
   } as const;
 }
 

@@ -236,6 +236,7 @@ class Recovery {
     entries.push(...part.entries.slice(entries.length - part.entriesFrom));
     for (const token of part.tokens.slice(tokens.length - part.tokensFrom)) tokens.push(token);
     response.cachedTokens = part.cachedTokens;
+    response.reasoningTokens = part.reasoningTokens;
     segment.ids.add(id);
   }
 

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { chatCalls, chatTooling } from "./tools.js";
 
 const TextPart = z.object({
   type: z.literal("text", { error: fields.notSupported("A content part other than text") }),
@@ -22,12 +23,32 @@ function content<T extends z.ZodType>(part: T) {
 
 const name = fields.identifier.nullish();
 
-function wrongRole({ code, input }: { code?: string; input?: unknown }): string | undefined {
+function wrongRole({ code }: { code?: string }): string | undefined {
   if (code === "invalid_type") return undefined;
-  const { role } = input as { role?: unknown };
-  if (role === "tool" || role === "function") return fields.notSupported("A tool's message");
-  return "must be system, developer, user or assistant";
+  return "must be system, developer, user, assistant or tool";
 }
+
+/** Who calls something, or has thought, need not say anything. */
+const AssistantMessage = z
+  .object({
+    role: z.literal("assistant"),
+    content: content(AssistantPart).nullish(),
+    name,
+    refusal: fields.absent("A refusal beside the content"),
+    audio: fields.absent("Audio"),
+    annotations: fields.sentBack,
+    ...chatCalls,
+  })
+  .superRefine((message, context) => {
+    const { content, tool_calls, function_call, reasoning_content } = message;
+    if (content != null || (tool_calls ?? []).length > 0) return;
+    if (function_call != null || reasoning_content != null) return;
+    context.addIssue({
+      code: "custom",
+      path: ["content"],
+      message: "must be a string or a list of text parts, or beside calls",
+    });
+  });
 
 export const ChatMessage = z.discriminatedUnion(
   "role",
@@ -35,16 +56,14 @@ export const ChatMessage = z.discriminatedUnion(
     z.object({ role: z.literal("system"), content: content(TextPart), name }),
     z.object({ role: z.literal("developer"), content: content(TextPart), name }),
     z.object({ role: z.literal("user"), content: content(TextPart), name }),
+    AssistantMessage,
     z.object({
-      role: z.literal("assistant"),
-      content: content(AssistantPart),
+      role: z.literal("tool"),
+      content: content(TextPart),
+      tool_call_id: fields.identifier.min(1),
       name,
-      refusal: fields.absent("A refusal beside the content"),
-      audio: fields.absent("Audio"),
-      annotations: fields.sentBack,
-      tool_calls: fields.tooling.tools,
-      function_call: fields.absent(fields.toolCalling),
     }),
+    z.object({ role: z.literal("function"), content: content(TextPart), name: fields.identifier }),
   ],
   { error: wrongRole },
 );
@@ -58,7 +77,7 @@ export const ChatBody = z.object({
   ...fields.sampling,
   ...fields.tokenLimits,
   ...fields.hints,
-  ...fields.tooling,
+  ...chatTooling,
   ...fields.unserved,
   messages: z.array(ChatMessage).min(1).max(limits.messagesMax),
   model: fields.model,
@@ -70,7 +89,7 @@ export const ChatBody = z.object({
   chat_template_kwargs: fields.chatTemplateKwargs,
   metadata: fields.hint(),
   store: fields.hint(false),
-  reasoning_effort: fields.hint("none"),
+  reasoning_effort: fields.reasoningEffort,
   verbosity: fields.hint("medium"),
   prediction: fields.hint(),
 });
@@ -97,8 +116,31 @@ export const ChatLogprobs = z.strictObject({
 });
 export type ChatLogprobs = z.infer<typeof ChatLogprobs>;
 
-export const ChatFinishReason = z.enum(["stop", "length", "tool_calls"]);
+/** The last for who offers `functions`. */
+export const ChatFinishReason = z.enum(["stop", "length", "tool_calls", "function_call"]);
 export type ChatFinishReason = z.infer<typeof ChatFinishReason>;
+
+const FunctionText = z.strictObject({ name: z.string(), arguments: z.string() });
+
+/** A call that the model makes. */
+export const ChatCall = z.discriminatedUnion("type", [
+  z.strictObject({ id: z.string(), type: z.literal("function"), function: FunctionText }),
+  z.strictObject({
+    id: z.string(),
+    type: z.literal("custom"),
+    custom: z.strictObject({ name: z.string(), input: z.string() }),
+  }),
+]);
+export type ChatCall = z.infer<typeof ChatCall>;
+
+/** The first of a call says which it is, those after it go on with its text. */
+const CallDelta = z.strictObject({
+  index: z.int(),
+  id: z.string().optional(),
+  type: z.enum(["function", "custom"]).optional(),
+  function: FunctionText.partial().optional(),
+  custom: z.strictObject({ name: z.string().optional(), input: z.string().optional() }).optional(),
+});
 
 export const ChatCompletion = z.strictObject({
   id: z.string(),
@@ -111,8 +153,14 @@ export const ChatCompletion = z.strictObject({
       index: z.int(),
       message: z.strictObject({
         role: z.literal("assistant"),
-        content: z.string(),
+        /** Null where there is nothing but calls or reasoning. */
+        content: z.string().nullable(),
         refusal: z.null(),
+        /** What the model thought. An extension that many servers have. */
+        reasoning_content: z.string().optional(),
+        tool_calls: z.array(ChatCall).optional(),
+        /** For who offers `functions`. */
+        function_call: FunctionText.optional(),
       }),
       logprobs: ChatLogprobs.nullable(),
       finish_reason: ChatFinishReason,
@@ -133,6 +181,9 @@ export const ChatChunk = z.strictObject({
       delta: z.strictObject({
         role: z.literal("assistant").optional(),
         content: z.string().optional(),
+        reasoning_content: z.string().optional(),
+        tool_calls: z.array(CallDelta).optional(),
+        function_call: FunctionText.partial().optional(),
       }),
       logprobs: ChatLogprobs.nullable(),
       finish_reason: ChatFinishReason.nullable(),

@@ -9,9 +9,10 @@ import * as limits from "./limits.js";
 import {
   InputMessage,
   inputItems,
+  OutputItem,
   OutputLogprob,
-  OutputMessage,
   OutputText,
+  ReasoningText,
   ResponseBody,
   ResponseObject,
   responseFields,
@@ -35,7 +36,7 @@ export const ResponseCreate = z.object({
   ...responseFields,
   /** Only what is prefilled may have instructions alone; `responseSubmission` sees to it. */
   input: z
-    .union([fields.text, inputItems], { error: "must be a string or a list of messages" })
+    .union([fields.text, inputItems], { error: "must be a string or a list of items" })
     .optional(),
   type: z.literal("response.create"),
   /** False: the prompt is computed and kept for the next response that begins with it; no token is made. */
@@ -128,6 +129,8 @@ const common = { sequence_number: z.int().min(0), stream_id: z.string().optional
 const item = { item_id: z.string(), output_index: z.int() };
 const part = { ...item, content_index: z.int() };
 
+const contentPart = z.discriminatedUnion("type", [OutputText, ReasoningText]);
+
 function wholeResponse<const T extends string>(type: T) {
   return z.strictObject({ type: z.literal(type), response: ResponseObject, ...common });
 }
@@ -145,12 +148,12 @@ export const ResponseStreamEvent = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("response.output_item.added"),
     output_index: z.int(),
-    item: OutputMessage,
+    item: OutputItem,
     ...common,
   }),
   z.strictObject({
     type: z.literal("response.content_part.added"),
-    part: OutputText,
+    part: contentPart,
     ...part,
     ...common,
   }),
@@ -169,15 +172,52 @@ export const ResponseStreamEvent = z.discriminatedUnion("type", [
     ...common,
   }),
   z.strictObject({
+    type: z.literal("response.reasoning_text.delta"),
+    delta: z.string(),
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.reasoning_text.done"),
+    text: z.string(),
+    ...part,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.function_call_arguments.delta"),
+    delta: z.string(),
+    ...item,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.function_call_arguments.done"),
+    name: z.string(),
+    arguments: z.string(),
+    ...item,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.custom_tool_call_input.delta"),
+    delta: z.string(),
+    ...item,
+    ...common,
+  }),
+  z.strictObject({
+    type: z.literal("response.custom_tool_call_input.done"),
+    input: z.string(),
+    ...item,
+    ...common,
+  }),
+  z.strictObject({
     type: z.literal("response.content_part.done"),
-    part: OutputText,
+    part: contentPart,
     ...part,
     ...common,
   }),
   z.strictObject({
     type: z.literal("response.output_item.done"),
     output_index: z.int(),
-    item: OutputMessage,
+    item: OutputItem,
     ...common,
   }),
   wholeResponse("response.completed"),

@@ -39,6 +39,13 @@ export function hint(...neutral: readonly unknown[]) {
     .meta({ description: "A hint: any value is taken and none does anything." });
 }
 
+/** Where an object means something: a hint by a word, a number. */
+export const wordHint = z
+  .unknown()
+  .refine((value) => typeof value !== "object", { error: "must be an object" })
+  .transform(() => undefined)
+  .meta({ description: "A hint: any value that is no object is taken and none does anything." });
+
 /** A hint that is not followed either, and stands in the answer as it was asked. */
 export class RepeatedHint {
   constructor(readonly value: string | null) {}
@@ -54,6 +61,16 @@ function repeatedHint() {
     .optional()
     .meta({ description: "A hint: any value is taken, and none does more than be repeated." });
 }
+
+/** Of all efforts one is more than a hint: none. */
+export const reasoningEffort = z
+  .unknown()
+  .transform((value): "none" | null | undefined => {
+    if (value === "none") return "none";
+    return value == null ? null : undefined;
+  })
+  .optional()
+  .meta({ description: "`none`: the model does not reason. Any other value is a hint." });
 
 /** What an output has and a history sends back. No model reads it, so nobody asks for anything by it. */
 export const sentBack = z
@@ -91,7 +108,7 @@ export const flag = z.boolean().nullish();
 export const model = z.string().min(1).max(limits.modelIdCharsMax).nullish();
 
 /** Tokens to generate at most; counts from 1. */
-const tokenCount = z.int().min(1).max(limits.outputTokensMax).nullish();
+export const tokenCount = z.int().min(1).max(limits.outputTokensMax).nullish();
 
 /** Each API has a name of its own for it, and clients know those of the others. */
 export const tokenLimits = {

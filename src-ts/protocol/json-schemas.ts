@@ -11,10 +11,11 @@ import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as tickets from "./tickets.js";
+import * as tools from "./tools.js";
 
 export type JsonSchema = Record<string, unknown>;
 
-const modules = [chat, completions, errors, events, models, operations, responses, tickets];
+const modules = [chat, completions, errors, events, models, operations, responses, tickets, tools];
 
 /** By the names under which the schemas are exported; the events of a response by their types. */
 const named = z.registry<{ id: string }>();

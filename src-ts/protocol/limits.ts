@@ -22,6 +22,13 @@ export const jsonDepthMax = 64;
 export const jsonValuesMax = 1_000_000;
 export const messagesMax = 16_384;
 export const toolsMax = 1_024;
+export const toolNameCharsMax = 128;
+/** UTF-16 units of what a tool says of itself. */
+export const toolDescriptionCharsMax = 256 * 1024;
+/** UTF-16 units of the grammar of a custom tool. */
+export const toolGrammarCharsMax = 64 * 1024;
+/** Calls of one message of a history. */
+export const callsPerMessageMax = 1_024;
 /** Content parts of one message. */
 export const contentPartsMax = 1024;
 /** UTF-16 units of one text field. */

@@ -255,7 +255,7 @@ export function openApiDocument() {
     },
     servers: [{ url: "/" }],
     // A server without keys takes requests without one.
-    security: [{ key: [] }, {}],
+    security: [{ key: [] }, { apiKey: [] }, {}],
     tags: [...new Set(operations.map(({ tag }) => tag))].map((name) => ({ name })),
     paths: paths(),
     components: {
@@ -264,7 +264,10 @@ export function openApiDocument() {
       responses: Object.fromEntries(
         Object.values(refusals).map((refusal) => [refusal.name, refusalOf(refusal)]),
       ),
-      securitySchemes: { key: { type: "http", scheme: "bearer" } },
+      securitySchemes: {
+        key: { type: "http", scheme: "bearer" },
+        apiKey: { type: "apiKey", in: "header", name: "x-api-key" },
+      },
     },
   };
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { historyItems, RepeatedToolChoice, ResponseTool, responseTooling } from "./tools.js";
 
 const InputPart = z.discriminatedUnion(
   "type",
@@ -20,9 +21,7 @@ const InputPart = z.discriminatedUnion(
 
 /** A message, also one that a response gave as output. */
 export const InputMessage = z.object({
-  type: z
-    .literal("message", { error: fields.notSupported("An input item other than a message") })
-    .optional(),
+  type: z.literal("message").optional(),
   role: z.enum(["system", "developer", "user", "assistant"]),
   content: z.union([fields.text, z.array(InputPart).min(1).max(limits.contentPartsMax)], {
     error: "must be a string or a list of text parts",
@@ -33,11 +32,17 @@ export const InputMessage = z.object({
 });
 export type InputMessage = z.infer<typeof InputMessage>;
 
+/** A message, a call, its output, or what was thought before. */
+export const InputItem = z.discriminatedUnion("type", [InputMessage, ...historyItems], {
+  error: fields.notSupported("An input item of this kind"),
+});
+export type InputItem = z.infer<typeof InputItem>;
+
 /** May be none. */
-export const inputItems = z.array(InputMessage).max(limits.messagesMax);
+export const inputItems = z.array(InputItem).max(limits.messagesMax);
 
 export const ResponseInput = z.union([fields.text, inputItems.min(1)], {
-  error: "must be a string or a list of messages",
+  error: "must be a string or a list of items",
 });
 export type ResponseInput = z.infer<typeof ResponseInput>;
 
@@ -47,11 +52,13 @@ export const includeLogprobs = "message.output_text.logprobs";
 const reasoning = z
   .union([
     z.object({
-      effort: fields.hint("none"),
+      effort: fields.reasoningEffort,
+      /** Tokens after which it is ended. An extension. */
+      max_tokens: fields.tokenCount,
       summary: fields.hint(),
       generate_summary: fields.hint(),
     }),
-    fields.hint(),
+    fields.wordHint,
   ])
   .nullish();
 
@@ -60,7 +67,9 @@ export const responseFields = {
   ...fields.sampling,
   ...fields.tokenLimits,
   ...fields.hints,
-  ...fields.tooling,
+  ...responseTooling,
+  functions: fields.tooling.functions,
+  function_call: fields.tooling.function_call,
   ...fields.unserved,
   input: ResponseInput,
   instructions: fields.text.nullish(),
@@ -137,6 +146,55 @@ export const OutputMessage = z.strictObject({
 });
 export type OutputMessage = z.infer<typeof OutputMessage>;
 
+export const ReasoningText = z.strictObject({
+  type: z.literal("reasoning_text"),
+  text: z.string(),
+});
+export type ReasoningText = z.infer<typeof ReasoningText>;
+
+const itemStatus = z.enum(["in_progress", "completed", "incomplete"]);
+
+/** What the model thought; nobody has summed it up. */
+export const ReasoningItem = z.strictObject({
+  id: z.string(),
+  type: z.literal("reasoning"),
+  status: itemStatus,
+  summary: z.tuple([]),
+  content: z.array(ReasoningText),
+});
+export type ReasoningItem = z.infer<typeof ReasoningItem>;
+
+const called = {
+  id: z.string(),
+  status: itemStatus,
+  call_id: z.string(),
+  name: z.string(),
+  /** Of a tool that was offered in one. */
+  namespace: z.string().optional(),
+};
+
+export const FunctionCall = z.strictObject({
+  ...called,
+  type: z.literal("function_call"),
+  arguments: z.string(),
+});
+export type FunctionCall = z.infer<typeof FunctionCall>;
+
+export const CustomToolCall = z.strictObject({
+  ...called,
+  type: z.literal("custom_tool_call"),
+  input: z.string(),
+});
+export type CustomToolCall = z.infer<typeof CustomToolCall>;
+
+export const OutputItem = z.discriminatedUnion("type", [
+  OutputMessage,
+  ReasoningItem,
+  FunctionCall,
+  CustomToolCall,
+]);
+export type OutputItem = z.infer<typeof OutputItem>;
+
 export const ResponseUsage = z.strictObject({
   input_tokens: z.int(),
   input_tokens_details: z.strictObject({
@@ -173,7 +231,7 @@ export const ResponseObject = z.strictObject({
     .strictObject({ reason: z.enum(["max_output_tokens", "cancelled"]) })
     .nullable(),
   model: z.string(),
-  output: z.array(OutputMessage),
+  output: z.array(OutputItem),
   /** Null until the end. */
   usage: ResponseUsage.nullable(),
   background: z.boolean(),
@@ -185,7 +243,7 @@ export const ResponseObject = z.strictObject({
   presence_penalty: z.number(),
   previous_response_id: z.null(),
   prompt_cache_key: z.string().nullable(),
-  reasoning: z.strictObject({ effort: z.null(), summary: z.null() }),
+  reasoning: z.strictObject({ effort: z.literal("none").nullable(), summary: z.null() }),
   safety_identifier: z.string().nullable(),
   service_tier: z.literal("default"),
   store: z.boolean(),
@@ -194,8 +252,8 @@ export const ResponseObject = z.strictObject({
     format: z.strictObject({ type: z.literal("text") }),
     verbosity: z.literal("medium"),
   }),
-  tool_choice: z.enum(["auto", "none"]),
-  tools: z.tuple([]),
+  tool_choice: RepeatedToolChoice,
+  tools: z.array(ResponseTool),
   top_logprobs: z.int(),
   top_p: z.number(),
   truncation: z.literal("disabled"),

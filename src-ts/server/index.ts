@@ -91,7 +91,7 @@ class Server implements ServingServer {
       checkHost: (request) => this.hosts.check(request),
       identify: ({ headers, socket }, ticket) =>
         ticket === undefined
-          ? keys.identify(headers.authorization, socket.remoteAddress ?? "")
+          ? keys.identify(headers, socket.remoteAddress ?? "")
           : tickets.redeem(ticket),
     });
     this.metrics = new Metrics(engine, this.sockets);

@@ -2,7 +2,9 @@
 import type { Engine, Response, SubmissionInput } from "../engine/api.js";
 import { failure } from "../failures.js";
 import { withParam } from "./errors.js";
-import { isResponseEcho } from "./render/response-object.js";
+import { isResponseEcho } from "./render/echo.js";
+import { outputItems } from "./render/output-items.js";
+import type { ItemLookup } from "./submissions/history.js";
 import { shown } from "./validation/shown.js";
 
 /** A response of this API that belongs to `owner`. Throws 404 for everything else. */
@@ -11,6 +13,18 @@ export function ownResponse(engine: Engine, id: string, owner: string): Response
   if (response === undefined || !isResponseEcho(response.echo))
     throw failure("response_not_found", { id: shown(id), param: "response_id" });
   return response;
+}
+
+/** Items of stored responses of `owner`, by their ids. */
+export function storedItems(engine: Engine, owner: string): ItemLookup {
+  return (id) => {
+    // An item's id names its response.
+    const own = /^[a-z]+_([0-9a-z]+)(_[0-9]+)?$/.exec(id)?.[1];
+    const response = own === undefined ? undefined : engine.get(`resp_${own}`, owner);
+    if (response === undefined || !response.store || !isResponseEcho(response.echo))
+      return undefined;
+    return outputItems(response).find((item) => item.id === id);
+  };
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   type FromWorkerName,
   fromWorker,
   fromWorkerTypes,
+  Said,
   type StepRow,
   TokenLogprob,
   type ToWorker,
@@ -175,7 +176,7 @@ function checkStep(body: unknown): FromWorker {
       isCount(row[0]) &&
       isCount(row[1]) &&
       isCount(row[2]) &&
-      typeof row[3] === "string" &&
+      (typeof row[3] === "string" || Said.safeParse(row[3]).success) &&
       (row[4] === undefined || row[4] === null || TokenLogprob.safeParse(row[4]).success);
     if (!whole) throw new LinkViolation("step.rows: not a row");
   }

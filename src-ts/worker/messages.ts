@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Version of the protocol; `hello` must carry the same. */
-export const protocolVersion = 2;
+export const linkVersion = 2;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
@@ -18,12 +18,44 @@ const u64 = z
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
 const finite = z.number();
 
+/**
+ * A function that the model may call. `parameters`: a JSON schema of its arguments. `custom`: it takes one
+ * text, which a pattern or a grammar in Lark's way may bind.
+ */
+export const Tool = z.strictObject({
+  name: z.string(),
+  /** Empty: none. */
+  description: z.string(),
+  parameters: z.record(z.string(), z.unknown()),
+  custom: z.boolean(),
+  pattern: z.string().optional(),
+  lark: z.string().optional(),
+});
+export type Tool = z.infer<typeof Tool>;
+
+/** What may be called, and whether anything must be. `parallel`: more than one call in a turn. */
+export const ToolOffer = z.strictObject({
+  tools: z.array(Tool),
+  choice: z.union([z.enum(["none", "auto", "required"]), z.strictObject({ name: z.string() })]),
+  parallel: z.boolean(),
+});
+export type ToolOffer = z.infer<typeof ToolOffer>;
+
+/** `enabled` absent: as the template has it. */
+export const ReasoningRequest = z.strictObject({
+  enabled: z.boolean().optional(),
+  maxTokens: u32.optional(),
+});
+export type ReasoningRequest = z.infer<typeof ReasoningRequest>;
+
 /** What a chat template or a tokenizer gets. */
 export const PrepareInput = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("chat"),
     messages: z.array(z.record(z.string(), z.unknown())),
     templateArgs: z.record(z.string(), z.unknown()).optional(),
+    tools: ToolOffer.optional(),
+    reasoning: ReasoningRequest.optional(),
   }),
   z.strictObject({ kind: z.literal("text"), text: z.string() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
@@ -72,8 +104,15 @@ export const Admission = z.strictObject({
   sampling: Sampling,
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   chat: z.boolean(),
+  tools: ToolOffer.optional(),
+  reasoning: ReasoningRequest.optional(),
+  /** Fake engine only: what the model says, as raw text, in place of its usual text. */
+  fakeSay: z.string().optional(),
 });
 export type Admission = z.infer<typeof Admission>;
+
+/** What a turn may consist of beside its message, and what is played in its place. */
+export type TurnRequest = Pick<Admission, "tools" | "reasoning" | "fakeSay">;
 
 /** Where the weights are: the embedded model, a folder, or a hub id. */
 export const ModelSource = z.strictObject({
@@ -116,12 +155,27 @@ export const TokenLogprob = z.object({
 });
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
 
-/** slot, index of the token, token id, text that became certain with it (may be empty), logprobs if asked for. */
+/**
+ * A piece of a turn: text of the message, text of the reasoning, a call that begins, text of its arguments (of a
+ * custom tool its input), and its end. A token that is read inside of reasoning has a piece of it, without text
+ * where none became certain.
+ */
+export const Piece = z.union([
+  z.tuple([z.enum(["content", "reasoning", "call", "arguments"]), z.string()]),
+  z.tuple([z.literal("callEnd"), z.boolean()]),
+]);
+export type Piece = z.infer<typeof Piece>;
+
+/** Text of the message, which is the usual case, or pieces. */
+export const Said = z.union([z.string(), z.array(Piece)]);
+export type Said = z.infer<typeof Said>;
+
+/** slot, index of the token, token id, what became certain with it (may be nothing), logprobs if asked for. */
 export type StepRow = [
   id: number,
   index: number,
   token: number,
-  text: string,
+  said: Said,
   logprobs?: TokenLogprob,
 ];
 
@@ -263,11 +317,12 @@ export const fromWorker = {
   step: z.object({ step: u32, rows: z.array(z.any()) }),
   ended: z.object({
     id: u32,
-    finish: z.enum(["stop", "length", "tool_calls", "failed"]),
+    finish: z.enum(["stop", "length", "toolCalls", "failed"]),
     /** Set when `finish` is failed. */
     code: z.enum(["generation_error", "out_of_memory"]).optional(),
     message: z.string().optional(),
-    tail: z.string(),
+    /** What was held back until the end was known. */
+    tail: Said,
   }),
   /** Answers `prepare` and `admit`. `field`: what in the input is to blame. */
   refused: z.object({

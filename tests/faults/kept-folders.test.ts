@@ -190,7 +190,7 @@ async function expectResponse(url: string, one: Kept): Promise<void> {
     url,
     one.id,
   );
-  const parts = output.flatMap(({ content }) => content);
+  const parts = output.flatMap((item) => (item.type === "message" ? item.content : []));
   expect(
     {
       status,

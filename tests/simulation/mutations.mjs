@@ -199,9 +199,9 @@ export const mutations = [
   {
     name: "tokens are coalesced after they are numbered",
     file: "src-ts/engine/responses/log.ts",
-    find: 'const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
+    find: 'const delta = { kind: "delta", index, part, text, tokens } as const;',
     replace:
-      'const before = this.allEntries.at(-1);\n    if (before?.kind === "delta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.shownOutput.items.at(-1).parts.at(-1).text += text;\n      return this.grown();\n    }\n    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;',
+      'const before = this.allEntries.at(-1);\n    if (before?.kind === "delta" && this.allEntries.length % 4 === 0) {\n      before.text += text;\n      this.shownOutput.items.at(-1).parts.at(-1).text += text;\n      return this.grown();\n    }\n    const delta = { kind: "delta", index, part, text, tokens } as const;',
   },
   {
     name: "text that was held back is lost at the end",

@@ -79,6 +79,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/machines",
     ],
   },
+  "src-ts/engine/aliases.ts": {},
   "src-ts/engine/config.ts": {
     types: ["src-ts/engine/api.ts", "src-ts/machines", "src-ts/worker"],
   },
@@ -99,6 +100,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/engine/engine.ts": {
     values: [
+      "src-ts/engine/aliases.ts",
       "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/observers.ts",
@@ -167,8 +169,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   // An entry becomes an event: the same.
   "src-ts/server/render": {
-    values: ["src-ts/errors.ts", "src-ts/failures.ts"],
-    types: ["src-ts/engine/api.ts", "src-ts/protocol", "src-ts/worker"],
+    values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/protocol"],
+    types: ["src-ts/engine/api.ts", "src-ts/worker"],
   },
   "src-ts/server/http": {
     values: [
@@ -245,7 +247,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/render",
       "src-ts/server/validation",
     ],
-    types: ["src-ts/engine/api.ts"],
+    types: ["src-ts/engine/api.ts", "src-ts/server/submissions"],
   },
   "src-ts/server/routes.ts": {
     values: [
@@ -279,8 +281,15 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: ["setup", "setup/native", "src-ts/config.ts", "src-ts/worker"],
     types: ["src-ts/options.ts"],
   },
+  "src-ts/fake-script.ts": { values: ["src-ts/config.ts"], types: ["src-ts/engine/api.ts"] },
   "src-ts/create-engine.ts": {
-    values: ["src-ts/config.ts", "src-ts/engine/index.ts", "src-ts/environment", "src-ts/journal"],
+    values: [
+      "src-ts/config.ts",
+      "src-ts/engine/index.ts",
+      "src-ts/environment",
+      "src-ts/fake-script.ts",
+      "src-ts/journal",
+    ],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",

@@ -5,13 +5,7 @@
 import { packTokens } from "../../encoding/tokens.js";
 import type { ServingError } from "../../errors.js";
 import type { Cost } from "../../machines/Batch.js";
-import type {
-  Admission,
-  PrepareInput,
-  Sampling,
-  StepRow,
-  TokenLogprob,
-} from "../../worker/messages.js";
+import type { Admission, PrepareInput, Sampling, TurnRequest } from "../../worker/messages.js";
 import type { Submission } from "../api.js";
 import type { ResponseLog } from "../responses/log.js";
 import { seedOf } from "./defaults.js";
@@ -29,6 +23,7 @@ export interface Identity {
   readonly idempotencyId: string | undefined;
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   readonly chat: boolean;
+  readonly turn: TurnRequest;
   /** Answers `submit`; only the first call counts. */
   readonly settle: { accept(log: ResponseLog): void; refuse(error: ServingError): void };
 }
@@ -74,20 +69,30 @@ export interface NewRequest {
   id: string;
   modelId: string;
   submission: Submission;
+  fakeSay: string | undefined;
   idempotencyId: string | undefined;
   settle: Identity["settle"];
   now: number;
 }
 
 /** As it comes in: nothing of it is prepared. Throws 400 for a seed that is no integer. */
-export function newRequest({ now, submission, ...given }: NewRequest): LiveRequest {
+export function newRequest({ now, submission, fakeSay, ...given }: NewRequest): LiveRequest {
   const { input, sampling, ...rest } = submission;
   const asked = { ...rest, sampling: { ...sampling, seed: seedOf(sampling.seed) } };
   const deadlineAt = now + (asked.deadlineMs ?? Number.POSITIVE_INFINITY);
   const chat = input.kind === "chat";
   return {
-    identity: { ...given, asked, arrivedAt: now, deadlineAt, chat },
+    identity: { ...given, asked, arrivedAt: now, deadlineAt, chat, turn: turnOf(input, fakeSay) },
     phase: { kind: "preparing", input },
+  };
+}
+
+function turnOf(input: PrepareInput, fakeSay: string | undefined): TurnRequest {
+  const { tools, reasoning } = input.kind === "chat" ? input : {};
+  return {
+    ...(tools !== undefined && { tools }),
+    ...(reasoning !== undefined && { reasoning }),
+    ...(fakeSay !== undefined && { fakeSay }),
   };
 }
 
@@ -100,7 +105,7 @@ export const newTimes = (now: number): Times => ({
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(
-  { chat }: Identity,
+  { chat, turn }: Identity,
   { prompt, log }: Accepted,
   slot: number,
 ): Admission {
@@ -111,24 +116,8 @@ export function admissionOf(
     maxTokens: prompt.maxTokens,
     sampling: prompt.sampling,
     chat,
+    ...turn,
   };
-}
-
-/** Tokens that a worker sent, with their text. */
-export interface Arrived {
-  tokens: number[];
-  text: string;
-  logprobs: TokenLogprob[];
-}
-
-export function arrivedIn(rows: readonly StepRow[]): Arrived {
-  const arrived: Arrived = { tokens: [], text: "", logprobs: [] };
-  for (const [, , token, text, logprobs] of rows) {
-    arrived.tokens.push(token);
-    arrived.text += text;
-    if (logprobs) arrived.logprobs.push(logprobs);
-  }
-  return arrived;
 }
 
 /** Of a request that ends at `now`. */

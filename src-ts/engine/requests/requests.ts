@@ -13,7 +13,6 @@ import type { Said } from "../runner.js";
 import {
   type Accepted,
   admissionOf,
-  arrivedIn,
   type Identity,
   type LiveRequest,
   newTimes,
@@ -155,8 +154,7 @@ export class Requests {
     const now = this.host.clock.now();
     const first = times.firstTokenAt === undefined;
     times.firstTokenAt ??= now;
-    const { tokens, text, logprobs } = arrivedIn(rows);
-    log.emit(tokens, text, logprobs);
+    log.emit(rows);
     const gapMs = now - (first ? request.identity.arrivedAt : times.lastDeltaAt);
     times.lastDeltaAt = now;
     this.host.observers.tell("delta", log, { tokens: count, gapMs, first });

@@ -9,7 +9,7 @@ export function restoredRequest(
   log: ResponseLog,
   clock: Clock,
 ): LiveRequest {
-  const { id, model: modelId, chat, promptTokens, maxTokens, sampling, cost } = acceptance;
+  const { id, model: modelId, chat, turn, promptTokens, maxTokens, sampling, cost } = acceptance;
   const now = clock.now();
   const asked = askedFor(acceptance, clock.wall());
   const deadlineAt = now + (asked.deadlineMs ?? Number.POSITIVE_INFINITY);
@@ -17,7 +17,7 @@ export function restoredRequest(
   const prompt = { promptTokens, maxTokens, sampling, cost };
   return {
     identity: {
-      ...{ id, modelId, asked, chat, settle },
+      ...{ id, modelId, asked, chat, turn, settle },
       ...{ arrivedAt: now, deadlineAt, idempotencyId: undefined },
     },
     phase: { kind: "accepted", prompt, log, times: newTimes(now) },

@@ -100,7 +100,7 @@ export class DurablePart implements JournaledLog {
 
   takeSnapshot(): StoredResponse {
     this.taken = this.log.counts();
-    const { entries, tokens, cachedTokens } = this.log.since(nothing);
-    return { acceptance: this.acceptance, entries, tokens, cachedTokens };
+    const { entriesFrom: _, tokensFrom: __, ...all } = this.log.since(nothing);
+    return { acceptance: this.acceptance, ...all };
   }
 }

@@ -3,15 +3,24 @@
  * one thing after another. Knows no text.
  */
 import type { Item, LogEntry } from "../api.js";
+import type { Text } from "./utterances.js";
 
 const message: Item = { kind: "message" };
 
-/**
- * The item that a step's text belongs to. This is where the channel of a row will choose, once rows have one;
- * until then all that a model says is its message.
- */
-export function itemOfStep(): Item {
-  return message;
+const reasoning: Item = { kind: "reasoning" };
+
+export const isCall = (item: Item): item is Extract<Item, { callId: string }> => "callId" in item;
+
+/** The item that this kind of text belongs to; of arguments it is the call that is open, if one is. */
+export function itemOf(kind: Text["kind"], open: Item | undefined): Item | undefined {
+  switch (kind) {
+    case "content":
+      return message;
+    case "reasoning":
+      return reasoning;
+    case "arguments":
+      return open !== undefined && isCall(open) ? open : undefined;
+  }
 }
 
 /** Where text stands in the output. */
@@ -52,6 +61,8 @@ export class OpenItem {
   private open: Open | undefined;
   /** Items so far, open or done. */
   count = 0;
+  /** Of them, calls. */
+  calls = 0;
 
   get item(): Item | undefined {
     return this.open?.item;
@@ -64,6 +75,7 @@ export class OpenItem {
         const { item, index } = entry;
         this.open = { item, index, part: undefined, partsBefore: 0 };
         this.count = index + 1;
+        if (isCall(item)) this.calls++;
         return;
       }
       case "partAdded":
@@ -98,11 +110,13 @@ export class OpenItem {
     return { index, part };
   }
 
-  closing(): LogEntry[] {
+  /** A call is broken off, unless it is `complete`. */
+  closing(complete = false): LogEntry[] {
     const { open } = this;
     if (open === undefined) return [];
     const { index, part } = open;
-    const done: LogEntry = { kind: "itemDone", index };
+    const incomplete = isCall(open.item) && !complete;
+    const done: LogEntry = { kind: "itemDone", index, ...(incomplete && { incomplete }) };
     if (!hasParts(open.item)) return [{ kind: "textDone", index, part: 0 }, done];
     if (part === undefined) return [done];
     return [{ kind: "textDone", index, part }, { kind: "partDone", index, part }, done];

@@ -6,14 +6,15 @@
  */
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
-import type { Sampling, TokenLogprob } from "../../worker/messages.js";
+import type { Said, Sampling, StepRow, TokenLogprob } from "../../worker/messages.js";
 import type { Ending, Item, LogEntry, Notice, OutputItem, ResponseUsage } from "../api.js";
 import type { LogPart, StoredResponse } from "../journal.js";
 import type { Turn } from "../turn.js";
 import { LogCursor, type ReadLog } from "./cursor.js";
 import { DurablePart, nothing, type Shown, type Storing, type WrittenLog } from "./durable.js";
-import { itemOfStep, OpenItem } from "./items.js";
+import { isCall, itemOf, OpenItem } from "./items.js";
 import { Output } from "./output.js";
+import { arrivedIn, type Text, type Utterance, utterancesOf } from "./utterances.js";
 
 /** Fixed before the first entry. */
 export interface LogHeader {
@@ -26,6 +27,8 @@ export interface LogHeader {
   maxTokens: number;
   sampling: Sampling;
   promptTokens: Uint32Array;
+  /** Names of tools that take one text in place of arguments. */
+  customTools: ReadonlySet<string>;
 }
 
 /** What the log tells its keeper. */
@@ -61,6 +64,8 @@ export class ResponseLog implements ReadLog, WrittenLog {
   readonly sampling: Sampling;
   readonly promptTokens: Uint32Array;
   cachedTokens = 0;
+  private readonly customTools: ReadonlySet<string>;
+  private reasoningTokens = 0;
   private readonly allTokens: number[] = [];
   private readonly allEntries: LogEntry[] = [];
   /** Of all entries: where the next text goes. */
@@ -85,6 +90,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
     this.maxTokens = header.maxTokens;
     this.sampling = header.sampling;
     this.promptTokens = header.promptTokens;
+    this.customTools = header.customTools;
     if (storing !== undefined) this.durable = new DurablePart(this, storing);
   }
 
@@ -141,6 +147,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
       promptTokens: this.promptTokens.length,
       cachedTokens: this.cachedTokens,
       completionTokens: this.allTokens.length,
+      reasoningTokens: this.reasoningTokens,
     };
   }
 
@@ -179,35 +186,31 @@ export class ResponseLog implements ReadLog, WrittenLog {
     this.append({ kind: "inProgress" });
   }
 
-  /** New tokens and the text that became certain with them, of this item: at most one delta. */
-  emit(
-    tokens: readonly number[],
-    text: string,
-    logprobs: readonly TokenLogprob[],
-    item: Item = itemOfStep(),
-  ): void {
+  /** New tokens and what became certain with them: at most one delta for texts of one kind beside each other. */
+  emit(rows: readonly StepRow[]): void {
+    const { tokens, reasoningTokens, utterances } = arrivedIn(rows);
     for (const token of tokens) this.allTokens.push(token);
-    if (text === "" && logprobs.length === 0) return this.grown();
-    this.open(item);
-    const { index, part } = this.openItem.place;
-    const delta = { kind: "delta", index, part, text, tokens: tokens.length } as const;
-    this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });
+    this.reasoningTokens += reasoningTokens;
+    const before = this.allEntries.length;
+    for (const utterance of utterances) this.say(utterance);
+    if (this.allEntries.length === before) this.grown();
   }
 
-  /** The one end. `tail`: text that was held back until the end was known. */
-  end(ending: Ending, tail: string, endedAt: number): void {
+  /** The one end. `tail`: what was held back until the end was known. */
+  end(ending: Ending, tail: Said, endedAt: number): void {
     if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
-    if (tail !== "") this.emit([], tail, [], this.openItem.item);
-    if (this.openItem.count === 0 && this.hasOutput(ending)) this.open(itemOfStep());
+    for (const utterance of utterancesOf(tail)) this.say(utterance);
+    if (this.openItem.count === 0 && this.hasOutput(ending)) this.open({ kind: "message" });
     for (const entry of this.openItem.closing()) this.append(entry);
     this.append({ kind: "ended", ending, usage: this.usage, endedAt });
   }
 
   /** Takes over what was stored: as it was, numbers included. */
-  restore({ entries, tokens, cachedTokens }: StoredResponse): void {
+  restore({ entries, tokens, cachedTokens, reasoningTokens }: StoredResponse): void {
     for (const token of tokens) this.allTokens.push(token);
     for (const entry of entries) this.take(entry);
     this.cachedTokens = cachedTokens;
+    this.reasoningTokens = reasoningTokens;
     this.durable?.adopt();
     this.show();
   }
@@ -284,7 +287,44 @@ export class ResponseLog implements ReadLog, WrittenLog {
       tokensFrom: from.tokens,
       tokens: this.allTokens.slice(from.tokens),
       cachedTokens: this.cachedTokens,
+      reasoningTokens: this.reasoningTokens,
     };
+  }
+
+  private say(utterance: Utterance): void {
+    switch (utterance.kind) {
+      case "call":
+        return this.open(this.newCall(utterance.name));
+      case "callEnd":
+        return this.closeCall(utterance.complete);
+      default:
+        return this.write(utterance);
+    }
+  }
+
+  /** An item without text is none. */
+  private write({ kind, text, tokens, logprobs }: Text): void {
+    if (text === "" && logprobs.length === 0) return;
+    const item = itemOf(kind, this.openItem.item);
+    // Of a call that nobody has begun there is nothing to tell.
+    if (item === undefined) return;
+    this.open(item);
+    const { index, part } = this.openItem.place;
+    const delta = { kind: "delta", index, part, text, tokens } as const;
+    this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });
+  }
+
+  /** Its id is a function of the response's and of how many came before: after a restart it is the same. */
+  private newCall(name: string): Item {
+    const kind = this.customTools.has(name) ? "customToolCall" : "functionCall";
+    const own = this.id.slice(this.id.indexOf("_") + 1);
+    return { kind, callId: `call_${own}_${this.openItem.calls}`, name };
+  }
+
+  private closeCall(complete: boolean): void {
+    const { item } = this.openItem;
+    if (item === undefined || !isCall(item)) return;
+    for (const entry of this.openItem.closing(complete)) this.append(entry);
   }
 
   /** An answer that was asked for has an item, if it is empty too. */

@@ -4,7 +4,7 @@
  */
 
 import type { Cost } from "../../machines/Batch.js";
-import type { Sampling } from "../../worker/messages.js";
+import type { Sampling, TurnRequest } from "../../worker/messages.js";
 import type { Submission } from "../api.js";
 import type { Acceptance, StoredResponse } from "../journal.js";
 import type { Ports } from "../ports.js";
@@ -18,6 +18,7 @@ export interface Prepared {
   /** Monotonic milliseconds. */
   deadlineAt: number;
   chat: boolean;
+  turn: TurnRequest;
   promptTokens: Uint32Array;
   maxTokens: number;
   sampling: Sampling;
@@ -73,6 +74,7 @@ export class Logs {
       sampling: request.sampling,
       promptTokens: request.promptTokens,
       chat: request.chat,
+      turn: request.turn,
       clientId: asked.clientId,
       priority: asked.priority,
       deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,
@@ -84,7 +86,26 @@ export class Logs {
 
 function headerOf(acceptance: Acceptance, store: boolean): LogHeader {
   const { id, model, owner, createdAt, echo, maxTokens, sampling, promptTokens } = acceptance;
-  return { id, model, owner, createdAt, store, echo, maxTokens, sampling, promptTokens };
+  const customTools = customToolsOf(acceptance);
+  return {
+    id,
+    model,
+    owner,
+    createdAt,
+    store,
+    echo,
+    maxTokens,
+    sampling,
+    promptTokens,
+    customTools,
+  };
+}
+
+const none: ReadonlySet<string> = new Set();
+
+function customToolsOf({ turn: { tools } }: Acceptance): ReadonlySet<string> {
+  if (tools === undefined) return none;
+  return new Set(tools.tools.flatMap(({ name, custom }) => (custom ? [name] : [])));
 }
 
 // Of a log that was read from disk the first entry is there.

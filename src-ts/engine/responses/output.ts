@@ -11,6 +11,7 @@ interface GrowingItem extends OutputItem {
   item: Item;
   parts: GrowingPart[];
   isDone: boolean;
+  isIncomplete: boolean;
 }
 
 export class Output {
@@ -23,7 +24,12 @@ export class Output {
   take(entry: LogEntry): void {
     switch (entry.kind) {
       case "itemAdded":
-        this.items[entry.index] = { item: entry.item, parts: [], isDone: false };
+        this.items[entry.index] = {
+          item: entry.item,
+          parts: [],
+          isDone: false,
+          isIncomplete: false,
+        };
         return;
       case "partAdded":
         this.part(entry.index, entry.part);
@@ -32,6 +38,7 @@ export class Output {
         return this.grow(this.part(entry.index, entry.part), entry);
       case "itemDone":
         this.items[entry.index]!.isDone = true;
+        this.items[entry.index]!.isIncomplete = entry.incomplete ?? false;
         return;
     }
   }

@@ -371,8 +371,6 @@ const outOfMemoryCode = "out_of_memory";
 
 function finishOf({ finish, code }: Message<"ended">): Finish {
   switch (finish) {
-    case "tool_calls":
-      return { kind: "toolCalls" };
     case "failed":
       return { kind: "failed", code: code ?? "generation_error" };
     default:

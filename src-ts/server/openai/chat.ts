@@ -5,6 +5,7 @@ import { ChatBody, type ChatCompletion } from "../../protocol/chat.js";
 import type { ServerContext } from "../context.js";
 import type { HttpCaller } from "../http/caller.js";
 import { ChatChunks } from "../render/chat-chunks.js";
+import { chatMessage } from "../render/chat-message.js";
 import { finishReasonOf } from "../render/endings.js";
 import { tokenLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
@@ -20,6 +21,7 @@ export function chatCompletions(
 ): Promise<unknown> {
   const chat = tolerateBody(context, ChatBody, body, reply);
   const withLogprobs = chat.logprobs ?? false;
+  const isLegacy = (chat.functions ?? []).length > 0;
   return answerChoices(context, reply, {
     submissions: chatSubmissions(chat, caller),
     lease: caller.lease,
@@ -28,12 +30,16 @@ export function chatCompletions(
     includeUsage: chat.stream_options?.include_usage ?? false,
     inputParam: "messages",
     chunkObject: "chat.completion.chunk",
-    chunksOf: (response, head, index) => new ChatChunks(response, head, index),
-    wholeOf: (responses) => completionOf(responses, withLogprobs),
+    chunksOf: (response, head, index) => new ChatChunks(response, head, index, isLegacy),
+    wholeOf: (responses) => completionOf(responses, withLogprobs, isLegacy),
   });
 }
 
-function completionOf(responses: readonly Response[], withLogprobs: boolean): ChatCompletion {
+function completionOf(
+  responses: readonly Response[],
+  withLogprobs: boolean,
+  isLegacy: boolean,
+): ChatCompletion {
   const [first] = responses;
   return {
     id: first!.id,
@@ -42,9 +48,9 @@ function completionOf(responses: readonly Response[], withLogprobs: boolean): Ch
     model: first!.model,
     choices: responses.map((response, index) => ({
       index,
-      message: { role: "assistant", content: response.text, refusal: null },
+      message: chatMessage(response, isLegacy),
       logprobs: withLogprobs ? { content: tokenLogprobs(response.logprobs), refusal: null } : null,
-      finish_reason: finishReasonOf(response.ending!)!,
+      finish_reason: finishReasonOf(response.ending!, isLegacy)!,
     })),
     usage: completionUsage(responses, responses.length),
   };

@@ -16,7 +16,7 @@ import type { HttpCaller } from "../http/caller.js";
 import { goneSignal, unlessGone } from "../http/client-gone.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { earlyObject, responseObject } from "../render/response-object.js";
-import { ownResponse, submitResponse } from "../response-access.js";
+import { ownResponse, storedItems, submitResponse } from "../response-access.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";
@@ -33,8 +33,10 @@ export function createResponse(
   const create = tolerateBody(context, ResponseBody, body, reply);
   checkTogether(create);
   const { stream, background } = create;
-  const submission = responseSubmission(create, caller, context.config.resumeGraceMs);
-  return unlessGone(reply, (gone) => submitResponse(context.engine, submission, gone))
+  const { engine, config } = context;
+  const items = storedItems(engine, caller.owner);
+  const submission = responseSubmission(create, caller, config.resumeGraceMs, items);
+  return unlessGone(reply, (gone) => submitResponse(engine, submission, gone))
     .finally(() => caller.lease?.release())
     .then((response) => {
       if (stream) return streamResponse(context, response, -1, reply);

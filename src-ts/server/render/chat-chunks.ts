@@ -2,7 +2,7 @@
  * One choice of a streamed chat or completion: log entries to chunks. What all chunks of a choice
  * have in common is put together once.
  */
-import type { Item, LogEntry, Response } from "../../engine/api.js";
+import type { LogEntry, Response } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { TokenLogprob } from "../../worker/messages.js";
@@ -24,19 +24,22 @@ export interface ChoiceChunks {
   render(entry: LogEntry, number: number, out: string[]): void;
 }
 
-/**
- * Where the text of an item stands in a chat's choice. Undefined: nowhere yet; calls would be `tool_calls`, reasoning
- * `reasoning_content`. Completions have text, and nothing else.
- */
-function fieldOf({ kind }: Item): "content" | undefined {
-  switch (kind) {
-    case "message":
-      return "content";
-    case "functionCall":
-    case "customToolCall":
-    case "reasoning":
-      return undefined;
-  }
+type Delta = Extract<LogEntry, { kind: "delta" }>;
+
+function callBegins(
+  { item }: Extract<LogEntry, { kind: "itemAdded" }>,
+  index: number,
+  isLegacy: boolean,
+): string {
+  if (!("callId" in item)) throw new TypeError(`${item.kind} is no call`);
+  const { kind, callId: id, name } = item;
+  if (kind === "customToolCall")
+    return JSON.stringify({
+      tool_calls: [{ index, id, type: "custom", custom: { name, input: "" } }],
+    });
+  const called = { name, arguments: "" };
+  if (isLegacy) return JSON.stringify({ function_call: called });
+  return JSON.stringify({ tool_calls: [{ index, id, type: "function", function: called }] });
 }
 
 function headJson(object: string, { id, created, model }: ChunkHead): string {
@@ -61,24 +64,56 @@ export class ChatChunks implements ChoiceChunks {
     private readonly response: Response,
     head: ChunkHead,
     index: number,
+    /** Who asked calls tools functions. */
+    private readonly isLegacy = false,
   ) {
     this.start = `${headJson("chat.completion.chunk", head)}{"index":${index},"delta":`;
     this.end = `}${tailJson(head)}`;
   }
 
   render(entry: LogEntry, _number: number, out: string[]): void {
-    if (entry.kind === "delta") {
-      const field = fieldOf(itemAt(this.response, entry.index).item);
-      if (field === undefined) return;
-      this.role(out);
-      const delta = `{"${field}":${JSON.stringify(entry.text)}}`;
-      out.push(this.chunk(delta, undefined, entry.logprobs));
-    } else if (entry.kind === "ended") {
-      const reason = finishReasonOf(entry.ending);
-      if (reason === undefined) return;
-      this.role(out);
-      out.push(this.chunk("{}", reason));
+    switch (entry.kind) {
+      case "itemAdded":
+        if ("callId" in entry.item)
+          this.push(callBegins(entry, this.callIndex(entry.index), this.isLegacy), out);
+        return;
+      case "delta":
+        return this.push(this.deltaOf(entry), out, entry.logprobs);
+      case "ended": {
+        const reason = finishReasonOf(entry.ending, this.isLegacy);
+        if (reason === undefined) return;
+        this.role(out);
+        out.push(this.chunk("{}", reason));
+      }
     }
+  }
+
+  private push(delta: string, out: string[], logprobs?: readonly TokenLogprob[]): void {
+    this.role(out);
+    out.push(this.chunk(delta, undefined, logprobs));
+  }
+
+  private deltaOf({ index, text }: Delta): string {
+    const { item } = itemAt(this.response, index);
+    const json = JSON.stringify(text);
+    switch (item.kind) {
+      case "message":
+        return `{"content":${json}}`;
+      case "reasoning":
+        return `{"reasoning_content":${json}}`;
+      case "functionCall":
+        if (this.isLegacy) return `{"function_call":{"arguments":${json}}}`;
+        return `{"tool_calls":[{"index":${this.callIndex(index)},"function":{"arguments":${json}}}]}`;
+      case "customToolCall":
+        return `{"tool_calls":[{"index":${this.callIndex(index)},"custom":{"input":${json}}}]}`;
+    }
+  }
+
+  /** Of a call among the calls. */
+  private callIndex(index: number): number {
+    let calls = 0;
+    for (const { item } of this.response.output.slice(0, index)) if ("callId" in item) calls++;
+    return calls;
   }
 
   private role(out: string[]): void {

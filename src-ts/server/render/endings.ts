@@ -5,14 +5,17 @@ import { failure, failures, statusOf } from "../../failures.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { ResponseObject, ResponseStatus } from "../../protocol/responses.js";
 
-/** Undefined if there is none: the stream ends with an error, or just closes. */
-export function finishReasonOf(ending: Ending): ChatFinishReason | undefined {
+/**
+ * Undefined if there is none: the stream ends with an error, or just closes. `isLegacy`: who asked calls
+ * tools functions.
+ */
+export function finishReasonOf(ending: Ending, isLegacy = false): ChatFinishReason | undefined {
   switch (ending.kind) {
     case "stop":
     case "length":
       return ending.kind;
     case "toolCalls":
-      return "tool_calls";
+      return isLegacy ? "function_call" : "tool_calls";
     case "cancelled":
     case "expired":
     case "failed":

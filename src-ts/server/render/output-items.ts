@@ -1,10 +1,8 @@
-/**
- * Items of a response's output as objects of the Responses API. Owns their ids, and which kinds of items
- * this API has a form for: calls and reasoning get theirs in `itemObject`, and their events in
- * `response-events.ts`.
- */
+/** Items of a response's output as objects of the Responses API. Owns their ids, and their form in this API. */
 import type { Item, OutputItem, OutputPart, Response } from "../../engine/api.js";
-import type { OutputMessage, OutputText } from "../../protocol/responses.js";
+import type * as protocol from "../../protocol/responses.js";
+import { nameIn } from "../../protocol/tools.js";
+import { isResponseEcho } from "./echo.js";
 import { tokenLogprobs } from "./logprobs.js";
 
 const idPrefixes: Readonly<Record<Item["kind"], string>> = {
@@ -29,50 +27,77 @@ export function itemAt({ output }: Response, index: number): OutputItem {
 }
 
 /** All items with all their text so far. */
-export function outputItems(response: Response): OutputMessage[] {
-  return response.output.flatMap((_, index) => itemObject(response, index) ?? []);
-}
-
-/** Undefined: this API has no form for it yet. */
-function itemObject(response: Response, index: number): OutputMessage | undefined {
-  const { item } = itemAt(response, index);
-  switch (item.kind) {
-    case "message":
-      return messageObject(response, index);
-    case "functionCall":
-    case "customToolCall":
-    case "reasoning":
-      return undefined;
-  }
+export function outputItems(response: Response): protocol.OutputItem[] {
+  return response.output.map((_, index) => itemObject(response, index));
 }
 
 /** With all its text so far. */
-export function messageObject(response: Response, index: number): OutputMessage {
-  return {
-    id: itemIdOf(response, index),
-    type: "message",
-    role: "assistant",
-    status: statusOf(response, index),
-    content: itemAt(response, index).parts.map(textPart),
-  };
+export function itemObject(response: Response, index: number): protocol.OutputItem {
+  const { item, parts } = itemAt(response, index);
+  const id = itemIdOf(response, index);
+  const status = statusOf(response, index);
+  switch (item.kind) {
+    case "message":
+      return { id, type: "message", role: "assistant", status, content: parts.map(textPart) };
+    case "reasoning":
+      return { id, type: "reasoning", status, summary: [], content: parts.map(reasoningPart) };
+    case "functionCall": {
+      const called = { status, call_id: item.callId, ...calledName(response, item.name) };
+      return { id, type: "function_call", ...called, arguments: parts[0]?.text ?? "" };
+    }
+    case "customToolCall": {
+      const called = { status, call_id: item.callId, ...calledName(response, item.name) };
+      return { id, type: "custom_tool_call", ...called, input: parts[0]?.text ?? "" };
+    }
+  }
 }
 
-/** Before its first part. */
-export function emptyMessage(response: Response, index: number): OutputMessage {
-  return { ...messageObject(response, index), status: "in_progress", content: [] };
+/** As it was when it was added. */
+export function emptyItem(response: Response, index: number): protocol.OutputItem {
+  const item = { ...itemObject(response, index), status: "in_progress" } as const;
+  switch (item.type) {
+    case "message":
+    case "reasoning":
+      return { ...item, content: [] };
+    case "function_call":
+      return { ...item, arguments: "" };
+    case "custom_tool_call":
+      return { ...item, input: "" };
+  }
 }
 
-/** What was under way when the response ended is as complete as the response is. */
-function statusOf({ ending, output }: Response, index: number): OutputMessage["status"] {
+/** A tool of a namespace is called by the name that it has there. */
+export function calledName({ echo }: Response, name: string) {
+  const tools = isResponseEcho(echo) ? (echo.tools ?? []) : [];
+  for (const { type, ...namespace } of tools) {
+    if (type !== "namespace" || !("tools" in namespace)) continue;
+    const own = namespace.tools.find((tool) => nameIn(namespace.name, tool.name) === name);
+    if (own !== undefined) return { name: own.name, namespace: namespace.name };
+  }
+  return { name };
+}
+
+/** What was under way when the response ended is as complete as the response is; a call knows it of itself. */
+function statusOf({ ending, output }: Response, index: number): protocol.OutputMessage["status"] {
+  const { item, isDone, isIncomplete } = output[index]!;
+  if (isIncomplete) return "incomplete";
   if (index < output.length - 1) return "completed";
-  if (ending === undefined) return output[index]!.isDone ? "completed" : "in_progress";
+  if (ending === undefined || "callId" in item) return isDone ? "completed" : "in_progress";
   return ending.kind === "stop" || ending.kind === "toolCalls" ? "completed" : "incomplete";
 }
 
-export function textPart({ text, logprobs }: OutputPart): OutputText {
+export function reasoningPart({ text }: OutputPart): protocol.ReasoningText {
+  return { type: "reasoning_text", text };
+}
+
+export function textPart({ text, logprobs }: OutputPart): protocol.OutputText {
   return { type: "output_text", text, annotations: [], logprobs: tokenLogprobs(logprobs) };
 }
 
-export function emptyTextPart(): OutputText {
+export function emptyReasoningPart(): protocol.ReasoningText {
+  return { type: "reasoning_text", text: "" };
+}
+
+export function emptyTextPart(): protocol.OutputText {
   return { type: "output_text", text: "", annotations: [], logprobs: [] };
 }

@@ -3,17 +3,19 @@
  * event's, so every reader sees the same, whenever it reads. Text deltas are the hot path: all but the
  * text and the number is put together once.
  */
-import type { LogEntry, Notice, Response } from "../../engine/api.js";
+import type { Item, LogEntry, Notice, OutputPart, Response } from "../../engine/api.js";
 import type { MigratedNotice, ResponseStreamEvent } from "../../protocol/events.js";
-import type { OutputText } from "../../protocol/responses.js";
 import { responseEndingOf } from "./endings.js";
 import { tokenLogprobs } from "./logprobs.js";
 import {
-  emptyMessage,
+  calledName,
+  emptyItem,
+  emptyReasoningPart,
   emptyTextPart,
   itemAt,
   itemIdOf,
-  messageObject,
+  itemObject,
+  reasoningPart,
   textPart,
 } from "./output-items.js";
 import { earlyObject, isInBackground, responseObject } from "./response-object.js";
@@ -30,6 +32,7 @@ interface DeltaFrame {
   index: number;
   part: number;
   start: string;
+  hasLogprobs: boolean;
 }
 
 /** `sse`: with the `event:` and `data:` lines; `json`: the bare object. */
@@ -70,36 +73,27 @@ export class ResponseEvents {
     return JSON.stringify(notice);
   }
 
-  /** Calls and reasoning have no events here yet: theirs are rendered from this switch. */
   private renderItem(entry: ItemEntry, number: number, out: string[]): void {
-    const { item } = itemAt(this.response, entry.index);
-    switch (item.kind) {
-      case "message":
-        if (entry.kind === "delta") out.push(this.delta(entry, number));
-        else out.push(this.frame(this.messageEvent(entry), number));
-        return;
-      case "functionCall":
-      case "customToolCall":
-      case "reasoning":
-        return;
-    }
+    if (entry.kind === "delta") out.push(this.delta(entry, number));
+    else out.push(this.frame(this.itemEvent(entry), number));
   }
 
   private delta(entry: Entry<"delta">, number: number): string {
-    const { text, logprobs } = entry;
-    const shown = logprobs === undefined ? "[]" : JSON.stringify(tokenLogprobs(logprobs));
-    return `${this.deltaStart(entry)}${JSON.stringify(text)},"logprobs":${shown},"sequence_number":${number}${this.deltaEnd}`;
+    const { start, hasLogprobs } = this.deltaFrameOf(entry);
+    return `${start}${JSON.stringify(entry.text)}${hasLogprobs ? logprobsJson(entry) : ""},"sequence_number":${number}${this.deltaEnd}`;
   }
 
-  private deltaStart({ index, part }: Entry<"delta">): string {
+  private deltaFrameOf({ index, part }: Entry<"delta">): DeltaFrame {
     const { deltaFrame: last } = this;
-    if (last?.index === index && last.part === part) return last.start;
-    const type = "response.output_text.delta";
+    if (last?.index === index && last.part === part) return last;
+    const { kind } = itemAt(this.response, index).item;
+    const type = deltaTypes[kind];
     const sse = this.framing === "sse" ? `event: ${type}\ndata: ` : "";
     const item = JSON.stringify(itemIdOf(this.response, index));
-    const start = `${sse}{"type":"${type}","item_id":${item},"output_index":${index},"content_index":${part},"delta":`;
-    this.deltaFrame = { index, part, start };
-    return start;
+    const place = hasParts(kind) ? `,"content_index":${part}` : "";
+    const start = `${sse}{"type":"${type}","item_id":${item},"output_index":${index}${place},"delta":`;
+    this.deltaFrame = { index, part, start, hasLogprobs: kind === "message" };
+    return this.deltaFrame;
   }
 
   private frame(event: BareEvent, number: number): string {
@@ -138,38 +132,84 @@ export class ResponseEvents {
     }
   }
 
-  private messageEvent(entry: Exclude<ItemEntry, Entry<"delta">>): BareEvent {
+  private itemEvent(entry: Exclude<ItemEntry, Entry<"delta">>): BareEvent {
     const { response } = this;
     const { index: output_index } = entry;
     const place = { item_id: itemIdOf(response, output_index), output_index };
     switch (entry.kind) {
       case "itemAdded": {
-        const item = emptyMessage(response, output_index);
+        const item = emptyItem(response, output_index);
         return { type: "response.output_item.added", output_index, item };
       }
       case "partAdded": {
-        const part = emptyTextPart();
+        const part = this.isReasoning(entry) ? emptyReasoningPart() : emptyTextPart();
         const content_index = entry.part;
         return { type: "response.content_part.added", ...place, content_index, part };
       }
-      case "textDone": {
-        const { text, logprobs } = this.part(entry);
-        const content_index = entry.part;
-        return { type: "response.output_text.done", ...place, content_index, text, logprobs };
-      }
+      case "textDone":
+        return this.textDone(entry, place);
       case "partDone": {
-        const part = this.part(entry);
+        const part = this.isReasoning(entry)
+          ? reasoningPart(this.part(entry))
+          : textPart(this.part(entry));
         const content_index = entry.part;
         return { type: "response.content_part.done", ...place, content_index, part };
       }
       case "itemDone": {
-        const item = messageObject(response, output_index);
+        const item = itemObject(response, output_index);
         return { type: "response.output_item.done", output_index, item };
       }
     }
   }
 
-  private part({ index, part }: Entry<"textDone" | "partDone">): OutputText {
-    return textPart(itemAt(this.response, index).parts[part]!);
+  private textDone(
+    entry: Entry<"textDone">,
+    place: { item_id: string; output_index: number },
+  ): BareEvent {
+    const { item } = itemAt(this.response, entry.index);
+    const content_index = entry.part;
+    switch (item.kind) {
+      case "message": {
+        const { text, logprobs } = textPart(this.part(entry));
+        return { type: "response.output_text.done", ...place, content_index, text, logprobs };
+      }
+      case "reasoning": {
+        const { text } = this.part(entry);
+        return { type: "response.reasoning_text.done", ...place, content_index, text };
+      }
+      case "functionCall": {
+        const { name } = calledName(this.response, item.name);
+        const { text } = this.part(entry);
+        return { type: "response.function_call_arguments.done", ...place, name, arguments: text };
+      }
+      case "customToolCall": {
+        const { text: input } = this.part(entry);
+        return { type: "response.custom_tool_call_input.done", ...place, input };
+      }
+    }
   }
+
+  private isReasoning({ index }: ItemEntry): boolean {
+    return itemAt(this.response, index).item.kind === "reasoning";
+  }
+
+  /** A call may have been made without a word. */
+  private part({ index, part }: Entry<"textDone" | "partDone">): OutputPart {
+    return itemAt(this.response, index).parts[part] ?? { text: "", logprobs: [] };
+  }
+}
+
+const deltaTypes = {
+  message: "response.output_text.delta",
+  reasoning: "response.reasoning_text.delta",
+  functionCall: "response.function_call_arguments.delta",
+  customToolCall: "response.custom_tool_call_input.delta",
+} as const satisfies Record<Item["kind"], BareEvent["type"]>;
+
+function hasParts(kind: Item["kind"]): boolean {
+  return kind === "message" || kind === "reasoning";
+}
+
+function logprobsJson({ logprobs }: Entry<"delta">): string {
+  return `,"logprobs":${logprobs === undefined ? "[]" : JSON.stringify(tokenLogprobs(logprobs))}`;
 }

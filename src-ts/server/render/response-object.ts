@@ -1,31 +1,10 @@
 /** A response as the object of the Responses API, at any point of its log. */
 import type { Response } from "../../engine/api.js";
-import type { OutputMessage, ResponseObject, ResponseStatus } from "../../protocol/responses.js";
+import type { OutputItem, ResponseObject, ResponseStatus } from "../../protocol/responses.js";
+import { isResponseEcho } from "./echo.js";
 import { responseEndingOf } from "./endings.js";
 import { outputItems } from "./output-items.js";
 import { responseUsage, usageOf } from "./usage.js";
-
-/** What of the request the object repeats; kept in the log's header. */
-export interface ResponseEcho {
-  kind: "response";
-  /** Absent in what versions before 1.1 have stored. */
-  background?: boolean;
-  instructions: string | null;
-  max_output_tokens: number | null;
-  max_tool_calls: number | null;
-  metadata: Record<string, string>;
-  parallel_tool_calls: boolean;
-  prompt_cache_key: string | null;
-  safety_identifier: string | null;
-  tool_choice: "auto" | "none";
-  top_logprobs: number;
-  user: string | null;
-}
-
-/** Chat and completions are in the same log, but they are no responses of this API. */
-export function isResponseEcho(echo: unknown): echo is ResponseEcho {
-  return typeof echo === "object" && echo !== null && "kind" in echo && echo.kind === "response";
-}
 
 function seconds(ms: number): number {
   return Math.floor(ms / 1000);
@@ -55,7 +34,7 @@ export function responseObject(response: Response): ResponseObject {
   return assemble(response, { status: isQueued && !isStarted ? "queued" : "in_progress", output });
 }
 
-function endedObject(response: Response, output: OutputMessage[]): ResponseObject {
+function endedObject(response: Response, output: OutputItem[]): ResponseObject {
   const { status, incompleteDetails, error } = responseEndingOf(response.ending!);
   const last = response.entries.at(-1);
   const usage = usageOf(response);
@@ -70,7 +49,7 @@ function endedObject(response: Response, output: OutputMessage[]): ResponseObjec
 
 interface State {
   status: ResponseStatus;
-  output: OutputMessage[];
+  output: OutputItem[];
 }
 
 function assemble(response: Response, { status, output }: State): ResponseObject {

@@ -4,12 +4,12 @@ import type { CompletionUsage } from "../../protocol/chat.js";
 import type { ResponseUsage as ResponseUsageObject } from "../../protocol/responses.js";
 
 export function responseUsage(usage: ResponseUsage): ResponseUsageObject {
-  const { promptTokens, cachedTokens, completionTokens } = usage;
+  const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = usage;
   return {
     input_tokens: promptTokens,
     input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
     output_tokens: completionTokens,
-    output_tokens_details: { reasoning_tokens: 0 },
+    output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: promptTokens + completionTokens,
   };
 }
@@ -28,10 +28,12 @@ export function completionUsage(choices: readonly Response[], perPrompt: number)
   let prompt = 0;
   let cached = 0;
   let completion = 0;
+  let reasoning = 0;
   choices.forEach((choice, index) => {
     const usage = usageOf(choice);
     if (usage === undefined) throw new TypeError(`response ${choice.id} has not ended`);
     completion += usage.completionTokens;
+    reasoning += usage.reasoningTokens;
     if (index % perPrompt !== 0) return;
     prompt += usage.promptTokens;
     cached += usage.cachedTokens;
@@ -41,6 +43,6 @@ export function completionUsage(choices: readonly Response[], perPrompt: number)
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: cached },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoning },
   };
 }

@@ -3,15 +3,23 @@ import type { SubmissionInput } from "../../engine/api.js";
 import type { ChatBody } from "../../protocol/chat.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { chatHistory } from "./history.js";
 import { idempotencyOf, ofChoice } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
+import { reasoningOf } from "./reasoning.js";
 import { samplingOf, withSeedOffset } from "./sampling.js";
 import { tokenLimitOf } from "./token-limit.js";
+import { chatTools } from "./tools.js";
 
 /** Throws 400 for fields that do not go together. */
 export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput[] {
   checkTogether(chat);
-  const input = chatInput(chat.messages, chat.chat_template_kwargs);
+  const input = chatInput({
+    messages: chatHistory(chat.messages),
+    templateArgs: chat.chat_template_kwargs,
+    tools: chatTools(chat),
+    reasoning: reasoningOf(chat.reasoning_effort, chat),
+  });
   const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : undefined);
   const maxTokens = tokenLimitOf(chat);
   const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);

@@ -1,7 +1,7 @@
 /** What a model is to read: messages, a text or token ids, as a worker takes them. */
 
 import { packTokens } from "../../encoding/tokens.js";
-import type { PrepareInput } from "../../worker/messages.js";
+import type { PrepareInput, ReasoningRequest, ToolOffer } from "../../worker/messages.js";
 
 /** The text of a message: parts belong together without anything between them. */
 export function textOf(content: string | readonly object[]): string {
@@ -14,25 +14,37 @@ export function textOf(content: string | readonly object[]): string {
     .join("");
 }
 
-interface RoleAndContent {
-  role: string;
-  content: string | readonly object[];
-  name?: string | null | undefined;
+/** A message of a history as workers take it: OpenAI's of a chat, its content a text. */
+export interface PromptMessage {
+  role: "system" | "user" | "assistant" | "tool";
+  content: string;
+  name?: string;
+  reasoning_content?: string;
+  tool_calls?: PromptCall[];
+  tool_call_id?: string;
 }
 
-/** Templates know no developer: the role is OpenAI's newer word for system. */
-export function chatInput(
-  messages: readonly RoleAndContent[],
-  templateArgs: Record<string, unknown> | null | undefined,
-): PrepareInput {
+/** A call of a custom tool is one of a function, with its input as the only argument. */
+export interface PromptCall {
+  id: string;
+  type: "function";
+  function: { name: string; arguments: string };
+}
+
+export interface ChatRequest {
+  messages: readonly PromptMessage[];
+  templateArgs: Record<string, unknown> | null | undefined;
+  tools?: ToolOffer | undefined;
+  reasoning?: ReasoningRequest | undefined;
+}
+
+export function chatInput({ messages, templateArgs, tools, reasoning }: ChatRequest): PrepareInput {
   return {
     kind: "chat",
-    messages: messages.map(({ role, content, name }) => ({
-      role: role === "developer" ? "system" : role,
-      content: textOf(content),
-      ...(name != null && { name }),
-    })),
+    messages: messages.map((message) => ({ ...message })),
     ...(templateArgs != null && { templateArgs }),
+    ...(tools !== undefined && { tools }),
+    ...(reasoning !== undefined && { reasoning }),
   };
 }
 

@@ -5,14 +5,17 @@ import {
   type ParsedResponseBody,
   ResponseBody,
 } from "../../protocol/responses.js";
-import type { ResponseEcho } from "../render/response-object.js";
+import type { ResponseEcho } from "../render/echo.js";
 import { validate } from "../validation/validate.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { type ItemLookup, responseHistory } from "./history.js";
 import { idempotencyOf } from "./idempotency.js";
-import { chatInput } from "./prompts.js";
+import { chatInput, type PromptMessage } from "./prompts.js";
+import { reasoningOf } from "./reasoning.js";
 import { samplingOf } from "./sampling.js";
 import { tokenLimitOf } from "./token-limit.js";
+import { repeatedChoice, repeatedTools, responseTools } from "./tools.js";
 
 /** A body as either transport has it. */
 type AnyBody = Omit<ParsedResponseBody, "input"> & {
@@ -45,12 +48,18 @@ export function responseSubmission(
   body: AnyBody,
   caller: Caller,
   resumeGraceMs: number,
+  lookup: ItemLookup = nothing,
 ): SubmissionInput {
   const store = body.store ?? true;
   const wantsLogprobs = body.include?.includes(includeLogprobs) || (body.top_logprobs ?? 0) > 0;
   return {
     model: body.model ?? undefined,
-    input: chatInput(messagesOf(body), body.chat_template_kwargs),
+    input: chatInput({
+      messages: messagesOf(body, lookup),
+      templateArgs: body.chat_template_kwargs,
+      tools: responseTools(body),
+      reasoning: reasoningOf(body.reasoning?.effort, body, body.reasoning?.max_tokens),
+    }),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
     maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
@@ -62,8 +71,11 @@ export function responseSubmission(
   };
 }
 
-function messagesOf({ instructions, input = [] }: AnyBody) {
-  const messages = typeof input === "string" ? [{ role: "user", content: input }] : input;
+const nothing: ItemLookup = () => undefined;
+
+function messagesOf({ instructions, input = [] }: AnyBody, lookup: ItemLookup): PromptMessage[] {
+  const messages: PromptMessage[] =
+    typeof input === "string" ? [{ role: "user", content: input }] : responseHistory(input, lookup);
   if (instructions == null) return messages;
   return [{ role: "system", content: instructions }, ...messages];
 }
@@ -78,8 +90,10 @@ function echoOf(body: AnyBody): ResponseEcho {
     metadata: body.metadata ?? {},
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     prompt_cache_key: body.prompt_cache_key?.value ?? null,
+    reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     safety_identifier: body.safety_identifier?.value ?? null,
-    tool_choice: body.tool_choice ?? "auto",
+    tool_choice: repeatedChoice(body.tool_choice),
+    tools: repeatedTools(body.tools),
     top_logprobs: body.top_logprobs ?? 0,
     user: body.user?.value ?? null,
   };

@@ -14,12 +14,12 @@ import {
   type ResponseResume,
   type ResponseSteer,
 } from "../../protocol/events.js";
-import type { Identity } from "../access/keys.js";
+import type { Asker } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
 import { readJson } from "../json/read.js";
 import { ResponseEvents } from "../render/response-events.js";
-import { ownResponse, submitResponse } from "../response-access.js";
+import { ownResponse, storedItems, submitResponse } from "../response-access.js";
 import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
@@ -32,7 +32,7 @@ import { steerFailed } from "./steering.js";
 
 /** What a session is told about its socket. */
 export interface SessionStart extends OutgoingSocket {
-  identity: Identity;
+  identity: Asker;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
   /**
@@ -233,7 +233,8 @@ export class Session implements WriterOwner {
     this.preparing ??= new Set();
     this.preparing.add(preparing);
     const caller = this.callerOf(message, this.context.now() - arrivedAt);
-    const submission = responseSubmission(message, caller, config.resumeGraceMs);
+    const items = storedItems(engine, caller.owner);
+    const submission = responseSubmission(message, caller, config.resumeGraceMs, items);
     const submitted = isExpired(submission)
       ? Promise.reject(failure("deadline_exceeded"))
       : submitResponse(engine, submission, preparing.signal);

@@ -59,6 +59,7 @@ describe("one request", () => {
       promptTokens: 5,
       cachedTokens: 0,
       completionTokens: 5,
+      reasoningTokens: 0,
     });
   });
 

@@ -32,7 +32,12 @@ describe("a prompt alone", () => {
     await finish(sim);
     expect(kinds(response)).toEqual(["created", "inProgress", "ended"]);
     expect(response.ending).toEqual({ kind: "stop" });
-    expect(usageOf(response)).toEqual({ promptTokens: 5, cachedTokens: 0, completionTokens: 0 });
+    expect(usageOf(response)).toEqual({
+      promptTokens: 5,
+      cachedTokens: 0,
+      completionTokens: 0,
+      reasoningTokens: 0,
+    });
     const next = await begin(sim, { maxTokens: 1 });
     sim.worker.step();
     await settle();

@@ -6,7 +6,13 @@ import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
 import type { LaunchSpec } from "../../../src-ts/worker/launcher.js";
 import { encodeFrame, unpackTokens } from "../../../src-ts/worker/link.js";
-import type { Admission, FromWorker, ToWorker } from "../../../src-ts/worker/messages.js";
+import type {
+  Admission,
+  FromWorker,
+  Piece,
+  Said,
+  ToWorker,
+} from "../../../src-ts/worker/messages.js";
 import { fakeEngine } from "../../support/engine-options.js";
 import { launcherOf, type OneWorker, type WorkerEvents } from "../../support/launching.js";
 import { abilities, nativeParts } from "../support/native-figures.js";
@@ -130,6 +136,13 @@ export class SimWorker implements OneWorker {
     }
   }
 
+  /** One token more for the only request, with these pieces. */
+  speak(...pieces: Piece[]): void {
+    const [[id, running]] = [...this.running] as [[number, Running]];
+    const index = running.index++;
+    this.say({ type: "step", step: ++this.steps, rows: [[id, index, 1000 + index, pieces]] });
+  }
+
   /** One decode step for every row; ends those that reached their limit. */
   step(): void {
     this.stepOne(() => true);
@@ -150,7 +163,7 @@ export class SimWorker implements OneWorker {
     }
   }
 
-  end(id: number, finish: "stop" | "length", tail = ""): void {
+  end(id: number, finish: "stop" | "length" | "toolCalls", tail: Said = ""): void {
     this.running.delete(id);
     this.say({ type: "ended", id, finish, tail });
   }

@@ -11,13 +11,31 @@ const accepted = acceptanceOf("resp_1", {
   clientId: "somebody",
   priority: "batch",
   chat: false,
+  turn: {
+    tools: {
+      tools: [
+        { name: "look", description: "Looks", parameters: { type: "object" }, custom: false },
+        { name: "run", description: "", parameters: {}, custom: true, lark: "start: /a/" },
+      ],
+      choice: { name: "run" },
+      parallel: false,
+    },
+    reasoning: { enabled: false, maxTokens: 7 },
+    fakeSay: "<think>Hm.</think>",
+  },
   deadlineAt: 1_700_000_060_000,
   idempotency: { key: "k", fingerprint: "f" },
 });
 
 /** The map on disk, for a test to change. */
 function onDisk(): Fields & { sampling: Fields; cost: Fields } {
-  const response = { acceptance: accepted, entries: [], tokens: [], cachedTokens: 0 };
+  const response = {
+    acceptance: accepted,
+    entries: [],
+    tokens: [],
+    cachedTokens: 0,
+    reasoningTokens: 0,
+  };
   const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "bigint" });
   return unpacker.unpack(encodeRecord({ kind: "whole", response }))[1];
 }
@@ -68,6 +86,7 @@ describe("an acceptance", () => {
 
   it.each([
     ["chat", true],
+    ["turn", {}],
     ["clientId", "o"],
     ["priority", "normal"],
     ["deadlineAt", undefined],

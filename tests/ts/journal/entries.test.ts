@@ -48,7 +48,7 @@ const many: LogEntry[] = [
   { kind: "itemAdded", index: 2, item: call },
   text(2, 0, "{}"),
   { kind: "textDone", index: 2, part: 0 },
-  { kind: "itemDone", index: 2 },
+  { kind: "itemDone", index: 2, incomplete: true },
   { kind: "itemAdded", index: 3, item: custom },
   text(3, 0, "ls"),
   { kind: "textDone", index: 3, part: 0 },
@@ -59,13 +59,26 @@ const many: LogEntry[] = [
 const wholeOf = (entries: readonly LogEntry[]) =>
   encodeRecord({
     kind: "whole",
-    response: { acceptance: acceptanceOf("a"), entries, tokens: [1], cachedTokens: 0 },
+    response: {
+      acceptance: acceptanceOf("a"),
+      entries,
+      tokens: [1],
+      cachedTokens: 0,
+      reasoningTokens: 0,
+    },
   });
 const partOf = (entries: readonly LogEntry[]) =>
   encodeRecord({
     kind: "part",
     id: "a",
-    part: { entriesFrom: 0, entries, tokensFrom: 0, tokens: [1], cachedTokens: 0 },
+    part: {
+      entriesFrom: 0,
+      entries,
+      tokensFrom: 0,
+      tokens: [1],
+      cachedTokens: 0,
+      reasoningTokens: 0,
+    },
   });
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "bigint" });
 const unpack = (record: Buffer) => unpacker.unpack(record);
@@ -94,6 +107,24 @@ describe("what was written before there were items", () => {
         });
     expect(segments).toHaveLength(2);
     expect(deltas).toBeGreaterThan(100);
+  });
+});
+
+describe("tokens of reasoning", () => {
+  const usage = { ...(ended as Extract<LogEntry, { kind: "ended" }>).usage, reasoningTokens: 1 };
+  const entries = [...many.slice(0, -1), { ...ended, usage } as LogEntry];
+
+  it("are counted in the records of a log and in its end, and are no field where there are none", () => {
+    const part = { entriesFrom: 0, entries, tokensFrom: 0, tokens: [1], cachedTokens: 0 };
+    const some = encodeRecord({ kind: "part", id: "a", part: { ...part, reasoningTokens: 1 } });
+    expect(decoded(some)).toMatchObject([{ part: { entries, reasoningTokens: 1 } }]);
+    const acceptance = acceptanceOf("a");
+    const response = { acceptance, entries, tokens: [1], cachedTokens: 0, reasoningTokens: 1 };
+    const whole = encodeRecord({ kind: "whole", response });
+    expect(decoded(whole)).toMatchObject([{ response: { reasoningTokens: 1 } }]);
+    expect([unpack(some).length, unpack(whole).length]).toEqual([8, 6]);
+    expect([unpack(partOf(many)).length, unpack(wholeOf(many)).length]).toEqual([7, 5]);
+    expect(JSON.stringify(unpack(partOf(many)))).not.toContain('reasoning":');
   });
 });
 

@@ -14,7 +14,13 @@ const none = new Uint8Array();
 /** A response as it was accepted, with this text. */
 function whole(id: string, text: string): Buffer {
   const entries = [{ kind: "created" } as const, ...begun, delta(text)];
-  const response = { acceptance: acceptanceOf(id), entries, tokens: [1], cachedTokens: 0 };
+  const response = {
+    acceptance: acceptanceOf(id),
+    entries,
+    tokens: [1],
+    cachedTokens: 0,
+    reasoningTokens: 0,
+  };
   return encodeRecord({ kind: "whole", response });
 }
 
@@ -106,6 +112,7 @@ function partOf(id: string) {
     tokensFrom: 1,
     tokens: [2],
     cachedTokens: 0,
+    reasoningTokens: 0,
   };
   return { kind: "part", id, part } as const;
 }
@@ -140,8 +147,8 @@ describe("fields that are added at the end of a record", () => {
   it("are passed over", async () => {
     const accepted = { ...acceptanceOf("a"), promptTokens: none };
     const longer = [
-      pack([1, accepted, [{ kind: "created" }], none, 0, "later"]),
-      pack([2, "a", 1, text, 0, new Uint8Array(4), 0, { later: true }]),
+      pack([1, accepted, [{ kind: "created" }], none, 0, 0, "later"]),
+      pack([2, "a", 1, text, 0, new Uint8Array(4), 0, 0, { later: true }]),
       pack([1, { ...accepted, id: "b" }, [], none, 0]),
       pack([3, "b", "later"]),
     ];

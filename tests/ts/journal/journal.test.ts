@@ -39,7 +39,7 @@ describe("a journal", () => {
     expect(log.writtenEntries).toBe(6);
     const { responses } = await recover(disk.afterDeath());
     expect(responses).toEqual([
-      { acceptance, entries: log.entries, tokens: log.tokens, cachedTokens: 0 },
+      { acceptance, entries: log.entries, tokens: log.tokens, cachedTokens: 0, reasoningTokens: 0 },
     ]);
   });
 

@@ -33,6 +33,7 @@ describe("the seed of an acceptance", () => {
         entries: [],
         tokens: [],
         cachedTokens: 0,
+        reasoningTokens: 0,
       };
       expect(seedIn(encodeRecord({ kind: "whole", response }))).toBe(seed);
     },

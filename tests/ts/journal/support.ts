@@ -40,6 +40,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
   },
   promptTokens: Uint32Array.of(1, 2, 70_000),
   chat: true,
+  turn: {},
   clientId: "c",
   priority: "normal",
   deadlineAt: undefined,
@@ -101,13 +102,20 @@ export class TestLog implements JournaledLog {
       tokensFrom,
       tokens: this.tokens.slice(tokensFrom),
       cachedTokens: 0,
+      reasoningTokens: 0,
     };
   }
 
   takeSnapshot(): StoredResponse {
     this.taken = { entries: this.entries.length, tokens: this.tokens.length };
     const { acceptance, entries, tokens } = this;
-    return { acceptance, entries: [...entries], tokens: [...tokens], cachedTokens: 0 };
+    return {
+      acceptance,
+      entries: [...entries],
+      tokens: [...tokens],
+      cachedTokens: 0,
+      reasoningTokens: 0,
+    };
   }
 
   written(): void {
@@ -172,6 +180,6 @@ export function textOf(entries: readonly LogEntry[]): string {
 export const ended: LogEntry = {
   kind: "ended",
   ending: { kind: "stop" },
-  usage: { promptTokens: 3, cachedTokens: 0, completionTokens: 2 },
+  usage: { promptTokens: 3, cachedTokens: 0, completionTokens: 2, reasoningTokens: 0 },
   endedAt: 1_700_000_000_500,
 };

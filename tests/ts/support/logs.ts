@@ -5,7 +5,7 @@ import { completeSubmission, withDefaults } from "../../../src-ts/engine/request
 import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { responseSubmission } from "../../../src-ts/server/submissions/responses.js";
-import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
+import type { Piece, StepRow, TokenLogprob } from "../../../src-ts/worker/messages.js";
 import { caller } from "../server/submissions/caller.js";
 
 /** Of a request that says no more than it must. */
@@ -25,6 +25,7 @@ export function newLog(maxTokens = 100): ResponseLog {
       maxTokens,
       sampling: withDefaults(sampling),
       promptTokens: Uint32Array.of(1, 2),
+      customTools: new Set(["run"]),
     },
     { turn: new Turn(systemClock, () => {}), cancel() {}, readersChanged() {}, ended() {} },
   );
@@ -36,9 +37,16 @@ export function logOf(entries: readonly LogEntry[]): ResponseLog {
   const { id, model, owner, createdAt, maxTokens, promptTokens } = log;
   const cost = { promptTokens: 2, newTokens: 100, kvBytes: 0 };
   const request = { id, model, owner, createdAt, echo, maxTokens, sampling: log.sampling };
-  const rest = { promptTokens, chat: true, clientId: "c", priority: "normal", cost } as const;
+  const rest = {
+    promptTokens,
+    chat: true,
+    turn: {},
+    clientId: "c",
+    priority: "normal",
+    cost,
+  } as const;
   const acceptance = { ...request, ...rest, deadlineAt: undefined, idempotency: undefined };
-  log.restore({ acceptance, entries, tokens: [1, 2, 3], cachedTokens: 0 });
+  log.restore({ acceptance, entries, tokens: [1, 2, 3], cachedTokens: 0, reasoningTokens: 0 });
   return log;
 }
 
@@ -53,6 +61,15 @@ export const logprob = (token: string): TokenLogprob => ({
   logprob: -0.5,
   top: [],
 });
+
+/** Rows of a worker: text or pieces with the first token, nothing with others. */
+export function said(
+  tokens: readonly number[],
+  first: string | Piece[],
+  logprobs: readonly TokenLogprob[] = [],
+): StepRow[] {
+  return tokens.map((token, index) => [1, index, token, index === 0 ? first : "", logprobs[index]]);
+}
 
 /** Entries of one item, one delta a text; each list of texts is a part. */
 export function itemEntries(index: number, item: Item, ...parts: string[][]): LogEntry[] {
@@ -71,6 +88,6 @@ export const started: readonly LogEntry[] = [{ kind: "created" }, { kind: "inPro
 export const ended: LogEntry = {
   kind: "ended",
   ending: { kind: "stop" },
-  usage: { promptTokens: 2, cachedTokens: 0, completionTokens: 3 },
+  usage: { promptTokens: 2, cachedTokens: 0, completionTokens: 3, reasoningTokens: 0 },
   endedAt: 1_700_000_001_000,
 };

@@ -24,7 +24,12 @@ import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Registry } from "../../../src-ts/engine/responses/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
-import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
+import type {
+  Piece,
+  PrepareInput,
+  StepRow,
+  TokenLogprob,
+} from "../../../src-ts/worker/messages.js";
 import { abilities, nativeFigures, nativeParts } from "./native-figures.js";
 
 /** A running response, in a test's hands. */
@@ -33,6 +38,8 @@ export interface Run {
   readonly submission: Submission;
   start(): void;
   emit(text: string, logprobs?: readonly TokenLogprob[]): void;
+  /** Pieces that came with one token. */
+  speak(...pieces: Piece[]): void;
   end(ending: Ending): void;
 }
 
@@ -71,6 +78,11 @@ export function logprobsFor(submission: Submission, text: string): TokenLogprob[
 
 const promptTokens = 7;
 
+function customToolsOf(input: PrepareInput): ReadonlySet<string> {
+  const { tools = [] } = (input.kind === "chat" && input.tools) || {};
+  return new Set(tools.filter(({ custom }) => custom).map(({ name }) => name));
+}
+
 export class ScriptedEngine implements Engine {
   script: Script = say(helloParts);
   /** Set: `submit` rejects with it. */
@@ -82,6 +94,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "org/first",
       created: 1_700_000_000,
+      aliases: [],
       isDefault: true,
       contextMax: 4096,
       ready: true,
@@ -90,6 +103,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "second",
       created: 1_700_000_001,
+      aliases: [],
       isDefault: false,
       contextMax: undefined,
       ready: false,
@@ -159,6 +173,7 @@ export class ScriptedEngine implements Engine {
         maxTokens: submission.maxTokens ?? 4096,
         sampling: withDefaults(submission.sampling, { ...neutralSampling, temperature: 0.5 }),
         promptTokens: new Uint32Array(promptTokens),
+        customTools: customToolsOf(submission.input),
       },
       {
         turn: this.turn,
@@ -181,13 +196,19 @@ export class ScriptedEngine implements Engine {
         log.cachedTokens = 3;
         log.inProgress();
       },
-      emit: (text, logprobs = []) => {
-        log.emit([1], text, logprobs);
-        const info = { tokens: 1, gapMs: 2, first: log.tokens.length === 1 };
-        for (const observer of this.observers) observer.delta?.(log, info);
+      emit: (text, [logprob, ...more] = []) => {
+        const rest = more.map((one): StepRow => [1, 0, 1, "", one]);
+        this.emit(log, [[1, 0, 1, text, logprob], ...rest]);
       },
+      speak: (...pieces) => this.emit(log, [[1, 0, 1, pieces]]),
       end: (ending) => this.end(log, ending),
     };
+  }
+
+  private emit(log: ResponseLog, rows: readonly StepRow[]): void {
+    log.emit(rows);
+    const info = { tokens: 1, gapMs: 2, first: log.tokens.length === 1 };
+    for (const observer of this.observers) observer.delta?.(log, info);
   }
 
   private end(log: ResponseLog, ending: Ending): void {

@@ -14,13 +14,13 @@ import {
   fromWorker,
   fromWorkerTypes,
   LoadOptions,
+  linkVersion,
   ModelSource,
   NativeFigures,
   NativePartStatus,
   nativeParts,
   neutral,
   PrepareInput,
-  protocolVersion,
   refusalCodes,
   Sampling,
   SamplingDefaults,
@@ -56,9 +56,9 @@ const classNames: Record<string, string> = { loadFailed: "LoadFailure", refused:
 
 describe("the worker's Python", () => {
   it("speaks the same version in the same frames", () => {
-    expect(constant("PROTOCOL_VERSION")).toBe(protocolVersion);
+    expect(constant("LINK_VERSION")).toBe(linkVersion);
     // What the machine takes in a `hello`.
-    expect(protocol).toBe(protocolVersion);
+    expect(protocol).toBe(linkVersion);
     expect(moduleWith("MAGIC", python)).toMatchObject({
       MAGIC: link.frameMagic,
       VERSION: link.frameVersion,

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Item, LogEntry } from "../../../../src-ts/engine/api.js";
 import type { ResponseLog } from "../../../../src-ts/engine/responses/log.js";
 import { addUp } from "../../../../src-ts/journal/entries.js";
+import type { Piece } from "../../../../src-ts/worker/messages.js";
 import {
   call,
   custom,
@@ -13,6 +14,7 @@ import {
   message,
   newLog,
   reasoning,
+  said,
   started,
 } from "../../support/logs.js";
 
@@ -27,8 +29,25 @@ function begun(): ResponseLog {
 const output = ({ entries }: ResponseLog): LogEntry[] =>
   entries.filter((entry) => "index" in entry);
 
+/** Whole items. */
+function writeWhole(log: ResponseLog, ...texts: [item: Item, text: string][]): void {
+  for (const [item, text] of texts) {
+    write(log, [item, text]);
+    if ("callId" in item) log.emit(said([7], [["callEnd", true]]));
+  }
+}
+
 function write(log: ResponseLog, ...texts: [item: Item, text: string][]): void {
-  for (const [item, text] of texts) log.emit([7], text, [], item);
+  for (const [item, text] of texts) log.emit(said([7], piecesOf(log, item, text)));
+}
+
+/** A call begins where it isn't the one that is open. */
+function piecesOf(log: ResponseLog, item: Item, text: string): Piece[] {
+  if (item.kind === "message") return [["content", text]];
+  if (item.kind === "reasoning") return [["reasoning", text]];
+  const open = log.output.at(-1)?.item;
+  const isOpen = open !== undefined && "callId" in open && open.callId === item.callId;
+  return [...(isOpen ? [] : [["call", item.name] as Piece]), ["arguments", text]];
 }
 
 const shown = ({ output }: ResponseLog) =>
@@ -37,9 +56,9 @@ const shown = ({ output }: ResponseLog) =>
 describe("a log", () => {
   it("whose rows say no more is one message with one part", () => {
     const log = begun();
-    log.emit([1], "a ", []);
-    log.emit([2, 3], "b ", [logprob("b ")]);
-    log.emit([4], "", []);
+    log.emit(said([1], "a "));
+    log.emit(said([2, 3], "b ", [logprob("b ")]));
+    log.emit(said([4], ""));
     log.end({ kind: "stop" }, "tail", 5);
     const [a, b, tail] = output(log).filter(({ kind }) => kind === "delta");
     expect(output(log)).toEqual([
@@ -77,27 +96,27 @@ describe("a log", () => {
     ],
     [
       "two calls",
-      [call("1"), call("2")],
+      [call("call_1_0"), call("call_1_1")],
       [
-        [call("1"), "{}"],
-        [call("2"), "[]"],
+        [call("call_1_0"), "{}"],
+        [call("call_1_1"), "[]"],
       ],
     ],
     [
       "a message between two calls",
-      [call("1"), message, custom("2")],
+      [call("call_1_0"), message, custom("call_1_1")],
       [
-        [call("1"), "{}"],
+        [call("call_1_0"), "{}"],
         [message, "So"],
-        [custom("2"), "ls"],
+        [custom("call_1_1"), "ls"],
       ],
     ],
     [
-      "a call of another kind by the same id",
-      [call("1"), custom("1")],
+      "a call of a function and one of a custom tool",
+      [call("call_1_0"), custom("call_1_1")],
       [
-        [call("1"), "{}"],
-        [custom("1"), "ls"],
+        [call("call_1_0"), "{}"],
+        [custom("call_1_1"), "ls"],
       ],
     ],
     [
@@ -111,7 +130,7 @@ describe("a log", () => {
     ],
   ])("of several items opens and closes one after another: %s", (_, items, texts) => {
     const log = begun();
-    write(log, ...texts);
+    writeWhole(log, ...texts);
     log.end({ kind: "stop" }, "", 5);
     expect(output(log)).toEqual(
       items.flatMap((item, index) => itemEntries(index, item, [texts[index]![1]])),
@@ -123,7 +142,13 @@ describe("a log", () => {
 
   it("goes on with an item as long as the text is of it", () => {
     const log = begun();
-    write(log, [reasoning, "H"], [reasoning, "m"], [call("1"), "{"], [call("1"), "}"]);
+    write(
+      log,
+      [reasoning, "H"],
+      [reasoning, "m"],
+      [call("call_1_0"), "{"],
+      [call("call_1_0"), "}"],
+    );
     expect(shown(log)).toEqual([
       ["reasoning", "Hm"],
       ["functionCall", "{}"],
@@ -131,10 +156,14 @@ describe("a log", () => {
     expect(log.output.map(({ isDone }) => isDone)).toEqual([true, false]);
   });
 
-  it("gives what was held back to the item that is open", () => {
+  it("takes what was held back as what comes with a token", () => {
     const log = begun();
-    write(log, [message, "See"], [call("1"), "{"]);
-    log.end({ kind: "stop" }, "}", 5);
+    write(log, [message, "See"], [call("call_1_0"), "{"]);
+    const tail: Piece[] = [
+      ["arguments", "}"],
+      ["callEnd", true],
+    ];
+    log.end({ kind: "toolCalls" }, tail, 5);
     expect(shown(log)).toEqual([
       ["message", "See"],
       ["functionCall", "{}"],
@@ -143,10 +172,19 @@ describe("a log", () => {
 
   it("has as its text what its messages say", () => {
     const log = begun();
-    log.emit([1], "Hm.", [logprob("Hm.")], reasoning);
-    log.emit([2], "One ", [logprob("One ")], message);
-    log.emit([3], "{}", [], call("1"));
-    log.emit([4], "two", [logprob("two")], message);
+    log.emit(said([1], [["reasoning", "Hm."]], [logprob("Hm.")]));
+    log.emit(said([2], "One ", [logprob("One ")]));
+    log.emit(
+      said(
+        [3],
+        [
+          ["call", "look"],
+          ["arguments", "{}"],
+          ["callEnd", true],
+        ],
+      ),
+    );
+    log.emit(said([4], [["content", "two"]], [logprob("two")]));
     expect(log.text).toBe("One two");
     expect(log.logprobs.map(({ token }) => token)).toEqual(["One ", "two"]);
   });
@@ -169,9 +207,92 @@ describe("a log", () => {
     },
   );
 
+  it("counts tokens of reasoning, without text too, and what each text took", () => {
+    const log = begun();
+    log.emit(said([1], [["reasoning", ""]]));
+    log.emit(said([2, 3], [["reasoning", "Hm."]]));
+    log.emit(
+      said(
+        [4],
+        [
+          ["reasoning", " So"],
+          ["content", "Yes"],
+        ],
+      ),
+    );
+    log.end({ kind: "stop" }, "!", 5);
+    expect(log.usage).toMatchObject({ completionTokens: 4, reasoningTokens: 3 });
+    const deltas = output(log).filter((entry) => entry.kind === "delta");
+    expect(deltas.map(({ text, tokens }) => [text, tokens])).toEqual([
+      ["Hm.", 1],
+      [" So", 1],
+      ["Yes", 0],
+      ["!", 0],
+    ]);
+  });
+
+  it("has a call without arguments, and none of what belongs to no call", () => {
+    const log = begun();
+    log.emit(
+      said(
+        [1],
+        [
+          ["arguments", "{"],
+          ["callEnd", true],
+          ["content", ""],
+          ["call", "look"],
+        ],
+      ),
+    );
+    log.emit(
+      said(
+        [2],
+        [
+          ["callEnd", true],
+          ["arguments", "}"],
+          ["reasoning", ""],
+        ],
+      ),
+    );
+    log.end({ kind: "toolCalls" }, "", 5);
+    expect(output(log)).toEqual(itemEntries(0, call("call_1_0"), []));
+  });
+
+  it("tells a call that was broken off from one that is whole", () => {
+    const log = begun();
+    log.emit(
+      said(
+        [1],
+        [
+          ["call", "look"],
+          ["arguments", "{"],
+          ["callEnd", false],
+        ],
+      ),
+    );
+    log.emit(
+      said(
+        [2],
+        [
+          ["call", "look"],
+          ["callEnd", true],
+          ["content", "So."],
+        ],
+      ),
+    );
+    expect(log.output.map(({ isDone, isIncomplete }) => [isDone, isIncomplete])).toEqual([
+      [true, true],
+      [true, false],
+      [false, false],
+    ]);
+    log.emit(said([3], [["call", "look"]]));
+    log.end({ kind: "length" }, "", 5);
+    expect(log.output.map(({ isIncomplete }) => isIncomplete)).toEqual([true, false, false, true]);
+  });
+
   it("that has a call needs no empty message", () => {
     const log = begun();
-    write(log, [call("1"), "{}"]);
+    write(log, [call("call_1_0"), "{}"]);
     log.end({ kind: "toolCalls" }, "", 5);
     expect(shown(log)).toEqual([["functionCall", "{}"]]);
   });
@@ -203,7 +324,7 @@ describe("a log from disk", () => {
   it("goes on wherever it was cut, and adds up", () => {
     for (let length = 2; length < whole.length; length++) {
       const log = logOf(whole.slice(0, length));
-      log.emit([9], "!", [], message);
+      log.emit(said([9], "!"));
       log.end({ kind: "stop" }, "", 5);
       expect(addUp(log.entries), `cut at ${length}`).toBe(true);
       expect(log.text.endsWith("!")).toBe(true);

@@ -24,7 +24,7 @@ describe("a response in the background", () => {
     run.start();
     expect(await read()).toMatchObject({ status: "in_progress", background: true });
     run.emit("Hello");
-    expect((await read()).output[0]!.content[0]!.text).toBe("Hello");
+    expect((await read()).output).toMatchObject([{ content: [{ text: "Hello" }] }]);
     run.end({ kind: "stop" });
     expect(await read()).toMatchObject({ id, status: "completed", background: true });
   });

@@ -11,22 +11,18 @@ it.each([
   expect(textOf(content)).toBe(text);
 });
 
-it("a developer is a system to a template, and names and arguments are kept", () => {
-  const messages = [
-    { role: "developer", content: "a" },
-    { role: "user", content: "b", name: "Bo" },
-    { role: "user", content: "c", name: null },
-  ];
-  expect(chatInput(messages, { thinking: false })).toEqual({
+it("a chat says no more than was asked", () => {
+  const messages = [{ role: "user", content: "b", name: "Bo" }] as const;
+  const tools = { tools: [], choice: "auto", parallel: true } as const;
+  const asked = { templateArgs: { thinking: false }, tools: { ...tools, tools: [] } };
+  const reasoning = { enabled: false };
+  expect(chatInput({ messages, ...asked, reasoning })).toEqual({
     kind: "chat",
-    messages: [
-      { role: "system", content: "a" },
-      { role: "user", content: "b", name: "Bo" },
-      { role: "user", content: "c" },
-    ],
-    templateArgs: { thinking: false },
+    messages,
+    ...asked,
+    reasoning,
   });
-  expect(chatInput([], null)).toEqual({ kind: "chat", messages: [] });
+  expect(chatInput({ messages: [], templateArgs: null })).toEqual({ kind: "chat", messages: [] });
 });
 
 it("prompts are texts or token ids, one or several", () => {

@@ -68,6 +68,8 @@ const hints: Case[] = [
   ["responses", { reasoning: { effort: "none", summary: "auto" } }, "reasoning.summary"],
   ["responses", { reasoning: { generate_summary: "x" } }, "reasoning.generate_summary"],
   ["responses", { reasoning: "high" }, "reasoning"],
+  ["responses", { tools: [{ type: "web_search" }] }, "tools", "tools[0]"],
+  ["chat", { tools: [{ type: "web_search_preview" }] }, "tools", "tools[0]"],
   ["responses", { text: { verbosity: "low" } }, "text.verbosity"],
   ["responses", { truncation: "auto" }, "truncation"],
   ["responses", { context_management: [{ type: "compaction" }] }, "context_management"],
@@ -94,9 +96,9 @@ const unknown: Case[] = [
   ["chat", { messages: [{ ...user, extra: 1 }] }, "messages[].extra", "messages[0].extra"],
   [
     "chat",
-    { messages: [user, { ...said, reasoning_content: "hm" }] },
-    "messages[].reasoning_content",
-    "messages[1].reasoning_content",
+    { messages: [user, { ...said, thoughts: "hm" }] },
+    "messages[].thoughts",
+    "messages[1].thoughts",
   ],
   [
     "chat",

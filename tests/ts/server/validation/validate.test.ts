@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { isServingError, type ServingError } from "../../../../src-ts/errors.js";
-import { ChatBody, CompletionBody, ResponseBody } from "../../../../src-ts/protocol/index.js";
+import {
+  ChatBody,
+  CompletionBody,
+  limits,
+  ResponseBody,
+} from "../../../../src-ts/protocol/index.js";
 import { validate } from "../../../../src-ts/server/validation/validate.js";
 
 const bodies = {
@@ -64,12 +69,108 @@ describe("values that change nothing are accepted", () => {
   });
 });
 
+describe("tools", () => {
+  const name = "look";
+  const own = { type: "function", name, description: null, parameters: {}, strict: null };
+  const inChat = { type: "function", function: { name, parameters: { type: "object" } } };
+  const grammar = { syntax: "lark", definition: "start: /a/" };
+  const call = { id: "1", type: "function", function: { name, arguments: "{}" } };
+  const messages = [
+    { role: "assistant", content: null, tool_calls: [call], reasoning_content: "Hm" },
+    { role: "tool", tool_call_id: "1", content: [{ type: "text", text: "x" }], name },
+    { role: "assistant", function_call: { name, arguments: "{}" } },
+    { role: "function", name, content: "x" },
+  ];
+  const given: [Api, object][] = [
+    ["chat", { tools: [inChat, { type: "web_search" }], tool_choice: "required" }],
+    [
+      "chat",
+      { tools: [{ type: "custom", custom: { name, format: { type: "grammar", grammar } } }] },
+    ],
+    ["chat", { tool_choice: { type: "function", function: { name } }, parallel_tool_calls: false }],
+    [
+      "chat",
+      { tool_choice: { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [] } } },
+    ],
+    ["chat", { functions: [{ name }], function_call: { name } }],
+    ["chat", { messages, reasoning_effort: "high" }],
+    ["responses", { tools: [own, { type: "mcp", server_label: "x" }], tool_choice: "required" }],
+    ["responses", { tools: [{ type: "custom", name, format: { type: "grammar", ...grammar } }] }],
+    ["responses", { tools: [{ type: "namespace", name, description: "d", tools: [own] }] }],
+    ["responses", { tool_choice: { type: "custom", name }, reasoning: { max_tokens: 5 } }],
+    ["responses", { input: [{ type: "function_call", call_id: "1", name, arguments: "" }] }],
+    ["responses", { input: [{ type: "custom_tool_call", call_id: "1", name, input: "" }] }],
+    ["responses", { input: [{ type: "function_call_output", call_id: "1", output: [] }] }],
+    ["responses", { input: [{ type: "reasoning", summary: [], encrypted_content: "x" }] }],
+    [
+      "responses",
+      {
+        input: [
+          { type: "item_reference", id: "fc_1" },
+          { role: "user", content: "" },
+        ],
+      },
+    ],
+  ];
+  it.each(given)("%s takes %j", (api, fields) => {
+    expect(check(api, fields)).toBeUndefined();
+  });
+
+  const long = "x".repeat(limits.toolDescriptionCharsMax + 1);
+  const wrong: [Api, object, string][] = [
+    ["chat", { tools: [{ type: "function", function: {} }] }, "tools[0].function.name"],
+    [
+      "chat",
+      { tools: [{ type: "function", function: { name: "a b" } }] },
+      "tools[0].function.name",
+    ],
+    ["chat", { tools: [{ function: { name } }] }, "tools[0].type"],
+    [
+      "chat",
+      { tools: [{ ...inChat, function: { name, description: long } }] },
+      "tools[0].function.description",
+    ],
+    [
+      "chat",
+      { tools: [{ ...inChat, function: { name, parameters: "{}" } }] },
+      "tools[0].function.parameters",
+    ],
+    ["chat", { tools: Array.from({ length: limits.toolsMax + 1 }, () => inChat) }, "tools"],
+    ["chat", { tool_choice: "any" }, "tool_choice"],
+    ["chat", { messages: [{ role: "assistant", content: null }] }, "messages[0].content"],
+    ["chat", { messages: [{ role: "tool", content: "x" }] }, "messages[0].tool_call_id"],
+    ["responses", { tools: [{ type: "function" }] }, "tools[0].name"],
+    ["responses", { tools: [inChat] }, "tools[0].name"],
+    ["responses", { tools: [{ ...own, description: long }] }, "tools[0].description"],
+    [
+      "responses",
+      {
+        tools: [
+          { type: "custom", name, format: { type: "grammar", syntax: "ebnf", definition: "x" } },
+        ],
+      },
+      "tools[0].format.syntax",
+    ],
+    ["responses", { input: [{ type: "function_call", call_id: "1", name }] }, "input[0].arguments"],
+    ["responses", { input: [{ type: "function_call" }] }, "input[0].call_id"],
+    [
+      "responses",
+      {
+        input: [{ type: "function_call_output", call_id: "1", output: [{ type: "input_image" }] }],
+      },
+      "input[0].output[0].type",
+    ],
+    ["responses", { reasoning: { max_tokens: 0 } }, "reasoning.max_tokens"],
+  ];
+  it.each(wrong)("%s blames a field of %j: %s", (api, fields, param) => {
+    expect(check(api, fields)).toMatchObject({ status: 400, param });
+  });
+});
+
 describe("what is not supported is refused by name", () => {
   const tool = { type: "function", function: { name: "f", parameters: {} } };
   const refused: [Api, object, string][] = [
-    ["chat", { tools: [tool] }, "tools"],
-    ["chat", { tool_choice: "required" }, "tool_choice"],
-    ["chat", { functions: [{ name: "f" }] }, "functions"],
+    ["chat", { tool_choice: { type: "web_search" } }, "tool_choice.type"],
     ["chat", { response_format: { type: "json_object" } }, "response_format.type"],
     ["chat", { response_format: { type: "json_schema", json_schema: {} } }, "response_format.type"],
     ["chat", { modalities: ["text", "audio"] }, "modalities"],
@@ -83,13 +184,7 @@ describe("what is not supported is refused by name", () => {
     ["chat", { chat_template: "{{ messages }}" }, "chat_template"],
     ["chat", { continue_final_message: true }, "continue_final_message"],
     ["chat", { chat_template_kwargs: { tools: [tool] } }, "chat_template_kwargs.tools"],
-    [
-      "chat",
-      { messages: [{ role: "assistant", content: "", tool_calls: [tool] }] },
-      "messages[0].tool_calls",
-    ],
     ["chat", { web_search_options: {} }, "web_search_options"],
-    ["chat", { messages: [{ role: "tool", content: "x", tool_call_id: "1" }] }, "messages[0].role"],
     [
       "chat",
       { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },
@@ -103,9 +198,9 @@ describe("what is not supported is refused by name", () => {
     ["completions", { guided_regex: "a+" }, "guided_regex"],
     ["completions", { structured_outputs: { json: {} } }, "structured_outputs"],
     ["completions", { json_schema: {} }, "json_schema"],
-    ["responses", { tools: [{ type: "web_search" }] }, "tools"],
-    ["responses", { tools: [tool], tool_choice: "required" }, "tools"],
-    ["responses", { tool_choice: { type: "function", name: "f" } }, "tool_choice"],
+    ["responses", { tool_choice: { type: "web_search" } }, "tool_choice.type"],
+    ["responses", { tool_choice: { type: "mcp", server_label: "x" } }, "tool_choice.type"],
+    ["responses", { functions: [{ name: "f" }] }, "functions"],
     ["responses", { response_format: { type: "json_schema" } }, "response_format.type"],
     ["responses", { structured_outputs: { grammar: "x" } }, "structured_outputs"],
     ["responses", { guided_grammar: "x" }, "guided_grammar"],
@@ -114,11 +209,7 @@ describe("what is not supported is refused by name", () => {
     ["responses", { conversation: "conv_1" }, "conversation"],
     ["responses", { prompt: { id: "p" } }, "prompt"],
     ["responses", { text: { format: { type: "json_schema", name: "x" } } }, "text.format.type"],
-    [
-      "responses",
-      { input: [{ type: "function_call_output", call_id: "1", output: "x" }] },
-      "input[0].type",
-    ],
+    ["responses", { input: [{ type: "web_search_call", id: "1" }] }, "input[0].type"],
     [
       "responses",
       { input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] },
@@ -232,7 +323,7 @@ describe("what is wrong is refused by name", () => {
       { prompt: 5 },
       "prompt must be a string, a list of token ids, or a list of at most 64 of either.",
     ],
-    ["responses", { input: 5 }, "input must be a string or a list of messages."],
+    ["responses", { input: 5 }, "input must be a string or a list of items."],
     ["responses", { repetition_penalty: 0 }, "repetition_penalty must be above 0."],
     ["responses", { max_output_tokens: 2_000_000 }, "max_output_tokens must be at most 1,048,576."],
     [
@@ -247,8 +338,8 @@ describe("what is wrong is refused by name", () => {
     ],
     [
       "responses",
-      { tool_choice: "required" },
-      "tool_choice: Tool calling is not supported by this server.",
+      { tool_choice: { type: "file_search" } },
+      "tool_choice.type: A tool that a host runs is not supported by this server.",
     ],
     [
       "responses",
@@ -266,7 +357,7 @@ describe("what is wrong is refused by name", () => {
     [
       "chat",
       { messages: [{ role: "robot", content: "x" }] },
-      "messages[0].role must be system, developer, user or assistant.",
+      "messages[0].role must be system, developer, user, assistant or tool.",
     ],
     ["responses", { text: 5 }, "text must be an object."],
   ];
