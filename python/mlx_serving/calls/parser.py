@@ -248,10 +248,11 @@ class MarkedParser:
 
     def _false_alarm(self) -> None:
         assert self._format is not None
-        short = self._head == self._format.short_begin
-        begin = len(self._head if short else self._format.begin)
-        self._turn.content(self._text[self._at : self._at + begin])
-        self._at += begin
+        marks = (self._format.begin, self._format.short_begin)
+        # Another call may have been looked for, before which no mark stands.
+        mark = next((m for m in marks if m and self._text.startswith(m, self._at)), "")
+        self._turn.content(mark)
+        self._at += len(mark)
         self._state = self._content
 
     def _begin_call(self, name: str) -> bool:

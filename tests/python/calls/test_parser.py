@@ -115,6 +115,17 @@ def test_a_call_without_its_first_mark() -> None:
         assert read(other, CODER).content == other
 
 
+@pytest.mark.parametrize("name", ["listed", "lfm2", "gemma4", "kimi2", "hermes", "coder"])
+@pytest.mark.parametrize("between", ["", ",", ", ", ",,", "\n", ";", ",(", ", x"])
+def test_reasoning_after_what_looked_like_another_call(name: str, between: str) -> None:
+    """What was taken for the sign between two calls is text, and no more than that."""
+    format = ALL[name]
+    text = render_calls(format, CALLS[:1]).removesuffix(format.close)
+    found = read(f"{text}{between}<think>Why?</think>Done.", format, THINK)
+    assert found.calls == CALLS[:1] and found.reasoning == "Why?"
+    assert found.content.replace(between.strip(), "", 1).strip() == "Done."
+
+
 def test_content_after_calls_stays() -> None:
     found = read(f"{render_calls(HERMES, CALLS)}\nDone.\n")
     assert found.calls == CALLS and found.content == "Done.\n"
