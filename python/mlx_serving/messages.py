@@ -121,6 +121,18 @@ class Sampling:
     logprobs: int = -1
 
 
+ConstraintKind = Literal["json", "regex", "lark", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer is kept to: a JSON schema, a regular expression, a grammar in Lark's way, or
+    a JSON list of texts of which it is one."""
+
+    kind: ConstraintKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
@@ -133,6 +145,7 @@ class Admission:
     max_tokens: int
     sampling: Sampling
     chat: bool = True
+    constraint: Constraint | None = None
 
     @property
     def prefill_only(self) -> bool:
@@ -172,6 +185,7 @@ class Load:
 class Prepare:
     id: int
     input: PrepareInput
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
  */
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
-import type { Sampling } from "../worker/messages.js";
+import type { Constraint, Sampling } from "../worker/messages.js";
 import type { LogEntry, Priority } from "./api.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
@@ -20,6 +20,8 @@ export interface Acceptance {
   promptTokens: Uint32Array;
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   chat: boolean;
+  /** What the answer is kept to. */
+  constraint: Constraint | undefined;
   clientId: string;
   priority: Priority;
   /** Wall-clock milliseconds: the only clock that two processes share. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { structuredOutput } from "./structured-output.js";
 
 const TextPart = z.object({
   type: z.literal("text", { error: fields.notSupported("A content part other than text") }),
@@ -60,6 +61,7 @@ export const ChatBody = z.object({
   ...fields.hints,
   ...fields.tooling,
   ...fields.unserved,
+  ...structuredOutput,
   messages: z.array(ChatMessage).min(1).max(limits.messagesMax),
   model: fields.model,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),

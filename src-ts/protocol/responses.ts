@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { structuredOutput, TextFormat } from "./structured-output.js";
 
 const InputPart = z.discriminatedUnion(
   "type",
@@ -62,6 +63,7 @@ export const responseFields = {
   ...fields.hints,
   ...fields.tooling,
   ...fields.unserved,
+  ...structuredOutput,
   input: ResponseInput,
   instructions: fields.text.nullish(),
   model: fields.model,
@@ -73,7 +75,7 @@ export const responseFields = {
     .nullish(),
   metadata: fields.metadata,
   store: fields.flag,
-  text: z.object({ format: fields.responseFormat, verbosity: fields.hint("medium") }).nullish(),
+  text: z.object({ format: TextFormat.nullish(), verbosity: fields.hint("medium") }).nullish(),
   chat_template_kwargs: fields.chatTemplateKwargs,
   truncation: fields.hint("disabled"),
   reasoning,
@@ -191,7 +193,7 @@ export const ResponseObject = z.strictObject({
   store: z.boolean(),
   temperature: z.number(),
   text: z.strictObject({
-    format: z.strictObject({ type: z.literal("text") }),
+    format: TextFormat,
     verbosity: z.literal("medium"),
   }),
   tool_choice: z.enum(["auto", "none"]),

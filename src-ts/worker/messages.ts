@@ -63,6 +63,13 @@ export const neutral: Omit<Sampling, "seed"> = {
   logprobs: -1,
 };
 
+/** What an answer is kept to. `text`: a JSON schema, a regular expression, a grammar in Lark's way, or a JSON list of texts. */
+export const Constraint = z.strictObject({
+  kind: z.enum(["json", "regex", "lark", "choice"]),
+  text: z.string(),
+});
+export type Constraint = z.infer<typeof Constraint>;
+
 /** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
@@ -72,8 +79,17 @@ export const Admission = z.strictObject({
   sampling: Sampling,
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   chat: z.boolean(),
+  constraint: Constraint.optional(),
 });
 export type Admission = z.infer<typeof Admission>;
+
+/** A request before it is accepted. `constraint`: compiled meanwhile, so that one that can't be is refused then. */
+export const Preparation = z.strictObject({
+  id: u32,
+  input: PrepareInput,
+  constraint: Constraint.optional(),
+});
+export type Preparation = z.infer<typeof Preparation>;
 
 /** Where the weights are: the embedded model, a folder, or a hub id. */
 export const ModelSource = z.strictObject({
@@ -239,7 +255,7 @@ export const refusalCodes = [
 
 export const toWorker = {
   load: z.strictObject({ model: ModelSource, options: LoadOptions }),
-  prepare: z.strictObject({ id: u32, input: PrepareInput }),
+  prepare: Preparation,
   admit: z.strictObject({ requests: z.array(Admission) }),
   abort: z.strictObject({ ids: z.array(u32) }),
   ack: z.strictObject({ step: u32 }),

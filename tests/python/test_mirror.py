@@ -21,6 +21,7 @@ WITHOUT_TEST = {
     "families/compare.py": "families/test_families.py compares a family",
     "families/report.py": "families/test_families.py compares docs/MODELS.md with it",
     "families/run.py": "families/test_families.py runs it",
+    "grammar/limits.py": "numbers and options; grammar/test_grammars.py tries what they do",
     "fake/text.py": "fake/test_engine.py: all that can be seen of it is text",
     "fast/blocks.py": "fast/test_swap.py: a block is right when a model with it is",
     "fast/layers.py": "fast/test_swap.py: a layer is right when a model with it is",

@@ -1,7 +1,8 @@
 """An engine without MLX, for tests, load tests and client development.
 
 Its text depends on the prompt alone and runs to the token limit asked for; `maxBatch` and the
-speed of `fakeTokensPerSecond` are kept. Needs the standard library and msgpack only.
+speed of `fakeTokensPerSecond` are kept. Under a grammar it says something short that is valid.
+Needs the standard library and msgpack only, and llguidance for a grammar.
 
 Its faults, for the tests of this project, are in `faults.py`.
 """
@@ -26,6 +27,9 @@ from ..engine import (
     StepOutput,
     failed,
 )
+from ..grammar.grammars import Grammars
+from ..grammar.matcher import Matcher
+from ..grammar.vocabulary import of_pieces
 from ..messages import (
     Admission,
     Capabilities,
@@ -33,8 +37,9 @@ from ..messages import (
     ModelSource,
     SamplingDefaults,
 )
+from .constrained import constrained_token
 from .faults import Faults
-from .text import VOCABULARY, FakeTextModel, prompt_hash, token_at
+from .text import END_TOKEN, PIECES, VOCABULARY, FakeTextModel, prompt_hash, token_at
 
 CONTEXT_MAX: Final = 131_072
 KV_BYTES_PER_TOKEN: Final = 1024
@@ -53,6 +58,7 @@ class Sequence:
     logprobs: int
     prompt_tokens: int
     prefill_total: int
+    matcher: Matcher | None = None
     prefill_done: int = 0
 
 
@@ -82,7 +88,8 @@ class FakeEngine:
         )
         text = FakeTextModel(self._faults.on_prepare)
         runner = FakeRunner(self._faults, options, limits.context_max)
-        return Loaded(limits, text, SamplingDefaults(), {}), runner
+        grammars = Grammars(lambda: of_pieces(PIECES, END_TOKEN), VOCABULARY)
+        return Loaded(limits, text, SamplingDefaults(), {}, grammars=grammars), runner
 
 
 class FakeRunner:
@@ -96,7 +103,7 @@ class FakeRunner:
         self._running: list[Sequence] = []
         self._step_at = 0.0
 
-    def insert(self, request: Admission) -> None:
+    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
         self._faults.on_prompt(request.prompt)
         first = len(request.emitted)
         self._waiting.append(
@@ -109,6 +116,7 @@ class FakeRunner:
                 logprobs=request.sampling.logprobs,
                 prompt_tokens=len(request.prompt),
                 prefill_total=len(request.prompt) + first,
+                matcher=matcher,
             )
         )
 
@@ -191,16 +199,25 @@ class FakeRunner:
 
     def _decode(self, output: StepOutput) -> None:
         self._faults.on_step(self._running)
-        output.rows = [(s.id, s.next, token_at(s.key, s.next), None) for s in self._running]
+        output.rows = [(s.id, s.next, _token(s), None) for s in self._running]
         finished = False
         for sequence in self._running:
             sequence.next += 1
-            finished = finished or sequence.next >= sequence.end
+            finished = finished or sequence.next >= sequence.end or sequence.matcher is not None
         if any(sequence.logprobs >= 0 for sequence in self._running):
             self._add_logprobs(output)
         if finished:
-            output.ends = [End(s.id, "length") for s in self._running if s.next >= s.end]
-            self._running = [s for s in self._running if s.next < s.end]
+            self._end(output)
+
+    def _end(self, output: StepOutput) -> None:
+        running: list[Sequence] = []
+        for sequence, (_, _, token, _) in zip(self._running, output.rows, strict=True):
+            end = _ended(sequence, token)
+            if end is None:
+                running.append(sequence)
+            else:
+                output.ends.append(end)
+        self._running = running
 
     def _add_logprobs(self, output: StepOutput) -> None:
         rows: list[Row] = []
@@ -208,6 +225,24 @@ class FakeRunner:
             count = sequence.logprobs
             rows.append((id, index, token, _logprobs(token, count) if count >= 0 else None))
         output.rows = rows
+
+
+def _token(sequence: Sequence) -> int:
+    key, index, matcher = sequence.key, sequence.next, sequence.matcher
+    if matcher is None:
+        return token_at(key, index)
+    token = constrained_token(matcher, key, index)
+    matcher.accept([token])
+    return token
+
+
+def _ended(sequence: Sequence, token: int) -> End | None:
+    matcher = sequence.matcher
+    if matcher is not None and matcher.error is not None:
+        return End(sequence.id, "failed", "generation_error", matcher.error)
+    if matcher is not None and (matcher.done or token == END_TOKEN):
+        return End(sequence.id, "stop")
+    return End(sequence.id, "length") if sequence.next >= sequence.end else None
 
 
 def _logprobs(token: int, count: int) -> RowLogprobs:

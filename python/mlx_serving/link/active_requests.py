@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import End, PrefillProgress, Row, RowLogprobs
+from ..grammar.matcher import Matcher
 from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
@@ -32,6 +33,8 @@ class ActiveRequest:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    matcher: Matcher | None = None
+    """Where its answer is in its grammar; it is the engine's, and only looked at here."""
     admitted_at: float = field(default_factory=time.monotonic)
     prefill_at: float | None = None
     first_token_at: float | None = None
@@ -62,6 +65,9 @@ class ActiveRequest:
             for name, at in times.items()
             if at is not None
         }
+        if self.matcher is not None:
+            stats["masks"] = self.matcher.masks
+            stats["maskMs"] = self.matcher.mask_seconds * MILLISECONDS
         stats["totalMs"] = (time.monotonic() - self.admitted_at) * MILLISECONDS
         return stats
 
@@ -81,7 +87,9 @@ class ActiveRequests:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
-        continues = () if request.chat else request.prompt
+        # Under a grammar a text is what its tokens are, a first space too.
+        trims = request.chat and request.constraint is None
+        continues = () if trims else request.prompt
         stops = request.sampling.stop
         named = map(self._model.silent_token, stops)
         stop_tokens = frozenset(token for token in named if token is not None)
@@ -117,6 +125,13 @@ class ActiveRequests:
             return None
         full = len(request.prompt) + len(emitted) >= self._context_max
         return "length" if full or len(emitted) >= request.max_tokens else None
+
+    def constrain(self, id: int, matcher: Matcher) -> bool:
+        """Whether the request is still active."""
+        request = self._active.get(id)
+        if request is not None:
+            request.matcher = matcher
+        return request is not None
 
     def drop(self, id: int) -> bool:
         """Whether it was there."""

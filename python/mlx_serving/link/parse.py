@@ -9,6 +9,7 @@ broken.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ from ..messages import (
     Admission,
     Admit,
     Chat,
+    Constraint,
     Drain,
     Load,
     LoadOptions,
@@ -164,7 +166,7 @@ def _one_of(value: object, path: str, names: tuple[str, ...]) -> Any:
     return value
 
 
-_PREPARE_KEYS = frozenset({"id", "input"})
+_PREPARE_KEYS = frozenset({"id", "input", "constraint"})
 _CHAT_KEYS = frozenset({"kind", "messages", "templateArgs"})
 _SAMPLING_KEYS = frozenset(
     {
@@ -181,7 +183,11 @@ _SAMPLING_KEYS = frozenset(
         "logprobs",
     }
 )
-_ADMISSION_KEYS = frozenset({"id", "prompt", "emitted", "maxTokens", "sampling", "chat"})
+_ADMISSION_KEYS = frozenset(
+    {"id", "prompt", "emitted", "maxTokens", "sampling", "chat", "constraint"}
+)
+_CONSTRAINT_KEYS = frozenset({"kind", "text"})
+_CONSTRAINT_KINDS = ("json", "regex", "lark", "choice")
 _OPTION_KEYS = frozenset(
     {
         "maxBatch",
@@ -246,9 +252,29 @@ def _parse_sampling(value: object, path: str) -> Sampling:
     )
 
 
+def _parse_constraint(value: object) -> Constraint | None:
+    """None where nothing is asked for."""
+    if value is None:
+        return None
+    body = _record(value, "constraint", _CONSTRAINT_KEYS)
+    kind = _one_of(body["kind"], "constraint.kind", _CONSTRAINT_KINDS)
+    text = _string(body["text"], "constraint.text")
+    if kind == "choice" and not _is_list_of_texts(text):
+        raise _Misfit("constraint.text", "must be a JSON list of strings, and not empty")
+    return Constraint(kind, text)
+
+
+def _is_list_of_texts(text: str) -> bool:
+    try:
+        choices = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return type(choices) is list and bool(choices) and all(type(one) is str for one in choices)
+
+
 def _parse_admission(body: dict[str, Any]) -> Admission:
     """Its paths begin at the request."""
-    body = _record(body, "request", _ADMISSION_KEYS)
+    body = _record({"constraint": None, **body}, "request", _ADMISSION_KEYS)
     return Admission(
         id=_u32(body["id"], "id"),
         prompt=_tokens(body["prompt"], "prompt"),
@@ -256,6 +282,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         max_tokens=_u32(body["maxTokens"], "maxTokens"),
         sampling=_parse_sampling(body["sampling"], "sampling"),
         chat=_boolean(body["chat"], "chat"),
+        constraint=_parse_constraint(body["constraint"]),
     )
 
 
@@ -292,8 +319,9 @@ def _parse_load(value: object) -> Load:
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:
-    body = _record(body, "input", _PREPARE_KEYS)
-    return Prepare(body["id"], _parse_input(body["input"]))
+    body = _record({"constraint": None, **body}, "input", _PREPARE_KEYS)
+    constraint = _parse_constraint(body["constraint"])
+    return Prepare(body["id"], _parse_input(body["input"]), constraint)
 
 
 def _named(value: object, path: str, parse: Callable[[dict[str, Any]], _T]) -> _T | Unreadable:

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from ..acceleration import Parts, module_parts
 from ..acceleration import describe as describe_parts
-from ..engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..engine import End, Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..grammar.matcher import Matcher
 from ..log import log
 from ..loop import Command, Credit, Insert, Remove
 from ..messages import (
@@ -27,6 +28,7 @@ from ..messages import (
     Ack,
     Admission,
     Admit,
+    Constraint,
     Ended,
     Hello,
     Load,
@@ -41,6 +43,7 @@ from ..messages import (
     Violation,
 )
 from .active_requests import ActiveRequests
+from .compiler import GrammarCompiler
 from .frames import Link
 from .outgoing import Outgoing
 from .parse import parse
@@ -77,6 +80,7 @@ class LinkThread:
         self._loading = False
         self._active: ActiveRequests | None = None
         self._preparer: Preparer | None = None
+        self._grammars: GrammarCompiler | None = None
         self._steps_sent = 0
         self._steps_acked = 0
         # Ids whose last frame is sent: an abort that crosses it on the way gets no answer.
@@ -206,9 +210,11 @@ class LinkThread:
         parts: Parts = {**module_parts(), **loaded.native}
         log(describe_parts(parts))
         self._active = ActiveRequests(loaded.text, context_max)
+        self._grammars = GrammarCompiler(loaded.grammars, self.crashed)
         self._preparer = Preparer(
             loaded.text,
             context_max,
+            grammars=self._grammars,
             done=lambda body: self.post(self._on_prepared, body),
             refused=self.refused,
             crashed=self.crashed,
@@ -262,12 +268,36 @@ class LinkThread:
                 self._resources.collector.record_failure()
                 self._send_refused(request.id, refusal)
                 continue
-            if ended is None:
+            if ended is not None:
+                self._send_ended(ended)
+            elif request.constraint is None:
                 inserted.append(request)
             else:
-                self._send_ended(ended)
+                self._constrain(request, request.constraint)
         if inserted:
             self._commands.put(Insert(inserted))
+
+    def _constrain(self, request: Admission, constraint: Constraint) -> None:
+        """It goes to the engine when its grammar is where its answer is."""
+        assert self._grammars is not None
+        self._grammars.start(
+            constraint,
+            request.emitted,
+            lambda result: self.post(self._on_matcher, request, result),
+        )
+
+    def _on_matcher(self, request: Admission, result: Matcher | Refused) -> None:
+        active, _ = self._ready()
+        if isinstance(result, Refused):
+            self._on_refused(request.id, result)
+        elif not active.constrain(request.id, result):
+            return
+        elif result.error is not None:
+            self._on_ended(End(request.id, "failed", "generation_error", result.error))
+        elif result.done:
+            self._on_ended(End(request.id, "stop"))
+        else:
+            self._commands.put(Insert([request], {request.id: result}))
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()
@@ -331,9 +361,13 @@ class LinkThread:
                 self._commands.put(Remove(ended["id"], answer=False))
                 self._send_ended(ended)
         for end in output.ends:
-            body = active.end(end)
-            if body is not None:
-                self._send_ended(body)
+            self._on_ended(end)
+
+    def _on_ended(self, end: End) -> None:
+        active, _ = self._ready()
+        body = active.end(end)
+        if body is not None:
+            self._send_ended(body)
 
     def _send_ended(self, body: Ended) -> None:
         self._settle(body["id"])

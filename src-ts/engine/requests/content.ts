@@ -78,6 +78,7 @@ export function newRequest({ now, ...given }: NewRequest): LiveRequest {
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(request: LiveRequest, slot: number): Admission {
+  const { constraint } = request.submission;
   return {
     id: slot,
     prompt: packTokens(request.promptTokens),
@@ -85,6 +86,7 @@ export function admissionOf(request: LiveRequest, slot: number): Admission {
     maxTokens: request.maxTokens,
     sampling: request.sampling,
     chat: request.chat,
+    ...(constraint && { constraint }),
   };
 }
 

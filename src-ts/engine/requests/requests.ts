@@ -3,7 +3,7 @@
  * have come, deadlines' timers and who is told; decides nothing.
  */
 import type { Command, Input } from "../../machines/Orchestrator.js";
-import type { PrepareInput, StepRow } from "../../worker/messages.js";
+import type { Preparation, StepRow } from "../../worker/messages.js";
 import type { StoredResponse } from "../journal.js";
 import type { Observers } from "../observers.js";
 import type { Clock } from "../ports.js";
@@ -42,8 +42,12 @@ export class Requests {
     }
   }
 
-  inputOf(requestId: string): PrepareInput | undefined {
-    return this.live.get(requestId)?.submission.input;
+  /** What a worker is asked to prepare. */
+  preparationOf(requestId: string): Omit<Preparation, "id"> | undefined {
+    const submission = this.live.get(requestId)?.submission;
+    if (submission === undefined) return undefined;
+    const { input, constraint } = submission;
+    return constraint === undefined ? { input } : { input, constraint };
   }
 
   admissions(requests: Of<"admit">["requests"]) {
@@ -161,7 +165,7 @@ export class Requests {
     this.live.delete(requestId);
     request.deadline?.cancel();
     request.storing?.discard();
-    const explained = this.explained(explanation, said);
+    const explained = this.explained(explanation, said, request);
     const { log } = request;
     if (log === undefined) return this.refuse(request, refusalOf(finish, explained));
     const whole = finish.kind === "stop" || finish.kind === "length" || finish.kind === "toolCalls";
@@ -175,7 +179,7 @@ export class Requests {
     const request = this.live.get(requestId);
     if (request === undefined) return;
     this.live.delete(requestId);
-    this.refuse(request, turnedAway(this.explained(explanation, {})));
+    this.refuse(request, turnedAway(this.explained(explanation, {}, request)));
   }
 
   /** The oldest rows that have come: nearly always all of them. */
@@ -188,10 +192,15 @@ export class Requests {
     return rows;
   }
 
-  private explained(explanation: Explained["explanation"], said: Said): Explained {
+  private explained(
+    explanation: Explained["explanation"],
+    said: Said,
+    { submission }: LiveRequest,
+  ): Explained {
     const { queueMax, reasonOf } = this.host;
     const reason = explanation.kind === "noWorker" ? reasonOf(explanation.workerId) : undefined;
-    return { explanation, said, queueMax, reason };
+    const { constraintName } = submission;
+    return { explanation, said, queueMax, reason, constraintName };
   }
 
   private refuse(request: LiveRequest, refusal: ReturnType<typeof refusalOf>): void {

@@ -14,10 +14,12 @@ export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveReque
 }
 
 function submissionOf(acceptance: Acceptance, wall: number): Submission {
-  const { id, owner, clientId, priority, sampling, maxTokens, echo, deadlineAt } = acceptance;
+  const { id, owner, clientId, priority, sampling, constraint } = acceptance;
+  const { maxTokens, echo, deadlineAt } = acceptance;
   return {
     input: nothingToPrepare,
     sampling,
+    constraint,
     maxTokens,
     owner,
     clientId,

@@ -73,6 +73,7 @@ export class Logs {
       sampling: request.sampling,
       promptTokens: request.promptTokens,
       chat: request.chat,
+      constraint: submission.constraint,
       clientId: submission.clientId,
       priority: submission.priority,
       deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,

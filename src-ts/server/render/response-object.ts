@@ -17,6 +17,8 @@ export interface ResponseEcho {
   parallel_tool_calls: boolean;
   prompt_cache_key: string | null;
   safety_identifier: string | null;
+  /** Absent in what versions before 1.1 have stored. */
+  text?: ResponseObject["text"];
   tool_choice: "auto" | "none";
   top_logprobs: number;
   user: string | null;

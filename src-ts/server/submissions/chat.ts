@@ -3,6 +3,7 @@ import type { SubmissionInput } from "../../engine/api.js";
 import type { ChatBody } from "../../protocol/chat.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { constraintOf } from "./constraint.js";
 import { idempotencyOf, ofChoice } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
 import { samplingOf, withSeedOffset } from "./sampling.js";
@@ -13,12 +14,14 @@ export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput
   checkTogether(chat);
   const input = chatInput(chat.messages, chat.chat_template_kwargs);
   const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : undefined);
+  const constrained = constraintOf(chat);
   const maxTokens = tokenLimitOf(chat);
   const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);
   return Array.from({ length: chat.n ?? 1 }, (_, index) => ({
     model: chat.model ?? undefined,
     input,
     sampling: withSeedOffset(sampling, index),
+    ...constrained,
     maxTokens,
     ...callerFields(caller),
     store: false,

@@ -9,6 +9,7 @@ import {
 import type { ResponseEcho } from "../render/response-object.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { constraintOf } from "./constraint.js";
 import { idempotencyOf } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
 import { samplingOf } from "./sampling.js";
@@ -52,6 +53,7 @@ export function responseSubmission(
     model: body.model ?? undefined,
     input: chatInput(messagesOf(body), body.chat_template_kwargs),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
+    ...constraintOf(body),
     maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
     store,
@@ -78,6 +80,7 @@ function echoOf(body: AnyBody): ResponseEcho {
     metadata: body.metadata ?? {},
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     prompt_cache_key: body.prompt_cache_key?.value ?? null,
+    text: { format: body.text?.format ?? { type: "text" }, verbosity: "medium" },
     safety_identifier: body.safety_identifier?.value ?? null,
     tool_choice: body.tool_choice ?? "auto",
     top_logprobs: body.top_logprobs ?? 0,

@@ -48,7 +48,8 @@ export function logOf(entries: readonly LogEntry[]): ResponseLog {
   const cost = { promptTokens: 2, newTokens: 100, kvBytes: 0 };
   const request = { id, model, owner, createdAt, echo, maxTokens, sampling: log.sampling };
   const rest = { promptTokens, chat: true, clientId: "c", priority: "normal", cost } as const;
-  const acceptance = { ...request, ...rest, deadlineAt: undefined, idempotency: undefined };
+  const none = { constraint: undefined, deadlineAt: undefined, idempotency: undefined };
+  const acceptance = { ...request, ...rest, ...none };
   log.restore({ acceptance, entries, tokens: [1, 2, 3], cachedTokens: 0 });
   return log;
 }
