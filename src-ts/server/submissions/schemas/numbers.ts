@@ -39,6 +39,8 @@ export function numberBounds(
   path: Path,
 ): Bounds {
   const given = read(schema, path);
+  // A whole number of steps to 1: every whole number is a multiple.
+  if (isWhole && Number.isInteger(1 / (given.multipleOf ?? 0))) delete given.multipleOf;
   const step = given.multipleOf;
   const largest = isWhole ? wholeMax : fractionMax;
   const isExclusive = given.exclusiveMinimum !== undefined || given.exclusiveMaximum !== undefined;

@@ -151,10 +151,14 @@ export class Walk {
   }
 }
 
+const drafts = /^https?:\/\/json-schema\.org\/draft/;
+
 function checkKeywords(schema: Fields, path: Path, isRoot: boolean): void {
   for (const [keyword, value] of Object.entries(schema)) {
     if (Object.hasOwn(refused, keyword) && !asksForNothing(keyword, value))
       unenforceable([...path, keyword], refused[keyword]!);
+    if (keyword === "$schema" && !(typeof value === "string" && drafts.test(value)))
+      unenforceable([...path, keyword], "only the drafts of json-schema.org are known");
     if (keyword === "$id" && !isRoot && typeof value === "string" && !value.startsWith("#"))
       unenforceable([...path, keyword], "a schema inside another can't have an address of its own");
   }

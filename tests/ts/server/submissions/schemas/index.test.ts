@@ -115,6 +115,7 @@ describe("what is refused, and where", () => {
     [{ $ref: "https://example.com/a" }, "$ref"],
     [{ $ref: "other.json#/a" }, "$ref"],
     [{ $dynamicRef: "#a" }, "$dynamicRef"],
+    [{ $schema: "https://example.com/schema" }, "$schema"],
     [{ properties: { a: { $id: "https://e.org/b" } } }, "properties.a.$id"],
     [{ oneOf: [text, { maxLength: 3 }] }, "oneOf"],
     [{ $ref: "#/$defs/a", $defs: { a: { not: {} } } }, "$defs.a.not"],

@@ -35,6 +35,7 @@ describe("bounds of numbers", () => {
   it("multiples of a fraction end where doubles lose them", () => {
     expect(numberBounds({ multipleOf: 0.01 }, false, [])).toMatchObject({ maximum: 1e10 });
     expect(numberBounds({ multipleOf: 5 }, false, [])).toMatchObject({ maximum: fraction });
+    expect(numberBounds({ multipleOf: 0.5 }, true, [])).toEqual(numberBounds({}, true, []));
   });
 
   it.each([
