@@ -432,6 +432,18 @@ class NativeFigures(TypedDict):
     pool: dict[str, int] | None
 
 
+class GrammarFigures(TypedDict):
+    """Of this worker since its start. `requests`: ended that had a grammar; `refused`: grammars that
+    could not be compiled. Masks are counted when their request ends."""
+
+    requests: int
+    refused: int
+    compiled: int
+    compileMs: float
+    masks: int
+    maskMs: float
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -440,6 +452,7 @@ class Telemetry(TypedDict):
     kvBytes: float
     memoryBytes: float
     native: NotRequired[NativeFigures]
+    grammars: NotRequired[GrammarFigures]
 
 
 class Fault(TypedDict):

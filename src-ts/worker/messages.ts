@@ -245,6 +245,17 @@ export const NativeFigures = z.object({
 });
 export type NativeFigures = z.infer<typeof NativeFigures>;
 
+/** Of a worker's answers that are kept to something, since it was started. Masks count when their request has ended. */
+export const GrammarFigures = z.object({
+  requests: count,
+  refused: count,
+  compiled: count,
+  compileMs: finite,
+  masks: count,
+  maskMs: finite,
+});
+export type GrammarFigures = z.infer<typeof GrammarFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "invalid_request",
@@ -317,6 +328,7 @@ export const fromWorker = {
     kvBytes: finite,
     memoryBytes: finite,
     native: NativeFigures.optional(),
+    grammars: GrammarFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({

@@ -65,8 +65,9 @@ class Grammars:
         return self.kept(constraint) or self._compiled(constraint).copy()
 
     def _compiled(self, constraint: Constraint) -> Matcher:
+        tokenizer = self._tokenizer_once()
         start = perf_counter()
-        matcher = self._compile(constraint)
+        matcher = self._compile(constraint, tokenizer)
         with self._lock:
             self.compiled += 1
             self.compile_seconds += perf_counter() - start
@@ -81,10 +82,9 @@ class Grammars:
         del self._kept[constraint]
         self._kept_characters -= len(constraint.text)
 
-    def _compile(self, constraint: Constraint) -> Matcher:
+    def _compile(self, constraint: Constraint, tokenizer: LLTokenizer) -> Matcher:
         from llguidance import LLMatcher
 
-        tokenizer = self._tokenizer_once()
         grammar = grammar_of(constraint)
         compiled = LLMatcher(tokenizer, grammar, log_level=SILENT, limits=parser_limits())
         if compiled.is_error():

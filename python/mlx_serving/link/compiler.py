@@ -6,15 +6,16 @@ but the next new one's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Final
 
 from ..grammar.grammars import FIELD, Grammars
 from ..grammar.matcher import Matcher
-from ..messages import Constraint, Refused
+from ..messages import Constraint, GrammarFigures, Refused
 
 Done = Callable[[Matcher | Refused], None]
+MILLISECONDS: Final = 1000.0
 UNKNOWN: Final = f"{FIELD}: this engine keeps its answers to no grammar"
 
 
@@ -24,6 +25,10 @@ class GrammarCompiler:
         self._grammars = grammars
         self._crashed = crashed
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._refused = 0
+        self._requests = 0
+        self._masks = 0
+        self._mask_ms = 0.0
         threading.Thread(target=self._run, name="grammar", daemon=True).start()
 
     def start(self, constraint: Constraint, emitted: Sequence[int], done: Done) -> None:
@@ -36,11 +41,29 @@ class GrammarCompiler:
         else:
             self._queue.put(lambda: done(self._made(constraint, emitted)))
 
+    def ended(self, stats: Mapping[str, float]) -> None:
+        """A request that had a grammar: what it took."""
+        self._requests += 1
+        self._masks += int(stats["masks"])
+        self._mask_ms += stats["maskMs"]
+
+    def figures(self) -> GrammarFigures:
+        grammars = self._grammars
+        return {
+            "requests": self._requests,
+            "refused": self._refused,
+            "compiled": grammars.compiled if grammars else 0,
+            "compileMs": grammars.compile_seconds * MILLISECONDS if grammars else 0.0,
+            "masks": self._masks,
+            "maskMs": self._mask_ms,
+        }
+
     def _made(self, constraint: Constraint, emitted: Sequence[int]) -> Matcher | Refused:
         assert self._grammars is not None
         try:
             matcher = self._grammars.matcher(constraint)
         except Refused as refusal:
+            self._refused += 1
             return refusal
         except BaseException as error:
             # A Rust panic is no Exception: the grammar is to blame, and it alone.

@@ -371,6 +371,8 @@ class LinkThread:
 
     def _send_ended(self, body: Ended) -> None:
         self._settle(body["id"])
+        if self._grammars is not None and "masks" in body["stats"]:
+            self._grammars.ended(body["stats"])
         if body["finish"] == "failed":
             self._resources.collector.record_failure()
         else:
@@ -386,7 +388,10 @@ class LinkThread:
 
     def _on_telemetry(self, body: Telemetry) -> None:
         # Here, behind all that ended before: the figures agree with what was sent.
-        self._link.send("telemetry", {**body, "native": self._resources.figures()})
+        figures: Telemetry = {**body, "native": self._resources.figures()}
+        if self._grammars is not None:
+            figures["grammars"] = self._grammars.figures()
+        self._link.send("telemetry", figures)
 
     def _settle(self, id: int) -> None:
         self._settled[id] = None
