@@ -61,6 +61,8 @@ await interruptible(async (signal) => {
   const { connect } = await fromDist("client", "index.js");
   const { runBench } = await fromDist("bench", "bench.js");
   const { openJournal } = await fromDist("journal", "index.js");
+  const { responseSubmission } = await fromDist("server", "submissions", "responses.js");
+  const writers = { openJournal, responseSubmission };
   const { jsonReport } = await fromDist("bench", "report.js");
   const result = {};
   const measures = {
@@ -71,7 +73,7 @@ await interruptible(async (signal) => {
     say(part);
     const common = { rounds: rounds ?? roundsDefault[part], signal, say };
     const measure = measures[part];
-    if (measure === undefined) result[part] = await measureRestore({ ...common, openJournal });
+    if (measure === undefined) result[part] = await measureRestore({ ...common, writers });
     else {
       result[part] = [];
       for (const engine of used) result[part].push(...(await measure(engine, common)));

@@ -17,6 +17,8 @@ const values = readOptions();
 
 /** So many seeds a mutation gets to be caught by; none of them is new. */
 const seedsPerMutation = 3_000;
+/** So many are tried before the kept ones. */
+const seedsBeforeKept = 100;
 const seedsOfSuite = "1-10000";
 const count = { passed: 0, failed: 0, skipped: 0 };
 
@@ -104,8 +106,7 @@ async function playMutations() {
 async function tryMutation(mutation) {
   try {
     const bundle = await bundleSimulator("mutated", mutation);
-    const { broken } = await play(bundle, { from: 1, to: seedsPerMutation, stopsAtFirst: true });
-    const [first] = broken.toSorted((a, b) => a.seed - b.seed);
+    const [first] = await firstBroken(bundle);
     if (first === undefined)
       return { isCaught: false, how: `not caught in ${seedsPerMutation} seeds` };
     return {
@@ -115,4 +116,16 @@ async function tryMutation(mutation) {
   } catch (error) {
     return { isCaught: false, how: error.message };
   }
+}
+
+/** Looked for from seed 1 on, but for what is caught late: its seed is kept. */
+async function firstBroken(bundle) {
+  const early = await play(bundle, { from: 1, to: seedsBeforeKept, stopsAtFirst: true });
+  if (early.broken.length > 0) return early.broken.toSorted((a, b) => a.seed - b.seed);
+  for (const { seed } of keptSeeds) {
+    const { broken } = await play(bundle, { from: seed, to: seed });
+    if (broken.length > 0) return broken;
+  }
+  const from = seedsBeforeKept + 1;
+  return (await play(bundle, { from, to: seedsPerMutation, stopsAtFirst: true })).broken;
 }

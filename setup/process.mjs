@@ -1,4 +1,7 @@
-/** Runs the programs of the set-up: output into a log file, its last lines kept for errors, the whole process group ended on abort. */
+/**
+ * Runs the programs of the set-up: output into a log file, its last lines kept for errors, the whole process
+ * group ended on abort, and with us.
+ */
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { dirname } from "node:path";
@@ -88,6 +91,7 @@ function spawnAndWait(command, args, options, log) {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });
+    const dismiss = guard(child);
     const tail = [];
     let output = "";
     const takeLine = (line) => {
@@ -115,6 +119,7 @@ function spawnAndWait(command, args, options, log) {
         }),
       );
     child.once("error", (error) => {
+      dismiss();
       options.signal?.removeEventListener("abort", stop);
       fail(
         error.code === "ENOENT" ? "was not found" : `could not be started: ${error.message}`,
@@ -122,12 +127,31 @@ function spawnAndWait(command, args, options, log) {
       );
     });
     child.once("close", (code, deathSignal) => {
+      dismiss();
       options.signal?.removeEventListener("abort", stop);
       if (options.signal?.aborted) reject(abortError());
       else if (code === 0) resolve(output);
       else fail(deathSignal ? `was ended by ${deathSignal}` : `failed with exit code ${code}`);
     });
   });
+}
+
+/**
+ * Ends a child's group when we end, however that is: a shell whose input only we hold open. In a group of
+ * its own, so that no signal to ours or to the child's reaches it.
+ * @returns {() => void} Call it when the child has ended.
+ */
+function guard(child) {
+  if (child.pid === undefined) return () => {};
+  const script = 'read -r _; kill -s KILL -- "-$1"';
+  const watcher = spawn("sh", ["-c", script, "guard", String(child.pid)], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  // Without one an end by SIGKILL leaves what we had started: no reason to start nothing.
+  watcher.once("error", () => {});
+  watcher.stdin.once("error", () => {});
+  return () => watcher.kill("SIGKILL");
 }
 
 /** Ends a child and everything that it has started: politely, then for good. */

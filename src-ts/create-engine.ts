@@ -43,6 +43,7 @@ export type EngineSettings = Pick<
   | "fakeTokensPerSecond"
   | "retentionBytes"
   | "retentionAge"
+  | "alias"
 >;
 
 /**
@@ -105,9 +106,21 @@ async function journalOf(
   }
 }
 
+/** Throws ConfigError for an alias of a model that is not served. */
+function aliasesOf({ alias }: ServeConfig, models: readonly ModelSource[]): Record<string, string> {
+  const ids = models.map(({ id }) => id);
+  for (const [name, id] of alias)
+    if (!ids.includes(id))
+      throw new ConfigError(
+        `--alias ${name}=${id} stands for a model that is not served; served is ${ids.join(", ")}.`,
+      );
+  return Object.fromEntries(alias);
+}
+
 function engineOptions(config: ServeConfig, models: readonly ModelSource[]): EngineOptions {
   return {
     models,
+    aliases: aliasesOf(config, models),
     workersPerModel: config.workers,
     spareWorkersPerModel: config.spareWorkers,
     engine: config.engine,

@@ -6,7 +6,7 @@ import { type ErrorOptions, ServingError } from "./errors.js";
 
 interface Row {
   status: number;
-  /** Where several rows have one code, by status. */
+  /** Where several rows have one code. */
   code?: string;
   /** Seconds, where trying again may help. */
   retryAfterS?: number;
@@ -27,6 +27,11 @@ export const failures = {
   invalid_encoding: { status: 400 },
   invalid_type: { status: 400 },
   invalid_value: { status: 400 },
+  missing_parameter: {
+    status: 400,
+    code: "invalid_type",
+    words: ({ param }: { param: string }) => `${param} is required.`,
+  },
   unknown_parameter: {
     status: 400,
     words: ({ param }: { param: string }) => `Unknown parameter: ${param}.`,

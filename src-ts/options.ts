@@ -172,18 +172,41 @@ const partList = describe(
   `some of ${nativeParts.join(", ")}, separated by commas, or all`,
 );
 
+const aliasNames = z
+  .array(z.string().max(4096))
+  .max(256)
+  .transform((items) =>
+    items.map((item) =>
+      item
+        .trim()
+        .split(/=(.*)/s, 2)
+        .map((side) => side.trim()),
+    ),
+  )
+  .pipe(z.array(z.tuple([z.string().min(1), z.string().min(1)])))
+  .refine((pairs) => new Set(pairs.map(([name]) => name)).size === pairs.length);
+
+/** Name and id, each name once. */
+const aliasList = describe(
+  z.union([aliasNames, split.pipe(aliasNames)]),
+  "<name=id>",
+  "names with the ids of models, such as gpt-4=smollm2-135m-instruct or *=smollm2-135m-instruct, separated by commas, each name once, at most 256",
+);
+
 interface Option<T extends z.ZodType> {
   schema: T;
   default: z.output<T> | undefined;
   help: string;
   repeatable?: boolean;
+  /** No part of the help: for this project's own tests. */
+  hidden?: boolean;
 }
 
 function option<T extends z.ZodType, D extends z.output<T> | undefined>(
   schema: T,
   fallback: D,
   help: string,
-  extra: { repeatable?: boolean } = {},
+  extra: { repeatable?: boolean; hidden?: boolean } = {},
 ): Option<T> & { default: D } {
   return { schema, default: fallback, help, ...extra };
 }
@@ -200,6 +223,12 @@ export const serveOptions = {
     list("model ids or folders", "<id|folder>"),
     [embeddedModelId],
     "model to serve: id or folder; the first is the default",
+    { repeatable: true },
+  ),
+  alias: option(
+    aliasList,
+    [] as [string, string][],
+    "a further name of a model, for clients with names of their own: name=id; *=id: whatever name comes",
     { repeatable: true },
   ),
   workers: option(integer(1, 64), 1, "worker processes per model"),
@@ -317,6 +346,7 @@ export const serveOptions = {
     integer(0, 65_535),
     undefined,
     "tests only: a WebSocket echo with this server's options",
+    { hidden: true },
   ),
 } satisfies Record<string, Option<z.ZodType>>;
 

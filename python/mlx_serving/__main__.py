@@ -22,7 +22,7 @@ from .link.frames import LINK_FD
 from .link.outgoing import Outgoing
 from .link.thread import EXIT_FAULT, LinkThread
 from .loop import Command
-from .messages import PROTOCOL_VERSION
+from .messages import LINK_VERSION
 
 PR_SET_PDEATHSIG = 1
 SWITCH_SECONDS = 0.001
@@ -40,9 +40,7 @@ def main() -> None:
     versions, backend = engine.describe()
     link_thread.start(
         {
-            "protocol": PROTOCOL_VERSION,
-            "pid": os.getpid(),
-            "engine": engine.name,
+            "protocol": LINK_VERSION,
             "versions": versions,
             "backend": backend,
         }

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from .native.choice import Part
 
-PROTOCOL_VERSION: Final = 1
+LINK_VERSION: Final = 2
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "load": 1,
@@ -23,8 +23,6 @@ TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "admit": 3,
     "abort": 4,
     "ack": 5,
-    "ping": 6,
-    "drain": 7,
     "stop": 8,
 }
 FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
@@ -35,7 +33,6 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "prepared": 36,
     "busy": 37,
     "aborted": 38,
-    "pong": 39,
     "prefill": 40,
     "step": 41,
     "ended": 42,
@@ -189,7 +186,7 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRequest:
     """In the place of a request that its frame names and that can't be read."""
 
     id: int
@@ -198,7 +195,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    requests: list[Admission | Unreadable]
+    requests: list[Admission | UnreadableRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,21 +209,11 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class Stop:
     pass
 
 
-ToWorker = Load | Prepare | Unreadable | Admit | Abort | Ack | Ping | Drain | Stop
+ToWorker = Load | Prepare | UnreadableRequest | Admit | Abort | Ack | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,8 +303,6 @@ def unpack_tokens(data: bytes) -> list[int]:
 
 class Hello(TypedDict):
     protocol: int
-    pid: int
-    engine: str
     versions: dict[str, str]
     backend: str
 
@@ -342,8 +327,6 @@ class PartStatus(TypedDict):
 class Ready(TypedDict):
     limits: dict[str, float]
     sampling: dict[str, float]
-    endTokens: list[int]
-    vocabulary: int
     native: Mapping[Part, PartStatus]
     abilities: dict[str, Any]
 
@@ -366,10 +349,6 @@ class Busy(TypedDict):
 
 class Aborted(TypedDict):
     id: int
-
-
-class Pong(TypedDict):
-    n: int
 
 
 class Prefill(TypedDict):
@@ -400,20 +379,12 @@ class Step(TypedDict):
     rows: list[StepRow]
 
 
-class Usage(TypedDict):
-    promptTokens: int
-    cachedTokens: int
-    completionTokens: int
-
-
 class Ended(TypedDict):
     id: int
     finish: Finish
     code: NotRequired[FailureCode]
     message: NotRequired[str]
     tail: str
-    usage: Usage
-    stats: dict[str, float]
 
 
 class Refusal(TypedDict):
@@ -433,8 +404,8 @@ class NativeFigures(TypedDict):
 
 
 class GrammarFigures(TypedDict):
-    """Of this worker since its start. `requests`: ended that had a grammar; `refused`: grammars that
-    could not be compiled. Masks are counted when their request ends."""
+    """Of this worker since its start. `requests`: ended that had a grammar; `refused`: grammars
+    that could not be compiled. Masks are counted when their request ends."""
 
     requests: int
     refused: int
@@ -469,7 +440,6 @@ FromWorkerBody = (
     | Prepared
     | Busy
     | Aborted
-    | Pong
     | Prefill
     | Step
     | Ended

@@ -80,8 +80,7 @@ function conformance() {
 
 /** What native parts, or their lack, can change end to end; the rest is the same with and without. */
 const aboutNative = {
-  "e2e-off": ["native", "survival", "model"],
-  // What serves in place of a broken part is what serves without it: see `e2e-off`.
+  "e2e-off": ["native", "survival"],
   "e2e-broken": ["native", "survival"],
 };
 

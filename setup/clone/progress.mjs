@@ -1,6 +1,7 @@
 /** Shows what the set-up does on stderr: one live line on a terminal, plain lines elsewhere. */
 
-const plainReminderMs = 15_000;
+/** Of what still runs, where every line stays. */
+const plainReminderMs = 60_000;
 const redrawMs = 120;
 
 /**

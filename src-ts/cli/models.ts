@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { makeFolder } from "../../setup/folders.mjs";
 import { modelsFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
-import { listModels } from "../environment/doctor.js";
+import { type DoctorReport, listModels } from "../environment/doctor.js";
 import {
   checkModelFolder,
   embeddedModelId,
@@ -18,6 +18,7 @@ import {
 import { ensurePython } from "../environment/python.js";
 import { CommandError, exitCodes } from "./failure.js";
 import { formatBytes, formatTable } from "./format.js";
+import { askLine } from "./input.js";
 import { interruptible } from "./interrupt.js";
 
 export function modelsCommand(): Command {
@@ -35,7 +36,8 @@ export function modelsCommand(): Command {
   models
     .command("remove <id>")
     .description("forgets a model, and deletes what was downloaded for it")
-    .action((id: string) => remove(id));
+    .option("--yes", "deletes without asking")
+    .action((id: string, { yes }: { yes?: boolean }) => remove(id, Boolean(yes)));
   return models.addHelpText(
     "after",
     "\nExamples:\n  mlx-serving models add ./my-model --id mine\n  mlx-serving serve --model mine",
@@ -88,13 +90,18 @@ async function hubModel(name: string, id: string | undefined): Promise<Registere
 /** The draft stays after a failure: the next try goes on with it. */
 async function download(id: string, draft: string, path: string): Promise<void> {
   makeFolder(draft);
+  await interruptible((signal) => fetchInto(draft, id, signal));
+  rmSync(join(draft, ".cache"), { recursive: true, force: true });
+  renameSync(draft, path);
+}
+
+async function fetchInto(draft: string, id: string, signal: AbortSignal): Promise<void> {
   const onProgress = (text: string) => process.stderr.write(`${text}\n`);
-  const { python, packageDir } = await interruptible((signal) =>
-    ensurePython({ signal, onProgress }),
-  );
+  const { python, packageDir } = await ensurePython({ signal, onProgress });
   const child = spawn(python, ["-m", "mlx_serving.models.download", "--id", id, "--out", draft], {
     // The downloader draws its own progress, and says why it fails.
     stdio: ["ignore", "pipe", "inherit"],
+    signal,
     env: {
       ...process.env,
       PYTHONPATH: packageDir,
@@ -114,16 +121,17 @@ async function download(id: string, draft: string, path: string): Promise<void> 
     const sentence = said.trim() || `The model ${id} could not be downloaded.`;
     throw new CommandError(sentence, code === 2 ? exitCodes.usage : exitCodes.runtime);
   }
-  rmSync(join(draft, ".cache"), { recursive: true, force: true });
-  renameSync(draft, path);
 }
 
-function remove(id: string): void {
+async function remove(id: string, yes: boolean): Promise<void> {
   const model = listModels().find((known) => known.id === id);
   if (model === undefined) {
     throw new ConfigError(`There is no model ${id}; see mlx-serving models list.`);
   }
-  if (model.kind !== "folder") rmSync(model.path, { recursive: true, force: true });
+  if (model.kind !== "folder") {
+    if (!yes && existsSync(model.path)) await confirmDeletion(model);
+    rmSync(model.path, { recursive: true, force: true });
+  }
   if (model.kind !== "embedded") unregisterModel(id);
   const fate = {
     folder: `Forgot ${id}; its folder ${model.path} is untouched.`,
@@ -131,4 +139,16 @@ function remove(id: string): void {
     embedded: `Removed the files of ${id}; they are fetched again when it is served.`,
   }[model.kind];
   process.stdout.write(`${fate}\n`);
+}
+
+/** Rejects unless somebody says yes. */
+async function confirmDeletion({ id, path, bytes }: DoctorReport["models"][number]): Promise<void> {
+  const what = `the ${formatBytes(bytes)} of ${id} in ${path}`;
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new ConfigError(
+      `This deletes ${what}: give --yes, since there is no terminal to ask on.`,
+    );
+  }
+  const answer = await askLine(`Delete ${what}? [y/N] `, []);
+  if (!/^y(es)?$/i.test(answer?.trim() ?? "")) throw new CommandError(`${id} was kept.`);
 }

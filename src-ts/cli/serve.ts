@@ -37,12 +37,15 @@ export function serveCommand(): Command {
   });
 }
 
+/** An option of which nothing else is said. */
+const plain = { repeatable: false, hidden: false };
+
 function optionOf(name: OptionName): Option {
-  const { help, default: fallback, repeatable } = { repeatable: false, ...serveOptions[name] };
+  const { help, default: fallback, repeatable, hidden } = { ...plain, ...serveOptions[name] };
   const flag = flagOf(name);
   if (flag.startsWith("--no-")) return new Option(flag, help);
   const shown = fallback === undefined ? "" : ` (default: ${defaultText(name, fallback)})`;
-  const option = new Option(`${flag} ${placeholderOf(name)}`, help + shown);
+  const option = new Option(`${flag} ${placeholderOf(name)}`, help + shown).hideHelp(hidden);
   if (!repeatable) return option;
   return option.argParser((value: string, before: string[] | undefined) => [
     ...(before ?? []),

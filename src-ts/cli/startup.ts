@@ -18,7 +18,7 @@ const clearLine = "\r\x1b[2K";
 /** Loading is logged in steps of this share. */
 const loggedShare = 0.25;
 /** A progress that changes only in its figures is logged so often. */
-const progressEveryMs = 5_000;
+const progressEveryMs = 60_000;
 
 export function createStartupDisplay(stream: NodeJS.WriteStream = process.stderr): StartupDisplay {
   return stream.isTTY ? new TerminalDisplay(stream) : new PlainDisplay(stream);

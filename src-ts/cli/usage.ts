@@ -18,7 +18,7 @@ export function explainUsage(command: Command): void {
 /** `error: unknown option '--prot'\n(Did you mean --port?)` as one sentence that says where to look. */
 function sentence(text: string, command: Command): string {
   const [problem = "", hint] = text.trim().split("\n");
-  const said = problem.replace(/^error: /, "");
+  const said = problem.replace(/^error: /, "").replace(/\.$/, "");
   const question = hint === undefined ? "" : ` ${hint}`;
   const path: string[] = [];
   for (let at: Command | null = command; at !== null; at = at.parent) path.unshift(at.name());

@@ -218,6 +218,8 @@ export interface Cursor {
 
 export interface ModelInfo {
   id: string;
+  /** Further names by which it may be asked for. */
+  aliases: readonly string[];
   /** Wall-clock seconds, as OpenAI has it. */
   created: number;
   isDefault: boolean;
@@ -258,6 +260,8 @@ export interface WorkerInfo {
   queued: number;
   /** Requests of this model that are being templated and tokenized. */
   preparing: number;
+  /** Requests of this model that are prepared, and on their way to disk. */
+  storing: number;
   backend: string | undefined;
   versions: Record<string, string>;
   limits: { contextMax: number; kvBudgetBytes: number; weightsBytes: number } | undefined;
@@ -348,6 +352,8 @@ export interface Engine {
 /** Where a worker's processes come from; see `worker/process.ts` and, in tests, a simulated one. */
 export interface EngineOptions {
   models: readonly import("../worker/messages.js").ModelSource[];
+  /** Further names of models; see `aliases.ts`. */
+  aliases: Readonly<Record<string, string>>;
   /** Worker processes per model that take work. */
   workersPerModel: number;
   /** And such that stand by, loaded, to take the place of one that is lost. */

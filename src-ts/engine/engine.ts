@@ -4,7 +4,8 @@ import { failure } from "../failures.js";
 import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
-import type { LoadOptions, ModelSource } from "../worker/messages.js";
+import type { ModelSource } from "../worker/messages.js";
+import { aliasesOf, modelNamed } from "./aliases.js";
 import type {
   Engine,
   EngineObserver,
@@ -17,38 +18,28 @@ import type {
   SubmissionInput,
   WorkerInfo,
 } from "./api.js";
+import { configOf, loadOptionsOf } from "./config.js";
 import { executing } from "./execute.js";
 import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
-import { type LiveRequest, newRequest } from "./requests/content.js";
+import { type Identity, type LiveRequest, newRequest } from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
-import { restoredRequest } from "./requests/restored.js";
 import type { ResponseLog } from "./responses/log.js";
 import { Logs } from "./responses/logs.js";
 import { Registry } from "./responses/registry.js";
 import { Runner } from "./runner.js";
 import { Turn } from "./turn.js";
 import { isInService, modelInfo, type Seen, workerInfo } from "./views.js";
+import { Idle, Ready } from "./waiting.js";
 import { WorkerShell } from "./workers/shell.js";
 
-const prefillChunkTokens = 512;
-const unackedStepsMax = 16;
-/** Tokens that a request may generate when it doesn't say. */
-const newTokensDefault = 4_096;
-/** How long simultaneous arrivals are gathered so that they prefill together. */
-const batchWindowMs = 2;
-/** Prompt tokens that one worker may have in flight. */
-const prefillTokensMax = 16_384;
-/** So long after it ran out of memory a worker that starts again gets half as many members. */
-const reductionMs = 60_000;
 /** How long workers get to give their slots back when a drain has run out of time. */
 const shutdownGraceMs = 5_000;
 
 export class WorkerEngine implements Engine {
-  draining = false;
   /** What is on disk is not waited for any more. */
   private leaving = false;
   private readonly turn: Turn;
@@ -58,10 +49,8 @@ export class WorkerEngine implements Engine {
   private readonly shells = new Map<string, WorkerShell>();
   private readonly observers = new Observers();
   private readonly drainCallbacks = new Set<(graceMs: number) => void>();
-  private readyWaiters: { resolve(): void; reject(error: Error): void }[] = [];
-  /** Why the default model could not be loaded; undefined once it was. */
-  private loadFailure: Error | undefined;
-  private idleWaiters: (() => void)[] = [];
+  private readonly ready = new Ready();
+  private readonly idle: Idle;
   private newestWorker = 0;
   private readonly startedAt: number;
 
@@ -93,15 +82,14 @@ export class WorkerEngine implements Engine {
       post: (input) => this.runner.post(input),
       reasonOf: (workerId) => this.shell(workerId).reason?.message,
     });
+    this.idle = new Idle(clock, () => this.isIdle);
     for (const model of options.models) this.addWorkers(model);
     this.runner = new Runner(
-      {
-        workers: Array.from(this.shells.values(), ({ id, model }) => [id, model.id]),
-        activeMax: options.workersPerModel,
-        membersMax: options.maxBatch,
-        ...{ queueMax, newTokensDefault, prefillTokensMax, batchWindowMs, reductionMs },
-        ...{ workerPolicy, schedulerPolicy },
-      },
+      configOf(
+        options,
+        Array.from(this.shells.values(), ({ id, model }) => [id, model.id]),
+        { workerPolicy, schedulerPolicy },
+      ),
       clock,
       executing({
         turn: this.turn,
@@ -109,15 +97,19 @@ export class WorkerEngine implements Engine {
         observers: this.observers,
         shell: (id) => this.shell(id),
         onAvailable: (modelId) => {
-          if (modelId === this.defaultModel.id) this.noteReady();
+          if (modelId === this.defaultModel.id) this.ready.reached();
         },
         onUnloadable: (modelId, error) => {
-          if (modelId === this.defaultModel.id) this.failReady(error);
+          if (modelId === this.defaultModel.id) this.ready.failed(error);
         },
         onLeft: (workerId) => void this.shells.delete(workerId),
-        onGone: () => this.noteIdle(),
+        onGone: () => this.idle.look(),
       }),
     );
+  }
+
+  get draining(): boolean {
+    return Orchestrator.isDraining(this.runner.orchestrator);
   }
 
   /** Takes up what earlier processes left, and starts the workers. */
@@ -131,7 +123,8 @@ export class WorkerEngine implements Engine {
     signal?: AbortSignal,
     reach: SignalReach = "always",
   ): Promise<Response> {
-    const submission = completeSubmission(input, this.ports.random);
+    const model = input.model === undefined ? undefined : this.modelNamed(input.model);
+    const submission = completeSubmission({ ...input, model }, this.ports.random);
     return this.registry.once(submission, (idempotencyId) =>
       this.admit(submission, idempotencyId, signal && { signal, reach }),
     );
@@ -154,7 +147,12 @@ export class WorkerEngine implements Engine {
 
   models(): ModelInfo[] {
     return this.options.models.map((model, index) =>
-      modelInfo(model, index === 0, this.workersOf(model.id), this.startedAt),
+      modelInfo(model, {
+        isDefault: index === 0,
+        aliases: aliasesOf(model.id, this.options.aliases),
+        workers: this.workersOf(model.id),
+        startedAtMs: this.startedAt,
+      }),
     );
   }
 
@@ -210,13 +208,12 @@ export class WorkerEngine implements Engine {
 
   async drain(timeoutMs: number): Promise<void> {
     if (!this.draining) {
-      this.draining = true;
       this.runner.post({ kind: "drain" });
       for (const callback of this.drainCallbacks) callback(timeoutMs);
     }
-    await this.idle(timeoutMs);
+    await this.idle.reached(timeoutMs);
     this.shutDown();
-    await this.idle(shutdownGraceMs);
+    await this.idle.reached(shutdownGraceMs);
   }
 
   onDraining(callback: (graceMs: number) => void): void {
@@ -224,9 +221,7 @@ export class WorkerEngine implements Engine {
   }
 
   whenReady(): Promise<void> {
-    if (this.readiness().ready) return Promise.resolve();
-    if (this.loadFailure !== undefined) return Promise.reject(this.loadFailure);
-    return new Promise((resolve, reject) => this.readyWaiters.push({ resolve, reject }));
+    return this.readiness().ready ? Promise.resolve() : this.ready.wait();
   }
 
   observe(observer: EngineObserver): () => void {
@@ -234,13 +229,12 @@ export class WorkerEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    this.draining = true;
     this.shutDown();
     this.runner.post({ kind: "stop" });
     await Promise.all(Array.from(this.shells.values(), (shell) => this.stopped(shell)));
     await this.ports.journal?.close();
     this.registry.close();
-    this.failReady(failure("closed"));
+    this.ready.failed(failure("closed"));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -265,10 +259,10 @@ export class WorkerEngine implements Engine {
       this.requests.restoreEnded(stored, clock.wall() - last.endedAt);
       return;
     }
-    const request = restoredRequest(stored.acceptance, clock);
-    this.requests.restore(request, stored);
-    const { id: requestId, modelId, submission, cost, maxTokens: tokensMax } = request;
-    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = submission;
+    const { identity } = this.requests.restore(stored);
+    const { id: requestId, modelId, asked } = identity;
+    const { cost, maxTokens: tokensMax } = stored.acceptance;
+    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = asked;
     const emitted = stored.tokens.length;
     const started = stored.entries.some(({ kind }) => kind === "inProgress");
     this.runner.post({
@@ -278,6 +272,11 @@ export class WorkerEngine implements Engine {
         ...{ emitted, tokensMax, cost, started },
       },
     });
+  }
+
+  private modelNamed(name: string): string {
+    const ids = this.options.models.map(({ id }) => id);
+    return modelNamed(name, ids, this.options.aliases);
   }
 
   private get defaultModel(): ModelSource {
@@ -303,17 +302,17 @@ export class WorkerEngine implements Engine {
     return new Promise((accept, refuse) => {
       const request = this.newRequest(submission, idempotencyId, { accept, refuse });
       const cancel = (): void => {
-        if (ending?.reach === "always" || request.log === undefined)
-          this.runner.post({ kind: "cancel", requestId: request.id });
+        if (ending?.reach === "always" || request.phase.kind !== "accepted")
+          this.runner.post({ kind: "cancel", requestId: request.identity.id });
       };
       if (ending?.signal.aborted) queueMicrotask(cancel);
       else ending?.signal.addEventListener("abort", cancel, { once: true });
-      this.begin(request);
+      this.begin(request.identity);
     });
   }
 
-  private begin({ id: requestId, modelId, submission }: LiveRequest): void {
-    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = submission;
+  private begin({ id: requestId, modelId, asked }: Identity): void {
+    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = asked;
     this.runner.post({
       kind: "submit",
       submission: {
@@ -336,7 +335,7 @@ export class WorkerEngine implements Engine {
   private newRequest(
     submission: Submission,
     idempotencyId: string | undefined,
-    settle: LiveRequest["settle"],
+    settle: Identity["settle"],
   ): LiveRequest {
     const request = newRequest({
       id: this.ports.ids.response(submission.idPrefix),
@@ -346,7 +345,7 @@ export class WorkerEngine implements Engine {
       settle,
       now: this.ports.clock.now(),
     });
-    this.requests.live.set(request.id, request);
+    this.requests.add(request);
     return request;
   }
 
@@ -373,7 +372,7 @@ export class WorkerEngine implements Engine {
   private newShell(model: ModelSource): WorkerShell {
     const id = `w${++this.newestWorker}`;
     const { engine } = this.options;
-    const options = { id, engine, model, load: this.loadOptions() };
+    const options = { id, engine, model, load: loadOptionsOf(this.options) };
     const shell = new WorkerShell(options, this.ports, {
       observers: this.observers,
       post: (input, said) => this.runner.post(input, said),
@@ -383,61 +382,10 @@ export class WorkerEngine implements Engine {
     return shell;
   }
 
-  private loadOptions(): LoadOptions {
-    const { maxBatch, contextMax, memoryBudgetBytes, device } = this.options;
-    const { prefixCacheBytes, prefixCacheShare, controlTokens, fakeTokensPerSecond } = this.options;
-    return {
-      maxBatch,
-      contextMax,
-      memoryBudgetBytes,
-      device,
-      prefillChunkTokens,
-      prefixCacheBytes,
-      prefixCacheShare,
-      unackedStepsMax,
-      deterministic: maxBatch === 1,
-      controlTokens,
-      fakeTokensPerSecond,
-      fakeLoadMs: 0,
-    };
-  }
-
-  private noteReady(): void {
-    this.loadFailure = undefined;
-    const waiters = this.readyWaiters;
-    this.readyWaiters = [];
-    for (const { resolve } of waiters) resolve();
-  }
-
-  private failReady(error: Error): void {
-    this.loadFailure = error;
-    const waiters = this.readyWaiters;
-    this.readyWaiters = [];
-    for (const { reject } of waiters) reject(error);
-  }
-
-  private noteIdle(): void {
-    if (!this.isIdle) return;
-    const waiters = this.idleWaiters;
-    this.idleWaiters = [];
-    for (const resolve of waiters) resolve();
-  }
-
   /** Nothing runs that this process has to end. */
   private get isIdle(): boolean {
-    for (const { log } of this.requests.live.values())
-      if (!this.leaving || !log?.survives) return false;
+    for (const { phase } of this.requests.live.values())
+      if (!this.leaving || phase.kind !== "accepted" || !phase.log.survives) return false;
     return true;
-  }
-
-  private idle(timeoutMs: number): Promise<void> {
-    if (this.isIdle) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.ports.clock.after(timeoutMs, resolve);
-      this.idleWaiters.push(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
   }
 }

@@ -66,8 +66,6 @@ export function executing(hands: Hands): Execute {
         return shell(command.workerId).kill(command.signal);
       case "load":
         return shell(command.workerId).load();
-      case "askDrain":
-        return shell(command.workerId).send({ type: "drain" });
       case "askStop":
         return shell(command.workerId).send({ type: "stop" });
       case "prepare":

@@ -13,15 +13,21 @@ export interface Seen {
 /** Up, and one of those that work. */
 export const isInService = ({ available, active }: WorkerView): boolean => available && active;
 
+interface OfModel {
+  isDefault: boolean;
+  aliases: readonly string[];
+  workers: readonly Seen[];
+  startedAtMs: number;
+}
+
 export function modelInfo(
   model: ModelSource,
-  isDefault: boolean,
-  workers: readonly Seen[],
-  startedAtMs: number,
+  { isDefault, aliases, workers, startedAtMs }: OfModel,
 ): ModelInfo {
   const loaded = workers.find(({ view }) => view.limits !== undefined);
   return {
     id: model.id,
+    aliases,
     created: Math.floor(startedAtMs / 1000),
     isDefault,
     contextMax: loaded?.view.limits?.contextMax,
@@ -49,6 +55,7 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
     cancelling: countOf(own, "cancelling"),
     queued: countOf(ofModel, "queued"),
     preparing: countOf(ofModel, "preparing"),
+    storing: countOf(ofModel, "storing"),
     backend: hello?.backend,
     versions: hello?.versions ?? {},
     limits: limits && {
@@ -67,7 +74,7 @@ const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["k
   requests.filter(({ state }) => state.kind === kind).length;
 
 function pidOf(state: State): number | undefined {
-  const pid = "duty" in state ? state.duty.pid : "pid" in state ? state.pid : 0;
+  const pid = "liveness" in state ? state.liveness.pid : "pid" in state ? state.pid : 0;
   return pid > 0 ? pid : undefined;
 }
 

@@ -22,6 +22,7 @@ export type {
 export {
   copy,
   handle,
+  isDraining,
   make,
   view,
   viewRequest,

@@ -21,8 +21,9 @@ export type {
 } from "../../src-res/Request.gen.js";
 export {
   initial,
+  initialStored,
   preparationDeathsMax,
-  strikesBeforeAlone,
-  strikesMax,
+  retriesBeforeAlone,
+  retriesMax,
   transition,
 } from "../../src-res/Request.gen.js";

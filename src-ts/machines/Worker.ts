@@ -1,16 +1,15 @@
 /** `mlx-serving/machines/Worker`: one process and its incarnations. The types are generated from `src-res/Worker.resi`. */
 export type {
-  capabilities as Capabilities,
   clockEvent as ClockEvent,
-  duty as Duty,
   effect as Effect,
   event as Event,
   fault as Fault,
   intent as Intent,
   linkEvent as LinkEvent,
-  loadEvent as LoadEvent,
+  liveness as Liveness,
   memory as Memory,
   outcome as Outcome,
+  pendingEvent as PendingEvent,
   policy as Policy,
   processEvent as ProcessEvent,
   rejection as Rejection,

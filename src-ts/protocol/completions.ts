@@ -64,9 +64,9 @@ export const CompletionBody = z.object({
   logprobs: z.int().min(0).max(limits.topLogprobsMax).nullish(),
   stream: fields.flag,
   stream_options: StreamOptions,
-  best_of: fields.only([1], "best_of"),
-  echo: fields.only([false], "echo"),
-  suffix: fields.only([""], "suffix"),
+  best_of: fields.only([1]),
+  echo: fields.only([false]),
+  suffix: fields.only([""]),
 });
 export type CompletionBody = z.infer<typeof CompletionBody>;
 

@@ -45,7 +45,7 @@ export const ResponseCreate = z.object({
   event_id: eventId.optional(),
   stream: fields.flag,
   stream_options: ResponseBody.shape.stream_options,
-  background: fields.only([false], "background over WebSocket"),
+  background: fields.only([false], "A background response over WebSocket"),
   "mlx_serving:deadline_ms": z.int().min(1).max(limits.deadlineMsMax).nullish(),
   "mlx_serving:priority": fields.Priority.nullish(),
   "mlx_serving:idempotency_key": z.string().min(1).max(limits.idempotencyKeyCharsMax).nullish(),

@@ -12,8 +12,9 @@ const otherModality = "A modality other than text";
 /** Marks a refusal as one of "not supported" rather than "wrong"; see `isNotSupported`. */
 const notSupportedMark = "not supported by this server";
 
-export function notSupported(what: string): string {
-  return `${what} is ${notSupportedMark}.`;
+/** `what`: what is asked for; default: the field itself, which whoever says it names. */
+export function notSupported(what?: string): string {
+  return `${what === undefined ? "" : `${what} `}is ${notSupportedMark}.`;
 }
 
 export function isNotSupported(message: string): boolean {
@@ -71,14 +72,14 @@ function noTools() {
 }
 
 /** Null, or absent. */
-export function absent(what: string) {
+export function absent(what?: string) {
   return z.null({ error: notSupported(what) }).optional();
 }
 
 /** One of the values that change nothing, null, or absent. */
 export function only<const T extends string | number | boolean>(
   values: readonly T[],
-  what: string,
+  what?: string,
 ) {
   return z.literal(values, { error: notSupported(what) }).nullish();
 }
@@ -210,9 +211,9 @@ export const unserved = {
     })
     .nullish(),
   web_search_options: absent("Web search"),
-  previous_response_id: absent("previous_response_id"),
-  conversation: absent("conversation"),
-  documents: absent("A list of documents"),
+  previous_response_id: absent(),
+  conversation: absent(),
+  documents: absent(),
   chat_template: absent("A request's own chat template"),
   continue_final_message: only([false], "Going on with the last message"),
 };

@@ -131,6 +131,7 @@ export const workers = [
     cancelling: 0,
     queued: 0,
     preparing: 0,
+    storing: 0,
     backend: "metal",
     versions: { mlx: "0.32.4" },
     native: null,

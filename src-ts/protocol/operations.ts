@@ -49,6 +49,7 @@ export const WorkerStatus = z.object({
   cancelling: z.int(),
   queued: z.int(),
   preparing: z.int(),
+  storing: z.int(),
   backend: z.string().optional(),
   versions: z.record(z.string(), z.string()),
   limits: z

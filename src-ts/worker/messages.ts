@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Version of the protocol; `hello` must carry the same. */
-export const protocolVersion = 1;
+export const linkVersion = 2;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
@@ -141,13 +141,6 @@ export type StepRow = [
   logprobs?: TokenLogprob,
 ];
 
-export const Usage = z.object({
-  promptTokens: u32,
-  /** Of them, taken from the prefix cache. */
-  cachedTokens: u32,
-  completionTokens: u32,
-});
-
 export const Capabilities = z.object({
   contextMax: u32,
   kvBytesPerToken: finite,
@@ -270,16 +263,12 @@ export const toWorker = {
   admit: z.strictObject({ requests: z.array(Admission) }),
   abort: z.strictObject({ ids: z.array(u32) }),
   ack: z.strictObject({ step: u32 }),
-  ping: z.strictObject({ n: u32 }),
-  drain: z.strictObject({}),
   stop: z.strictObject({}),
 } as const;
 
 export const fromWorker = {
   hello: z.object({
     protocol: u32,
-    pid: u32,
-    engine: z.enum(["mlx", "fake"]),
     versions: z.record(z.string(), z.string()),
     /** metal, cuda, cpu or fake. */
     backend: z.string(),
@@ -288,9 +277,6 @@ export const fromWorker = {
   ready: z.object({
     limits: Capabilities,
     sampling: SamplingDefaults,
-    /** Token ids that end a text. */
-    endTokens: z.array(u32),
-    vocabulary: u32,
     native: NativeParts,
     abilities: Abilities,
   }),
@@ -299,7 +285,6 @@ export const fromWorker = {
   prepared: z.object({ id: u32, tokens: bytes, blockHashes: z.array(z.string()) }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
-  pong: z.object({ n: u32 }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
   /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
   step: z.object({ step: u32, rows: z.array(z.any()) }),
@@ -310,8 +295,6 @@ export const fromWorker = {
     code: z.enum(["generation_error", "out_of_memory"]).optional(),
     message: z.string().optional(),
     tail: z.string(),
-    usage: Usage,
-    stats: z.record(z.string(), finite),
   }),
   /** Answers `prepare` and `admit`. `field`: what in the input is to blame. */
   refused: z.object({
@@ -338,15 +321,13 @@ export const fromWorker = {
   }),
 } as const;
 
-/** Type bytes in the frame header. */
+/** Type bytes in the frame header; one that is no longer used is not given again. */
 export const toWorkerTypes = {
   load: 1,
   prepare: 2,
   admit: 3,
   abort: 4,
   ack: 5,
-  ping: 6,
-  drain: 7,
   stop: 8,
 } as const;
 
@@ -358,7 +339,6 @@ export const fromWorkerTypes = {
   prepared: 36,
   busy: 37,
   aborted: 38,
-  pong: 39,
   prefill: 40,
   step: 41,
   ended: 42,

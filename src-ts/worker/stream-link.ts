@@ -10,6 +10,7 @@ import type { ToWorker } from "./messages.js";
 export class StreamLink implements Link {
   /** Resolves when nothing more can come. */
   readonly flushed: Promise<void>;
+  private isClosed = false;
 
   constructor(
     private readonly stream: Duplex,
@@ -19,10 +20,13 @@ export class StreamLink implements Link {
     const decoder = new FrameDecoder(epoch, (message) => events.message(message));
     this.flushed = new Promise((resolve) => stream.once("close", () => resolve()));
     stream.on("data", (chunk: Buffer) => this.read(decoder, chunk));
-    // Reset by a dying peer; its exit says the rest.
-    stream.on("error", () => stream.destroy());
+    // As a dying peer resets it, or the way to it breaks.
+    stream.on("error", () => {
+      this.close();
+      stream.destroy();
+    });
     stream.once("end", () => {
-      events.closed();
+      this.close();
       stream.end();
     });
   }
@@ -33,6 +37,13 @@ export class StreamLink implements Link {
 
   destroy(): void {
     this.stream.destroy();
+  }
+
+  /** An error may come after the end. */
+  private close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.events.closed();
   }
 
   private read(decoder: FrameDecoder, chunk: Buffer): void {

@@ -95,7 +95,7 @@ describe("a worker that stops", () => {
 
   it("and goes on before the signal reaches it, is not listened to any more", async () => {
     let lateSteps = 0;
-    let condemned = false;
+    let violated = false;
     const between = (launcher: Launcher): Launcher => ({
       launch(spec, events, linkEvents) {
         let pid = 0;
@@ -106,7 +106,7 @@ describe("a worker that stops", () => {
         const launched = launcher.launch(spec, { ...events, spawned }, linkEvents);
         const kill: typeof launched.process.kill = (signal) => {
           if (spec.epoch > 1) return launched.process.kill(signal);
-          condemned = true;
+          violated = true;
           process.kill(pid, "SIGCONT");
           setTimeout(() => launched.process.kill(signal), 300);
         };
@@ -114,7 +114,7 @@ describe("a worker that stops", () => {
       },
     });
     const count = watching(({ type }, { epoch }) => {
-      if (condemned && epoch === 1 && type === "step") lateSteps++;
+      if (violated && epoch === 1 && type === "step") lateSteps++;
     });
     await using bench = await new FaultBench({
       ...streaming,

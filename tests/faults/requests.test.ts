@@ -47,26 +47,29 @@ describe("a poisonous request", () => {
   it.each([
     ["that comes with its batch", 0],
     ["that comes into a running batch", 10],
-  ])("%s fails after three strikes, and its mates complete", async (_name, tokensBefore) => {
-    const expected = await undisturbed(mates);
-    await using bench = new FaultBench({ engine: streaming });
-    bench.faults = () => ({ poison: "arsenic" });
-    await bench.start();
-    const responses = await Promise.all(mates.map((text) => bench.engine.submit(input(text))));
-    const answers = Promise.all(responses.map(answerOf));
-    await bench.until(() => responses.every(({ tokens }) => tokens.length >= tokensBefore));
-    const poisoned = await ask(bench.engine, input("some arsenic"));
-    expect(poisoned).toMatchObject({
-      text: "",
-      end: {
-        ending: { kind: "failed", code: "worker_crashed" },
-        usage: { completionTokens: 0 },
-      },
-    });
-    expect(await answers).toEqual(expected);
-    await bench.until(() => bench.info.state === "ready");
-    expect(bench.lost).toHaveLength(3);
-  });
+  ])(
+    "%s fails after three retries without progress, and its mates complete",
+    async (_name, tokensBefore) => {
+      const expected = await undisturbed(mates);
+      await using bench = new FaultBench({ engine: streaming });
+      bench.faults = () => ({ poison: "arsenic" });
+      await bench.start();
+      const responses = await Promise.all(mates.map((text) => bench.engine.submit(input(text))));
+      const answers = Promise.all(responses.map(answerOf));
+      await bench.until(() => responses.every(({ tokens }) => tokens.length >= tokensBefore));
+      const poisoned = await ask(bench.engine, input("some arsenic"));
+      expect(poisoned).toMatchObject({
+        text: "",
+        end: {
+          ending: { kind: "failed", code: "worker_crashed" },
+          usage: { completionTokens: 0 },
+        },
+      });
+      expect(await answers).toEqual(expected);
+      await bench.until(() => bench.info.state === "ready");
+      expect(bench.lost).toHaveLength(3);
+    },
+  );
 });
 
 describe("out of memory", () => {

@@ -8,10 +8,10 @@ import { deepFreeze } from "./support.js";
 class World {
   state: State;
   armed = false;
-  private readonly joined = new Map<string, Cost>();
+  private readonly joined = new Set<string>();
   private readonly submitted = new Set<string>();
   private readonly evicted = new Set<string>();
-  private readonly released = new Set<string>();
+  private readonly left = new Set<string>();
   private closed = false;
   private names = 0;
 
@@ -34,11 +34,19 @@ class World {
     if (event.kind === "windowElapsed") this.armed = false;
     if (event.kind === "join") {
       expect(this.joined.has(event.requestId), "a member once").toBe(false);
-      this.joined.set(event.requestId, event.cost);
+      this.joined.add(event.requestId);
     }
+    if (event.kind === "leave") this.leaves(event.requestId);
+    if (event.kind === "workerLost")
+      for (const { requestId } of members(this.state)) this.leaves(requestId);
     this.state = outcome.state;
     for (const effect of outcome.effects) this.obey(effect);
     this.check();
+  }
+
+  private leaves(id: string): void {
+    expect(this.left.has(id), "left once").toBe(false);
+    this.left.add(id);
   }
 
   private obey(effect: Effect): void {
@@ -52,7 +60,7 @@ class World {
       case "submit":
         expect(effect.requestIds).not.toEqual([]);
         for (const id of effect.requestIds) {
-          expect(this.submitted.has(id) || this.released.has(id), "submitted once").toBe(false);
+          expect(this.submitted.has(id) || this.left.has(id), "submitted once").toBe(false);
           this.submitted.add(id);
         }
         return;
@@ -60,12 +68,8 @@ class World {
         for (const id of effect.requestIds) {
           expect(this.submitted.has(id), "evicted before it was submitted").toBe(false);
           this.evicted.add(id);
+          this.leaves(id);
         }
-        return;
-      case "released":
-        expect(this.released.has(effect.requestId), "left once").toBe(false);
-        expect(effect.cost).toEqual(this.joined.get(effect.requestId));
-        this.released.add(effect.requestId);
         return;
       case "closed":
         this.closed = true;
@@ -79,7 +83,7 @@ class World {
     const ids = present.map(({ requestId }) => requestId);
     expect(new Set(ids).size, "a member is in it once").toBe(ids.length);
     expect(ids.toSorted(), "who joined and has not left is in it").toEqual(
-      [...this.joined.keys()].filter((id) => !this.released.has(id)).toSorted(),
+      [...this.joined.keys()].filter((id) => !this.left.has(id)).toSorted(),
     );
     expect(present.length).toBeLessThanOrEqual(budget.members);
     const kvBytes = present.reduce((sum, { cost }) => sum + cost.kvBytes, 0);
@@ -100,7 +104,6 @@ class World {
     if (this.state.kind === "forming") expect(this.armed).toBe(true);
     if (this.state.kind === "running" || this.state.kind === "draining")
       for (const id of ids) expect(this.submitted.has(id)).toBe(true);
-    for (const id of this.evicted) expect(this.released.has(id)).toBe(true);
   }
 
   /** Whoever joins fits exactly when the numbers say so. */

@@ -45,7 +45,6 @@ const draining = (...members: Member[]): State => ({
   cause: "shutdown",
 });
 const closed: State = { kind: "closed" };
-const released = (requestId: string): Effect => ({ kind: "released", requestId, cost: cost() });
 const end: Effect = { kind: "closed" };
 const [a, b, c] = [member("a"), member("b"), member("c")];
 
@@ -98,21 +97,21 @@ const moves: [name: string, from: State, event: Event, to: State, effects: Effec
     running(a, b),
     { kind: "leave", requestId: "a" },
     running(b),
-    [released("a")],
+    [],
   ],
   [
     "one may leave before it was submitted",
     forming([c], [a]),
     { kind: "leave", requestId: "a" },
     forming([c], []),
-    [released("a")],
+    [],
   ],
   [
     "draining evicts who was not submitted yet",
     forming([c], [a, b]),
     { kind: "drain", cause: "shutdown" },
     draining(c),
-    [{ kind: "evict", requestIds: ["a", "b"] }, released("a"), released("b")],
+    [{ kind: "evict", requestIds: ["a", "b"] }],
   ],
   [
     "draining an empty batch closes it",
@@ -126,14 +125,14 @@ const moves: [name: string, from: State, event: Event, to: State, effects: Effec
     draining(a),
     { kind: "leave", requestId: "a" },
     closed,
-    [released("a"), end],
+    [end],
   ],
   [
-    "the worker's loss releases everyone",
+    "the worker's loss ends it for everyone",
     forming([c], [a]),
     { kind: "workerLost" },
     closed,
-    [released("c"), released("a"), end],
+    [end],
   ],
 ];
 

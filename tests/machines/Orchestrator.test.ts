@@ -205,7 +205,7 @@ describe("the server", () => {
   it("restarts a worker after its requests; asked again, at once", () => {
     const { driven } = Driven.running();
     driven.say({ kind: "restartWorker", workerId: "w1" });
-    expect(driven.of("askDrain")).toHaveLength(1);
+    expect(driven.of("workerChanged").at(-1)).toMatchObject({ workerId: "w1", to: "draining" });
     expect(driven.of("askStop")).toEqual([]);
     expect(driven.of("migrated")).toEqual([]);
     driven.say({ kind: "restartWorker", workerId: "w1" });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Effect, Event, Finish, Lease, Loss, State } from "../../src-ts/machines/Request.js";
-import { initial, strikesMax, transition } from "../../src-ts/machines/Request.js";
+import { initial, initialStored, retriesMax, transition } from "../../src-ts/machines/Request.js";
 import { deepFreeze } from "./support.js";
 
 /**
@@ -10,17 +10,22 @@ import { deepFreeze } from "./support.js";
  * time. Each law is checked after each step.
  */
 class World {
-  state: State = initial;
+  state: State;
   /** What the worker that holds the lease knows of it. */
   slot: { lease: Lease; next: number; total: number; done: number; aborted: boolean } | undefined;
   readonly leases: Lease[] = [];
   /** Leases lost in a row since the furthest position was last passed, orders of ours apart. */
-  fruitless = 0;
+  retries = 0;
   furthest = 0;
   furthestAtStart = 0;
   emitted = 0;
   closed: Finish | undefined;
   promptTokens = 0;
+  stored = false;
+
+  constructor(readonly toBeStored = false) {
+    this.state = toBeStored ? initialStored : initial;
+  }
 
   say(event: Event): boolean {
     const outcome = transition(deepFreeze(this.state), deepFreeze(event));
@@ -39,8 +44,11 @@ class World {
   private obey(effect: Effect): void {
     expect(this.closed, "nothing comes after close").toBeUndefined();
     switch (effect.kind) {
+      case "store":
+        expect(this.toBeStored, "only what is to be stored is").toBe(true);
+        return;
       case "accept":
-        this.promptTokens = effect.promptTokens;
+        expect(this.stored, "what is to be stored is, before it is accepted").toBe(this.toBeStored);
         return;
       case "start": {
         expect(this.slot, "one live lease at a time").toBeUndefined();
@@ -85,7 +93,7 @@ class World {
     if (this.state.kind === "cancelling" && this.state.cause !== "preempted") return;
     if (position <= this.furthest) return;
     this.furthest = position;
-    this.fruitless = 0;
+    this.retries = 0;
   }
 
   progress(share: number): void {
@@ -120,10 +128,10 @@ class World {
   lose(loss: Loss, preparing = false): void {
     if (!this.slot) return;
     const ending = this.state.kind === "cancelling" && this.state.cause !== "preempted";
-    const struck = loss !== "stopped" && this.furthest === this.furthestAtStart;
-    if (struck && !preparing) this.fruitless += 1;
+    const charged = loss !== "stopped" && this.furthest === this.furthestAtStart;
+    if (charged && !preparing) this.retries += 1;
     this.answer((lease) => ({ kind: "lost", lease, loss, preparing }));
-    if (!ending) expect(this.closed !== undefined).toBe(this.fruitless >= strikesMax);
+    if (!ending) expect(this.closed !== undefined).toBe(this.retries >= retriesMax);
   }
 
   /** Anything an old lease could still say changes nothing. */
@@ -246,9 +254,14 @@ function answerAbort(world: World): void {
   if (world.slot?.aborted) world.answer((lease) => ({ kind: "aborted", lease }));
 }
 
-function walk(promptTokens: number, steps: Step[]): World {
-  const world = new World();
+function walk(promptTokens: number, steps: Step[], toBeStored = false): World {
+  const world = new World(toBeStored);
+  world.promptTokens = promptTokens;
   world.say({ kind: "prepared", promptTokens });
+  if (toBeStored) {
+    world.stored = true;
+    world.say({ kind: "stored" });
+  }
   for (const take of steps) take(world);
   return world;
 }
@@ -266,8 +279,8 @@ const walks = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.array(step, { maxLeng
 describe("Request, whatever happens", () => {
   it("keeps its laws on every walk, and a fair worker ends it", () => {
     fc.assert(
-      fc.property(walks, ([promptTokens, steps]) => {
-        const world = walk(promptTokens, steps);
+      fc.property(walks, fc.boolean(), ([promptTokens, steps], toBeStored) => {
+        const world = walk(promptTokens, steps, toBeStored);
         // From here on nobody dies: a dispatch, an answer to the abort, or an end is enough.
         for (let turns = 0; world.closed === undefined && turns < 3; turns += 1) {
           dispatch(world);
@@ -281,7 +294,7 @@ describe("Request, whatever happens", () => {
     );
   });
 
-  it("ends after strikesMax losses in a row, and only then, however a worker dies", () => {
+  it("ends after retriesMax losses in a row, and only then, however a worker dies", () => {
     fc.assert(
       fc.property(walks, ([promptTokens, steps]) => {
         const world = walk(promptTokens, steps);
@@ -290,7 +303,7 @@ describe("Request, whatever happens", () => {
           dispatch(world);
           if (world.slot) world.lose("exited");
           losses += 1;
-          expect(losses).toBeLessThanOrEqual(strikesMax + 1);
+          expect(losses).toBeLessThanOrEqual(retriesMax + 1);
         }
       }),
       { numRuns: 500 },

@@ -202,7 +202,7 @@ const orders: Row[] = [
     ready({ pending: 1 }),
     { kind: "drain", intent: "restart" },
     draining("restart"),
-    [unavailable, { kind: "askDrain", epoch }, arm("drain", policy.drainMs)],
+    [unavailable, { kind: "finishWork" }, arm("drain", policy.drainMs)],
   ],
   [
     "drained: stopped",

@@ -1,10 +1,10 @@
 /** States, effects and events of a Worker for its tables, all at one moment of one incarnation. */
 import type {
-  Duty,
   Effect,
   Event,
   Fault,
   Intent,
+  Liveness,
   Memory,
   State,
   Timer,
@@ -15,16 +15,9 @@ export const policy = defaultPolicy;
 export const epoch = 1;
 export const pid = 42;
 export const at = 100_000;
-export const memory: Memory = { policy, epoch, deaths: [], fruitless: [] };
-export const capabilities = {
-  contextMax: 8192,
-  kvBytesPerToken: 10,
-  kvBytesFixed: 0,
-  weightsBytes: 1e6,
-};
-export const duty = (more: Partial<Duty> = {}): Duty => ({
+export const memory: Memory = { policy, epoch, deaths: [], deathsWithoutProgress: [] };
+export const liveness = (more: Partial<Liveness> = {}): Liveness => ({
   pid,
-  capabilities,
   progressed: true,
   pending: 0,
   preparing: 0,
@@ -32,21 +25,21 @@ export const duty = (more: Partial<Duty> = {}): Duty => ({
   allowanceMs: 0,
   ...more,
 });
-export const ready = (more: Partial<Duty> = {}): State => ({
+export const ready = (more: Partial<Liveness> = {}): State => ({
   kind: "ready",
   memory,
-  duty: duty(more),
+  liveness: liveness(more),
 });
-export const suspect = (more: Partial<Duty> = {}): State => ({
+export const suspect = (more: Partial<Liveness> = {}): State => ({
   kind: "suspect",
   memory,
-  duty: duty({ pending: 1, ...more }),
+  liveness: liveness({ pending: 1, ...more }),
   since: at,
 });
-export const draining = (intent: Intent, more: Partial<Duty> = {}): State => ({
+export const draining = (intent: Intent, more: Partial<Liveness> = {}): State => ({
   kind: "draining",
   memory,
-  duty: duty({ pending: 1, ...more }),
+  liveness: liveness({ pending: 1, ...more }),
   intent,
 });
 export const stopping = (
@@ -78,17 +71,17 @@ export const kill: Effect[] = [
   arm("stop", policy.stopGraceMs),
 ];
 export const ask: Effect[] = [{ kind: "askStop", epoch }, arm("stop", policy.stopGraceMs)];
-export const available: Effect = { kind: "available", epoch, capabilities };
-export const unavailable: Effect = { kind: "unavailable", epoch };
+export const available: Effect = { kind: "available" };
+export const unavailable: Effect = { kind: "unavailable" };
 export const lose = (fault: Fault): Effect => ({ kind: "lose", epoch, fault });
 export const report = (fault: Fault): Effect => ({ kind: "report", fault, fatal: false });
 
 export const timer = (timer: Timer): Event => ({ kind: "timer", timer, at });
 export const exited: Event = { kind: "exited", epoch, code: 1, signal: "", at, jitter: 0.5 };
-export const died = (fruitless: number[] = [at]): Memory => ({
+export const died = (deathsWithoutProgress: number[] = [at]): Memory => ({
   ...memory,
   deaths: [at],
-  fruitless,
+  deathsWithoutProgress,
 });
 export const pause = 0.5 * policy.backoffMinMs;
 
@@ -105,7 +98,7 @@ export function timersOf(state: State): Timer[] {
     case "loading":
       return ["load"];
     case "ready":
-      return state.duty.pending > 0 ? ["watchdog"] : [];
+      return state.liveness.pending > 0 ? ["watchdog"] : [];
     case "suspect":
       return ["watchdog"];
     case "draining":

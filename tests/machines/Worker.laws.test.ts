@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Event } from "../../src-ts/machines/Worker.js";
 import { defaultPolicy as policy, protocol } from "../../src-ts/machines/Worker.js";
-import { capabilities, World } from "./Worker.world.js";
+import { World } from "./Worker.world.js";
 
 type Step = (world: World) => void;
 
@@ -10,7 +10,7 @@ const word = fc.constantFrom<(epoch: number, at: number) => Event>(
   (epoch) => ({ kind: "spawned", epoch, pid: 9 }),
   (epoch) => ({ kind: "hello", epoch, protocol }),
   (epoch) => ({ kind: "loadProgress", epoch, done: 1, total: 2 }),
-  (epoch, at) => ({ kind: "loaded", epoch, capabilities, at }),
+  (epoch, at) => ({ kind: "loaded", epoch, at }),
   (epoch) => ({ kind: "loadFailed", epoch }),
   (epoch) => ({ kind: "outOfMemory", epoch }),
   (epoch, at) => ({ kind: "progressed", epoch, at }),

@@ -8,8 +8,6 @@ import {
 } from "../../src-ts/machines/Worker.js";
 import { accepted } from "./support.js";
 
-const capabilities = { contextMax: 1, kvBytesPerToken: 1, kvBytesFixed: 0, weightsBytes: 1 };
-
 /** A worker whose process does what the test says; times are given, jitter is full. */
 class Bench {
   state: State = initial(policy);
@@ -30,7 +28,7 @@ class Bench {
     return this.say(
       { kind: "spawned", epoch, pid: 1 },
       { kind: "hello", epoch, protocol },
-      { kind: "loaded", epoch, capabilities, at },
+      { kind: "loaded", epoch, at },
     );
   }
 
@@ -54,7 +52,7 @@ class Bench {
 const started = () => new Bench().say({ kind: "start" });
 
 /** Deaths without progress at these times, each right after the backoff of the one before. */
-function fruitless(bench: Bench, ...times: number[]): Bench {
+function diesWithoutProgress(bench: Bench, ...times: number[]): Bench {
   for (const at of times) {
     if (bench.state.kind === "backoff") bench.timer("backoff", at);
     bench.die(at);
@@ -67,7 +65,7 @@ describe("restarts", () => {
     const bench = started();
     const pauses = [];
     for (let death = 1; death < policy.deathsWithoutProgressMax; death += 1) {
-      fruitless(bench, death * 1_000);
+      diesWithoutProgress(bench, death * 1_000);
       pauses.push(bench.effects.find((effect) => effect.kind === "arm"));
     }
     expect(pauses.map((effect) => effect?.kind === "arm" && effect.ms)).toEqual([
@@ -76,9 +74,9 @@ describe("restarts", () => {
   });
 
   it("open the circuit at the fifth death without progress in the window", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3);
     expect(bench.state.kind).toBe("backoff");
-    fruitless(bench, 4);
+    diesWithoutProgress(bench, 4);
     expect(bench.state).toMatchObject({ kind: "broken", reason: "exited", since: 4 });
     expect(bench.effects).toEqual([
       { kind: "disarm", timer: "hello" },
@@ -89,13 +87,17 @@ describe("restarts", () => {
 
   it("forget deaths that have left the window", () => {
     const slowly = [0, 1, 2, 3].map((death) => (death * policy.windowMs) / 4);
-    const bench = fruitless(started(), ...slowly, policy.windowMs);
+    const bench = diesWithoutProgress(started(), ...slowly, policy.windowMs);
     expect(bench.state).toMatchObject({ kind: "backoff", attempt: 3 });
   });
 
   it("forget deaths without progress after progress", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4).up(4).work(5).die(6);
-    expect(bench.state).toMatchObject({ kind: "starting", memory: { fruitless: [] } });
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3)
+      .timer("backoff", 4)
+      .up(4)
+      .work(5)
+      .die(6);
+    expect(bench.state).toMatchObject({ kind: "starting", memory: { deathsWithoutProgress: [] } });
   });
 
   it("open the circuit at the twentieth death in the window, progress or not", () => {
@@ -108,20 +110,20 @@ describe("restarts", () => {
   });
 
   it("come at once and are not counted where somebody was being prepared", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3).timer("backoff", 4);
     const { memory } = bench.state;
     for (let death = 1; death <= 2 * policy.deathsMax; death += 1)
       bench.up(death).hold(1, 1, death).die(death);
     expect(bench.state).toMatchObject({
       kind: "starting",
-      memory: { deaths: memory.deaths, fruitless: memory.fruitless },
+      memory: { deaths: memory.deaths, deathsWithoutProgress: memory.deathsWithoutProgress },
     });
     bench.up(5).hold(1, 0, 5).die(5);
     expect(bench.state.kind).toBe("broken");
   });
 
   it("count what is answered in time, whoever was being prepared before", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3).timer("backoff", 4);
     bench.up(5).hold(1, 1, 5).hold(0, 0, 6).die(6);
     expect(bench.state.kind).toBe("broken");
   });
@@ -129,21 +131,27 @@ describe("restarts", () => {
   it.each(["violated", "closed"] as const)(
     "are excused too where the link is %s before the exit",
     (kind) => {
-      const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4).up(5).hold(1, 1, 5);
+      const bench = diesWithoutProgress(started(), 0, 1, 2, 3)
+        .timer("backoff", 4)
+        .up(5)
+        .hold(1, 1, 5);
       bench.say({ kind, epoch: bench.epoch }).die(6);
       expect(bench.state.kind).toBe("starting");
     },
   );
 
   it("are excused where the preparation stood still", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3).timer("backoff", 4).up(5).hold(1, 1, 5);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3)
+      .timer("backoff", 4)
+      .up(5)
+      .hold(1, 1, 5);
     bench.say({ kind: "timer", timer: "watchdog", at: 5 + policy.stallMs });
     expect(bench.state).toMatchObject({ kind: "stopping", fault: "stalled", excused: true });
     expect(bench.die(20_000).state.kind).toBe("starting");
   });
 
   it("probe once: a death without progress breaks it again at once, however late", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3, 4);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3, 4);
     for (const at of [1, 2, 3].map((probe) => probe * 10 * policy.windowMs)) {
       bench.timer("probe", at);
       expect(bench.state.kind).toBe("starting");
@@ -153,17 +161,20 @@ describe("restarts", () => {
   });
 
   it("are healthy again after a probe that made progress", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3, 4);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3, 4);
     const at = 2 * policy.windowMs;
     bench.timer("probe", at).up(at).work(at).die(at);
     expect(bench.state.kind).toBe("starting");
-    fruitless(bench, at + 1);
+    diesWithoutProgress(bench, at + 1);
     expect(bench.state).toMatchObject({ kind: "backoff", attempt: 0 });
   });
 
   it("start with a clean slate after a stop", () => {
-    const bench = fruitless(started(), 0, 1, 2, 3, 4).say({ kind: "stop" }, { kind: "start" });
-    fruitless(bench, 5);
+    const bench = diesWithoutProgress(started(), 0, 1, 2, 3, 4).say(
+      { kind: "stop" },
+      { kind: "start" },
+    );
+    diesWithoutProgress(bench, 5);
     expect(bench.state).toMatchObject({ kind: "backoff", attempt: 0 });
   });
 
@@ -176,6 +187,8 @@ describe("restarts", () => {
     }
     const { memory } = bench.state;
     expect(memory.deaths.length).toBeLessThanOrEqual(policy.deathsMax);
-    expect(memory.fruitless.length).toBeLessThanOrEqual(policy.deathsWithoutProgressMax);
+    expect(memory.deathsWithoutProgress.length).toBeLessThanOrEqual(
+      policy.deathsWithoutProgressMax,
+    );
   });
 });

@@ -7,7 +7,6 @@ import {
   at,
   available,
   backoff,
-  capabilities,
   disarm,
   draining,
   epoch,
@@ -68,7 +67,7 @@ const life: Row[] = [
   [
     "loaded: it can take work",
     loading,
-    { kind: "loaded", epoch, capabilities, at },
+    { kind: "loaded", epoch, at },
     ready({ progressed: false }),
     [disarm("load"), available],
   ],
@@ -203,7 +202,7 @@ const refusals: [name: string, from: State, event: Event, rejection: object][] =
     illegal,
   ],
   ["less than no work", ready(), { kind: "pending", epoch, count: -1, preparing: 0, at }, illegal],
-  ["a second load", ready(), { kind: "loaded", epoch, capabilities, at }, illegal],
+  ["a second load", ready(), { kind: "loaded", epoch, at }, illegal],
   ["what it says while it is stopped", stopping("stop"), { kind: "progressed", epoch, at }, late],
   ["an exit seen twice", backoff, exited, late],
   [

@@ -4,8 +4,6 @@ import { defaultPolicy, initial, protocol, transition } from "../../src-ts/machi
 import { deepFreeze } from "./support.js";
 import { timersOf } from "./Worker.fixtures.js";
 
-export const capabilities = { contextMax: 1, kvBytesPerToken: 1, kvBytesFixed: 0, weightsBytes: 1 };
-
 interface Process {
   readonly epoch: number;
   told: boolean;
@@ -66,7 +64,6 @@ export class World {
         this.process!.ordered = true;
         return;
       case "load":
-      case "askDrain":
         expect(this.process?.epoch).toBe(effect.epoch);
         return;
       case "arm":
@@ -79,7 +76,7 @@ export class World {
       case "available":
         expect(this.available, "available and unavailable alternate").toBe(false);
         this.available = true;
-        this.wasReady.add(effect.epoch);
+        this.wasReady.add(this.epoch);
         return;
       case "unavailable":
         expect(this.available, "available and unavailable alternate").toBe(true);
@@ -89,6 +86,9 @@ export class World {
         expect(this.wasReady.has(effect.epoch), "only what was ready is lost").toBe(true);
         expect(this.lost.has(effect.epoch), "and once").toBe(false);
         this.lost.add(effect.epoch);
+        return;
+      case "finishWork":
+        expect(this.state.kind, "who finishes its work drains").toBe("draining");
         return;
       case "report":
         return;
@@ -144,7 +144,7 @@ export class World {
       this.say({ kind: "hello", epoch, protocol });
     } else if (!process.loaded) {
       process.loaded = true;
-      this.say({ kind: "loaded", epoch, capabilities, at: this.now });
+      this.say({ kind: "loaded", epoch, at: this.now });
     }
   }
 

@@ -54,14 +54,22 @@ const describeEffect = (effect: Kinded) =>
   inBrackets(effect.kind, fields(effect, ["timer", "signal", "fault", "loss", "finish"]));
 
 function describeState(state: Kinded): string {
-  const tally = "tally" in state ? (state.tally as { strikes: number; alone: boolean }) : undefined;
-  const waiting = state.kind === "queued" && tally && tally.strikes > 0;
+  const tally =
+    "tally" in state
+      ? (state.tally as { retriesWithoutProgress: number; alone: boolean })
+      : undefined;
+  const waiting = state.kind === "queued" && tally && tally.retriesWithoutProgress > 0;
   const named = ["intent", "cause", "fault", "finish"].flatMap((name) =>
     fields(state, [name]).map((value) => `${name}: ${value}`),
   );
   return inBrackets(state.kind, [
     ...named,
-    ...(waiting ? [`strikes: ${tally.strikes}`, ...(tally.alone ? ["alone"] : [])] : []),
+    ...(waiting
+      ? [
+          `retriesWithoutProgress: ${tally.retriesWithoutProgress}`,
+          ...(tally.alone ? ["alone"] : []),
+        ]
+      : []),
   ]);
 }
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import embedded_model
 
@@ -15,8 +15,10 @@ import embedded_model
 for name in ("MLX_SERVING_NATIVE", "MLX_SERVING_NATIVE_PARTS"):
     os.environ.pop(name, None)
 
-# No deadline, since machines are busy, and nothing kept on disk.
-settings.register_profile("plain", deadline=None, database=None)
+# No deadline and no check of how fast data is made, since machines are busy; nothing kept on disk.
+settings.register_profile(
+    "plain", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("plain")
 
 

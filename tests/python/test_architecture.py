@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {"native"},
     "text": {"messages"},
     "grammar": {"messages"},
+    "calls": {"messages"},
     "engine": {"grammar", "messages", "native", "text"},
     "acceleration": {"fast", "kernels", "messages", "native"},
     "models": {"engine", "log", "messages"},

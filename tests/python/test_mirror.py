@@ -9,10 +9,22 @@ import pytest
 
 HERE = Path(__file__).parent
 PACKAGE = Path(mlx_serving.__file__).parent
-FAMILIES = PACKAGE.parent / "families"
+DEVELOPMENT = ("families", "formats")
 
 WITHOUT_TEST = {
     "__main__.py": "test_worker.py starts it as a process",
+    "calls/definitions.py": "calls/test_history.py and test_needs.py: what templates are shown",
+    "calls/events.py": "types alone; calls/test_parser.py compares them",
+    "calls/format.py": "types alone; calls/test_families.py looks at every family",
+    "calls/probes.py": "calls/test_derive.py: what is asked is right when the answer is",
+    "calls/template.py": "types alone; calls/test_needs.py implements it",
+    "calls/turn.py": "calls/test_parser.py: events are all that can be seen of it",
+    "calls/grammar/braced.py": "calls/grammar/test_arguments.py tries every style",
+    "calls/grammar/custom.py": "calls/grammar/test_calls.py tries it in every format",
+    "calls/grammar/lark.py": "calls/grammar/test_calls.py: right is what llguidance reads",
+    "calls/grammar/values.py": "calls/grammar/test_arguments.py tries every style",
+    "calls/readers/enclosed.py": "calls/readers/test_pythonic.py and test_braced.py",
+    "calls/readers/reader.py": "types alone; calls/readers/test_tagged.py uses one",
     "engine.py": "types alone; what is_out_of_memory takes for one is in test_loop.py",
     "log.py": "one print; link/test_thread.py reads it",
     "messages.py": "types alone; link/test_parse.py compares them with the TypeScript side's",
@@ -22,6 +34,13 @@ WITHOUT_TEST = {
     "families/report.py": "families/test_families.py compares docs/MODELS.md with it",
     "families/run.py": "families/test_families.py runs it",
     "grammar/limits.py": "numbers and options; grammar/test_grammars.py tries what they do",
+    "formats/__main__.py": "a command line; formats/test_formats.py runs what it calls",
+    "formats/bytes_tokenizer.py": "formats/test_formats.py: the grammar's checks use it",
+    "formats/examine.py": "formats/test_formats.py runs every check",
+    "formats/read.py": "formats/test_formats.py: what every check reads with",
+    "formats/real_template.py": "formats/test_formats.py renders every template",
+    "formats/report.py": "formats/test_formats.py compares docs/TOOL-FORMATS.md with it",
+    "formats/second_source.py": "formats/test_formats.py: mlx-lm's parsers themselves",
     "fake/text.py": "fake/test_engine.py: all that can be seen of it is text",
     "fast/blocks.py": "fast/test_swap.py: a block is right when a model with it is",
     "fast/layers.py": "fast/test_swap.py: a layer is right when a model with it is",
@@ -45,6 +64,7 @@ WITHOUT_SOURCE = {
     "test_worker.py": "the worker as a process",
     "test_worker_native.py": "the worker as a process, on the embedded model",
     "families/test_families.py": "the folder as a whole",
+    "formats/test_formats.py": "the folder as a whole, on the templates of real models",
     "fast/test_attention.py": "an operation of krserve_mlx_ops",
     "fast/test_embedded_model.py": "the folder as a whole, on the embedded model",
     "fast/test_linear.py": "an operation of krserve_mlx_ops",
@@ -61,7 +81,10 @@ WITHOUT_SOURCE = {
 def sources() -> set[str]:
     """All but a folder's `__init__` without code of its own."""
     files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
-    files += [path.relative_to(FAMILIES.parent) for path in FAMILIES.rglob("*.py")]
+    for folder in DEVELOPMENT:
+        files += [
+            path.relative_to(PACKAGE.parent) for path in (PACKAGE.parent / folder).rglob("*.py")
+        ]
     return {file.as_posix() for file in files if file.name != "__init__.py"}
 
 

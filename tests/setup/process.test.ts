@@ -1,7 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { packageRoot } from "../../setup/paths.mjs";
 import { run, SetupError } from "../../setup/process.mjs";
 
 let folder: string;
@@ -55,6 +58,44 @@ it("ends the program and what it has started when it is aborted", async () => {
   const grandchild = Number(readFileSync(pidFile, "utf8"));
   // A killed process closes its pipes, which the rejection waits for, a moment before it is gone.
   await vi.waitUntil(() => !isRunning(grandchild), { timeout: 10_000, interval: 1 });
+});
+
+it.each(["SIGKILL", "SIGHUP"] as const)(
+  "ends what it has started with itself, by %s",
+  async (how) => {
+    const pidFile = join(folder, "pid");
+    const module = JSON.stringify(pathToFileURL(join(packageRoot, "setup", "process.mjs")).href);
+    const write = `require("node:fs").writeFileSync(${JSON.stringify(pidFile)}, String(process.pid))`;
+    const hangs = `process.on("SIGTERM", () => {}); ${write}; setInterval(() => {}, 1000)`;
+    const script = `
+    const { run } = await import(${module});
+    await run(process.execPath, ["-e", ${JSON.stringify(hangs)}]);`;
+    const setup = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: "ignore",
+    });
+    const pid = await vi.waitUntil(
+      () => existsSync(pidFile) && Number(readFileSync(pidFile, "utf8")),
+      {
+        timeout: 30_000,
+      },
+    );
+    setup.kill(how);
+    await vi.waitUntil(() => !isRunning(pid), { timeout: 30_000, interval: 5 });
+  },
+);
+
+it("leaves no guard behind", async () => {
+  const guards = (await node("console.log(process.pid)")).trim();
+  const isGuard = (id: string) => {
+    try {
+      return readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0").at(-2) === guards;
+    } catch {
+      return false;
+    }
+  };
+  const ids = () =>
+    existsSync("/proc") ? readdirSync("/proc").filter((id) => /^\d+$/.test(id)) : [];
+  await vi.waitUntil(() => !ids().some(isGuard), { timeout: 10_000 });
 });
 
 it("does not start anything once it is aborted", async () => {

@@ -69,7 +69,7 @@ export function preparedFor(server: SimServer, slotId: number): string | undefin
 export function checkUnblamed(server: SimServer): void {
   const { requests, workers } = viewOf(server);
   for (const { requestId, state } of requests)
-    if ("tally" in state && state.tally.strikes > 0)
+    if ("tally" in state && state.tally.retriesWithoutProgress > 0)
       throw new Error(`${requestId} is struck for what was prepared beside it`);
   for (const { workerId, state, restarts } of workers)
     if (state.kind === "backoff" || state.kind === "broken")
@@ -91,11 +91,21 @@ function checkRequest(request: RequestView, queue: ReadonlySet<string>, { worker
   if (!worker?.slots.includes(slot!)) throw new Error(`${id}: its slot ${slot} is not known`);
 }
 
+const contentOf = {
+  waiting: "preparing",
+  tokenizing: "preparing",
+  storing: "storing",
+  accepted: "accepted",
+} as const;
+
 /** Content is there for as long as the orchestrator knows the request, and no longer. */
-function checkContent({ requestId, slot, workerId, emitted }: RequestView, inside: Inside): void {
+function checkContent(seen: RequestView, inside: Inside): void {
+  const { requestId, phase, slot, workerId, emitted } = seen;
   const request = inside.requests.live.get(requestId);
   if (request === undefined) throw new Error(`${requestId} has no content`);
-  const logged = request.log?.emitted.length ?? 0;
+  const logged = request.phase.kind === "accepted" ? request.phase.log.emitted.length : 0;
+  if (request.phase.kind !== contentOf[phase])
+    throw new Error(`${requestId} is ${phase}, and its content is ${request.phase.kind}`);
   if (logged !== emitted) throw new Error(`${requestId}: ${logged} tokens are out, not ${emitted}`);
   if (slot !== undefined && inside.requests.slots.get(slot)?.workerId !== workerId)
     throw new Error(`${requestId}: tokens of slot ${slot} have nowhere to go`);

@@ -20,7 +20,7 @@ export const mutations = [
   },
   {
     name: "a worker's token is taken whatever its index",
-    file: "src-res/Orchestrator.res.mjs",
+    file: "src-res/FromWorkers.res.mjs",
     find: "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
     replace: "false",
   },
@@ -47,14 +47,14 @@ export const mutations = [
   {
     name: "a restart carries no tokens to the worker",
     file: "src-ts/engine/requests/content.ts",
-    find: "emitted: packTokens(request.log?.emitted ?? []),",
+    find: "emitted: packTokens(log.emitted),",
     replace: "emitted: packTokens([]),",
   },
   {
     name: "a lost lease is not told to its request",
     file: "src-res/WorkerSteps.res.mjs",
-    find: "if (request !== undefined) {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
-    replace: "if (request !== undefined && request.id === \"\") {\n      return OrchestratorState$MlxServing.tell(t, request, {\n        kind: \"lost\",",
+    find: "OrchestratorState$MlxServing.tellById(t, param.requestId, {\n    kind: \"lost\",",
+    replace: "OrchestratorState$MlxServing.tellById(t, \"\", {\n    kind: \"lost\",",
   },
   {
     name: "tokens out are forgotten when a worker is lost",
@@ -63,23 +63,22 @@ export const mutations = [
     replace: "emitted: 0,",
   },
   {
-    name: "strikes are not counted",
+    name: "retries without progress are not counted",
     file: "src-res/Request.res.mjs",
-    find: "strikes: tally.strikes + 1 | 0,",
-    replace: "strikes: tally.strikes,",
+    find: "retriesWithoutProgress: tally.retriesWithoutProgress + 1 | 0,",
+    replace: "retriesWithoutProgress: tally.retriesWithoutProgress,",
   },
   {
-    name: "the worker's last strike comes one late",
+    name: "the worker's last retry without progress comes one late",
     file: "src-res/Request.res.mjs",
-    find: "if (strikes >= 3) {",
-    replace: "if (strikes >= 300) {",
+    find: "if (retriesWithoutProgress >= 3) {",
+    replace: "if (retriesWithoutProgress >= 300) {",
   },
   {
     name: "a prompt whose preparing worker died is not prepared again",
     file: "src-res/Preparation.res.mjs",
-    find: "if (requestId === undefined) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
-    replace:
-      "if (requestId !== null) {\n      return;\n    }\n    let request = t.requests.get(requestId);\n    if (request !== undefined) {\n      request.preparationId = 0;\n      return",
+    find: "OrchestratorState$MlxServing.withRequest(t, requestId, request => {\n        request.phase = \"Waiting\";",
+    replace: "OrchestratorState$MlxServing.withRequest(t, \"\", request => {\n        request.phase = \"Waiting\";",
   },
   {
     name: "a prompt may kill whoever prepares it for ever",
@@ -90,8 +89,8 @@ export const mutations = [
   {
     name: "who may have killed a worker is prepared beside others",
     file: "src-res/Preparation.res.mjs",
-    find: "if (alone) {\n    t.suspects.add(request.id);",
-    replace: "if (request.id === \"\") {\n    t.suspects.add(request.id);",
+    find: "if (alone) {\n    t.suspects.add(id);",
+    replace: "if (id === \"\") {\n    t.suspects.add(id);",
   },
   {
     name: "others are sent to the worker that tries a suspect",
@@ -145,13 +144,13 @@ export const mutations = [
   {
     name: "a slot is not released",
     file: "src-res/RequestSteps.res.mjs",
-    find: "kind: \"leave\",\n      requestId: request.id",
+    find: "kind: \"leave\",\n      requestId: request.identity.id",
     replace: "kind: \"leave\",\n      requestId: \"\"",
   },
   {
     name: "a slot is kept on the books",
     file: "src-res/RequestSteps.res.mjs",
-    find: "worker.slots.delete(slot.id);",
+    find: "worker.slots.delete(match.id);",
     replace: "void 0;",
   },
   {
@@ -163,7 +162,7 @@ export const mutations = [
   {
     name: "who must be alone is not",
     file: "src-res/Request.res.mjs",
-    find: "let alone = tally$1.alone || (strikes + tally$1.doubts | 0) >= 2;",
+    find: "let alone = tally$1.alone || (retriesWithoutProgress + tally$1.doubts | 0) >= 2;",
     replace: "let alone = false;",
   },
   {
@@ -288,8 +287,8 @@ export const mutations = [
   {
     name: "a drain ends what the next process should go on with",
     file: "src-res/Orchestrator.res.mjs",
-    find: "if (request.survives && request.accepted) {",
-    replace: "if (request.id === \"\") {",
+    find: "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+    replace: "if (request.identity.id === \"\") {",
   },
   {
     name: "who reads a deleted response waits for ever",

@@ -153,7 +153,7 @@ export class SimProcess implements OneWorker {
   /** A frame that no honest worker would send. */
   misbehave(how: Misbehaviour): void {
     this.world.trace(`${this.name} misbehaves: ${how}`);
-    const frame = this.lastFrame ?? this.frame({ type: "pong", n: 1 });
+    const frame = this.lastFrame ?? this.frame({ type: "aborted", id: 1 });
     switch (how) {
       case "stray bytes":
         return this.dishonestly(Buffer.from("Loading weights… 42 %\n"));
@@ -205,9 +205,7 @@ export class SimProcess implements OneWorker {
   private hello(): void {
     this.say({
       type: "hello",
-      protocol: 1,
-      pid: this.pid,
-      engine: "fake",
+      protocol: 2,
       versions: {},
       backend: "sim",
     });
@@ -262,8 +260,6 @@ export class SimProcess implements OneWorker {
         kvBudgetBytes,
       },
       sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
-      endTokens: [endToken],
-      vocabulary: 2_000,
       native: nativeParts,
       abilities,
     });
@@ -349,14 +345,9 @@ export class SimProcess implements OneWorker {
 
   private end(row: Row, finish: "stop" | "length"): void {
     this.rows.delete(row.id);
-    const { prompt, tokens } = row;
+    const { tokens } = row;
     const tail = wholeText(tokens).slice(certainText(tokens).length);
-    const usage = {
-      promptTokens: prompt.length,
-      cachedTokens: 0,
-      completionTokens: tokens.length,
-    };
-    this.say({ type: "ended", id: row.id, finish, tail, usage, stats: {} });
+    this.say({ type: "ended", id: row.id, finish, tail });
   }
 
   private outOfMemory(): void {

@@ -3,6 +3,7 @@ import type { EngineOptions } from "../../src-ts/engine/api.js";
 
 export const fakeEngine: EngineOptions = {
   models: [{ id: "m", kind: "fake", path: "" }],
+  aliases: {},
   workersPerModel: 1,
   spareWorkersPerModel: 0,
   engine: "fake",

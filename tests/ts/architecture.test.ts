@@ -79,6 +79,11 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/machines",
     ],
   },
+  "src-ts/engine/aliases.ts": {},
+  "src-ts/engine/config.ts": {
+    types: ["src-ts/engine/api.ts", "src-ts/machines", "src-ts/worker"],
+  },
+  "src-ts/engine/waiting.ts": { types: ["src-ts/engine/ports.ts"] },
   "src-ts/engine/views.ts": {
     types: ["src-ts/engine/api.ts", "src-ts/engine/workers", "src-ts/machines", "src-ts/worker"],
   },
@@ -95,6 +100,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/engine/engine.ts": {
     values: [
+      "src-ts/engine/aliases.ts",
+      "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/observers.ts",
       "src-ts/engine/requests",
@@ -102,6 +109,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/engine/runner.ts",
       "src-ts/engine/turn.ts",
       "src-ts/engine/views.ts",
+      "src-ts/engine/waiting.ts",
       "src-ts/engine/workers",
       "src-ts/failures.ts",
       "src-ts/machines",
@@ -195,7 +203,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/errors.ts",
       "src-ts/server/http",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -211,7 +219,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/http",
       "src-ts/server/json",
       "src-ts/server/render",
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/streams",
       "src-ts/server/submissions",
       "src-ts/server/validation",
@@ -236,7 +244,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/server/bodies"],
     types: ["src-ts/server/options.ts"],
   },
-  "src-ts/server/responses.ts": {
+  "src-ts/server/response-access.ts": {
     values: [
       "src-ts/failures.ts",
       "src-ts/server/errors.ts",

@@ -289,3 +289,29 @@ it("finds variables that mean nothing", () => {
   };
   expect(unknownVariables(environment)).toEqual(["MLX_SERVING_PROT"]);
 });
+
+describe("aliases", () => {
+  it.each([
+    [
+      { alias: "a=b, c=org/d=e" },
+      [
+        ["a", "b"],
+        ["c", "org/d=e"],
+      ],
+    ],
+    [
+      { alias: ["a=b", "*=c"] },
+      [
+        ["a", "b"],
+        ["*", "c"],
+      ],
+    ],
+    [{}, []],
+  ])("%j are names with ids", (flags, alias) => {
+    expect(resolveConfig({ folder, flags }).alias).toEqual(alias);
+  });
+
+  it.each(["a", "a=", "=b", "a=b,a=c"])("%s are none", (alias) => {
+    expect(problem({ flags: { alias } })).toContain("--alias must be names with the ids of models");
+  });
+});

@@ -87,6 +87,7 @@ const exceptions: readonly Exception[] = [
   {
     because: wholeEngine,
     sources: [
+      "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/runner.ts",
       "src-ts/engine/requests/content.ts",
@@ -121,10 +122,6 @@ const exceptions: readonly Exception[] = [
       "src-ts/server/render/output-items.ts",
     ],
   },
-  {
-    because: ["tests/ts/worker/process.test.ts"],
-    sources: ["src-ts/worker/stream-link.ts"],
-  },
   { because: ["tests/ts/failures.test.ts"], sources: ["src-ts/engine/requests/refusals.ts"] },
   {
     because: ["tests/ts/engine/supervision.test.ts"],
@@ -155,13 +152,13 @@ const exceptions: readonly Exception[] = [
       "src-ts/server/validation/complaints.ts",
     ],
   },
+  { because: ["tests/ts/server/bad-bodies.test.ts"], sources: ["src-ts/server/bodies/parser.ts"] },
+  { because: ["tests/ts/server/access.test.ts"], sources: ["src-ts/server/access/hosts.ts"] },
   {
     because: ["tests/ts/server/routes.test.ts"],
     sources: [
       "src-ts/server/errors.ts",
       "src-ts/server/index.ts",
-      "src-ts/server/access/hosts.ts",
-      "src-ts/server/bodies/parser.ts",
       "src-ts/server/http/app.ts",
       "src-ts/server/http/request-headers.ts",
       "src-ts/server/openai/models.ts",
@@ -188,7 +185,7 @@ const exceptions: readonly Exception[] = [
   {
     because: ["tests/ts/server/openai/responses.test.ts", "tests/ts/server/render/endings.test.ts"],
     sources: [
-      "src-ts/server/responses.ts",
+      "src-ts/server/response-access.ts",
       "src-ts/server/render/response-events.ts",
       "src-ts/server/render/response-object.ts",
       "src-ts/server/streams/sse.ts",
@@ -204,9 +201,16 @@ const exceptions: readonly Exception[] = [
   {
     because: [
       "tests/ts/server/websocket/session.test.ts",
-      "tests/ts/server/websocket/sockets.test.ts",
+      "tests/ts/server/websocket/bad-messages.test.ts",
     ],
     sources: ["src-ts/server/websocket/message.ts", "src-ts/server/websocket/steering.ts"],
+  },
+  {
+    because: [
+      "tests/ts/server/bodies/budget.test.ts",
+      "tests/ts/server/websocket/slow-readers.test.ts",
+    ],
+    sources: ["src-ts/server/websocket/arrival.ts", "src-ts/server/websocket/outgoing.ts"],
   },
   { because: ["scripts/conformance.mjs"], sources: ["src-ts/server/websocket/echo.ts"] },
   {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ConfigError, serve } from "../../src-ts/index.js";
 
 let folder: string;
@@ -106,4 +106,38 @@ it.each([
     body: JSON.stringify({ input: "hi", max_output_tokens: 2, foo: 1 }),
   });
   expect(answer.status).toBe(status);
+});
+
+describe("aliases", () => {
+  const ask = async (url: string, model: string) => {
+    const answer = await fetch(`${url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, max_tokens: 2, messages: [{ role: "user", content: "hi" }] }),
+    });
+    return { status: answer.status, model: ((await answer.json()) as { model?: string }).model };
+  };
+
+  it("are names of a model that clients may ask for, and see in the list", async () => {
+    await using server = await serve({ ...options, model: "mine", alias: ["gpt-5=mine"] });
+    expect(await ask(server.url, "gpt-5")).toEqual({ status: 200, model: "mine" });
+    expect((await ask(server.url, "gpt-4")).status).toBe(404);
+    const list = (await (await fetch(`${server.url}/v1/models`)).json()) as {
+      data: { id: string }[];
+    };
+    expect(list.data.map(({ id }) => id)).toEqual(["mine", "gpt-5"]);
+    expect((await fetch(`${server.url}/v1/models/gpt-5`)).status).toBe(200);
+  });
+
+  it("may be all names", async () => {
+    await using server = await serve({ ...options, model: "mine", alias: "*=mine" });
+    expect(await ask(server.url, "claude-sonnet-4-5")).toEqual({ status: 200, model: "mine" });
+  });
+
+  it("of a model that is not served are a mistake", async () => {
+    const started = serve({ ...options, model: "mine", alias: "gpt-5=other" });
+    await expect(started).rejects.toThrow(
+      "--alias gpt-5=other stands for a model that is not served; served is mine.",
+    );
+  });
 });

@@ -92,7 +92,8 @@ class FakeTextModel:
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         self._on_prepare(text)
-        return list(text.encode())
+        # No text at all is the beginning of one.
+        return list(text.encode()) or [END_TOKEN]
 
     def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
         return PieceDetokenizer(self._table)

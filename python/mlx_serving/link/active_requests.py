@@ -1,4 +1,4 @@
-"""The admitted requests as the link thread knows them: the text so far, usage and times of each.
+"""The admitted requests as the link thread knows them: the text of each, and since when it is here.
 
 `ActiveRequests` turns an engine's step into the body of a `step` frame. It knows no socket and no
 thread.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..engine import End, PrefillProgress, Row, RowLogprobs
+from ..engine import End, Row, RowLogprobs
 from ..grammar.matcher import Matcher
 from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from ..text.model import TextModel
@@ -24,52 +24,37 @@ STOPS_MAX: Final = 64
 STOP_CHARACTERS_MAX: Final = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class EndedRequest:
+    """How a request ended. `total_ms`: from its admission to its end. `matcher`: if it had one."""
+
+    body: Ended
+    total_ms: float
+    matcher: Matcher | None = None
+
+
 @dataclass(slots=True)
 class ActiveRequest:
     """One admitted request."""
 
     id: int
     text: RequestText
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
     matcher: Matcher | None = None
     """Where its answer is in its grammar; it is the engine's, and only looked at here."""
     admitted_at: float = field(default_factory=time.monotonic)
-    prefill_at: float | None = None
-    first_token_at: float | None = None
 
-    def ended(self, finish: Finish, end: End | None = None) -> Ended:
+    def ended(self, finish: Finish, end: End | None = None) -> EndedRequest:
         tail = self.text.finish()
         body: Ended = {
             "id": self.id,
             "finish": "stop" if finish == "length" and self.text.stopped else finish,
             "tail": tail,
-            "usage": {
-                "promptTokens": self.prompt_tokens,
-                "cachedTokens": self.cached_tokens,
-                "completionTokens": self.completion_tokens,
-            },
-            "stats": self._stats(),
         }
         if end is not None and end.code is not None:
             body["code"] = end.code
             body["message"] = end.message
-        return body
-
-    def _stats(self) -> dict[str, float]:
-        """Milliseconds: from admission to the first chunk, to the first token, to the end."""
-        times = {"prefillMs": self.prefill_at, "firstTokenMs": self.first_token_at}
-        stats = {
-            name: (at - self.admitted_at) * MILLISECONDS
-            for name, at in times.items()
-            if at is not None
-        }
-        if self.matcher is not None:
-            stats["masks"] = self.matcher.masks
-            stats["maskMs"] = self.matcher.mask_seconds * MILLISECONDS
-        stats["totalMs"] = (time.monotonic() - self.admitted_at) * MILLISECONDS
-        return stats
+        total_ms = (time.monotonic() - self.admitted_at) * MILLISECONDS
+        return EndedRequest(body, total_ms, self.matcher)
 
 
 class ActiveRequests:
@@ -83,7 +68,7 @@ class ActiveRequests:
     def __contains__(self, id: int) -> bool:
         return id in self._active
 
-    def admit(self, request: Admission) -> Ended | None:
+    def admit(self, request: Admission) -> EndedRequest | None:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
@@ -98,7 +83,7 @@ class ActiveRequests:
             text.push(token)
             if text.stopped:
                 break
-        active = ActiveRequest(request.id, text, len(request.prompt), len(request.emitted))
+        active = ActiveRequest(request.id, text)
         finish = self._finished(request, text)
         if finish is not None:
             return active.ended(finish)
@@ -137,29 +122,16 @@ class ActiveRequests:
         """Whether it was there."""
         return self._active.pop(id, None) is not None
 
-    def prefilled(self, progress: PrefillProgress) -> bool:
-        """Whether the request is still active."""
-        request = self._active.get(progress.id)
-        if request is None:
-            return False
-        request.cached_tokens = min(progress.cached, request.prompt_tokens)
-        if request.prefill_at is None:
-            request.prefill_at = time.monotonic()
-        return True
-
-    def rows(self, rows: Sequence[Row]) -> tuple[list[StepRow], list[Ended]]:
+    def rows(self, rows: Sequence[Row]) -> tuple[list[StepRow], list[EndedRequest]]:
         """The rows of a `step` frame, and what ended with them by a stop string."""
         active = self._active
         out: list[StepRow] = []
-        stopped: list[Ended] = []
+        stopped: list[EndedRequest] = []
         for id, index, token, logprobs in rows:
             request = active.get(id)
             if request is None:
                 continue
-            if request.first_token_at is None:
-                request.first_token_at = time.monotonic()
             text = request.text.push(token)
-            request.completion_tokens = index + 1
             if logprobs is None:
                 out.append((id, index, token, text))
             else:
@@ -169,7 +141,7 @@ class ActiveRequests:
                 stopped.append(request.ended("stop"))
         return out, stopped
 
-    def end(self, end: End) -> Ended | None:
+    def end(self, end: End) -> EndedRequest | None:
         """None when the request is gone already."""
         request = self._active.pop(end.id, None)
         return None if request is None else request.ended(end.finish, end)

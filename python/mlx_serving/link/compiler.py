@@ -6,7 +6,7 @@ but the next new one's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Final
 
@@ -41,11 +41,11 @@ class GrammarCompiler:
         else:
             self._queue.put(lambda: done(self._made(constraint, emitted)))
 
-    def ended(self, stats: Mapping[str, float]) -> None:
-        """A request that had a grammar: what it took."""
+    def ended(self, matcher: Matcher) -> None:
+        """Counts a request that had a grammar."""
         self._requests += 1
-        self._masks += int(stats["masks"])
-        self._mask_ms += stats["maskMs"]
+        self._masks += matcher.masks
+        self._mask_ms += matcher.mask_seconds * MILLISECONDS
 
     def figures(self) -> GrammarFigures:
         grammars = self._grammars

@@ -1,10 +1,10 @@
 """Checks of what the orchestrator sends: bytes of a frame in, a typed message out.
 
 Parse once, at the edge: inside, the types of `messages.py` are trusted. A value that does not fit
-its shape, an unknown key too, is refused where the frame names its request: `Unreadable` stands in
-that request's place, and the frame's other requests go on. Where the frame names no request, no
-request could be answered and one would wait for ever: that is a `Violation`, and the link is
-broken.
+its shape, an unknown key too, is refused where the frame names its request: `UnreadableRequest`
+stands in that request's place, and the frame's other requests go on. Where the frame names no
+request, no request could be answered and one would wait for ever: that is a `Violation`, and the
+link is broken.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from ..messages import (
     Admit,
     Chat,
     Constraint,
-    Drain,
     Load,
     LoadOptions,
     ModelSource,
-    Ping,
     Prepare,
     PrepareInput,
     Refused,
@@ -34,7 +32,7 @@ from ..messages import (
     Text,
     Tokens,
     ToWorker,
-    Unreadable,
+    UnreadableRequest,
     Violation,
     unpack_tokens,
 )
@@ -324,7 +322,9 @@ def _parse_prompt(body: dict[str, Any]) -> Prepare:
     return Prepare(body["id"], _parse_input(body["input"]), constraint)
 
 
-def _named(value: object, path: str, parse: Callable[[dict[str, Any]], _T]) -> _T | Unreadable:
+def _named(
+    value: object, path: str, parse: Callable[[dict[str, Any]], _T]
+) -> _T | UnreadableRequest:
     """One request of a frame, or that it can't be read. Raises `Violation` where it has no name."""
     if type(value) is not dict:
         raise _Misfit(path, "must be a map")
@@ -335,14 +335,14 @@ def _named(value: object, path: str, parse: Callable[[dict[str, Any]], _T]) -> _
         return _unreadable(id, misfit.path, str(misfit))
 
 
-def _unreadable(id: int, path: str, message: str) -> Unreadable:
+def _unreadable(id: int, path: str, message: str) -> UnreadableRequest:
     field = path.partition("[")[0].partition(".")[0]
     # It may name a key that came as no text, and must itself be sent as one.
     said = message.encode(errors="replace").decode()
-    return Unreadable(id, Refused("invalid_request", field, said))
+    return UnreadableRequest(id, Refused("invalid_request", field, said))
 
 
-def _parse_prepare(value: object) -> Prepare | Unreadable:
+def _parse_prepare(value: object) -> Prepare | UnreadableRequest:
     return _named(value, "prepare", _parse_prompt)
 
 
@@ -363,15 +363,6 @@ def _parse_ack(value: object) -> Ack:
     return Ack(_u32(_record(value, "ack", frozenset({"step"}))["step"], "ack.step"))
 
 
-def _parse_ping(value: object) -> Ping:
-    return Ping(_u32(_record(value, "ping", frozenset({"n"}))["n"], "ping.n"))
-
-
-def _parse_drain(value: object) -> Drain:
-    _record(value, "drain", frozenset())
-    return Drain()
-
-
 def _parse_stop(value: object) -> Stop:
     _record(value, "stop", frozenset())
     return Stop()
@@ -383,8 +374,6 @@ _PARSERS: Final[Mapping[int, Callable[[object], ToWorker]]] = {
     TO_WORKER_TYPES["admit"]: _parse_admit,
     TO_WORKER_TYPES["abort"]: _parse_abort,
     TO_WORKER_TYPES["ack"]: _parse_ack,
-    TO_WORKER_TYPES["ping"]: _parse_ping,
-    TO_WORKER_TYPES["drain"]: _parse_drain,
     TO_WORKER_TYPES["stop"]: _parse_stop,
 }
 
@@ -400,11 +389,11 @@ def parse(type_byte: int, body: object) -> ToWorker:
         message = parser(body.body)
     except Violation as violation:
         raise Violation(f"{body.reason}, and {violation}", "bad_payload") from violation
-    if body.whole and isinstance(message, Prepare | Unreadable | Admit):
+    if body.whole and isinstance(message, Prepare | UnreadableRequest | Admit):
         return message
     # Its beginning reads well; what comes after can be anything.
     if isinstance(message, Prepare):
         return _unreadable(message.id, "input", f"input: {body.reason}")
-    if isinstance(message, Unreadable):
+    if isinstance(message, UnreadableRequest):
         return message
     raise Violation(body.reason, "bad_payload")

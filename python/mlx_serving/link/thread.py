@@ -29,20 +29,18 @@ from ..messages import (
     Admission,
     Admit,
     Constraint,
-    Ended,
     Hello,
     Load,
     LoadFailed,
-    Ping,
     Prepare,
     Prepared,
     Refused,
     Stop,
     Telemetry,
-    Unreadable,
+    UnreadableRequest,
     Violation,
 )
-from .active_requests import ActiveRequests
+from .active_requests import ActiveRequests, EndedRequest
 from .compiler import GrammarCompiler
 from .frames import Link
 from .outgoing import Outgoing
@@ -182,22 +180,19 @@ class LinkThread:
             message = parse(type_byte, body)
             if isinstance(message, Ack):
                 self._on_ack(message)
-            elif isinstance(message, Ping):
-                self._link.send("pong", {"n": message.n})
             elif isinstance(message, Load):
                 self._on_load(message)
             elif isinstance(message, Stop):
                 self._exit(EXIT_CLEAN)
             elif isinstance(message, Prepare):
                 self._on_prepare(message)
-            elif isinstance(message, Unreadable):
+            elif isinstance(message, UnreadableRequest):
                 self._on_unreadable(message)
             elif isinstance(message, Admit):
                 self._on_admit(message)
             elif isinstance(message, Abort):
                 for id in message.ids:
                     self._on_abort(id)
-            # `drain` asks for nothing: no more work comes, and `stop` follows.
 
     def _on_load(self, load: Load) -> None:
         if self._loading:
@@ -225,8 +220,6 @@ class LinkThread:
             {
                 "limits": loaded.limits.to_wire(),
                 "sampling": loaded.sampling.to_wire(),
-                "endTokens": sorted(loaded.text.end_tokens),
-                "vocabulary": loaded.text.vocabulary,
                 "native": parts,
                 "abilities": loaded.abilities.to_wire(),
             },
@@ -242,7 +235,7 @@ class LinkThread:
         self._check_new(request.id)
         preparer.put(request)
 
-    def _on_unreadable(self, request: Unreadable) -> None:
+    def _on_unreadable(self, request: UnreadableRequest) -> None:
         self._check_new(request.id)
         self._send_refused(request.id, request.refusal)
 
@@ -257,7 +250,7 @@ class LinkThread:
         inserted: list[Admission] = []
         for request in message.requests:
             self._resources.collector.record_request()
-            if isinstance(request, Unreadable):
+            if isinstance(request, UnreadableRequest):
                 self._resources.collector.record_failure()
                 self._on_unreadable(request)
                 continue
@@ -335,7 +328,7 @@ class LinkThread:
 
     def _on_prefilled(self, progress: PrefillProgress) -> None:
         active, _ = self._ready()
-        if active.prefilled(progress):
+        if progress.id in active:
             self._link.send(
                 "prefill",
                 {
@@ -357,26 +350,27 @@ class LinkThread:
                 self._link.send("step", {"step": self._steps_sent, "rows": rows})
             else:
                 self._commands.put(Credit(1))
-            for ended in stopped:
-                self._commands.put(Remove(ended["id"], answer=False))
-                self._send_ended(ended)
+            for one in stopped:
+                self._commands.put(Remove(one.body["id"], answer=False))
+                self._send_ended(one)
         for end in output.ends:
             self._on_ended(end)
 
     def _on_ended(self, end: End) -> None:
         active, _ = self._ready()
-        body = active.end(end)
-        if body is not None:
-            self._send_ended(body)
+        ended = active.end(end)
+        if ended is not None:
+            self._send_ended(ended)
 
-    def _send_ended(self, body: Ended) -> None:
+    def _send_ended(self, ended: EndedRequest) -> None:
+        body = ended.body
         self._settle(body["id"])
-        if self._grammars is not None and "masks" in body["stats"]:
-            self._grammars.ended(body["stats"])
+        if self._grammars is not None and ended.matcher is not None:
+            self._grammars.ended(ended.matcher)
         if body["finish"] == "failed":
             self._resources.collector.record_failure()
         else:
-            self._resources.collector.record_completion(body["stats"]["totalMs"])
+            self._resources.collector.record_completion(ended.total_ms)
         self._link.send("ended", body)
 
     def _on_ack(self, ack: Ack) -> None:

@@ -139,6 +139,10 @@ def context_max(config: dict[str, Any]) -> int:
     return CONTEXT_DEFAULT
 
 
+# How long a prompt may be, the engine says; a tokenizer with a bound of its own warns on stderr.
+TOKENIZER_LENGTH_MAX: Final = 10**30
+
+
 def load_text(
     folder: Path,
     config: dict[str, Any],
@@ -149,7 +153,7 @@ def load_text(
     from mlx_lm.utils import load_tokenizer
 
     try:
-        options = {"trust_remote_code": False}
+        options = {"trust_remote_code": False, "model_max_length": TOKENIZER_LENGTH_MAX}
         wrapper = load_tokenizer(files or folder, options, config.get("eos_token_id"))  # type: ignore[no-untyped-call]
     except Exception as error:
         # Whatever a tokenizer's files can raise, and that is a lot of kinds.

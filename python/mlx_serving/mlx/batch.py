@@ -54,7 +54,10 @@ class Pending:
         """Of the rows at these places, in this order."""
         if not places:
             return Pending.known([])
-        return Pending(self.tokens[mx.array(places)], [self.logprobs[i] for i in places])
+        tokens = self.tokens[mx.array(places)]
+        # On its own: as a part of the next pass they could be read only after it.
+        mx.async_eval(tokens)  # type: ignore[no-untyped-call]
+        return Pending(tokens, [self.logprobs[i] for i in places])
 
     def read(self) -> list[int]:
         """The tokens. Waits for the device."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from .pass_cost import PassCost
 from .prefill_budget import PrefillBudget
 
 # Fixed borders of the deterministic profile.
@@ -18,6 +19,8 @@ BORDER_TOKENS: Final = 128
 # don't tell what a pass costs from what each token does.
 PROBE_CHUNKS: Final = 6
 PROBE_FACTOR: Final = 4
+# A unit that brings its pass's fixed cost up by less is too short: two of them are the least.
+UNIT_SHARE_MIN: Final = 0.5
 
 
 class ChunkPolicy(Protocol):
@@ -102,17 +105,27 @@ class Units:
         return self.unit_tokens
 
     def chunk_tokens(self, budget: PrefillBudget, done: int, left: int) -> int:
-        """The longest doubling of a unit that has its place here and its time."""
+        """The longest doubling of a unit that has its place here and its time. Where not even one
+        that is worth its pass has it, that one comes once it is earned."""
         unit = self.unit_tokens
         tokens = min(left, unit - done % unit)
-        if budget.cost.seconds(tokens, done) > budget.seconds:
-            return tokens if budget.may_begin(tokens, done) else 0
+        is_short = self._is_short(budget.cost, done)
         longer = 2 * unit
         while longer <= min(left, budget.tokens_max) and done % longer == 0:
-            if budget.cost.seconds(longer, done) > budget.seconds:
+            is_least = is_short and tokens == unit
+            if not is_least and budget.cost.seconds(longer, done) > budget.seconds:
                 break
             tokens, longer = longer, 2 * longer
-        return tokens
+        computed = tokens + self.padding_tokens(tokens)
+        if budget.cost.seconds_at_most(computed, done) <= budget.seconds:
+            return tokens
+        return tokens if budget.may_begin(computed, done) else 0
+
+    def _is_short(self, cost: PassCost, depth: int) -> bool:
+        """Whether one unit is too short for a pass; taken for it where nothing tells, since passes
+        over two tell."""
+        worth = UNIT_SHARE_MIN * cost.fixed_seconds(depth) / cost.token_seconds(depth)
+        return worth > self.unit_tokens or not cost.tells_parts(2)
 
     def padding_tokens(self, tokens: int) -> int:
         return max(0, self.unit_tokens - tokens)

@@ -19,9 +19,12 @@ from .row import Row
 from .stages import Stages
 
 # MLX keeps freed buffers for the next ones. Giving them back takes as long as a chunk, so it is
-# done when rows join or after so many steps, and only where they are many.
+# done only where they are many, after rows have joined or so many steps, and in a step that is
+# short: no row joins and no prompt shares it. Where they are this many times too many, a step in
+# which rows join does it.
 BOUND_STEPS: Final = 256
 BUFFER_SHARE: Final = 0.1
+URGENT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,14 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`alone`: no prompt shares the step; `whole`: its device time is in `seconds`."""
+    """`alone`: no prompt shares the step; `whole`: its device time is in `seconds`; `joined`: rows
+    joined in it."""
 
     fed: list[Fed]
     seconds: float
     alone: bool
     whole: bool
+    joined: bool
 
 
 class DecodePhase:
@@ -62,7 +67,8 @@ class DecodePhase:
         self._end_tokens = end_tokens
         self._on_gpu = on_gpu
         self._buffer_bytes_max = buffer_bytes_max
-        self._steps = 0
+        # Until freed buffers are looked at again.
+        self._steps_to_bound = BOUND_STEPS
 
     def schedule(self) -> Iterator[DecodePlan]:
         """One step, if there is a row for it."""
@@ -76,7 +82,8 @@ class DecodePhase:
     def run(self, plan: DecodePlan) -> Decoded:
         if plan.joining:
             self._batch.join(plan.joining)
-            self._bound_buffers()
+            self._steps_to_bound = 0
+            self._bound_buffers(URGENT * self._buffer_bytes_max)
         self._announcer.before("decode", self._batch.passes, 1, self._budget.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
@@ -85,14 +92,17 @@ class DecodePhase:
             # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
             # measured alone.
             mx.eval(self._batch.pending.tokens)
-        alone = not plan.beside_prompts
-        return Decoded(fed, time.monotonic() - start, alone=alone, whole=waits or alone)
+        alone, joined = not plan.beside_prompts, bool(plan.joining)
+        # On a GPU the caches of rows that join are copied meanwhile.
+        whole = (alone and not (joined and self._on_gpu)) or waits
+        return Decoded(fed, time.monotonic() - start, alone=alone, whole=whole, joined=joined)
 
     def postprocess(self, ran: Decoded, output: StepOutput) -> None:
         self._budget.stepped(ran.seconds, len(ran.fed), alone=ran.alone, whole=ran.whole)
-        self._steps += 1
-        if self._steps % BOUND_STEPS == 0:
-            self._bound_buffers()
+        self._steps_to_bound -= 1
+        if self._steps_to_bound < 0 and ran.alone and not ran.joined:
+            self._steps_to_bound = BOUND_STEPS
+            self._bound_buffers(self._buffer_bytes_max)
         rows: list[OutputRow] = []
         finished: list[Row] = []
         for token in ran.fed:
@@ -123,6 +133,7 @@ class DecodePhase:
             return
         finished.append(row)
 
-    def _bound_buffers(self) -> None:
-        if mx.get_cache_memory() > self._buffer_bytes_max:
+    def _bound_buffers(self, bytes_max: float) -> None:
+        if mx.get_cache_memory() > bytes_max:
+            self._steps_to_bound = BOUND_STEPS
             mx.clear_cache()

@@ -52,6 +52,12 @@ class PassCost:
         """Of a chunk of so many tokens with `depth` tokens before it."""
         return self._sum(self._terms(tokens, depth))
 
+    def seconds_at_most(self, tokens: int, depth: int) -> float:
+        """The same for a chunk that may be shorter than all of late, which don't tell how much of
+        their time it saves: as long as the shortest of them."""
+        shortest = min((known for known, _, _ in self._chunks), default=tokens)
+        return self.seconds(max(tokens, shortest), depth)
+
     def fixed_seconds(self, depth: int) -> float:
         """Of a pass, however few its tokens."""
         return max(0.0, self._coefficient(0) + self._coefficient(2) * depth)
@@ -65,9 +71,15 @@ class PassCost:
         that cost is only surmised."""
         worth = share * self.fixed_seconds(depth) / self.token_seconds(depth)
         lengths = [tokens for tokens, _, _ in self._chunks]
-        if lengths and max(lengths) < SPREAD_MIN * min(lengths):
+        if lengths and not self.tells_parts(SPREAD_MIN):
             worth = min(worth, min(lengths) / SPREAD_MIN)
         return int(worth)
+
+    def tells_parts(self, spread: float) -> bool:
+        """Whether the longest chunk of late is so many times as long as the shortest, which tells
+        what of their time is fixed."""
+        lengths = [tokens for tokens, _, _ in self._chunks]
+        return bool(lengths) and max(lengths) >= spread * min(lengths)
 
     def tokens_within(self, seconds: float, depth: int) -> int:
         """How long a chunk may be to take no longer; 0 where a pass alone does. Not much longer

@@ -92,7 +92,8 @@ class PrefillPhase:
             output.ends.append(self._failed(row, ran.error))
             return
         if ran.chunk.tokens:
-            self._budget.prefilled(ran.chunk.tokens, ran.depth, ran.seconds)
+            computed = ran.chunk.tokens + ran.chunk.padding
+            self._budget.prefilled(computed, ran.depth, ran.seconds)
             self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         if row.left:
             self._stages.prefilling.append(row)

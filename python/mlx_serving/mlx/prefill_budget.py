@@ -45,6 +45,10 @@ class PrefillBudget:
     _needed: float = field(default=0.0, init=False)
     # That decoded in the latest step.
     _rows: int = field(default=0, init=False)
+    # That decoded in the latest step whose whole time is known.
+    _rows_measured: int = field(default=0, init=False)
+    # The least that a step of these rows has taken, of steps that were not measured whole.
+    _least_seconds: float = field(default=float("inf"), init=False)
 
     def begin(self, beside_rows: bool) -> None:
         """A step's prefill. To be called after `stepped` where rows decode."""
@@ -93,13 +97,26 @@ class PrefillBudget:
     def stepped(self, seconds: float, rows: int, *, alone: bool, whole: bool = True) -> None:
         """So many rows have decoded. `alone`: no prompt shared the step, which makes it longer than
         it would be undisturbed; `whole`: all of it was waited for."""
-        if alone or (whole and rows != self._rows):
+        if not whole:
+            self._stepped_in_part(seconds, rows)
+        elif alone or rows != self._rows:
             smoothing = SMOOTHING if rows == self._rows else 1.0
             self.step_seconds += smoothing * (seconds - self.step_seconds)
         else:
-            self.step_seconds = (min if whole else max)(self.step_seconds, seconds)
+            self.step_seconds = min(self.step_seconds, seconds)
+        if whole:
+            self._rows_measured = rows
         self._rows = rows
         self._earnings = min(self._earnings + self._earned, self._earned + self._needed)
+
+    def _stepped_in_part(self, seconds: float, rows: int) -> None:
+        """All that is known is that a step of so many rows takes no less than the shortest of them.
+        The one in which they joined says nothing: it waits for their caches."""
+        if rows != self._rows:
+            self._least_seconds = float("inf")
+        elif rows != self._rows_measured:
+            self._least_seconds = min(self._least_seconds, seconds)
+            self.step_seconds = max(self.step_seconds, self._least_seconds)
 
     def idle(self) -> None:
         """No prompt waits: time for it can't be saved up."""

@@ -202,43 +202,48 @@ def _special_tokens(metadata: Metadata) -> list[tuple[int, str]]:
     return [(id, token) for id, (token, kind) in enumerate(pairs) if kind == CONTROL_TOKEN]
 
 
+# What the `tokenizers` library wants to be told, whatever the vocabulary.
+TOKENIZER: Final = {"version": "1.0", "truncation": None, "padding": None}
+ADDED_TOKEN: Final = {
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": False,
+}
+BYTE_LEVEL: Final = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+BPE: Final = {
+    "type": "BPE",
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
+
+
 def tokenizer_file(metadata: Metadata) -> dict[str, Any]:
     """Byte-level BPE with single digits split, in the format of the `tokenizers` library."""
     tokens = metadata["tokenizer.ggml.tokens"]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    added = {
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
-    }
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
+        **TOKENIZER,
         "added_tokens": [
-            {"id": id, "content": token, **added} for id, token in _special_tokens(metadata)
+            {"id": id, "content": token, **ADDED_TOKEN, "special": True}
+            for id, token in _special_tokens(metadata)
         ],
         "normalizer": None,
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [
                 {"type": "Digits", "individual_digits": True},
-                {**byte_level, "use_regex": True},
+                {**BYTE_LEVEL, "use_regex": True},
             ],
         },
         "post_processor": None,
-        "decoder": {**byte_level, "add_prefix_space": True, "use_regex": True},
+        "decoder": {**BYTE_LEVEL, "add_prefix_space": True, "use_regex": True},
         "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
+            **BPE,
             "vocab": {token: id for id, token in enumerate(tokens)},
             "merges": [merge.split(" ") for merge in metadata["tokenizer.ggml.merges"]],
         },

@@ -7,14 +7,21 @@ holds defaults alone: an invalid entry is left out with a warning, and the model
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..messages import SamplingDefaults
 from .files import Unreadable, read_object, warn
 
 TEMPERATURE_SAMPLED = 1.0
 """What transformers takes when a model samples and names no temperature."""
-TOP_K_MAX = 1_000_000
+# What a request may ask for too, name by name; a penalty of 0 would divide by it.
+BOUNDS: Final = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "top_k": (0, 1_000_000),
+    "min_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 10.0),
+}
 # Other servers' and older libraries' ways to say "all tokens".
 TOP_K_ALL = (-1, None)
 
@@ -32,11 +39,11 @@ def sampling_defaults(folder: Path) -> SamplingDefaults:
         return SamplingDefaults()
     top_k = None if config.get("top_k") in TOP_K_ALL else config["top_k"]
     return SamplingDefaults(
-        temperature=_number(path, "temperature", config, 0.0, 2.0, TEMPERATURE_SAMPLED),
-        top_p=_number(path, "top_p", config, 0.0, 1.0, 1.0),
-        top_k=int(_number(path, "top_k", {"top_k": top_k}, 0, TOP_K_MAX, 0)),
-        min_p=_number(path, "min_p", config, 0.0, 1.0, 0.0),
-        repetition_penalty=_number(path, "repetition_penalty", config, 0.01, 10.0, 1.0),
+        temperature=_number(path, "temperature", config, TEMPERATURE_SAMPLED),
+        top_p=_number(path, "top_p", config, 1.0),
+        top_k=int(_number(path, "top_k", {"top_k": top_k}, 0)),
+        min_p=_number(path, "min_p", config, 0.0),
+        repetition_penalty=_number(path, "repetition_penalty", config, 1.0),
     )
 
 
@@ -48,9 +55,8 @@ def _samples(path: Path, config: dict[str, Any]) -> bool:
     return "temperature" in config if said is None else said
 
 
-def _number(
-    path: Path, name: str, config: dict[str, Any], low: float, high: float, default: float
-) -> float:
+def _number(path: Path, name: str, config: dict[str, Any], default: float) -> float:
+    low, high = BOUNDS[name]
     value = config.get(name)
     if value is None:
         return default

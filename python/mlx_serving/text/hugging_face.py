@@ -125,12 +125,20 @@ class HfTextModel:
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
 
     def _with_first_tokens(self, text: str) -> list[int]:
-        """A text that begins with what the tokenizer puts first has it once."""
+        """A text that begins with what the tokenizer puts first has it once. No text at all is the
+        beginning of one, also where the tokenizer puts nothing first."""
         tokens, first = self._encode(text, True), self._first_tokens
+        if not tokens:
+            return self._begin_of_text
         count = len(first)
         if count and tokens[: 2 * count] == first + first:
             return tokens[count:]
         return tokens
+
+    @property
+    def _begin_of_text(self) -> list[int]:
+        token = getattr(self._tokenizer, "bos_token_id", None)
+        return [] if token is None else [token]
 
     @cached_property
     def _first_tokens(self) -> list[int]:

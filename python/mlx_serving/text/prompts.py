@@ -48,7 +48,11 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
 def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:
     """Raises `Refused` when the model cannot take these tokens."""
     if not tokens:
-        raise Refused("invalid_prompt", field, f"{field} must not be empty")
+        raise Refused(
+            "invalid_prompt",
+            field,
+            f"{field} must not be empty: this model has no begin-of-text token to go on from",
+        )
     room = min(context_max, PROMPT_TOKENS_MAX + 1)
     if len(tokens) > room - 1:
         raise context_exceeded(field, str(len(tokens)), room)

@@ -15,14 +15,15 @@ const deltasPerPart = 5;
 const responsesAtOnce = 64;
 
 /**
- * @param {{ rounds: number, openJournal: Function, signal: AbortSignal, say: (text: string) => void }} options
+ * @typedef {{ openJournal: Function, responseSubmission: Function }} Writers what a server writes folders with
+ * @param {{ rounds: number, writers: Writers, signal: AbortSignal, say: (text: string) => void }} options
  */
-export async function measureRestore({ rounds, openJournal, signal, say }) {
+export async function measureRestore({ rounds, writers, signal, say }) {
   const results = [];
   for (const megabytes of sizesMb) {
     const folder = mkdtempSync(join(tmpdir(), "mlx-serving-restore-"));
     try {
-      const responses = await fill(folder, megabytes * 1e6, openJournal);
+      const responses = await fill(folder, megabytes * 1e6, writers);
       const bytes = bytesOf(folder);
       const starts = [];
       for (let round = 0; round < rounds; round++) starts.push(await start(folder, signal));
@@ -55,12 +56,15 @@ async function start(folder, signal) {
 }
 
 /** How many responses it took. */
-async function fill(folder, bytes, openJournal) {
+async function fill(folder, bytes, { openJournal, responseSubmission }) {
   const clock = { now: () => performance.now(), soon: (run) => setImmediate(run), after: () => {} };
   const journal = await openJournal({ folder, fsync: false, clock, log() {} });
   let count = 0;
   while (bytesOf(folder) < bytes) {
-    const logs = Array.from({ length: responsesAtOnce }, () => new StoredLog(count++));
+    const logs = Array.from(
+      { length: responsesAtOnce },
+      () => new StoredLog(acceptanceOf(count++, responseSubmission)),
+    );
     await grow(journal, logs);
   }
   await journal.close();
@@ -90,8 +94,8 @@ class StoredLog {
   #taken = { entries: 0, tokens: 0 };
   #written = () => {};
 
-  constructor(index) {
-    this.acceptance = acceptanceOf(index);
+  constructor(acceptance) {
+    this.acceptance = acceptance;
   }
 
   get hasEnded() {
@@ -148,7 +152,7 @@ class StoredLog {
   }
 }
 
-function acceptanceOf(index) {
+function acceptanceOf(index, responseSubmission) {
   const neutral = { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
   const penalties = { presencePenalty: 0, frequencyPenalty: 0, logitBias: [] };
   return {
@@ -156,7 +160,7 @@ function acceptanceOf(index) {
     model: "smollm2-135m-instruct",
     owner: "",
     createdAt: Date.now(),
-    echo: echoOf(index),
+    echo: echoOf(index, responseSubmission),
     maxTokens: deltas,
     sampling: { ...neutral, ...penalties, seed: index, stop: [], logprobs: -1 },
     promptTokens: Uint32Array.from({ length: promptTokens }, (_, i) => i),
@@ -168,18 +172,9 @@ function acceptanceOf(index) {
   };
 }
 
-function echoOf(index) {
-  return {
-    kind: "response",
-    instructions: null,
-    max_output_tokens: deltas,
-    max_tool_calls: null,
-    metadata: { index: String(index) },
-    parallel_tool_calls: true,
-    prompt_cache_key: null,
-    safety_identifier: null,
-    tool_choice: "auto",
-    top_logprobs: 0,
-    user: null,
-  };
+/** As the server writes it. */
+function echoOf(index, responseSubmission) {
+  const metadata = { index: String(index) };
+  const body = { input: "", max_output_tokens: deltas, metadata };
+  return responseSubmission(body, { owner: "", clientId: "127.0.0.1" }, 0).echo;
 }

@@ -9,8 +9,9 @@ import { availableParallelism } from "node:os";
 
 /** Seeds that one process plays: not so many that the last one is waited for by all. */
 const seedsPerProcess = 250;
-/** Where the first broken promise is looked for, which mostly comes soon. */
-const seedsPerLook = 40;
+/** Where the first broken promise is looked for: it mostly comes soon, so the first processes get few. */
+const seedsPerFirstLook = 10;
+const seedsPerLook = 80;
 /** A life that takes longer does not end. */
 const processMsMax = 120_000;
 
@@ -23,12 +24,13 @@ export async function play(bundle, { from, to, stopsAtFirst = false, onProgress 
   /** @type {Played} */
   const total = { seeds: 0, events: 0, virtualMs: 0, faults: 0, broken: [] };
   let next = from;
-  const share = stopsAtFirst ? seedsPerLook : seedsPerProcess;
+  let share = stopsAtFirst ? seedsPerFirstLook : seedsPerProcess;
   const work = async () => {
     while (next <= to && !(stopsAtFirst && total.broken.length > 0)) {
       const first = next;
       const last = Math.min(to, first + share - 1);
       next = last + 1;
+      if (stopsAtFirst) share = Math.min(2 * share, seedsPerLook);
       add(total, await playSome(bundle, first, last, stopsAtFirst ? ["--first"] : []));
       onProgress?.(total.seeds);
     }

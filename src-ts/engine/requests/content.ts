@@ -13,37 +13,61 @@ import type {
   TokenLogprob,
 } from "../../worker/messages.js";
 import type { Submission } from "../api.js";
-import type { Timer } from "../ports.js";
 import type { ResponseLog } from "../responses/log.js";
-import { withDefaults } from "./defaults.js";
+import { seedOf } from "./defaults.js";
 
-/** In place of an input whose tokens are known: it is never rendered again. */
-export const nothingToPrepare: PrepareInput = { kind: "tokens", tokens: new Uint8Array() };
+/** What is asked for, apart from the prompt. */
+export type Asked = Omit<Submission, "input">;
 
-export interface LiveRequest {
-  id: string;
-  modelId: string;
-  arrivedAt: number;
-  submission: Submission;
-  idempotencyId: string | undefined;
-  deadlineAt: number;
-  deadline: Timer | undefined;
-  /** Answers `submit`; only the first call counts. */
-  settle: { accept(log: ResponseLog): void; refuse(error: ServingError): void };
+/** Who asks for what. Times: monotonic milliseconds. */
+export interface Identity {
+  readonly id: string;
+  readonly modelId: string;
+  readonly arrivedAt: number;
+  readonly deadlineAt: number;
+  readonly asked: Asked;
+  readonly idempotencyId: string | undefined;
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
-  chat: boolean;
-  /** Known once it is prepared. */
-  promptTokens: Uint32Array;
-  maxTokens: number;
-  sampling: Sampling;
-  cost: Cost;
-  log: ResponseLog | undefined;
-  /** Prepared, and on its way to disk: it becomes `log` once it is there. */
-  storing: ResponseLog | undefined;
-  /** When a worker first held it. */
+  readonly chat: boolean;
+  /** Answers `submit`; only the first call counts. */
+  readonly settle: { accept(log: ResponseLog): void; refuse(error: ServingError): void };
+}
+
+/** What a prompt has become: it is never rendered again. */
+export interface Prompt {
+  readonly promptTokens: Uint32Array;
+  readonly maxTokens: number;
+  readonly sampling: Sampling;
+  readonly cost: Cost;
+}
+
+/** `startedAt`: when a worker first held it. */
+export interface Times {
   startedAt: number | undefined;
   firstTokenAt: number | undefined;
   lastDeltaAt: number;
+}
+
+/**
+ * What there is of a request, as far as it is. `prepared` lasts until the next command, which says whether it is
+ * stored first. The log of `storing` is on its way to disk: nobody hears of it before it is there.
+ */
+export type Phase =
+  | { readonly kind: "preparing"; readonly input: PrepareInput }
+  | { readonly kind: "prepared"; readonly prompt: Prompt }
+  | { readonly kind: "storing"; readonly prompt: Prompt; readonly log: ResponseLog }
+  | Accepted;
+
+export interface Accepted {
+  readonly kind: "accepted";
+  readonly prompt: Prompt;
+  readonly log: ResponseLog;
+  readonly times: Times;
+}
+
+export interface LiveRequest {
+  readonly identity: Identity;
+  phase: Phase;
 }
 
 export interface NewRequest {
@@ -51,41 +75,42 @@ export interface NewRequest {
   modelId: string;
   submission: Submission;
   idempotencyId: string | undefined;
-  settle: LiveRequest["settle"];
-  /** Monotonic milliseconds. */
+  settle: Identity["settle"];
   now: number;
 }
 
-/** As it comes in: nothing of it is prepared. */
-export function newRequest({ now, ...given }: NewRequest): LiveRequest {
+/** As it comes in: nothing of it is prepared. Throws 400 for a seed that is no integer. */
+export function newRequest({ now, submission, ...given }: NewRequest): LiveRequest {
+  const { input, sampling, ...rest } = submission;
+  const asked = { ...rest, sampling: { ...sampling, seed: seedOf(sampling.seed) } };
+  const deadlineAt = now + (asked.deadlineMs ?? Number.POSITIVE_INFINITY);
+  const chat = input.kind === "chat";
   return {
-    ...given,
-    arrivedAt: now,
-    deadlineAt: now + (given.submission.deadlineMs ?? Number.POSITIVE_INFINITY),
-    deadline: undefined,
-    chat: given.submission.input.kind === "chat",
-    promptTokens: new Uint32Array(),
-    maxTokens: 0,
-    sampling: withDefaults(given.submission.sampling),
-    cost: { promptTokens: 0, newTokens: 0, kvBytes: 0 },
-    log: undefined,
-    storing: undefined,
-    startedAt: undefined,
-    firstTokenAt: undefined,
-    lastDeltaAt: now,
+    identity: { ...given, asked, arrivedAt: now, deadlineAt, chat },
+    phase: { kind: "preparing", input },
   };
 }
 
+/** From now on; no worker has held it. */
+export const newTimes = (now: number): Times => ({
+  startedAt: undefined,
+  firstTokenAt: undefined,
+  lastDeltaAt: now,
+});
+
 /** How a worker is told of it, under this slot. */
-export function admissionOf(request: LiveRequest, slot: number): Admission {
-  const { constraint } = request.submission;
+export function admissionOf(
+  { chat, asked: { constraint } }: Identity,
+  { prompt, log }: Accepted,
+  slot: number,
+): Admission {
   return {
     id: slot,
-    prompt: packTokens(request.promptTokens),
-    emitted: packTokens(request.log?.emitted ?? []),
-    maxTokens: request.maxTokens,
-    sampling: request.sampling,
-    chat: request.chat,
+    prompt: packTokens(prompt.promptTokens),
+    emitted: packTokens(log.emitted),
+    maxTokens: prompt.maxTokens,
+    sampling: prompt.sampling,
+    chat,
     ...(constraint && { constraint }),
   };
 }
@@ -108,7 +133,7 @@ export function arrivedIn(rows: readonly StepRow[]): Arrived {
 }
 
 /** Of a request that ends at `now`. */
-export function timings({ arrivedAt, startedAt, firstTokenAt }: LiveRequest, now: number) {
+export function timings({ arrivedAt }: Identity, { startedAt, firstTokenAt }: Times, now: number) {
   return {
     e2eMs: now - arrivedAt,
     queueMs: (startedAt ?? now) - arrivedAt,

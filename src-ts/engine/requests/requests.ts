@@ -6,13 +6,22 @@ import type { Command, Input } from "../../machines/Orchestrator.js";
 import type { Preparation, StepRow } from "../../worker/messages.js";
 import type { StoredResponse } from "../journal.js";
 import type { Observers } from "../observers.js";
-import type { Clock } from "../ports.js";
+import type { Clock, Timer } from "../ports.js";
 import type { Logs } from "../responses/logs.js";
 import type { Registry } from "../responses/registry.js";
 import type { Said } from "../runner.js";
-import { admissionOf, arrivedIn, type LiveRequest, nothingToPrepare, timings } from "./content.js";
+import {
+  type Accepted,
+  admissionOf,
+  arrivedIn,
+  type Identity,
+  type LiveRequest,
+  newTimes,
+  timings,
+} from "./content.js";
 import { withDefaults } from "./defaults.js";
 import { type Explained, endingOf, isDraining, refusalOf, turnedAway } from "./refusals.js";
+import { restoredRequest } from "./restored.js";
 
 type Of<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 
@@ -29,6 +38,7 @@ export interface RequestsHost {
 
 export class Requests {
   readonly live = new Map<string, LiveRequest>();
+  private readonly deadlines = new Map<string, Timer>();
   /** What has come under a slot and is in no log yet. */
   private readonly slots = new Map<number, { workerId: string; rows: StepRow[] }>();
 
@@ -42,26 +52,35 @@ export class Requests {
     }
   }
 
-  /** What a worker is asked to prepare. */
+  /** What a worker is asked to prepare; undefined once that is done. */
   preparationOf(requestId: string): Omit<Preparation, "id"> | undefined {
-    const submission = this.live.get(requestId)?.submission;
-    if (submission === undefined) return undefined;
-    const { input, constraint } = submission;
+    const request = this.live.get(requestId);
+    if (request?.phase.kind !== "preparing") return undefined;
+    const { input } = request.phase;
+    const { constraint } = request.identity.asked;
     return constraint === undefined ? { input } : { input, constraint };
   }
 
   admissions(requests: Of<"admit">["requests"]) {
     return requests.flatMap(({ slot, requestId }) => {
       const request = this.live.get(requestId);
-      return request === undefined ? [] : [admissionOf(request, slot)];
+      if (request?.phase.kind !== "accepted") return [];
+      return [admissionOf(request.identity, request.phase, slot)];
     });
   }
 
+  add(request: LiveRequest): void {
+    this.live.set(request.identity.id, request);
+  }
+
   /** One that an earlier process accepted, as its log was left. */
-  restore(request: LiveRequest, stored: StoredResponse): void {
-    this.live.set(request.id, request);
-    request.log = this.host.logs.restore(stored);
-    this.host.registry.restore(request.log, stored.acceptance);
+  restore(stored: StoredResponse): LiveRequest {
+    const { logs, registry, clock } = this.host;
+    const log = logs.restore(stored);
+    const request = restoredRequest(stored.acceptance, log, clock);
+    this.add(request);
+    registry.restore(log, stored.acceptance);
+    return request;
   }
 
   /** One that had ended already, `ageMs` ago. */
@@ -72,74 +91,77 @@ export class Requests {
   }
 
   armDeadline({ requestId, ms }: Of<"armDeadline">): void {
-    const request = this.live.get(requestId);
-    if (request === undefined) return;
     const passed = (): void => this.host.post({ kind: "deadline", requestId });
-    request.deadline = this.host.clock.after(ms, passed);
+    this.deadlines.set(requestId, this.host.clock.after(ms, passed));
   }
 
-  size({ requestId, tokensMax, cost }: Of<"size">, said: Said): void {
+  size({ requestId, tokensMax: maxTokens, cost }: Of<"size">, said: Said): void {
     const request = this.live.get(requestId);
-    if (request === undefined || said.promptTokens === undefined) return;
-    request.promptTokens = said.promptTokens;
-    request.maxTokens = tokensMax;
-    request.cost = cost;
-    request.sampling = withDefaults(request.submission.sampling, said.sampling);
+    const { promptTokens } = said;
+    if (request === undefined || promptTokens === undefined) return;
+    const sampling = withDefaults(request.identity.asked.sampling, said.sampling);
+    request.phase = { kind: "prepared", prompt: { promptTokens, maxTokens, sampling, cost } };
   }
 
   store({ requestId }: Of<"store">): void {
     const request = this.live.get(requestId);
-    if (request === undefined) return;
-    request.storing = this.host.logs.store(request, {
-      onStored: () => this.host.post({ kind: "stored", requestId }),
-      onUnstorable: () => this.host.post({ kind: "unstorable", requestId }),
-    });
+    if (request?.phase.kind !== "prepared") return;
+    const { prompt } = request.phase;
+    const log = this.host.logs.store(
+      { ...request.identity, ...prompt },
+      {
+        onStored: () => this.host.post({ kind: "stored", requestId }),
+        onUnstorable: () => this.host.post({ kind: "unstorable", requestId }),
+      },
+    );
+    request.phase = { kind: "storing", prompt, log };
   }
 
   accept({ requestId }: Of<"accept">): void {
     const request = this.live.get(requestId);
-    if (request === undefined) return;
+    if (request === undefined || !("prompt" in request.phase)) return;
+    const { identity, phase } = request;
+    const { prompt } = phase;
     const { registry, observers, logs, clock } = this.host;
-    const log = request.storing ?? logs.create(request);
-    request.storing = undefined;
-    request.log = log;
-    // Its tokens are in the log from now on; the text that they were made of is long and not needed again.
-    request.submission = { ...request.submission, input: nothingToPrepare };
-    registry.add(log, request.submission.abandonment, request.idempotencyId);
-    observers.tell("accepted", log, { queuedMs: clock.now() - request.arrivedAt });
-    request.settle.accept(log);
+    const log = phase.kind === "storing" ? phase.log : logs.create({ ...identity, ...prompt });
+    const times = newTimes(identity.arrivedAt);
+    request.phase = { kind: "accepted", prompt, log, times };
+    registry.add(log, identity.asked.abandonment, identity.idempotencyId);
+    observers.tell("accepted", log, { queuedMs: clock.now() - identity.arrivedAt });
+    identity.settle.accept(log);
   }
 
   queued({ requestId }: Of<"queued">): void {
-    this.live.get(requestId)?.log?.queued();
+    this.accepted(requestId)?.log.queued();
   }
 
   lease({ requestId, workerId, slot, first }: Of<"lease">): void {
-    const request = this.live.get(requestId);
+    const request = this.accepted(requestId);
     if (request === undefined) return;
+    const { log, times } = request;
     this.slots.set(slot, { workerId, rows: [] });
-    request.startedAt ??= this.host.clock.now();
-    if (first) request.log?.inProgress();
+    times.startedAt ??= this.host.clock.now();
+    if (first) log.inProgress();
   }
 
   cached({ requestId, tokens }: Of<"cached">): void {
-    const log = this.live.get(requestId)?.log;
+    const log = this.accepted(requestId)?.log;
     if (log !== undefined) log.cachedTokens = tokens;
   }
 
   append({ requestId, slot, count }: Of<"append">): void {
     const request = this.live.get(requestId);
     const rows = this.take(slot, count);
-    if (request?.log === undefined || rows.length < count)
+    if (request?.phase.kind !== "accepted" || rows.length < count)
       throw new Error(`request ${requestId}: ${rows.length} tokens of ${count} have come`);
-    const { log } = request;
+    const { log, times } = request.phase;
     const now = this.host.clock.now();
-    const first = request.firstTokenAt === undefined;
-    request.firstTokenAt ??= now;
+    const first = times.firstTokenAt === undefined;
+    times.firstTokenAt ??= now;
     const { tokens, text, logprobs } = arrivedIn(rows);
     log.emit(tokens, text, logprobs);
-    const gapMs = now - (first ? request.arrivedAt : request.lastDeltaAt);
-    request.lastDeltaAt = now;
+    const gapMs = now - (first ? request.identity.arrivedAt : times.lastDeltaAt);
+    times.lastDeltaAt = now;
     this.host.observers.tell("delta", log, { tokens: count, gapMs, first });
   }
 
@@ -148,7 +170,7 @@ export class Requests {
   }
 
   migrated({ requestId, attempt, loss }: Of<"migrated">): void {
-    this.live.get(requestId)?.log?.notify({ kind: "migrated", attempt, reason: loss });
+    this.accepted(requestId)?.log.notify({ kind: "migrated", attempt, reason: loss });
   }
 
   release({ slot }: Of<"release">): void {
@@ -156,30 +178,42 @@ export class Requests {
   }
 
   interrupt({ requestId }: Of<"interrupt">): void {
-    this.live.get(requestId)?.log?.interrupt(isDraining());
+    this.accepted(requestId)?.log.interrupt(isDraining());
   }
 
   close({ requestId, finish, explanation }: Of<"close">, said: Said): void {
-    const request = this.live.get(requestId);
+    const request = this.remove(requestId);
     if (request === undefined) return;
-    this.live.delete(requestId);
-    request.deadline?.cancel();
-    request.storing?.discard();
-    const explained = this.explained(explanation, said, request);
-    const { log } = request;
-    if (log === undefined) return this.refuse(request, refusalOf(finish, explained));
+    const { identity, phase } = request;
+    if (phase.kind === "storing") phase.log.discard();
+    const explained = this.explained(explanation, said, identity);
+    if (phase.kind !== "accepted") return this.refuse(identity, refusalOf(finish, explained));
+    const { log, times } = phase;
     const whole = finish.kind === "stop" || finish.kind === "length" || finish.kind === "toolCalls";
     const { clock, observers } = this.host;
     const ending = endingOf(finish, explained);
     log.end(ending, whole ? (said.tail ?? "") : "", clock.wall());
-    observers.tell("ended", log, { ending, usage: log.usage, ...timings(request, clock.now()) });
+    const info = { ending, usage: log.usage, ...timings(identity, times, clock.now()) };
+    observers.tell("ended", log, info);
   }
 
   turnAway({ requestId, explanation }: Of<"turnAway">): void {
-    const request = this.live.get(requestId);
+    const request = this.remove(requestId);
     if (request === undefined) return;
+    this.refuse(request.identity, turnedAway(this.explained(explanation, {}, request.identity)));
+  }
+
+  private accepted(requestId: string): Accepted | undefined {
+    const phase = this.live.get(requestId)?.phase;
+    return phase?.kind === "accepted" ? phase : undefined;
+  }
+
+  private remove(requestId: string): LiveRequest | undefined {
+    const request = this.live.get(requestId);
     this.live.delete(requestId);
-    this.refuse(request, turnedAway(this.explained(explanation, {}, request)));
+    this.deadlines.get(requestId)?.cancel();
+    this.deadlines.delete(requestId);
+    return request;
   }
 
   /** The oldest rows that have come: nearly always all of them. */
@@ -195,17 +229,17 @@ export class Requests {
   private explained(
     explanation: Explained["explanation"],
     said: Said,
-    { submission }: LiveRequest,
+    { asked }: Identity,
   ): Explained {
     const { queueMax, reasonOf } = this.host;
     const reason = explanation.kind === "noWorker" ? reasonOf(explanation.workerId) : undefined;
-    const { constraintName } = submission;
+    const { constraintName } = asked;
     return { explanation, said, queueMax, reason, constraintName };
   }
 
-  private refuse(request: LiveRequest, refusal: ReturnType<typeof refusalOf>): void {
+  private refuse(identity: Identity, refusal: ReturnType<typeof refusalOf>): void {
     const { code, status } = refusal;
-    this.host.observers.tell("refused", { code, status, model: request.modelId });
-    request.settle.refuse(refusal);
+    this.host.observers.tell("refused", { code, status, model: identity.modelId });
+    identity.settle.refuse(refusal);
   }
 }

@@ -1,23 +1,33 @@
 /** An accepted request of an earlier process, as a live request of this one. */
-import type { Submission } from "../api.js";
 import type { Acceptance } from "../journal.js";
 import type { Clock } from "../ports.js";
-import { type LiveRequest, newRequest, nothingToPrepare } from "./content.js";
+import type { ResponseLog } from "../responses/log.js";
+import { type Asked, type LiveRequest, newTimes } from "./content.js";
 
-export function restoredRequest(acceptance: Acceptance, clock: Clock): LiveRequest {
-  const { id, model: modelId, promptTokens, maxTokens, sampling, cost, chat } = acceptance;
-  const submission = submissionOf(acceptance, clock.wall());
+export function restoredRequest(
+  acceptance: Acceptance,
+  log: ResponseLog,
+  clock: Clock,
+): LiveRequest {
+  const { id, model: modelId, chat, promptTokens, maxTokens, sampling, cost } = acceptance;
+  const now = clock.now();
+  const asked = askedFor(acceptance, clock.wall());
+  const deadlineAt = now + (asked.deadlineMs ?? Number.POSITIVE_INFINITY);
   const settle = { accept: answered, refuse: answered };
-  const given = { id, modelId, submission, idempotencyId: undefined, settle };
-  const request = newRequest({ ...given, now: clock.now() });
-  return { ...request, chat, promptTokens, maxTokens, sampling, cost };
+  const prompt = { promptTokens, maxTokens, sampling, cost };
+  return {
+    identity: {
+      ...{ id, modelId, asked, chat, settle },
+      ...{ arrivedAt: now, deadlineAt, idempotencyId: undefined },
+    },
+    phase: { kind: "accepted", prompt, log, times: newTimes(now) },
+  };
 }
 
-function submissionOf(acceptance: Acceptance, wall: number): Submission {
+function askedFor(acceptance: Acceptance, wall: number): Asked {
   const { id, owner, clientId, priority, sampling, constraint } = acceptance;
   const { maxTokens, echo, deadlineAt } = acceptance;
   return {
-    input: nothingToPrepare,
     sampling,
     constraint,
     maxTokens,

@@ -14,7 +14,7 @@ import { type LogHeader, type LogKeeper, ResponseLog } from "./log.js";
 export interface Prepared {
   id: string;
   modelId: string;
-  submission: Submission;
+  asked: Omit<Submission, "input">;
   /** Monotonic milliseconds. */
   deadlineAt: number;
   chat: boolean;
@@ -37,7 +37,7 @@ export class Logs {
   ) {}
 
   create(request: Prepared): ResponseLog {
-    const { store } = request.submission;
+    const { store } = request.asked;
     const log = new ResponseLog(headerOf(this.acceptance(request), store), this.keeper);
     log.create();
     return log;
@@ -60,24 +60,24 @@ export class Logs {
   }
 
   private acceptance(request: Prepared): Acceptance {
-    const { submission } = request;
+    const { asked } = request;
     const { clock } = this.ports;
     const leftMs = request.deadlineAt - clock.now();
     return {
       id: request.id,
       model: request.modelId,
-      owner: submission.owner,
+      owner: asked.owner,
       createdAt: clock.wall(),
-      echo: submission.echo,
+      echo: asked.echo,
       maxTokens: request.maxTokens,
       sampling: request.sampling,
       promptTokens: request.promptTokens,
       chat: request.chat,
-      constraint: submission.constraint,
-      clientId: submission.clientId,
-      priority: submission.priority,
+      constraint: asked.constraint,
+      clientId: asked.clientId,
+      priority: asked.priority,
       deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,
-      idempotency: submission.idempotency,
+      idempotency: asked.idempotency,
       cost: request.cost,
     };
   }

@@ -245,16 +245,17 @@ export class WorkerShell {
         return this.ready(from, message);
       case "loadFailed":
         return post({ kind: "loadFailed", workerId, epoch }, message);
-      case "busy":
-        return post({ kind: "busy", workerId, epoch, allowanceMs: message.allowanceMs });
+      case "busy": {
+        const { reason, allowanceMs } = message;
+        this.log("debug", "worker is busy", { reason, allowanceMs });
+        return post({ kind: "busy", workerId, epoch, allowanceMs });
+      }
       case "telemetry": {
         const { type: _type, native, ...figures } = message;
         from.telemetry = figures;
         from.nativeFigures = native ?? from.nativeFigures;
         return;
       }
-      case "pong":
-        return;
       case "fault":
         return this.fault(from, message);
       default:
@@ -356,7 +357,11 @@ export class WorkerShell {
       this.reason = { code: "worker_exited", message: `${how}${output && `: ${output}`}` };
   }
 
-  private log(level: "info" | "warn" | "error", message: string, fields: object = {}): void {
+  private log(
+    level: "debug" | "info" | "warn" | "error",
+    message: string,
+    fields: object = {},
+  ): void {
     this.host.observers.tell("log", level, message, { worker: this.id, ...fields });
   }
 }

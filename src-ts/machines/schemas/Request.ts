@@ -9,8 +9,8 @@ export const tally = exactly<Machine.Tally>()(
   z.strictObject({
     promptTokens: ordinal,
     emitted: count,
-    mark: count,
-    strikes: count,
+    highWater: count,
+    retriesWithoutProgress: count,
     doubts: count,
     alone: z.boolean(),
   }),
@@ -51,11 +51,12 @@ export const loss = exactly<Machine.Loss>()(
   z.enum(["exited", "linkClosed", "linkViolated", "stalled", "outOfMemory", "stopped"]),
 );
 
-const leased = { lease, tally, markAtStart: count };
+const leased = { lease, tally, highWaterAtStart: count };
 
 export const state = exactly<Machine.State>()(
   z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("preparing"), deaths: count }),
+    z.strictObject({ kind: z.literal("preparing"), deaths: count, stored: z.boolean() }),
+    z.strictObject({ kind: z.literal("storing"), promptTokens: ordinal }),
     z.strictObject({ kind: z.literal("queued"), epoch: count, tally }),
     z.strictObject({ kind: z.literal("prefilling"), ...leased, done: count, total: ordinal }),
     z.strictObject({ kind: z.literal("decoding"), ...leased }),
@@ -75,6 +76,7 @@ export const tokenizerEvent = exactly<Machine.TokenizerEvent>()(
 export const storeEvent = exactly<Machine.StoreEvent>()(
   z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("restored"), promptTokens: ordinal, emitted: count }),
+    z.strictObject({ kind: z.literal("stored") }),
     z.strictObject({ kind: z.literal("unstorable") }),
   ]),
 );

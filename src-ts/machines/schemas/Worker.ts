@@ -1,7 +1,7 @@
 /** What may be said to a Worker, by whom, and what it may be in. */
 import { z } from "zod";
 import type * as Machine from "../Worker.js";
-import { bytes, count, durationMs, exactly, instant, limits, ordinal } from "./exactly.js";
+import { count, durationMs, exactly, instant, limits, ordinal } from "./exactly.js";
 
 export const policy = exactly<Machine.Policy>()(
   z.strictObject({
@@ -23,22 +23,12 @@ export const policy = exactly<Machine.Policy>()(
 const deaths = z.array(instant).max(limits.deathsMax);
 
 export const memory = exactly<Machine.Memory>()(
-  z.strictObject({ policy, epoch: count, deaths, fruitless: deaths }),
+  z.strictObject({ policy, epoch: count, deaths, deathsWithoutProgress: deaths }),
 );
 
-export const capabilities = exactly<Machine.Capabilities>()(
-  z.strictObject({
-    contextMax: ordinal,
-    kvBytesPerToken: bytes,
-    kvBytesFixed: bytes,
-    weightsBytes: bytes,
-  }),
-);
-
-export const duty = exactly<Machine.Duty>()(
+export const liveness = exactly<Machine.Liveness>()(
   z.strictObject({
     pid: count,
-    capabilities,
     progressed: z.boolean(),
     pending: count,
     preparing: count,
@@ -79,9 +69,9 @@ export const state = exactly<Machine.State>()(
       done: z.number(),
       total: z.number(),
     }),
-    z.strictObject({ kind: z.literal("ready"), memory, duty }),
-    z.strictObject({ kind: z.literal("suspect"), memory, duty, since: instant }),
-    z.strictObject({ kind: z.literal("draining"), memory, duty, intent }),
+    z.strictObject({ kind: z.literal("ready"), memory, liveness }),
+    z.strictObject({ kind: z.literal("suspect"), memory, liveness, since: instant }),
+    z.strictObject({ kind: z.literal("draining"), memory, liveness, intent }),
     z.strictObject({
       kind: z.literal("stopping"),
       memory,
@@ -128,7 +118,7 @@ export const workerEvent = exactly<Machine.WorkerEvent>()(
       done: z.number().min(0),
       total: z.number().min(0),
     }),
-    z.strictObject({ kind: z.literal("loaded"), epoch: ordinal, capabilities, at: instant }),
+    z.strictObject({ kind: z.literal("loaded"), epoch: ordinal, at: instant }),
     z.strictObject({ kind: z.literal("loadFailed"), epoch: ordinal }),
     z.strictObject({ kind: z.literal("outOfMemory"), epoch: ordinal }),
     z.strictObject({ kind: z.literal("progressed"), epoch: ordinal, at: instant }),
@@ -148,7 +138,7 @@ export const linkEvent = exactly<Machine.LinkEvent>()(
   ]),
 );
 
-export const loadEvent = exactly<Machine.LoadEvent>()(
+export const pendingEvent = exactly<Machine.PendingEvent>()(
   z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("pending"),
@@ -170,7 +160,7 @@ export const event = exactly<Machine.Event>()(
     processEvent,
     workerEvent,
     linkEvent,
-    loadEvent,
+    pendingEvent,
     clockEvent,
   ]),
 );

@@ -1,3 +1,4 @@
+/** What the schemas of all machines share: how one is tied to its generated type, and bounds. Knows no machine. */
 import { z } from "zod";
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;

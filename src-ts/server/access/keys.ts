@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { failure } from "../../failures.js";
 
 /** Who asks. Without keys everybody is the same owner. */
-export interface Identity {
+export interface Asker {
   /** Whose responses these are. */
   owner: string;
   /** Who shares fairly: the key, else the address. */
@@ -31,7 +31,7 @@ export class Keys {
   }
 
   /** Throws 401 when keys are required and `authorization` holds none of them. */
-  identify(authorization: string | undefined, address: string): Identity {
+  identify(authorization: string | undefined, address: string): Asker {
     if (!this.required) return { owner: openOwner, clientId: `address:${address}` };
     const key = bearer.exec(authorization ?? "")?.[1];
     if (key === undefined) throw failure("missing_api_key");

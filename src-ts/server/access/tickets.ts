@@ -7,12 +7,12 @@ import { createHash, randomBytes } from "node:crypto";
 import { failure } from "../../failures.js";
 import type { WebSocketTicket } from "../../protocol/tickets.js";
 import type { ServerLimits } from "../options.js";
-import type { Identity } from "./keys.js";
+import type { Asker } from "./keys.js";
 
 type TicketLimits = Pick<ServerLimits, "ticketLifeMs" | "ticketsPerClientMax" | "ticketsMax">;
 
 interface Outstanding {
-  identity: Identity;
+  identity: Asker;
   /** On the monotonic clock. */
   expiresAtMs: number;
 }
@@ -40,7 +40,7 @@ export class Tickets {
   }
 
   /** Throws 429 when this client, or all together, hold too many. */
-  issue(identity: Identity): WebSocketTicket {
+  issue(identity: Asker): WebSocketTicket {
     this.dropExpired();
     this.checkRoom(identity.clientId);
     const ticket = randomBytes(ticketBytes).toString("base64url");
@@ -58,7 +58,7 @@ export class Tickets {
    * Throws 401 for one that is unknown, spent or expired. It is looked up by its hash: how long that
    * takes says nothing about a ticket that one doesn't have.
    */
-  redeem(ticket: string): Identity {
+  redeem(ticket: string): Asker {
     this.dropExpired();
     const hash = digest(ticket);
     const found = this.outstanding.get(hash);

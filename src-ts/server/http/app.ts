@@ -13,7 +13,7 @@ import fastify, {
 import { failure } from "../../failures.js";
 import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
-import type { Identity, Keys } from "../access/keys.js";
+import type { Asker, Keys } from "../access/keys.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
@@ -39,7 +39,7 @@ export interface RouteConfig extends BodyConfig {
 declare module "fastify" {
   interface FastifyRequest {
     /** Set for every route that needs a key. */
-    identity: Identity;
+    identity: Asker;
   }
   interface FastifyContextConfig extends RouteConfig {}
 }
@@ -119,7 +119,7 @@ export function route(
 
 function addHooks(app: FastifyInstance, parts: HttpParts): void {
   const { keys, logger } = parts;
-  app.decorateRequest("identity", null as unknown as Identity);
+  app.decorateRequest("identity", null as unknown as Asker);
   app.addHook("onRequest", async (request, reply) => {
     checkAndStamp(parts, request, reply);
     if (request.method === "OPTIONS") return preflight(request, reply);

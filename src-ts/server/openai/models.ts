@@ -3,6 +3,11 @@ import type { Abilities, Engine, ModelInfo } from "../../engine/api.js";
 import { failure } from "../../failures.js";
 import type { ModelAbilities, ModelList, ModelObject } from "../../protocol/models.js";
 
+/** By each of its names, its id first: clients look whether theirs is there. */
+function named(model: ModelInfo): ModelObject[] {
+  return [model.id, ...model.aliases].map((id) => toObject({ ...model, id }));
+}
+
 function toObject({ id, created, abilities }: ModelInfo): ModelObject {
   return {
     id,
@@ -23,16 +28,19 @@ function describe(abilities: Abilities): ModelAbilities {
 }
 
 export function listModels(engine: Engine): ModelList {
-  return { object: "list", data: engine.models().map(toObject) };
+  return { object: "list", data: engine.models().flatMap(named) };
 }
 
 /** Ids may contain `/`. Throws 404. */
 export function oneModel(engine: Engine, id: string): ModelObject {
-  const model = engine.models().find((candidate) => candidate.id === id);
+  const model = engine
+    .models()
+    .flatMap(named)
+    .find((candidate) => candidate.id === id);
   if (model === undefined)
     throw failure("model_not_found", {
       message: "There is no model with this id; see GET /v1/models.",
       param: "model",
     });
-  return toObject(model);
+  return model;
 }

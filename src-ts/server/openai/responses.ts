@@ -16,7 +16,7 @@ import type { HttpCaller } from "../http/caller.js";
 import { goneSignal, unlessGone } from "../http/client-gone.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { earlyObject, responseObject } from "../render/response-object.js";
-import { ownResponse, submitResponse } from "../responses.js";
+import { ownResponse, submitResponse } from "../response-access.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";

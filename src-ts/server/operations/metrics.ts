@@ -155,7 +155,7 @@ export class Metrics {
       "num_requests_waiting",
       "Requests that wait for a worker.",
       engine,
-      ({ queued, preparing }) => [queued + preparing],
+      ({ queued, preparing, storing }) => [queued + preparing + storing],
       Math.max,
     );
     const kvUse = (worker: WorkerInfo) => {

@@ -1,3 +1,4 @@
+/** Fields that are right alone and wrong together: what is said of them in every API, and the checks that several have. */
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 

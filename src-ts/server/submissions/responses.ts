@@ -1,12 +1,12 @@
 /** A body of the Responses API, over HTTP or WebSocket, as a submission. */
 import type { SubmissionInput } from "../../engine/api.js";
-import { failure } from "../../failures.js";
 import {
   includeLogprobs,
   type ParsedResponseBody,
-  type ResponseBody,
+  ResponseBody,
 } from "../../protocol/responses.js";
 import type { ResponseEcho } from "../render/response-object.js";
+import { validate } from "../validation/validate.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
 import { constraintOf } from "./constraint.js";
@@ -28,11 +28,11 @@ type AnyBody = Omit<ParsedResponseBody, "input"> & {
 export function requireInput({ input, generate, instructions }: AnyBody): void {
   if (input !== undefined && input.length > 0) return;
   if (input === "" || (generate === false && instructions != null)) return;
-  throw failure(input === undefined ? "invalid_type" : "invalid_value", {
-    message: "input must be a string or a list of messages, and not empty.",
-    param: "input",
-  });
+  validate(RequiredInput, { input });
 }
+
+/** As a body over HTTP must have it. */
+const RequiredInput = ResponseBody.pick({ input: true });
 
 /** Of a body over HTTP: throws 400 for fields that do not go together. */
 export function checkTogether(body: ResponseBody): void {

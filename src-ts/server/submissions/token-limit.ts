@@ -1,3 +1,4 @@
+/** How many tokens a body asks for at most, by whichever of the names that clients have for it. */
 import { conflict } from "./conflict.js";
 
 /** Tokens to generate at most, under whichever of its names. Throws 400 where two of them differ. */

@@ -14,8 +14,10 @@ export interface Correlation {
 
 /** Throws for what is no message at all. */
 export function typeOf(message: unknown): string {
-  const type = (message as { type?: unknown } | null)?.type;
+  const isObject = typeof message === "object" && message !== null && !Array.isArray(message);
+  const { type } = isObject ? (message as { type?: unknown }) : {};
   if (typeof type === "string") return type;
+  if (isObject && type === undefined) throw failure("missing_parameter", { param: "type" });
   throw failure("unknown_event_type", {
     message: "A message is an object with a type.",
     param: "type",

@@ -2,46 +2,37 @@
  * One WebSocket: its messages, its lanes, its end. An idle socket owns nothing but this object; lanes
  * and the writer come with the first response and the lanes go with the last.
  */
-import type { Duplex } from "node:stream";
-import type { RawData, WebSocket } from "ws";
+import type { RawData } from "ws";
 import type { Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import {
   closeCodes,
-  type DrainingNotice,
-  type ErrorEvent,
-  type KeepAliveNotice,
   messageSchemas,
   type ResponseCancel,
   type ResponseCreate,
   type ResponseResume,
   type ResponseSteer,
 } from "../../protocol/events.js";
-import { bodyBytesUncounted } from "../../protocol/limits.js";
-import type { Identity } from "../access/keys.js";
+import type { Asker } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
-import { toServingError } from "../errors.js";
 import { readJson } from "../json/read.js";
 import { ResponseEvents } from "../render/response-events.js";
-import { ownResponse, submitResponse } from "../responses.js";
-import { type Reading, type Sink, Writer, type WriterOwner } from "../streams/writer.js";
+import { ownResponse, submitResponse } from "../response-access.js";
+import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
 import { type Tolerated, tolerate } from "../validation/tolerance.js";
-import { encodeTextFrames } from "./frames.js";
+import { Arrival } from "./arrival.js";
 import { type Job, LaneQueue } from "./lanes.js";
 import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import { Outgoing, type OutgoingSocket } from "./outgoing.js";
 import { steerFailed } from "./steering.js";
 
 /** What a session is told about its socket. */
-export interface SessionStart {
-  ws: WebSocket;
-  /** Below `ws`: many frames go out in one write. */
-  socket: Duplex;
-  identity: Identity;
-  requestId: string;
+export interface SessionStart extends OutgoingSocket {
+  identity: Asker;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
   /**
@@ -56,12 +47,7 @@ interface Answering extends Correlation {
   ignored?: readonly string[];
 }
 
-/** What a received chunk costs beside its bytes, while it waits for the rest of its message. */
-const chunkOverheadBytes = 128;
-/** Head and mask of a client's control frame. */
-const controlHeadBytes = 6;
-
-export class Session implements Sink, WriterOwner {
+export class Session implements WriterOwner {
   /** Pings of ours that are unanswered. */
   missedPings = 0;
   /** Pings of the client since ours. */
@@ -69,20 +55,25 @@ export class Session implements Sink, WriterOwner {
   private badMessages = 0;
   private draining = false;
   private closed = false;
-  private lastNumber = -1;
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
   private preparing: Set<AbortController> | undefined;
-  /** Bytes of a message that is not whole yet, and what they hold once they are many. */
-  private arrivedBytes = 0;
-  private arriving: BodyLease | undefined;
+  private readonly arrival = new Arrival(() => this.newLease());
+  private readonly outgoing: Outgoing;
   /** The lanes, if they have a name, of the responses that are read here. */
   private followed: Map<string, string | undefined> | undefined;
 
   constructor(
     private readonly context: ServerContext,
     readonly start: SessionStart,
-  ) {}
+  ) {
+    this.outgoing = new Outgoing(
+      context,
+      start,
+      () => this.close(closeCodes.overload, "consumer_too_slow"),
+      () => this.writer?.sent,
+    );
+  }
 
   /** Nothing runs and nothing waits. */
   get isIdle(): boolean {
@@ -93,13 +84,11 @@ export class Session implements Sink, WriterOwner {
 
   /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
   arrive(bytes: number): boolean {
-    this.arrivedBytes += bytes + chunkOverheadBytes;
-    if (this.arrivedBytes <= bodyBytesUncounted) return true;
+    if (!this.arrival.add(bytes)) return true;
     // It only waits for the other side to close.
     if (this.closed) return false;
-    this.arriving ??= this.newLease();
     try {
-      this.arriving.hold(this.arrivedBytes);
+      this.arrival.hold();
       return true;
     } catch (error) {
       this.sendError(error, {});
@@ -110,14 +99,11 @@ export class Session implements Sink, WriterOwner {
 
   /** A ping or pong is no part of a message, also in the midst of one. */
   arrivedControl(bytes: number): void {
-    const whole = bytes + controlHeadBytes + chunkOverheadBytes;
-    this.arrivedBytes = Math.max(0, this.arrivedBytes - whole);
+    this.arrival.addedControl(bytes);
   }
 
   receive(data: RawData, isBinary: boolean): void {
-    const lease = this.arriving ?? this.newLease();
-    this.arriving = undefined;
-    this.arrivedBytes = 0;
+    const lease = this.arrival.take();
     if (this.closed) return lease.release();
     let correlation: Correlation = {};
     try {
@@ -199,10 +185,10 @@ export class Session implements Sink, WriterOwner {
     const { engine } = this.context;
     const event = steerFailed(engine, this.start.identity.owner, message);
     const lane = this.followed?.get(message.previous_response_id);
-    this.sendText(
+    this.outgoing.sendText(
       JSON.stringify({
         ...event,
-        sequence_number: Math.max(0, this.lastNumber),
+        sequence_number: Math.max(0, this.outgoing.lastNumber),
         ...(lane !== undefined && { stream_id: lane }),
       }),
     );
@@ -274,11 +260,11 @@ export class Session implements Sink, WriterOwner {
     const events = new ResponseEvents(response, "json", correlation.stream_id, told);
     this.followed ??= new Map();
     this.followed.set(response.id, correlation.stream_id);
-    this.writer ??= new Writer(this, this.context.config.limits, this);
+    this.writer ??= new Writer(this.outgoing, this.context.config.limits, this);
     this.writer.add({
       cursor,
       render: (entry, number, out) => {
-        this.lastNumber = number;
+        this.outgoing.lastNumber = number;
         events.render(entry, number, out);
       },
       onEnd: () => {
@@ -294,7 +280,9 @@ export class Session implements Sink, WriterOwner {
       },
     });
     if (this.start.wantsNotices) {
-      cursor.onNotice((notice) => this.sendText(events.notice(notice, cursor.position - 1)));
+      cursor.onNotice((notice) =>
+        this.outgoing.sendText(events.notice(notice, cursor.position - 1)),
+      );
     }
   }
 
@@ -316,52 +304,21 @@ export class Session implements Sink, WriterOwner {
   // Output
 
   get bufferedBytes(): number {
-    return this.start.socket.writableLength;
-  }
-
-  write(texts: readonly string[], onSent?: () => void): void {
-    const { ws, socket } = this.start;
-    if (ws.readyState === ws.OPEN) socket.write(encodeTextFrames(texts), onSent);
-  }
-
-  /** What is no event of a response; a client that provokes it without reading is closed. */
-  private sendText(text: string): void {
-    if (this.bufferedBytes > this.context.config.limits.controlBufferBytesMax) {
-      this.close(closeCodes.overload, "consumer_too_slow");
-      return;
-    }
-    this.write([text], this.writer?.sent);
+    return this.outgoing.bufferedBytes;
   }
 
   /** Called with every ping. A long prompt, or a long queue, is no dead socket. */
   keepAlive(): void {
-    if (!this.start.speaksBeta || this.isIdle) return;
-    const notice: KeepAliveNotice = {
-      type: "mlx_serving:keep_alive",
-      sequence_number: this.lastNumber,
-    };
-    this.sendText(JSON.stringify(notice));
+    if (this.start.speaksBeta && !this.isIdle) this.outgoing.sendKeepAlive();
   }
 
   private sendError(error: unknown, correlation: Correlation): void {
-    if (this.closed) return;
-    const known = toServingError(error, (fault) => {
-      this.context.logger.error({ err: fault, requestId: this.start.requestId }, "message failed");
-    });
-    const event: ErrorEvent = {
-      type: "error",
-      status: known.status,
-      error: known.toBody(),
-      ...correlation,
-    };
-    this.sendText(JSON.stringify(event));
+    if (!this.closed) this.outgoing.sendError(error, correlation);
   }
 
   onTooSlow(): void {
-    const error = failure("consumer_too_slow");
-    const event: ErrorEvent = { type: "error", status: error.status, error: error.toBody() };
-    this.write([JSON.stringify(event)]);
-    this.close(closeCodes.overload, error.code);
+    this.outgoing.writeTooSlow();
+    this.close(closeCodes.overload, "consumer_too_slow");
   }
 
   /** Such clients take 1012 alone for a lost connection, of which they may count only a few. */
@@ -385,14 +342,7 @@ export class Session implements Sink, WriterOwner {
   drain(graceMs: number): void {
     if (this.draining || this.closed) return;
     this.draining = true;
-    if (this.start.wantsNotices) {
-      const notice: DrainingNotice = {
-        type: "mlx_serving:server.draining",
-        grace_ms: graceMs,
-        sequence_number: this.lastNumber,
-      };
-      this.sendText(JSON.stringify(notice));
-    }
+    if (this.start.wantsNotices) this.outgoing.sendDraining(graceMs);
     this.laneEmptied();
   }
 
@@ -407,8 +357,7 @@ export class Session implements Sink, WriterOwner {
   /** It has gone, and what had arrived with it. */
   gone(): void {
     this.dispose();
-    this.arriving?.release();
-    this.arriving = undefined;
+    this.arrival.release();
   }
 
   /** The socket has gone, or is going. */

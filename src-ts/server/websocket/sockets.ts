@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
 import { failure } from "../../failures.js";
 import { closeCodes } from "../../protocol/events.js";
-import type { Identity } from "../access/keys.js";
+import type { Asker } from "../access/keys.js";
 import type { ServerContext } from "../context.js";
 import { toServingError } from "../errors.js";
 import { requestIdOf } from "../http/request-headers.js";
@@ -28,7 +28,7 @@ export interface Admission {
   /** Host and Origin, as for every other request. */
   checkHost(request: IncomingMessage): void;
   /** By the ticket if there is one, else by the key. */
-  identify(request: IncomingMessage, ticket: string | undefined): Identity;
+  identify(request: IncomingMessage, ticket: string | undefined): Asker;
 }
 
 /** Exactly the options that the echo of the conformance suites uses too. */
@@ -180,7 +180,7 @@ export class WebSockets {
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
-    { identity, wantsNotices }: { identity: Identity; wantsNotices: boolean },
+    { identity, wantsNotices }: { identity: Asker; wantsNotices: boolean },
   ): void {
     const requestId = requestIdOf(request.headers);
     // The 101 repeats this header, so a made-up id has to be the same one.

@@ -21,6 +21,7 @@ export interface Worker {
   cancelling: number;
   queued: number;
   preparing: number;
+  storing: number;
   native: {
     parts: Record<string, { on: boolean; reason: string | null; applicable: boolean }>;
     metrics: { completedRequests: number } | null;
@@ -168,6 +169,7 @@ export function isAlive(pid: number): boolean {
 }
 
 /** Everything that a worker does for requests, and nothing else of it. */
-export function isIdle({ running, prefilling, decoding, cancelling, queued, preparing }: Worker) {
-  return running + prefilling + decoding + cancelling + queued + preparing === 0;
+export function isIdle(worker: Worker) {
+  const { running, prefilling, decoding, cancelling, queued, preparing, storing } = worker;
+  return running + prefilling + decoding + cancelling + queued + preparing + storing === 0;
 }

@@ -7,7 +7,7 @@ import type * as Worker from "../../../src-ts/machines/Worker.js";
 import { answered, changeSlot, disarm, holderOf } from "./books.js";
 import { type Draft, law } from "./draft.js";
 import { checkFailure } from "./poison.js";
-import { countLoss, countTokens } from "./strikes.js";
+import { countLoss, countTokens } from "./retries.js";
 import { visitor } from "./terms.js";
 import type { Turn } from "./turn.js";
 import { obey, stepNumber } from "./wire.js";
@@ -25,8 +25,6 @@ export function carryOut(turn: Turn, command: Command, because: Input): void {
       return turn.draft.changeProcess(workerOf(command.workerId), { killed: true });
     case "load":
       return obey(turn, workerOf(command.workerId), { type: "load" });
-    case "askDrain":
-      return; // asks nothing of the process: no more work comes, and `stop` follows
     case "askStop":
       return obey(turn, workerOf(command.workerId), { type: "stop" });
     case "prepare":
@@ -153,17 +151,17 @@ function lost(draft: Draft, { workerId, fault, leases }: Of<"workerLost">): void
   const worker = workerOf(workerId);
   const { wasReady, lost, preparing } = draft.worker(worker);
   law(wasReady && !lost, "lose comes once for an incarnation that was ready, and for no other");
-  const struck = fault !== "stopped";
+  const charged = fault !== "stopped";
   const held = slotsOf(draft, worker);
   law(leases === held.length, `${workerId} is lost with what it holds`);
   for (const request of held) {
     const slot = draft.request(request).slot!;
-    const lost = { struck, preparing: preparing.length > 0 };
+    const lost = { charged, preparing: preparing.length > 0 };
     draft.changeRequest(request, { slot: { ...slot, lost } });
   }
   for (const [request, one] of draft.requests.entries())
     if (one?.preparing?.worker === worker)
-      draft.changeRequest(request, { preparing: null, deaths: one.deaths + (struck ? 1 : 0) });
+      draft.changeRequest(request, { preparing: null, deaths: one.deaths + (charged ? 1 : 0) });
   draft.changeWorker(worker, { preparing: [], lost: true });
   if (fault === "outOfMemory" && held.length > 0) {
     const members = Math.max(1, Math.floor(held.length / 2));

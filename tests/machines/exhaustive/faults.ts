@@ -106,23 +106,28 @@ export function impatience(draft: Draft, worker: number, state: Worker.State): M
   const { suspectMs, stallMs } = state.memory.policy;
   return draft.worker(worker).timers.flatMap((timer) => {
     if (timer === "hello" || timer === "load") return [fires(worker, timer)];
-    if (timer !== "watchdog" || !("duty" in state)) return [];
-    const stalled = fires(worker, timer, stallMs, state.duty);
+    if (timer !== "watchdog" || !("liveness" in state)) return [];
+    const stalled = fires(worker, timer, stallMs, state.liveness);
     return state.kind === "ready"
-      ? [fires(worker, timer, suspectMs, state.duty), stalled]
+      ? [fires(worker, timer, suspectMs, state.liveness), stalled]
       : [stalled];
   });
 }
 
 /** Times only count from the last that was heard: nothing else here is older or younger for it. */
-export function fires(worker: number, timer: Worker.Timer, quietMs = 0, duty?: Worker.Duty): Move {
+export function fires(
+  worker: number,
+  timer: Worker.Timer,
+  quietMs = 0,
+  liveness?: Worker.Liveness,
+): Move {
   const workerId = workerName(worker);
   return {
     label: `${workerId}: the ${timer} timer fires${quietMs > 0 ? ` after ${quietMs} ms` : ""}`,
     owed: true,
     apply: (turn) => {
       disarm(turn.draft, worker, timer);
-      const at = duty && duty.quietSince + duty.allowanceMs + quietMs;
+      const at = liveness && liveness.quietSince + liveness.allowanceMs + quietMs;
       turn.post({ kind: "workerTimer", workerId, timer }, at);
     },
   };

@@ -5,7 +5,7 @@
 import type * as Batch from "../../../src-ts/machines/Batch.js";
 import type { RequestView, View, WorkerView } from "../../../src-ts/machines/Orchestrator.js";
 import type * as Request from "../../../src-ts/machines/Request.js";
-import { strikesBeforeAlone } from "../../../src-ts/machines/Request.js";
+import { retriesBeforeAlone } from "../../../src-ts/machines/Request.js";
 import type * as Worker from "../../../src-ts/machines/Worker.js";
 import { timersOf } from "../Worker.fixtures.js";
 import { type Draft, law } from "./draft.js";
@@ -83,8 +83,11 @@ function checkLists(draft: Draft, view: View, seen: Seen): void {
   const suspected = view.requests.some(({ state }) => isSuspect(state));
   law(view.unprepared.length === 0 || !isFree || suspected, "whoever takes work prepares it");
   const broken = view.workers.every(({ state }) => state.kind === "broken");
-  for (const { requestId, accepted } of view.requests)
-    law(!broken || accepted, `${requestId} waits to be accepted where every worker is broken`);
+  for (const { requestId, phase } of view.requests)
+    law(
+      !broken || phase === "accepted",
+      `${requestId} waits to be accepted where every worker is broken`,
+    );
 }
 
 function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPart): void {
@@ -100,7 +103,7 @@ function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPa
   const { queue } = seen.view;
   const isQueued = queue.includes(name);
   law(isQueued === (state.kind === "queued"), `${name} is in the queue exactly while it is queued`);
-  law(shown.accepted === part.accepted, `${name} is accepted when it is told so`);
+  checkPhase(name, part, shown);
   checkPreparation(seen.view, name, part, state);
   law(part.logged <= draft.configuration.tokensMax, `${name} has no token too many`);
   law(shown.emitted === part.logged, `${name}'s log has what it emitted`);
@@ -111,15 +114,25 @@ function checkRequest(draft: Draft, seen: Seen, request: number, part: RequestPa
 const isBeingEnded = (state: Request.State): boolean =>
   state.kind === "cancelling" && state.cause !== "preempted";
 
+/** How far it is for the orchestrator, for its machine and for the world around it is the same. */
+function checkPhase(name: string, part: RequestPart, { phase, state }: RequestView): void {
+  law(part.accepted === (phase === "accepted"), `${name} is accepted when it is told so`);
+  law(part.storing === (state.kind === "storing"), `${name} is stored while its machine says so`);
+  const isPreparing = phase === "waiting" || phase === "tokenizing";
+  law(isPreparing === (state.kind === "preparing"), `${name} is ${phase} and ${state.kind}`);
+  law(part.storing === (phase === "storing"), `${name} is stored, and ${phase}`);
+  law((part.preparing !== null) === (phase === "tokenizing"), `${name} is at a worker: ${phase}`);
+}
+
 function checkPreparation(
   { unprepared, suspects, preparations }: View,
   name: string,
-  { preparing, storing, deaths }: RequestPart,
+  { preparing, deaths }: RequestPart,
   state: Request.State,
 ): void {
-  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null, storing];
+  const places = [unprepared.includes(name), suspects.includes(name), preparing !== null];
   const should = state.kind === "preparing" ? 1 : 0;
-  law(places.filter(Boolean).length === should, `${name} is prepared, stored, or waits for it`);
+  law(places.filter(Boolean).length === should, `${name} is prepared, or waits for it`);
   if (state.kind !== "preparing") return;
   law(state.deaths === deaths, `${name} counts the deaths over its preparation`);
   const mine = preparations.filter(({ requestId }) => requestId === name);
@@ -129,13 +142,13 @@ function checkPreparation(
 
 /** What is counted here and by the machine comes to the same. */
 function checkTally(name: string, part: RequestPart, tally: Request.Tally): void {
-  const { logged, furthest, fruitless, doubts } = part;
+  const { logged, furthest, retries, doubts } = part;
   law(tally.emitted === logged, `${name}'s log has what it emitted`);
-  law(tally.mark === furthest, `${name} knows how far it got`);
-  law(tally.strikes === fruitless, `${name} counts its strikes`);
+  law(tally.highWater === furthest, `${name} knows how far it got`);
+  law(tally.retriesWithoutProgress === retries, `${name} counts its retries without progress`);
   law(tally.doubts === doubts, `${name} counts its doubts`);
-  const alone = fruitless + doubts >= strikesBeforeAlone;
-  law(tally.alone === alone, `${name} is alone after its second strike`);
+  const alone = retries + doubts >= retriesBeforeAlone;
+  law(tally.alone === alone, `${name} is alone after its second retry without progress`);
 }
 
 function checkSlot(
@@ -213,11 +226,11 @@ function checkWorker(draft: Draft, seen: Seen, worker: number, part: WorkerPart)
   const name = workerName(worker);
   law(available === (state.kind === "ready"), `${name} is available exactly while it is ready`);
   law(state.memory.epoch === epoch, `${name} is the incarnation that was launched last`);
-  const up = "duty" in state;
+  const up = "liveness" in state;
   law(up === (wasReady && !lost), `${name} is lost exactly once it is no longer up`);
   const living = !["stopped", "backoff", "broken"].includes(state.kind);
   law((process !== null) === living, `${name} has a process exactly while one is expected`);
-  if (up) checkDuty(seen, worker, part, shown, state.duty);
+  if (up) checkLiveness(seen, worker, part, shown, state.liveness);
   if (draft.server.phase === "closed") {
     const ends = state.kind === "stopped" || (state.kind === "stopping" && state.intent === "stop");
     law(ends, `${name} ends with the server`);
@@ -226,18 +239,18 @@ function checkWorker(draft: Draft, seen: Seen, worker: number, part: WorkerPart)
   law(timers.join() === should, `${name} while ${state.kind} has timers [${should}]`);
 }
 
-function checkDuty(
+function checkLiveness(
   seen: Seen,
   worker: number,
   { preparing: books }: WorkerPart,
   { slots, preparations, pending, preparing, trying }: WorkerView,
-  duty: Worker.Duty,
+  liveness: Worker.Liveness,
 ): void {
   const name = workerName(worker);
   const { length } = preparations;
   const held = slots.length + length;
-  law(duty.pending === held && pending === held, `${name} knows what it holds`);
-  law(duty.preparing === length && preparing === length, `${name} knows what it prepares`);
+  law(liveness.pending === held && pending === held, `${name} knows what it holds`);
+  law(liveness.preparing === length && preparing === length, `${name} knows what it prepares`);
   law(books.length === length, `${name} prepares what it was sent`);
   law(!trying || (held === 1 && length === 1), `whom ${name} tries is alone there`);
   const here = seen.view.preparations.filter(({ workerId }) => workerId === name);
@@ -253,7 +266,8 @@ function checkDuty(
 /** The process holds what was submitted to it, and was told of every abort. */
 function checkProcess(draft: Draft, seen: Seen, worker: number, { process }: WorkerPart): void {
   const { state, preparations } = seen.worker(worker);
-  if (process?.stage !== "up" || draft.configuration.wire === "fifo" || !("duty" in state)) return;
+  if (process?.stage !== "up" || draft.configuration.wire === "fifo" || !("liveness" in state))
+    return;
   const prepares = process.preparing.length === preparations.length;
   law(prepares, `${workerName(worker)} prepares what the orchestrator thinks it does`);
   for (const [index, request] of draft.requests.entries()) {
@@ -275,7 +289,10 @@ export function checkTurn(draft: Draft, before: View, after: View): void {
   if (draft.ghost !== undefined) checkGhost(draft.ghost, before, after);
   for (const worker of draft.unacknowledged) {
     const { state } = after.workers[worker]!;
-    law(!("duty" in state), `the steps of ${workerName(worker)} are acknowledged in their turn`);
+    law(
+      !("liveness" in state),
+      `the steps of ${workerName(worker)} are acknowledged in their turn`,
+    );
   }
 }
 
@@ -302,7 +319,7 @@ function checkLiar({ liar, mayBeIgnored }: Draft, before: View, after: View): vo
     const now = after.workers[worker]!.state;
     if (worker !== liar)
       law(now.kind === state.kind, `${workerName(worker)} pays for another's lie`);
-    else if (!mayBeIgnored && "duty" in state)
+    else if (!mayBeIgnored && "liveness" in state)
       law(now.kind === "stopping", `${workerName(worker)} lied and is not blamed`);
   }
 }

@@ -52,7 +52,7 @@ function mutation(
 const fencing: readonly Mutation[] = [
   mutation(
     "frames of another incarnation are taken",
-    "Orchestrator",
+    "FromWorkers",
     ["if (epoch === OrchestratorState$MlxServing.epochOf(worker)) {", "if (true) {"],
     /is told of a step that it never said/,
     ghosts,
@@ -69,7 +69,7 @@ const fencing: readonly Mutation[] = [
   ),
   mutation(
     "a worker's token is taken whatever its index",
-    "Orchestrator",
+    "FromWorkers",
     [
       "slot.workerId !== worker.id || index !== expected && !isBeingEnded(t, slot)",
       "slot.workerId !== worker.id",
@@ -79,17 +79,17 @@ const fencing: readonly Mutation[] = [
   ),
   mutation(
     "tokens of the preempted are dropped like those of who is ended",
-    "Orchestrator",
+    "FromWorkers",
     ['return match$1.cause !== "preempted";', "return true;"],
     /the log gets the tokens it says/,
     { ...small, liberties: ["preempt"], faults: ["lie"] },
   ),
   mutation(
     "another worker may speak of a slot",
-    "Orchestrator",
+    "FromWorkers",
     [
-      "if (slot.workerId !== worker.id) {\n    return RequestSteps$MlxServing.blame(",
-      "if (slot.workerId === undefined) {\n    return RequestSteps$MlxServing.blame(",
+      "if (slot.workerId !== worker.id) {\n      return RequestSteps$MlxServing.failProtocol(",
+      "if (slot.workerId === undefined) {\n      return RequestSteps$MlxServing.failProtocol(",
     ],
     /lied and is not blamed|pays for another's lie/,
     { ...twoWorkers, faults: ["lie"] },
@@ -98,8 +98,8 @@ const fencing: readonly Mutation[] = [
     "another worker is blamed",
     "RequestSteps",
     [
-      "let worker = t.workers.get(match.workerId);\n      if (worker !== undefined) {\n        return blame(",
-      "let worker = t.workers.values().next().value;\n      if (worker !== undefined) {\n        return blame(",
+      "let worker = t.workers.get(match.workerId);\n      if (worker !== undefined) {\n        return failProtocol(",
+      "let worker = t.workers.values().next().value;\n      if (worker !== undefined) {\n        return failProtocol(",
     ],
     /is blamed: honest/,
     { ...twoWorkers, faults: ["lie"] },
@@ -134,7 +134,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "tokens are numbered from the start",
     "WorkerSteps",
-    ["let event_1 = request.logged;", "let event_1 = 0;"],
+    ["let logged = match._0.logged;", "let logged = 0;"],
     /hears tokens .*illegal, and honest/,
   ),
   mutation(
@@ -162,7 +162,7 @@ const tokens: readonly Mutation[] = [
   ),
   mutation(
     "a worker may say as many tokens as it likes",
-    "Orchestrator",
+    "FromWorkers",
     ["if (expected < slot.tokensMax) {", "if (true) {"],
     /no token too many|lied and is not blamed/,
     { ...promptsAlone, faultsMax: 1, faults: ["lie"] },
@@ -170,10 +170,7 @@ const tokens: readonly Mutation[] = [
   mutation(
     "a token is counted twice",
     "RequestSteps",
-    [
-      "request.logged = request.logged + count | 0;",
-      "request.logged = request.logged + count + 1 | 0;",
-    ],
+    ["accepted._0.logged = index + count | 0;", "accepted._0.logged = index + count + 1 | 0;"],
     /log has what it emitted/,
   ),
   mutation(
@@ -215,7 +212,7 @@ const slots: readonly Mutation[] = [
   mutation(
     "a slot is kept on the books",
     "RequestSteps",
-    ["worker.slots.delete(slot.id);", ""],
+    ["worker.slots.delete(match.id);", ""],
     /knows what it holds/,
   ),
   mutation(
@@ -227,7 +224,7 @@ const slots: readonly Mutation[] = [
   mutation(
     "an abort is not sent",
     "RequestSteps",
-    ['kind: "abort",\n      workerId: match.workerId,', 'kind: "discard",\n      count: 0,'],
+    ['kind: "abort",\n      workerId: lease.workerId,', 'kind: "discard",\n      count: 0,'],
     /the abort of r\d reached its process/,
   ),
   mutation(
@@ -302,14 +299,14 @@ const workers: readonly Mutation[] = [
   mutation(
     "a kill is not sent",
     "WorkerSteps",
-    ['kind: "kill",', 'kind: "askDrain",'],
+    ['kind: "kill",', 'kind: "report",'],
     /is told to end/,
     { ...small, faults: ["hang"] },
   ),
   mutation(
     "a stop is not asked for",
     "WorkerSteps",
-    ['kind: "askStop",', 'kind: "askDrain",'],
+    ['kind: "askStop",', 'kind: "report",'],
     /is told to end/,
     restarting,
   ),
@@ -333,7 +330,7 @@ const workers: readonly Mutation[] = [
   mutation(
     "a timer is not disarmed",
     "WorkerSteps",
-    ['kind: "disarmWorker",', 'kind: "askDrain",\n        epoch: worker.state.memory.epoch,'],
+    ['kind: "disarmWorker",', 'kind: "report",'],
     /has timers \[/,
   ),
   mutation(
@@ -368,16 +365,19 @@ const workers: readonly Mutation[] = [
 
 const requests: readonly Mutation[] = [
   mutation(
-    "strikes are not counted",
+    "retries without progress are not counted",
     "Request",
-    ["strikes: tally.strikes + 1 | 0,", "strikes: tally.strikes,"],
-    /counts its strikes/,
+    [
+      "retriesWithoutProgress: tally.retriesWithoutProgress + 1 | 0,",
+      "retriesWithoutProgress: tally.retriesWithoutProgress,",
+    ],
+    /counts its retries without progress/,
   ),
   mutation(
-    "a strike for who ran beside it",
+    "a retry without progress for who ran beside it",
     "WorkerSteps",
     ["let preparing = worker.preparations.size > 0;", "let preparing = false;"],
-    /counts its strikes/,
+    /counts its retries without progress/,
     poisonedPreparation,
   ),
   mutation(
@@ -418,7 +418,10 @@ const requests: readonly Mutation[] = [
   mutation(
     "a loss without its place in the queue",
     "RequestSteps",
-    ["t.queue.add(request.id);", "if (request.state.epoch === 0) t.queue.add(request.id);"],
+    [
+      "t.queue.add(param.identity.id);",
+      "if (param.state.epoch === 0) t.queue.add(param.identity.id);",
+    ],
     /in the queue/,
   ),
   mutation(
@@ -430,62 +433,81 @@ const requests: readonly Mutation[] = [
   mutation(
     "a lost lease is not told to its request",
     "WorkerSteps",
-    ['kind: "lost",\n        lease: param.lease,', 'kind: "preempt",\n        lease: param.lease,'],
-    /counts its strikes/,
+    ['kind: "lost",\n    lease: param.lease,', 'kind: "preempt",\n    lease: param.lease,'],
+    /counts its retries without progress/,
   ),
   mutation(
     "who comes while the model is broken stays",
     "WorkerSteps",
-    ["if (request.modelId === modelId && !request.accepted) {", "if (false) {"],
+    [
+      "if (request.identity.modelId === modelId && !OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (false) {",
+    ],
     /waits to be accepted where every worker is broken/,
     { ...planned, faultsMax: 1 },
   ),
   mutation(
     "who comes to a server that drains is taken in",
-    "Orchestrator",
+    "FromClients",
     ["if (t.draining) {", "if (false) {"],
     /comes in exactly if it can be served/,
     closing,
   ),
   mutation(
     "who comes to a broken model is taken in",
-    "Orchestrator",
+    "FromClients",
     ["workers.every(OrchestratorState$MlxServing.isBroken)", "false"],
     /comes in exactly if it can be served/,
     { ...planned, faultsMax: 1 },
   ),
   mutation(
     "what can't be sent is not told",
-    "Orchestrator",
-    ["return refused(t, worker$1, id, code$1, at);", "return;"],
-    /is prepared, stored, or waits for it/,
+    "FromWorkers",
+    ["worker => refused(t, worker, id, code, at)", "() => {}"],
+    /is at a worker: tokenizing/,
     tooLarge,
   ),
   mutation(
     "somebody is accepted before it is stored",
-    "Preparation",
-    ["if (request.survives) {", "if (false) {"],
+    "Request",
+    ["if (stored) {", "if (false) {"],
     /is stored before it is accepted/,
     stored,
   ),
   mutation(
+    "a death over the preparation forgets what is to be stored",
+    "Request",
+    [
+      "deaths: deaths$1,\n                stored: stored",
+      "deaths: deaths$1,\n                stored: false",
+    ],
+    /is stored before it is accepted/,
+    { ...stored, prepare: true },
+  ),
+  mutation(
     "what is stored is not taken up",
     "Orchestrator",
-    ["promptTokens: request$2.cost.promptTokens", "promptTokens: 0"],
-    /hears prepared while preparing: illegal/,
+    ['kind: "stored"', 'kind: "preempt"'],
+    /hears preempt while storing: illegal/,
     stored,
   ),
   mutation(
     "a server that ends ends what is stored too",
     "Orchestrator",
-    ["if (request.survives && request.accepted) {", "if (false) {"],
+    [
+      "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (false) {",
+    ],
     /what is stored goes on elsewhere/,
     stored,
   ),
   mutation(
     "a server that ends leaves what nobody has heard of",
     "Orchestrator",
-    ["if (request.survives && request.accepted) {", "if (request.survives) {"],
+    [
+      "if (request.identity.survives && OrchestratorState$MlxServing.isAccepted(request)) {",
+      "if (request.identity.survives) {",
+    ],
     /only what was accepted is interrupted/,
     stored,
   ),
@@ -509,10 +531,7 @@ const preparation: readonly Mutation[] = [
   mutation(
     "who may have killed a worker is prepared beside others",
     "Preparation",
-    [
-      "if (alone) {\n    t.suspects.add(request.id);",
-      "if (false) {\n    t.suspects.add(request.id);",
-    ],
+    ["if (alone) {\n    t.suspects.add(id);", "if (false) {\n    t.suspects.add(id);"],
     /fails for what it did not do/,
     poisonedPreparation,
   ),
@@ -528,7 +547,7 @@ const preparation: readonly Mutation[] = [
     "Preparation",
     [
       "preparation.requestId = undefined;",
-      "forget(t, t.workers.get(preparation.workerId), request.preparationId);",
+      "forget(t, t.workers.get(preparation.workerId), preparation.id);",
     ],
     /prepares what|knows what it/,
     poisonedPreparation,

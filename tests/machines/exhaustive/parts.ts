@@ -147,14 +147,13 @@ export class Parts {
     if (shown === undefined) return ended;
     const name = requestName(request);
     const { unprepared, suspects } = seen.view;
-    const { state, accepted, survives } = shown;
-    const { slot, preparing, storing, interrupted, unsendable } = part;
+    const { state, phase, survives } = shown;
+    const { slot, preparing, interrupted, unsendable } = part;
     const places = [unprepared.indexOf(name), suspects.indexOf(name)];
     // What survives is only asked when the server ends.
     const flags = [
       unsendable,
-      accepted,
-      storing,
+      phase,
       this.closes && survives,
       interrupted,
       slot?.submitted,
@@ -250,12 +249,12 @@ function plainRequestState(state: Request.State): object {
 }
 
 function plainWorkerState(state: Worker.State): object {
-  const { epoch, fruitless } = state.memory;
-  const memory = [Math.min(1, epoch), fruitless.length];
+  const { epoch, deathsWithoutProgress } = state.memory;
+  const memory = [Math.min(1, epoch), deathsWithoutProgress.length];
   const plain = { ...state, memory, since: 0, until: 0 };
-  if (!("duty" in state)) return plain;
-  const { progressed, pending, preparing } = state.duty;
-  return { ...plain, duty: [progressed, pending, preparing] };
+  if (!("liveness" in state)) return plain;
+  const { progressed, pending, preparing } = state.liveness;
+  return { ...plain, liveness: [progressed, pending, preparing] };
 }
 
 // Who is where.

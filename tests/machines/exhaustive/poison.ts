@@ -2,8 +2,8 @@
 import type { View } from "../../../src-ts/machines/Orchestrator.js";
 import {
   preparationDeathsMax,
-  strikesBeforeAlone,
-  strikesMax,
+  retriesBeforeAlone,
+  retriesMax,
 } from "../../../src-ts/machines/Request.js";
 import { type Draft, law } from "./draft.js";
 import { requestName } from "./world.js";
@@ -12,7 +12,7 @@ import { requestName } from "./world.js";
 const killsMax = {
   nothing: 0,
   prepare: preparationDeathsMax,
-  run: strikesMax + strikesBeforeAlone,
+  run: retriesMax + retriesBeforeAlone,
 } as const;
 
 const isUndisturbed = ({ server, configuration }: Draft): boolean =>
@@ -29,7 +29,10 @@ export function checkPoison(draft: Draft, view: View): void {
       `${workerId} pays for what it prepared: it is ${state.kind}`,
     );
   for (const [index, one] of draft.requests.entries())
-    law(one === null || one.fruitless === 0, `${requestName(index)} pays with a strike`);
+    law(
+      one === null || one.retries === 0,
+      `${requestName(index)} pays with a retry without progress`,
+    );
 }
 
 /** Who fails for a death has been there at the last of them alone. */

@@ -14,7 +14,7 @@
 import { protocol } from "../../../src-ts/machines/Worker.js";
 import { answered, changeSlot, holderOf, nameOfSlot } from "./books.js";
 import { type Draft, law } from "./draft.js";
-import { countProgress } from "./strikes.js";
+import { countProgress } from "./retries.js";
 import { limitsOf } from "./terms.js";
 import type { Turn } from "./turn.js";
 import {

@@ -16,7 +16,7 @@ export interface Slot {
   /** How far its request had got when it began. */
   readonly furthestAtStart: number;
   /** Its worker was lost: whether that is to blame on somebody, and whether somebody was prepared there. */
-  readonly lost: { readonly struck: boolean; readonly preparing: boolean } | null;
+  readonly lost: { readonly charged: boolean; readonly preparing: boolean } | null;
 }
 
 /** What of a request no frame can hold. */
@@ -42,9 +42,9 @@ export interface RequestPart {
   readonly interrupted: boolean;
   /** Why it was closed: for the loss of its worker. */
   readonly gaveUp: boolean;
-  /** What the law of strikes counts by itself. */
+  /** What the law of retries without progress counts by itself. */
   readonly furthest: number;
-  readonly fruitless: number;
+  readonly retries: number;
   readonly doubts: number;
 }
 
@@ -146,7 +146,7 @@ export const newRequest: RequestPart = {
   interrupted: false,
   gaveUp: false,
   furthest: 0,
-  fruitless: 0,
+  retries: 0,
   doubts: 0,
 };
 

@@ -8,78 +8,94 @@ const elsewhere = { workerId: "w2", epoch: 2 } as const;
 const fresh = {
   promptTokens: 8,
   emitted: 0,
-  mark: 0,
-  strikes: 0,
+  highWater: 0,
+  retriesWithoutProgress: 0,
   doubts: 0,
   alone: false,
 } as const;
-const out = { promptTokens: 8, emitted: 3, mark: 11, strikes: 0, doubts: 0, alone: false } as const;
-const struck = { ...out, strikes: 1 } as const;
+const out = {
+  promptTokens: 8,
+  emitted: 3,
+  highWater: 11,
+  retriesWithoutProgress: 0,
+  doubts: 0,
+  alone: false,
+} as const;
+const struck = { ...out, retriesWithoutProgress: 1 } as const;
 const doubtful = { ...out, doubts: 1 } as const;
-const alone = { ...out, strikes: 2, alone: true } as const;
+const alone = { ...out, retriesWithoutProgress: 2, alone: true } as const;
 
 export const states: Specimens<State> = {
   preparing: [
-    specimen({ kind: "preparing", deaths: 0 }, "no death"),
-    specimen({ kind: "preparing", deaths: 1 }, "a suspect"),
+    specimen({ kind: "preparing", deaths: 0, stored: false }, "no death"),
+    specimen({ kind: "preparing", deaths: 1, stored: false }, "a suspect"),
+    specimen({ kind: "preparing", deaths: 0, stored: true }, "no death, to be stored"),
+    specimen({ kind: "preparing", deaths: 1, stored: true }, "a suspect, to be stored"),
   ],
+  storing: [specimen({ kind: "storing", promptTokens: 8 })],
   queued: [
     specimen({ kind: "queued", epoch: 2, tally: fresh }, "nothing emitted"),
-    specimen({ kind: "queued", epoch: 2, tally: alone }, "tokens out, two strikes"),
+    specimen(
+      { kind: "queued", epoch: 2, tally: alone },
+      "tokens out, two retries without progress",
+    ),
   ],
   prefilling: [
     specimen(
-      { kind: "prefilling", lease, tally: fresh, markAtStart: 0, done: 4, total: 8 },
-      "first try, mark not passed",
+      { kind: "prefilling", lease, tally: fresh, highWaterAtStart: 0, done: 4, total: 8 },
+      "first try, high water not passed",
     ),
     specimen(
       {
         kind: "prefilling",
         lease,
-        tally: { ...fresh, mark: 4 },
-        markAtStart: 0,
+        tally: { ...fresh, highWater: 4 },
+        highWaterAtStart: 0,
         done: 4,
         total: 8,
       },
-      "mark passed",
+      "high water passed",
     ),
   ],
   decoding: [
-    specimen({ kind: "decoding", lease, tally: out, markAtStart: 8 }, "mark passed"),
-    specimen({ kind: "decoding", lease, tally: out, markAtStart: 11 }, "mark not passed"),
+    specimen({ kind: "decoding", lease, tally: out, highWaterAtStart: 8 }, "high water passed"),
     specimen(
-      { kind: "decoding", lease, tally: struck, markAtStart: 11 },
-      "mark not passed, one strike",
+      { kind: "decoding", lease, tally: out, highWaterAtStart: 11 },
+      "high water not passed",
     ),
     specimen(
-      { kind: "decoding", lease, tally: doubtful, markAtStart: 11 },
-      "mark not passed, one doubt",
+      { kind: "decoding", lease, tally: struck, highWaterAtStart: 11 },
+      "high water not passed, one retry without progress",
     ),
     specimen(
-      { kind: "decoding", lease, tally: alone, markAtStart: 11 },
-      "mark not passed, two strikes",
+      { kind: "decoding", lease, tally: doubtful, highWaterAtStart: 11 },
+      "high water not passed, one doubt",
+    ),
+    specimen(
+      { kind: "decoding", lease, tally: alone, highWaterAtStart: 11 },
+      "high water not passed, two retries without progress",
     ),
   ],
   cancelling: [
     specimen(
-      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "cancelled" },
+      { kind: "cancelling", lease, tally: out, highWaterAtStart: 8, cause: "cancelled" },
       "by the client",
     ),
     specimen(
-      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "expired" },
+      { kind: "cancelling", lease, tally: out, highWaterAtStart: 8, cause: "expired" },
       "by its deadline",
     ),
     specimen(
-      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "shutdown" },
+      { kind: "cancelling", lease, tally: out, highWaterAtStart: 8, cause: "shutdown" },
       "by a shutdown",
     ),
     specimen(
-      { kind: "cancelling", lease, tally: out, markAtStart: 8, cause: "preempted" },
-      "by preemption, mark passed",
+      { kind: "cancelling", lease, tally: out, highWaterAtStart: 8, cause: "preempted" },
+      "by preemption, high water passed",
     ),
     specimen(
-      { kind: "cancelling", lease, tally: alone, markAtStart: 11, cause: "preempted" },
-      "by preemption, mark not passed, two strikes",
+      { kind: "cancelling", lease, tally: alone, highWaterAtStart: 11, cause: "preempted" },
+      "by preemption, high water not passed, two retries without progress",
     ),
   ],
   done: [specimen({ kind: "done", finish: { kind: "stop" }, emitted: 3 })],
@@ -100,6 +116,7 @@ export const events: Specimens<Event> = {
     specimen({ kind: "restored", promptTokens: 8, emitted: 3 }),
     specimen({ kind: "restored", promptTokens: 0, emitted: 0 }, "no tokens"),
   ],
+  stored: [specimen({ kind: "stored" })],
   unstorable: [specimen({ kind: "unstorable" })],
   cancel: [specimen({ kind: "cancel" })],
   dispatch: [specimen({ kind: "dispatch", workerId: "w1" })],

@@ -1,32 +1,30 @@
-import type { Duty, Event, Memory, State } from "../../../src-ts/machines/Worker.js";
+import type { Event, Liveness, Memory, State } from "../../../src-ts/machines/Worker.js";
 import { defaultPolicy as policy, protocol } from "../../../src-ts/machines/Worker.js";
 import { type Specimens, specimen } from "../support.js";
 
 const epoch = 3;
-const memory: Memory = { policy, epoch, deaths: [], fruitless: [] };
+const memory: Memory = { policy, epoch, deaths: [], deathsWithoutProgress: [] };
 /** One more death, fruitful or not, opens the circuit. */
 const doomed: Memory = {
   ...memory,
   deaths: Array.from({ length: policy.deathsMax - 1 }, () => 99_000),
-  fruitless: Array.from({ length: policy.deathsWithoutProgressMax - 1 }, () => 99_000),
+  deathsWithoutProgress: Array.from({ length: policy.deathsWithoutProgressMax - 1 }, () => 99_000),
 };
-const capabilities = { contextMax: 8192, kvBytesPerToken: 10, kvBytesFixed: 0, weightsBytes: 1e6 };
-const idle: Duty = {
+const idle: Liveness = {
   pid: 42,
-  capabilities,
   progressed: true,
   pending: 0,
   preparing: 0,
   quietSince: 90_000,
   allowanceMs: 0,
 };
-const fresh: Duty = { ...idle, progressed: false };
+const fresh: Liveness = { ...idle, progressed: false };
 const at = 100_000;
-const working: Duty = { ...idle, pending: 2, quietSince: at - 1_000 };
-const quiet: Duty = { ...working, quietSince: at - policy.suspectMs };
-const stalled: Duty = { ...working, quietSince: at - policy.stallMs };
+const working: Liveness = { ...idle, pending: 2, quietSince: at - 1_000 };
+const quiet: Liveness = { ...working, quietSince: at - policy.suspectMs };
+const stalled: Liveness = { ...working, quietSince: at - policy.stallMs };
 /** Somebody else answers for its death. */
-const preparing: Duty = { ...fresh, pending: 2, preparing: 1, quietSince: 99_000 };
+const preparing: Liveness = { ...fresh, pending: 2, preparing: 1, quietSince: 99_000 };
 const since = at - 2_000;
 const pid = 42;
 
@@ -42,41 +40,41 @@ export const states: Specimens<State> = {
     specimen({ kind: "loading", memory: doomed, pid, done: 1, total: 2 }, "last chance"),
   ],
   ready: [
-    specimen({ kind: "ready", memory, duty: idle }, "idle"),
-    specimen({ kind: "ready", memory, duty: fresh }, "idle, nothing done yet"),
-    specimen({ kind: "ready", memory, duty: working }, "working"),
-    specimen({ kind: "ready", memory, duty: quiet }, "quiet for suspectMs"),
-    specimen({ kind: "ready", memory, duty: stalled }, "quiet for stallMs"),
-    specimen({ kind: "ready", memory: doomed, duty: idle }, "idle, last chance"),
-    specimen({ kind: "ready", memory: doomed, duty: preparing }, "preparing, last chance"),
+    specimen({ kind: "ready", memory, liveness: idle }, "idle"),
+    specimen({ kind: "ready", memory, liveness: fresh }, "idle, nothing done yet"),
+    specimen({ kind: "ready", memory, liveness: working }, "working"),
+    specimen({ kind: "ready", memory, liveness: quiet }, "quiet for suspectMs"),
+    specimen({ kind: "ready", memory, liveness: stalled }, "quiet for stallMs"),
+    specimen({ kind: "ready", memory: doomed, liveness: idle }, "idle, last chance"),
+    specimen({ kind: "ready", memory: doomed, liveness: preparing }, "preparing, last chance"),
   ],
   suspect: [
-    specimen({ kind: "suspect", memory, duty: quiet, since }, "quiet for suspectMs"),
-    specimen({ kind: "suspect", memory, duty: stalled, since }, "quiet for stallMs"),
+    specimen({ kind: "suspect", memory, liveness: quiet, since }, "quiet for suspectMs"),
+    specimen({ kind: "suspect", memory, liveness: stalled, since }, "quiet for stallMs"),
     specimen(
-      { kind: "suspect", memory, duty: { ...quiet, progressed: false }, since },
+      { kind: "suspect", memory, liveness: { ...quiet, progressed: false }, since },
       "nothing done yet",
     ),
-    specimen({ kind: "suspect", memory: doomed, duty: quiet, since }, "last chance"),
+    specimen({ kind: "suspect", memory: doomed, liveness: quiet, since }, "last chance"),
   ],
   draining: [
-    specimen({ kind: "draining", memory, duty: working, intent: "stop" }, "to stop"),
-    specimen({ kind: "draining", memory, duty: working, intent: "restart" }, "to restart"),
+    specimen({ kind: "draining", memory, liveness: working, intent: "stop" }, "to stop"),
+    specimen({ kind: "draining", memory, liveness: working, intent: "restart" }, "to restart"),
     specimen(
-      { kind: "draining", memory, duty: stalled, intent: "restart" },
+      { kind: "draining", memory, liveness: stalled, intent: "restart" },
       "to restart, quiet for stallMs",
     ),
     specimen(
       {
         kind: "draining",
         memory,
-        duty: { ...working, progressed: false },
+        liveness: { ...working, progressed: false },
         intent: "restart",
       },
       "to restart, nothing done yet",
     ),
     specimen(
-      { kind: "draining", memory: doomed, duty: working, intent: "restart" },
+      { kind: "draining", memory: doomed, liveness: working, intent: "restart" },
       "to restart, last chance",
     ),
   ],
@@ -197,8 +195,8 @@ export const events: Specimens<Event> = {
     specimen({ kind: "loadProgress", epoch: older, done: 2, total: 2 }, "older epoch"),
   ],
   loaded: [
-    specimen({ kind: "loaded", epoch, capabilities, at }, "this epoch"),
-    specimen({ kind: "loaded", epoch: older, capabilities, at }, "older epoch"),
+    specimen({ kind: "loaded", epoch, at }, "this epoch"),
+    specimen({ kind: "loaded", epoch: older, at }, "older epoch"),
   ],
   loadFailed: [
     specimen({ kind: "loadFailed", epoch }, "this epoch"),

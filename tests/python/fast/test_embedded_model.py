@@ -24,7 +24,7 @@ PROMPTS = (
     "Count from one to ten.",
     "Write a short poem about the sea.",
 )
-TOKENS = 16
+TOKENS = 8
 # Of a logit, of the size of about 20.
 TOLERANCE = 0.05
 

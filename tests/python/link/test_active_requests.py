@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 from mlx_serving.engine import RowLogprobs
-from mlx_serving.link.active_requests import ActiveRequests
-from mlx_serving.messages import Admission, Ended, Sampling
+from mlx_serving.link.active_requests import ActiveRequests, EndedRequest
+from mlx_serving.messages import Admission, Sampling
 from mlx_serving.text.streaming import Detokenizer, PieceDetokenizer, PieceTable
 
 PIECES = [b" Hello", b" true", b"true", "🌊".encode()[:2], "🌊".encode()[2:], b""]
@@ -90,13 +90,13 @@ def test_a_control_token_named_as_a_stop_string(
     asked = Admission(1, [2], [], 9, Sampling(stop=stops), False)
     assert active.admit(asked) is None
     parts: list[str] = []
-    ends: list[Ended] = []
+    ends: list[EndedRequest] = []
     for index, token in enumerate(tokens):
         rows, stopped = active.rows([(1, index, token, None)])
         parts += [row[3] for row in rows]
         ends += stopped
-    assert "".join(parts) + ends[0]["tail"] == text
-    assert (ends[0]["finish"], ends[0]["usage"]["completionTokens"]) == ("stop", len(tokens))
+    assert "".join(parts) + ends[0].body["tail"] == text
+    assert ends[0].body["finish"] == "stop"
     # As it would have been, wherever it is resumed.
     for cut in range(len(tokens)):
         again = ActiveRequests(Model(), 100)
@@ -105,4 +105,4 @@ def test_a_control_token_named_as_a_stop_string(
     ended = ActiveRequests(Model(), 100).admit(
         Admission(1, [2], tokens, 9, Sampling(stop=stops), False)
     )
-    assert ended is not None and ended["finish"] == "stop"
+    assert ended is not None and ended.body["finish"] == "stop"

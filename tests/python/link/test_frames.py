@@ -97,8 +97,8 @@ def test_payloads_that_are_no_msgpack(payload: bytes, body: object, whole: bool)
     """They are handed on with what can be made out, and the frame after them is read."""
     crc = zlib.crc32(payload)
     frame = HEADER.pack(MAGIC, VERSION, 2, EPOCH, len(payload), crc) + payload
-    (type_byte, garbled), after = decoded(frame + encode(6, EPOCH, {"n": 1}))
-    assert type_byte == 2 and after == (6, {"n": 1})
+    (type_byte, garbled), after = decoded(frame + encode(5, EPOCH, {"step": 1}))
+    assert type_byte == 2 and after == (5, {"step": 1})
     assert isinstance(garbled, Garbled)
     assert (garbled.body, garbled.whole) == (body, whole)
 
@@ -119,7 +119,7 @@ def test_sends_what_the_socket_takes_and_keeps_the_rest() -> None:
     with ours, theirs:
         link = Link(ours, EPOCH)
         for n in range(20_000):
-            link.send("pong", {"n": n})
+            link.send("aborted", {"id": n})
         link.flush()
         assert link.unsent_bytes > 0
         decoder = FrameDecoder(EPOCH)
@@ -127,7 +127,7 @@ def test_sends_what_the_socket_takes_and_keeps_the_rest() -> None:
         while len(seen) < 20_000:
             seen += [body for _, body in decoder.feed(theirs.recv(1 << 16))]
             link.flush()
-        assert seen == [{"n": n} for n in range(20_000)]
+        assert seen == [{"id": n} for n in range(20_000)]
 
 
 def test_the_end_of_the_link() -> None:
@@ -135,15 +135,15 @@ def test_the_end_of_the_link() -> None:
     with ours:
         link = Link(ours, EPOCH)
         assert list(link.receive()) == []
-        theirs.sendall(encode(6, EPOCH, {"n": 1}))
-        assert list(link.receive()) == [(6, {"n": 1})]
+        theirs.sendall(encode(5, EPOCH, {"step": 1}))
+        assert list(link.receive()) == [(5, {"step": 1})]
         theirs.close()
         with pytest.raises(EOFError):
             list(link.receive())
-        link.send("pong", {"n": 1})
+        link.send("aborted", {"id": 1})
         with pytest.raises(EOFError):
             link.flush()
-    assert FROM_WORKER_TYPES["pong"] == 39
+    assert FROM_WORKER_TYPES["aborted"] == 38
 
 
 def filled() -> tuple[Link, socket.socket]:

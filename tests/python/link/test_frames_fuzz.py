@@ -23,7 +23,7 @@ from mlx_serving.link.frames import (
     FrameDecoder,
 )
 from mlx_serving.link.parse import parse
-from mlx_serving.messages import TO_WORKER_TYPES, Admit, Unreadable, Violation
+from mlx_serving.messages import TO_WORKER_TYPES, Admit, UnreadableRequest, Violation
 
 from orchestrator import Worker, admission, frame
 
@@ -188,7 +188,7 @@ def test_any_body(named: tuple[str, Any]) -> None:
 def answered(message: object) -> None:
     """Every refusal can be sent, and names a request."""
     for one in message.requests if isinstance(message, Admit) else [message]:
-        if isinstance(one, Unreadable):
+        if isinstance(one, UnreadableRequest):
             assert 0 <= one.id <= 0xFFFF_FFFF
             msgpack.packb([one.refusal.code, one.refusal.field, str(one.refusal)])
 
@@ -274,7 +274,7 @@ def test_whoever_is_named_is_refused(named: tuple[int, bytes]) -> None:
     frames, violation, held = received(framed(payload, TO_WORKER_TYPES["prepare"]), [])
     assert violation is None and held == 0
     message = parse(*frames[0])
-    if isinstance(message, Unreadable):
+    if isinstance(message, UnreadableRequest):
         assert message.id == id
         answered(message)
     else:  # fewer bytes of text than the spoilt ones

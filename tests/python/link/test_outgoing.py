@@ -105,7 +105,7 @@ def test_a_socket_gets_whole_frames_in_order(api: ModuleType, seed: int) -> None
             for n in range(300)
         ]
         for body in bodies:
-            link.send("pong", body)  # type: ignore[arg-type]
+            link.send("aborted", body)  # type: ignore[arg-type]
             link.flush()
             blocked = blocked or link.unsent_bytes > 0
             if chance.random() < 0.2:

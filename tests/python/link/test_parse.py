@@ -14,7 +14,8 @@ from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, Violation, 
 
 from orchestrator import admission, load_options, sampling
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "src-ts" / "worker" / "messages.ts"
+SERVER = Path(__file__).resolve().parents[3] / "src-ts"
+SCHEMAS = SERVER / "worker" / "messages.ts"
 
 GOOD: dict[str, dict[str, Any]] = {
     "load": {"model": {"id": "m", "kind": "folder", "path": "/m"}, "options": load_options()},
@@ -29,8 +30,6 @@ GOOD: dict[str, dict[str, Any]] = {
     "admit": {"requests": [admission(1, emitted=[3], logitBias=[[5, -1.5]], stop=["a"])]},
     "abort": {"ids": [1, 2]},
     "ack": {"step": 3},
-    "ping": {"n": 0},
-    "drain": {},
     "stop": {},
 }
 
@@ -46,6 +45,21 @@ def test_type_bytes_are_those_of_the_schemas() -> None:
         assert block is not None
         pairs = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", block[1])}
         assert pairs == dict(types)
+
+
+def test_as_many_likeliest_tokens_as_a_client_may_ask_for() -> None:
+    limits = (SERVER / "protocol" / "limits.ts").read_text()
+    said = re.search(r"topLogprobsMax = (\d+);", limits)
+    assert said is not None
+    most = int(said[1])
+    for count, kind in (
+        (-2, messages.UnreadableRequest),
+        (-1, messages.Admission),
+        (most, messages.Admission),
+        (most + 1, messages.UnreadableRequest),
+    ):
+        admit = parsed("admit", {"requests": [admission(1, logprobs=count)]})
+        assert isinstance(admit, messages.Admit) and isinstance(admit.requests[0], kind), count
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -82,7 +96,7 @@ def test_inputs_of_prepare() -> None:
 def is_wrong(name: str, body: object) -> bool:
     """It breaks the link, or it names the request that it is the fault of."""
     try:
-        return isinstance(parsed(name, body), messages.Unreadable)
+        return isinstance(parsed(name, body), messages.UnreadableRequest)
     except Violation:
         return True
 
@@ -99,10 +113,10 @@ def test_unknown_and_missing_keys(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("ping", {"n": -1}),
-        ("ping", {"n": 1 << 32}),
-        ("ping", {"n": 1.0}),
-        ("ping", {"n": True}),
+        ("ack", {"step": -1}),
+        ("ack", {"step": 1 << 32}),
+        ("ack", {"step": 1.0}),
+        ("ack", {"step": True}),
         ("abort", {"ids": [1, "2"]}),
         ("abort", {"ids": 1}),
         ("admit", {"requests": 1}),
@@ -164,7 +178,7 @@ def test_an_admission_that_cannot_be_read_is_refused_alone(
     assert isinstance(admit, messages.Admit)
     first, refused, third = admit.requests
     assert isinstance(first, messages.Admission) and isinstance(third, messages.Admission)
-    assert isinstance(refused, messages.Unreadable) and refused.id == 2
+    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 2
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     str(refused.refusal).encode()
 
@@ -203,7 +217,7 @@ def said(content: object) -> dict[str, Any]:
 )
 def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, message: str) -> None:
     refused = parsed("prepare", {"id": 5, "input": input})
-    assert isinstance(refused, messages.Unreadable) and refused.id == 5
+    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 5
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     assert message in str(refused.refusal)
     str(refused.refusal).encode()
@@ -212,18 +226,18 @@ def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, mess
 def test_of_a_payload_that_ends_too_soon_its_request_is_refused() -> None:
     for body in ({"id": 3}, {"id": 3, "input": {"kind": "text", "text": "x"}}):
         refused = parsed("prepare", Garbled(body, False, "torn"))
-        assert isinstance(refused, messages.Unreadable) and refused.id == 3
+        assert isinstance(refused, messages.UnreadableRequest) and refused.id == 3
     for name, body in (
         ("prepare", {}),
         ("admit", {}),
         ("admit", GOOD["admit"]),
-        ("ping", {"n": 1}),
+        ("ack", {"step": 1}),
     ):
         with pytest.raises(Violation) as caught:
             parsed(name, Garbled(body, False, "torn"))
         assert caught.value.code == "bad_payload"
     with pytest.raises(Violation):
-        parsed("ping", Garbled({"n": 1}, True, "torn"))
+        parsed("ack", Garbled({"step": 1}, True, "torn"))
 
 
 def test_unknown_types() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mlx.core as mx
 import pytest
 from mlx_serving.engine import StepOutput
 from mlx_serving.mlx.chunk_policy import FixedBorders
@@ -114,3 +115,27 @@ def test_an_answer_is_kept_with_its_prompt(toy: Any) -> None:
     text = greedy(toy, ids, 2)
     match = phases.prompt_cache.match([*ids, *text, 1], 1)
     assert match is not None and match.tokens == 32
+
+
+def test_freed_buffers_wait_for_a_short_step(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[int] = []
+    monkeypatch.setattr(mx, "clear_cache", lambda: cleared.append(1))
+    phases = Phases(toy, buffer_bytes_max=100.0)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 150)
+    ready(phases, request(1, prompt(1, 9), 20))
+    step(phases)
+    assert cleared == []
+    phases.wait(request(2, prompt(2, 9), 20))
+    play(phases.admission, StepOutput())
+    step(phases)
+    assert cleared == [], "a prompt shares the step"
+    play(phases.prefill, StepOutput())
+    step(phases)
+    assert cleared == [], "a row joins"
+    for _ in range(5):
+        step(phases)
+    assert cleared == [1]
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 250)
+    ready(phases, request(3, prompt(3, 9), 20))
+    step(phases)
+    assert cleared == [1, 1], "too many by far"

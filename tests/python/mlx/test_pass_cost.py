@@ -91,3 +91,13 @@ def test_elimination() -> None:
     x = [1.0, -2.0, 3.0]
     target = [sum(a * b for a, b in zip(row, x, strict=True)) for row in matrix]
     assert solve(matrix, target) == pytest.approx(x)
+
+
+def test_a_chunk_shorter_than_all_of_late_may_save_nothing() -> None:
+    cost = PassCost(0.001, 0.001, 64)
+    assert cost.seconds_at_most(8, 0) == cost.seconds(8, 0)
+    for _ in range(4):
+        cost.learn(128, 0, 0.024)
+    assert cost.seconds_at_most(31, 0) == cost.seconds(128, 0) > cost.seconds(31, 0)
+    cost.learn(16, 0, 0.016)
+    assert cost.seconds_at_most(31, 0) == cost.seconds(31, 0)

@@ -113,6 +113,20 @@ def test_the_undisturbed_step_counts() -> None:
     for _ in range(10):
         disturbed.stepped(0.03, 2, alone=True)
     assert disturbed.step_seconds == pytest.approx(0.03)
+    for _ in range(10):
+        disturbed.stepped(0.06, 2, alone=False, whole=False)
+    assert disturbed.step_seconds == pytest.approx(0.03)
+
+
+def test_of_steps_that_nobody_waited_for_the_shortest_counts() -> None:
+    """One in which rows join waits for their caches, and says nothing of the others."""
+    partly = budget()
+    partly.stepped(0.01, 1, alone=True)
+    for seconds in (0.2, 0.03, 0.02, 0.04):
+        partly.stepped(seconds, 8, alone=False, whole=False)
+    assert partly.step_seconds == pytest.approx(0.03)
+    partly.stepped(0.012, 8, alone=True)
+    assert partly.step_seconds < 0.03
 
 
 def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:

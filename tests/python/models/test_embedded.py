@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -223,3 +224,21 @@ def test_chats_that_are_refused(text: Any, messages: Any, arguments: Any, field:
     with pytest.raises(Refused) as caught:
         text.render(messages, arguments)
     assert caught.value.code == "invalid_prompt" and caught.value.field == field
+
+
+def test_no_text_is_the_beginning_of_one(text: Any) -> None:
+    assert text.tokenize("", rendered=False) == [1]
+
+
+@pytest.mark.parametrize("rendered", [False, True])
+def test_a_prompt_past_the_models_length_is_the_engines_to_refuse(
+    text: Any, rendered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tokenizer's own bound, of which its library would tell on stderr, is out of the way."""
+    library = logging.getLogger("transformers")
+    library.addHandler(caplog.handler)
+    try:
+        assert len(text.tokenize("a b" * 10_000, rendered)) > 8192
+    finally:
+        library.removeHandler(caplog.handler)
+    assert caplog.messages == []

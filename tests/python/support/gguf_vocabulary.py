@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import mlx.core as mx
+from mlx_serving.models.embedded import ADDED_TOKEN, BPE, BYTE_LEVEL, TOKENIZER
 
 Metadata = dict[str, Any]
 Json = dict[str, Any]
@@ -111,9 +112,7 @@ def tokenizer_file(metadata: Metadata) -> Json:
         "t5": _unigram,
     }[metadata["ggml.model"]](metadata)
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
+        **TOKENIZER,
         "added_tokens": _added(metadata),
         "normalizer": None,
         "pre_tokenizer": None,
@@ -123,10 +122,9 @@ def tokenizer_file(metadata: Metadata) -> Json:
 
 
 def _added(metadata: Metadata) -> list[Json]:
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     pairs = zip(metadata["ggml.tokens"], metadata["ggml.token_type"], strict=True)
     return [
-        {"id": id, "content": name, "special": kind != USER_DEFINED, **plain}
+        {"id": id, "content": name, "special": kind != USER_DEFINED, **ADDED_TOKEN}
         for id, (name, kind) in enumerate(pairs)
         if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     ]
@@ -153,14 +151,7 @@ def _begin_of_text(metadata: Metadata) -> Json | None:
 
 def _bpe(metadata: Metadata, merges: list[list[str]], **options: Any) -> Json:
     return {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": False,
+        **BPE,
         **options,
         "vocab": {name: id for id, name in enumerate(metadata["ggml.tokens"])},
         "merges": merges,
@@ -173,7 +164,6 @@ def _merges(metadata: Metadata) -> list[list[str]]:
 
 def _byte_level(metadata: Metadata) -> Json:
     name = metadata.get("ggml.pre", "gpt-2")
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     cuts = [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
         for pattern in PATTERNS[name]
@@ -181,9 +171,9 @@ def _byte_level(metadata: Metadata) -> Json:
     return {
         "pre_tokenizer": {
             "type": "Sequence",
-            "pretokenizers": [*cuts, {**level, "use_regex": False}],
+            "pretokenizers": [*cuts, {**BYTE_LEVEL, "use_regex": False}],
         },
-        "decoder": {**level, "use_regex": True},
+        "decoder": {**BYTE_LEVEL, "use_regex": True},
         "model": _bpe(metadata, _merges(metadata), ignore_merges=name in WHOLE_WORDS),
     }
 

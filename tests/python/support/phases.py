@@ -34,6 +34,7 @@ class Phases:
         prefix_bytes: int = 0,
         kv_budget: float = 1e9,
         on_gpu: bool = False,
+        buffer_bytes_max: float = 1e12,
     ) -> None:
         caches, policy = CacheFactory(model), policy or FreeLengths()
         self.host = Recorder()
@@ -54,7 +55,7 @@ class Phases:
             announcer,
             end_tokens=frozenset({END}),
             on_gpu=on_gpu,
-            buffer_bytes_max=1e12,
+            buffer_bytes_max=buffer_bytes_max,
         )
 
     def wait(self, *requests: Admission) -> None:

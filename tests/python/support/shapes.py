@@ -48,7 +48,6 @@ def record(optional: dict[str, Shape] | None = None, **fields: Shape) -> Shape:
 
 top_logprob = record(token=text, bytes=list_of(u32), logprob=number)
 token_logprob = record(token=text, bytes=list_of(u32), logprob=number, top=list_of(top_logprob))
-usage = record(promptTokens=u32, cachedTokens=u32, completionTokens=u32)
 limits = record(
     contextMax=u32,
     kvBytesPerToken=number,
@@ -106,15 +105,11 @@ def step_row(value: Any) -> bool:
 
 
 SHAPES: dict[str, Shape] = {
-    "hello": record(
-        protocol=u32, pid=u32, engine=one_of("mlx", "fake"), versions=map_of(text), backend=text
-    ),
+    "hello": record(protocol=u32, versions=map_of(text), backend=text),
     "loading": record(done=number, total=number, what=text),
     "ready": record(
         limits=limits,
         sampling=sampling_defaults,
-        endTokens=list_of(u32),
-        vocabulary=u32,
         native=map_of(part_status),
         abilities=record(
             batch=flag,
@@ -127,7 +122,6 @@ SHAPES: dict[str, Shape] = {
     "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
-    "pong": record(n=u32),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),
     "ended": record(
@@ -135,8 +129,6 @@ SHAPES: dict[str, Shape] = {
         id=u32,
         finish=one_of("stop", "length", "tool_calls", "failed"),
         tail=text,
-        usage=usage,
-        stats=map_of(number),
     ),
     "refused": record(
         id=u32,
@@ -151,7 +143,17 @@ SHAPES: dict[str, Shape] = {
         message=text,
     ),
     "telemetry": record(
-        {"native": native_figures},
+        {
+            "native": native_figures,
+            "grammars": record(
+                requests=u32,
+                refused=u32,
+                compiled=u32,
+                compileMs=number,
+                masks=u32,
+                maskMs=number,
+            ),
+        },
         running=u32,
         waiting=u32,
         steps=u32,

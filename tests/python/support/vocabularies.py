@@ -1,21 +1,14 @@
-"""Real vocabularies for tests: those that llama.cpp keeps with its sources, fetched once into the
-user's cache, by the hash that `vocabularies.txt` pins.
-"""
+"""Real vocabularies for tests: those that llama.cpp keeps with its sources."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from pinned_package import Unfetchable, fetched
+import llama_cpp_sources
 
-PIN: Final = Path(__file__).with_name("vocabularies.txt")
-MEMBER: Final = re.compile(
-    r"[^/]+/vendor/llama\.cpp/models/ggml-vocab-([\w-]+\.gguf(\.inp|\.out)?)"
-)
 BETWEEN_TEXTS: Final = "\n__ggml_vocab_test__\n"
 
 # The pinned package has these, and a test says that it has no other.
@@ -45,9 +38,9 @@ NAMES: Final = (
 def folder() -> Path:
     """Fetched if it is not there; skips the test where that cannot be done."""
     try:
-        return fetched(PIN, "vocabularies", MEMBER)
-    except Unfetchable as reason:
-        pytest.skip(str(reason))
+        return llama_cpp_sources.folder("vocabularies")
+    except llama_cpp_sources.NotFetched as why:
+        pytest.skip(str(why))
 
 
 def examples(gguf: Path) -> list[tuple[str, list[int]]]:

@@ -169,6 +169,30 @@ def test_what_a_tokenizer_puts_first_stands_once(
     assert model.tokenize(text, rendered=True) == tokens[len(tokens) - len(text) :]
 
 
+@pytest.mark.parametrize(
+    ("first", "bos", "text", "tokens"),
+    [
+        ([], 3, "", [3]),
+        ([2], 3, "", [2]),
+        ([], None, "", []),
+        ([], 3, "a", [0]),
+        ([3], 3, "", [3]),
+    ],
+)
+def test_no_text_is_the_beginning_of_one(
+    first: list[int], bos: int | None, text: str, tokens: list[int]
+) -> None:
+    class Beginning(Tokenizer):
+        bos_token_id = bos
+
+        def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+            return [*(first if add_special_tokens else []), *[0 for _ in text]]
+
+    model = HfTextModel(Beginning(), None, frozenset())
+    assert model.tokenize(text, rendered=False) == tokens
+    assert model.tokenize(text, rendered=True) == [0 for _ in text]
+
+
 def test_tokens_without_pieces_are_decoded_together() -> None:
     detokenizer = made().detokenizer([])
     assert [detokenizer.push(token) for token in (0, 1, 2)] == ["a", "b", "c"]

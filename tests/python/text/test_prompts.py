@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgpack
 import pytest
 from mlx_serving import messages
-from mlx_serving.fake.text import FakeTextModel
+from mlx_serving.fake.text import END_TOKEN, FakeTextModel
 from mlx_serving.link import parse
 from mlx_serving.link.frames import HEADER, PAYLOAD_BYTES_MAX, FrameDecoder, encode_frame
 from mlx_serving.messages import TO_WORKER_TYPES, Chat, Refused, Text, Tokens
@@ -37,6 +39,29 @@ def test_as_many_messages_as_a_client_may_send_with_instructions() -> None:
     assert prompts.prompt_tokens(most, FakeTextModel(), 10_000_000)
     refusal = refused(Chat([one] * 16_386, {}), 10_000_000)
     assert refusal.code == "invalid_prompt" and refusal.field == "messages"
+
+
+class NoBeginning(FakeTextModel):
+    """Its template writes nothing, and it has no begin-of-text token."""
+
+    def render(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+        return ""
+
+    def tokenize(self, text: str, rendered: bool) -> list[int]:
+        return list(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("input", "field"), [(Text(""), "input"), (Chat([], {}), "messages"), (Tokens([]), "input")]
+)
+def test_where_there_is_nothing_to_go_on_from(input: messages.PrepareInput, field: str) -> None:
+    with pytest.raises(Refused, match="begin-of-text token") as caught:
+        prompts.prompt_tokens(input, NoBeginning(), 4096)
+    assert caught.value.code == "invalid_prompt" and caught.value.field == field
+
+
+def test_the_fake_model_begins_a_text() -> None:
+    assert prompts.prompt_tokens(Text(""), FakeTextModel(), 4096) == [END_TOKEN]
 
 
 def test_no_context_is_so_long_that_the_tokens_fit_into_no_frame() -> None:

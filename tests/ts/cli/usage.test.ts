@@ -1,9 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { commandLine } from "../../../setup/paths.mjs";
+import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
 import { Program } from "./program.js";
 
 let cwd: string;
@@ -13,6 +17,27 @@ beforeEach(() => {
 afterEach(() => rmSync(cwd, { recursive: true }));
 
 const run = (args: readonly string[], env = {}) => new Program(args, { cwd, env }).finished;
+
+/** What a terminal shows of a command that is answered so. */
+async function onTerminal(args: readonly string[], answer: string): Promise<string> {
+  const spawn = "import pty, sys; pty.spawn(sys.argv[1:])";
+  const command = [process.execPath, commandLine, ...args];
+  const env = { ...process.env, MLX_SERVING_CACHE: join(cwd, "cache") };
+  const child = execFile(interpreterOf(environmentFolder()), ["-c", spawn, ...command], {
+    cwd,
+    env,
+  });
+  let shown = "";
+  let answered = false;
+  child.stdout!.on("data", (text) => {
+    shown += text;
+    if (answered || !shown.includes("[y/N]")) return;
+    answered = true;
+    child.stdin!.end(answer);
+  });
+  await once(child, "close");
+  return shown;
+}
 
 function makeModel(name: string, files: readonly string[]): void {
   mkdirSync(join(cwd, name));
@@ -24,7 +49,11 @@ describe("usage errors", () => {
     [["serve", "--prot", "1"], "unknown option '--prot' (Did you mean --port?)"],
     [["serve", "--port"], "argument missing"],
     [["serve", "--port", "70000"], "--port must be an integer from 0 to 65,535"],
-    [["serve", "extra"], "too many arguments"],
+    [["serve", "extra"], "too many arguments for 'serve'. Expected 0 arguments but got 1; see"],
+    [["models", "list", "extra"], "Expected 0 arguments but got 1; see mlx-serving models list"],
+    [["models", "remove"], "missing required argument 'id'; see mlx-serving models remove --help."],
+    [["bench", "--url"], "argument missing; see mlx-serving bench --help."],
+    [["bench", "--concurrency", "x"], "--concurrency"],
     [["sevre"], "unknown command 'sevre' (Did you mean serve?)"],
     [["serve", "--host", "0.0.0.0"], "--api-key-file"],
     [["serve", "--host", "0.0.0.0", "--api-key-file", "none"], "API key file none can't be read"],
@@ -47,6 +76,8 @@ describe("usage errors", () => {
     const { code, stdout, stderr } = await run(args);
     expect(stderr).toContain(sentence);
     expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toMatch(/[^.,:;?!]\.\n$/);
+    expect(stderr).not.toMatch(/[.,:;?!][.,:;]/);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
@@ -105,6 +136,8 @@ it("prints help and version on stdout, with exit code 0", async () => {
   const help = await run(["serve", "--help"]);
   expect(help).toMatchObject({ code: 0, stderr: "" });
   expect(help.stdout).toContain("--max-batch <n>");
+  // For this project's own tests.
+  expect(help.stdout).not.toContain("echo");
   expect((await run(["help", "chat"])).stdout).toContain("Ctrl-C cancels an answer");
 });
 
@@ -133,6 +166,28 @@ describe("models", () => {
     expect((await run(["models", "remove", "my/model"])).stdout).toContain("is untouched");
     expect(JSON.parse((await run(["models", "list", "--json"])).stdout)).toHaveLength(1);
     expect(readFileSync(join(cwd, "mine", "config.json"), "utf8")).toBe("{}");
+  });
+
+  it("deletes what was downloaded only after a yes", async () => {
+    const folder = join("cache", "models", "smollm2-135m-instruct");
+    const kept = () => existsSync(join(cwd, folder, "config.json"));
+    mkdirSync(join(cwd, folder), { recursive: true });
+    writeFileSync(join(cwd, folder, "config.json"), "{}");
+    const remove = ["models", "remove", "smollm2-135m-instruct"];
+
+    const { code, stderr } = await run(remove);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/ --yes, .*\.\n$/) });
+    for (const answer of ["n\n", "\n", "nyes\n"]) {
+      expect(await onTerminal(remove, answer)).toMatch(/Delete the 2 B of .* was kept\./s);
+      expect(kept()).toBe(true);
+    }
+    expect(await onTerminal(remove, "yes\n")).toContain("Removed the files");
+    expect(kept()).toBe(false);
+
+    mkdirSync(join(cwd, folder));
+    expect(await run([...remove, "--yes"])).toMatchObject({ code: 0, stderr: "" });
+    expect(existsSync(join(cwd, folder))).toBe(false);
+    expect(await run(remove)).toMatchObject({ code: 0, stderr: "" });
   });
 
   it("refuses folders that are no models", async () => {

@@ -1,7 +1,7 @@
 /** Prompts that kill the worker that prepares them, and what can't even be sent to one: who pays, and who does not. */
 import { describe, expect, it } from "vitest";
 import type { Response, Submission } from "../../../src-ts/engine/api.js";
-import { preparationDeathsMax, strikesMax } from "../../../src-ts/machines/Request.js";
+import { preparationDeathsMax, retriesMax } from "../../../src-ts/machines/Request.js";
 import { frameBytesMax } from "../../../src-ts/worker/link.js";
 import { Sim, type SimWorker, settle, submission } from "./sim.js";
 
@@ -64,11 +64,11 @@ describe("a prompt that kills who prepares it", () => {
   it("costs those who run there nothing but time", async () => {
     const sim = await new Sim().start();
     const running = [await begin(sim, { maxTokens: 9 }), await begin(sim, { maxTokens: 9 })];
-    for (let round = 0; round < 2 * strikesMax; round++) {
+    for (let round = 0; round < 2 * retriesMax; round++) {
       const error = outcomeOf(sim, text(`venom ${round}`));
       await sim.clock.advance(500);
       expect(await error).toMatchObject(crashed);
-      // Every second time they get nowhere in between: a death that was theirs would be a strike.
+      // Every second time they get nowhere in between: a death that was theirs would be a retry without progress.
       if (round % 2 === 1) sim.worker.step();
     }
     expect(running.map(({ ending }) => ending)).toEqual([undefined, undefined]);
@@ -158,7 +158,7 @@ describe("a prompt that kills who prepares it", () => {
     sim.worker.prepareHeld();
     const running = await submitted;
     await sim.clock.advance(2);
-    for (let round = 0; round < strikesMax + 1; round++) {
+    for (let round = 0; round < retriesMax + 1; round++) {
       const gone = new AbortController();
       const error = sim.engine.submit(submission(text("x")), gone.signal).catch((e: unknown) => e);
       await settle();
@@ -207,7 +207,7 @@ describe("a prompt that kills who prepares it", () => {
 });
 
 describe("a request that kills who runs it", () => {
-  it("comes to its strikes though somebody is being prepared at every death", async () => {
+  it("comes to its retries without progress though somebody is being prepared at every death", async () => {
     const sim = await new Sim().start();
     const poison = await begin(sim, { ...text("poison"), maxTokens: 9 });
     let deaths = 0;
@@ -224,7 +224,7 @@ describe("a request that kills who runs it", () => {
       for (const worker of sim.spawned) worker.prepareHeld();
     }
     expect(poison.ending).toMatchObject({ kind: "failed", code: "worker_crashed" });
-    expect(deaths).toBeLessThanOrEqual(strikesMax + 2);
+    expect(deaths).toBeLessThanOrEqual(retriesMax + 2);
   });
 });
 

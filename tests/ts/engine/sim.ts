@@ -84,9 +84,7 @@ export class SimWorker implements OneWorker {
       events.spawned(1000 + spec.epoch);
       this.say({
         type: "hello",
-        protocol: 1,
-        pid: 1000 + spec.epoch,
-        engine: "fake",
+        protocol: 2,
         versions: {},
         backend: "sim",
       });
@@ -153,10 +151,8 @@ export class SimWorker implements OneWorker {
   }
 
   end(id: number, finish: "stop" | "length", tail = ""): void {
-    const running = this.running.get(id);
     this.running.delete(id);
-    const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: running?.index ?? 0 };
-    this.say({ type: "ended", id, finish, tail, usage, stats: {} });
+    this.say({ type: "ended", id, finish, tail });
   }
 
   private answer(message: ToWorker): void {
@@ -167,8 +163,6 @@ export class SimWorker implements OneWorker {
           type: "ready",
           limits: this.options.limits,
           sampling: { temperature: 0.6, topP: 0.9, topK: 5, minP: 0, repetitionPenalty: 1.1 },
-          endTokens: [2],
-          vocabulary: 9,
           native: nativeParts,
           abilities,
         });

@@ -174,7 +174,7 @@ describe("a restart", () => {
     expect(response.text).toBe(words(5));
   });
 
-  it("that is asked for again comes at once, loses nothing and is no strike", async () => {
+  it("that is asked for again comes at once, loses nothing and is no retry without progress", async () => {
     const sim = await new Sim().start();
     const response = await sim.engine.submit(submission());
     for (let round = 0; round < 4; round++) {

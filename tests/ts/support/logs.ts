@@ -4,23 +4,12 @@ import { systemClock } from "../../../src-ts/engine/clock.js";
 import { completeSubmission, withDefaults } from "../../../src-ts/engine/requests/defaults.js";
 import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
-import type { ResponseEcho } from "../../../src-ts/server/render/response-object.js";
+import { responseSubmission } from "../../../src-ts/server/submissions/responses.js";
 import type { TokenLogprob } from "../../../src-ts/worker/messages.js";
+import { caller } from "../server/submissions/caller.js";
 
-const echo: ResponseEcho = {
-  kind: "response",
-  background: false,
-  instructions: null,
-  max_output_tokens: null,
-  max_tool_calls: null,
-  metadata: {},
-  parallel_tool_calls: true,
-  prompt_cache_key: null,
-  safety_identifier: null,
-  tool_choice: "auto",
-  top_logprobs: 0,
-  user: null,
-};
+/** Of a request that says no more than it must. */
+const { echo } = responseSubmission({ input: "" }, caller, 0);
 
 const { sampling } = completeSubmission({ input: { kind: "text", text: "" } }, () => 0);
 

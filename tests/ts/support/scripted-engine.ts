@@ -82,6 +82,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "org/first",
       created: 1_700_000_000,
+      aliases: [],
       isDefault: true,
       contextMax: 4096,
       ready: true,
@@ -90,6 +91,7 @@ export class ScriptedEngine implements Engine {
     {
       id: "second",
       created: 1_700_000_001,
+      aliases: [],
       isDefault: false,
       contextMax: undefined,
       ready: false,
@@ -236,6 +238,7 @@ export class ScriptedEngine implements Engine {
         cancelling: 0,
         queued: 5,
         preparing: 1,
+        storing: 0,
         backend: "fake <&> backend",
         versions: {},
         limits: { contextMax: 4096, kvBudgetBytes: 1000, weightsBytes: 1 },

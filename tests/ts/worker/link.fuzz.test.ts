@@ -33,8 +33,6 @@ const frames = [
     id: 2,
     finish: "stop",
     tail: "!",
-    usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
-    stats: { totalMs: 1.5 },
   }),
 ];
 const stream = Buffer.concat(frames);

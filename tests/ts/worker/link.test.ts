@@ -151,8 +151,6 @@ describe("native figures", () => {
       kvBudgetBytes: 1,
     },
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
-    endTokens: [],
-    vocabulary: 1,
     native: nativeParts,
     abilities,
   };

@@ -2,7 +2,9 @@
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
 import { prefixBlockTokens } from "../../../src-res/Placement.res.mjs";
+import { defaultPolicy } from "../../../src-ts/machines/Scheduler.js";
 import { protocol } from "../../../src-ts/machines/Worker.js";
+import { sampling } from "../../../src-ts/protocol/fields.js";
 import * as limits from "../../../src-ts/protocol/limits.js";
 import * as link from "../../../src-ts/worker/link.js";
 import {
@@ -12,20 +14,19 @@ import {
   fromWorker,
   fromWorkerTypes,
   LoadOptions,
+  linkVersion,
   ModelSource,
   NativeFigures,
   NativePartStatus,
   nativeParts,
   neutral,
   PrepareInput,
-  protocolVersion,
   refusalCodes,
   Sampling,
   SamplingDefaults,
   TokenLogprob,
   toWorker,
   toWorkerTypes,
-  Usage,
 } from "../../../src-ts/worker/messages.js";
 import { moduleWith, pythonDeclarations } from "../../support/python-declarations.js";
 
@@ -55,9 +56,9 @@ const classNames: Record<string, string> = { loadFailed: "LoadFailure", refused:
 
 describe("the worker's Python", () => {
   it("speaks the same version in the same frames", () => {
-    expect(constant("PROTOCOL_VERSION")).toBe(protocolVersion);
+    expect(constant("LINK_VERSION")).toBe(linkVersion);
     // What the machine takes in a `hello`.
-    expect(protocol).toBe(protocolVersion);
+    expect(protocol).toBe(linkVersion);
     expect(moduleWith("MAGIC", python)).toMatchObject({
       MAGIC: link.frameMagic,
       VERSION: link.frameVersion,
@@ -92,7 +93,6 @@ describe("the worker's Python", () => {
     ["LoadOptions", LoadOptions],
     ["SamplingDefaults", SamplingDefaults],
     ["Capabilities", Capabilities],
-    ["Usage", Usage],
     ["TokenLogprob", TokenLogprob],
     ["TopLogprob", TokenLogprob.shape.top.element],
     ["PartStatus", NativePartStatus],
@@ -131,11 +131,22 @@ describe("the worker's Python", () => {
 
   it("cuts prompts into the same blocks, whose hashes tell where a prefix is", () => {
     expect(constant("BLOCK_TOKENS")).toBe(prefixBlockTokens);
+    // Nothing shorter can be found.
+    expect(defaultPolicy.prefixMin).toBe(prefixBlockTokens);
+  });
+
+  it("takes of a model's makers what the server takes of a request", () => {
+    const bounds = Object.entries(constant("BOUNDS") as Record<string, [number, number]>);
+    expect(bounds.map(([name]) => camel(name)).sort()).toEqual(fieldsOf(SamplingDefaults));
+    for (const [name, [low, high]] of bounds) {
+      const field = sampling[name as keyof typeof sampling];
+      const taken = [low, high, high + 1].map((value) => field.safeParse(value).success);
+      expect({ name, taken }).toEqual({ name, taken: [true, true, false] });
+    }
   });
 
   it("takes what the server lets through", () => {
     const number = (name: string) => constant(name) as number;
-    expect(number("TOP_K_MAX")).toBe(limits.topKMax);
     expect(number("TEMPLATE_ARGUMENTS_MAX")).toBe(limits.templateArgumentsMax);
     expect(number("STOPS_MAX")).toBeGreaterThanOrEqual(limits.stopStringsMax);
     expect(number("STOP_CHARACTERS_MAX")).toBeGreaterThanOrEqual(limits.stopStringCharsMax);

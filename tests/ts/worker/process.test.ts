@@ -81,13 +81,15 @@ describe("a worker process", () => {
   });
 
   it("counts frames of another incarnation and goes on", async () => {
-    const frames = [0, 1, 2].map((epoch) => encodeRaw(fromWorkerTypes.pong, epoch, { n: epoch }));
+    const frames = [0, 1, 2].map((epoch) =>
+      encodeRaw(fromWorkerTypes.aborted, epoch, { id: epoch }),
+    );
     const hex = Buffer.concat(frames).toString("hex");
     const { exited, seen } = run(
       `import fs from 'node:fs'; fs.writeSync(3, Buffer.from('${hex}', 'hex'))`,
     );
     await exited;
-    expect(seen.filter((event) => event !== "closed")).toEqual(["spawned", "pong", "stale 2"]);
+    expect(seen.filter((event) => event !== "closed")).toEqual(["spawned", "aborted", "stale 2"]);
   });
 
   it("has our environment, and what it is told before it", async () => {

@@ -2,6 +2,6 @@
 // A state is replaced, never changed.
 import type { Tally } from "mlx-serving/machines/Request";
 
-export function forgive(tally: Tally): void {
-  tally.strikes = 0;
+export function reset(tally: Tally): void {
+  tally.retriesWithoutProgress = 0;
 }

@@ -78,7 +78,7 @@ function words(one: Worker.State): string {
     case "ready":
     case "suspect":
     case "draining":
-      return `${one.duty.pending} requests`;
+      return `${one.liveness.pending} requests`;
     default: {
       const never: never = one;
       return never;

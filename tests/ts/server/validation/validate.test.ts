@@ -148,7 +148,7 @@ describe("what is wrong is refused by name", () => {
     ["responses", { parallel_tool_calls: "yes" }, "parallel_tool_calls", "invalid_type"],
     ["chat", { messages: [] }, "messages", "invalid_value"],
     ["chat", { messages: "hi" }, "messages", "invalid_type"],
-    ["chat", { messages: [{ role: "user" }] }, "messages[0].content", "invalid_value"],
+    ["chat", { messages: [{ role: "user" }] }, "messages[0].content", "invalid_type"],
     ["chat", { messages: [{ role: "user", content: 5 }] }, "messages[0].content", "invalid_value"],
     ["chat", { messages: [{ role: "user", content: [] }] }, "messages[0].content", "invalid_value"],
     [
@@ -174,14 +174,14 @@ describe("what is wrong is refused by name", () => {
     ["chat", { stream: "yes" }, "stream", "invalid_type"],
     ["responses", { metadata: { a: 1 } }, "metadata.a", "invalid_type"],
     ["chat", { model: "" }, "model", "invalid_value"],
-    ["completions", { prompt: undefined }, "prompt", "invalid_value"],
+    ["completions", { prompt: undefined }, "prompt", "invalid_type"],
     ["completions", { prompt: null }, "prompt", "invalid_value"],
     ["completions", { prompt: [] }, "prompt", "invalid_value"],
     ["completions", { prompt: Array.from({ length: 65 }, () => "x") }, "prompt", "invalid_value"],
     ["completions", { prompt: [1, -2] }, "prompt", "invalid_value"],
     ["completions", { prompt: ["x", 5] }, "prompt", "invalid_value"],
     ["completions", { logprobs: 21 }, "logprobs", "invalid_value"],
-    ["responses", { input: undefined }, "input", "invalid_value"],
+    ["responses", { input: undefined }, "input", "invalid_type"],
     ["responses", { input: [] }, "input", "invalid_value"],
     ["responses", { input: [{ role: "robot", content: "x" }] }, "input[0].role", "invalid_value"],
     ["responses", { max_output_tokens: 0 }, "max_output_tokens", "invalid_value"],
@@ -205,12 +205,11 @@ describe("what is wrong is refused by name", () => {
     ["chat", { temperature: 3 }, "temperature must be at most 2."],
     ["chat", { temperature: "1" }, "temperature must be a number."],
     ["chat", { stream: "yes" }, "stream must be true or false."],
-    ["chat", { messages: undefined }, "messages is required."],
     ["chat", { messages: "hi" }, "messages must be a list."],
     ["chat", { messages: [] }, "messages must have at least 1 element."],
     [
       "chat",
-      { messages: [{ role: "user" }] },
+      { messages: [{ role: "user", content: 5 }] },
       "messages[0].content must be a string or a list of text parts.",
     ],
     ["chat", { model: "m".repeat(513) }, "model must have at most 512 characters."],
@@ -258,17 +257,70 @@ describe("what is wrong is refused by name", () => {
     ["chat", { messages: [5] }, "messages[0] must be an object."],
     [
       "chat",
-      { messages: [{ content: "x" }] },
+      { messages: [{ role: "robot", content: "x" }] },
       "messages[0].role must be system, developer, user or assistant.",
-    ],
-    [
-      "responses",
-      { input: [{ role: "user", content: [{ type: "input_text" }] }] },
-      "input[0].content[0].text is required.",
     ],
     ["responses", { text: 5 }, "text must be an object."],
   ];
   it.each(said)("names the field and the bound, in one voice: %s %j", (api, fields, message) => {
+    expect(check(api, fields)!.message).toBe(message);
+  });
+
+  const missing: [Api, object, string][] = [
+    ["chat", { messages: undefined }, "messages"],
+    ["chat", { messages: [{ content: "x" }] }, "messages[0].role"],
+    ["chat", { messages: [{ role: "user" }] }, "messages[0].content"],
+    ["chat", { messages: [{ role: "user", content: [{}] }] }, "messages[0].content[0].type"],
+    ["chat", { messages: [{ role: "assistant", content: [{}] }] }, "messages[0].content[0].type"],
+    ["chat", { response_format: {} }, "response_format.type"],
+    ["completions", { prompt: undefined }, "prompt"],
+    ["responses", { input: undefined }, "input"],
+    ["responses", { input: [{ content: "x" }] }, "input[0].role"],
+    ["responses", { input: [{ type: "message", role: "user" }] }, "input[0].content"],
+    ["responses", { input: [{ role: "user", content: [{}] }] }, "input[0].content[0].type"],
+    [
+      "responses",
+      { input: [{ role: "user", content: [{ type: "input_text" }] }] },
+      "input[0].content[0].text",
+    ],
+    ["responses", { text: { format: {} } }, "text.format.type"],
+  ];
+  it.each(missing)("a field that isn't there is required: %s %j", (api, fields, param) => {
+    const error = check(api, fields)!;
+    expect(error.toBody()).toEqual({
+      message: `${param} is required.`,
+      type: "invalid_request_error",
+      param,
+      code: "invalid_type",
+    });
+  });
+
+  it("says first what is not supported, not what a body without it lacks", () => {
+    const fields = { messages: [{ role: "user", content: [{}] }], previous_response_id: "r" };
+    expect(check("chat", fields)).toMatchObject({ param: "previous_response_id" });
+  });
+
+  it.each(["chat", "completions", "responses"] as const)("names a field of %s once", (api) => {
+    const values = [5, "x", true, {}, ["x"], [5], { x: 1 }];
+    const said = Object.keys(bodies[api].schema.shape).flatMap((name) =>
+      values.flatMap((value) => check(api, { [name]: value })?.message ?? []),
+    );
+    expect(said.length).toBeGreaterThan(50);
+    expect(said.filter((message) => /^(\S+?):? \1\b/.test(message))).toEqual([]);
+  });
+
+  it.each([
+    [
+      "chat",
+      { previous_response_id: "r" },
+      "previous_response_id is not supported by this server.",
+    ],
+    ["responses", { conversation: "c" }, "conversation is not supported by this server."],
+    ["completions", { best_of: 2 }, "best_of is not supported by this server."],
+    ["completions", { echo: true }, "echo is not supported by this server."],
+    ["completions", { suffix: "x" }, "suffix is not supported by this server."],
+    ["chat", { audio: {} }, "audio: Audio is not supported by this server."],
+  ] as const)("says of what is not supported: %s %j", (api, fields, message) => {
     expect(check(api, fields)!.message).toBe(message);
   });
 

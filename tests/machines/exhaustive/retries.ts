@@ -1,5 +1,5 @@
 /** How far each request got, and how many of its leases were lost for nothing: counted apart from its machine. */
-import { strikesMax } from "../../../src-ts/machines/Request.js";
+import { retriesMax } from "../../../src-ts/machines/Request.js";
 import { type Draft, law } from "./draft.js";
 import { promptTokens, requestName } from "./world.js";
 
@@ -14,18 +14,18 @@ export function countTokens(draft: Draft, request: number): void {
 
 function reach(draft: Draft, request: number, reached: number): void {
   if (reached > draft.request(request).furthest)
-    draft.changeRequest(request, { furthest: reached, fruitless: 0, doubts: 0 });
+    draft.changeRequest(request, { furthest: reached, retries: 0, doubts: 0 });
 }
 
 /** Its slot is free: was that a loss, and for nothing? */
 export function countLoss(draft: Draft, request: number): void {
   const { slot, furthest, closed, gaveUp, ...before } = draft.request(request);
-  const struck = slot!.lost?.struck === true && furthest === slot!.furthestAtStart;
-  const fruitless = before.fruitless + (struck && !slot!.lost?.preparing ? 1 : 0);
-  const doubts = before.doubts + (struck && slot!.lost?.preparing ? 1 : 0);
-  draft.changeRequest(request, { fruitless, doubts });
+  const charged = slot!.lost?.charged === true && furthest === slot!.furthestAtStart;
+  const retries = before.retries + (charged && !slot!.lost?.preparing ? 1 : 0);
+  const doubts = before.doubts + (charged && slot!.lost?.preparing ? 1 : 0);
+  draft.changeRequest(request, { retries, doubts });
   // Whoever was being ended anyway has ended.
   if (closed && !gaveUp) return;
-  const says = `${requestName(request)} has ${fruitless} strikes, and ${closed ? "fails" : "goes on"}`;
-  law(closed === fruitless >= strikesMax, says);
+  const says = `${requestName(request)} has ${retries} retries without progress, and ${closed ? "fails" : "goes on"}`;
+  law(closed === retries >= retriesMax, says);
 }

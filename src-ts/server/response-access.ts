@@ -1,4 +1,4 @@
-/** What both transports of the Responses API ask of the engine: HTTP and WebSocket say the same of it. */
+/** How both transports of the Responses API come to a response: what HTTP and WebSocket ask of the engine, and say the same of. */
 import type { Engine, Response, SubmissionInput } from "../engine/api.js";
 import { failure } from "../failures.js";
 import { withParam } from "./errors.js";

@@ -1,0 +1,9 @@
+"""Grammars for llguidance that let a model write calls of the offered tools and nothing else. Text
+alone: nothing here imports llguidance.
+"""
+
+from __future__ import annotations
+
+from .calls import AUTO, REQUIRED, CallGrammar, Choice, Named, call_grammar
+
+__all__ = ["AUTO", "REQUIRED", "CallGrammar", "Choice", "Named", "call_grammar"]
