@@ -173,6 +173,12 @@ def sample(logits: mx.array, draws: Sequence[Draw]) -> mx.array:
     """Tokens [rows] of uint32 for logits [rows, vocabulary]: where the cumulative probability first
     exceeds `uniform`, after temperature, top_k, top_p and min_p, in this order."""
 
+def sample_masked(
+    logits: mx.array, draws: Sequence[Draw], masks: mx.array, mask_of_row: Sequence[int]
+) -> mx.array:
+    """The same where row i draws only what mask `mask_of_row[i]` of masks [masks, words] allows, a
+    bit of uint32 for every token, lowest first; -1: anything."""
+
 def log_softmax(logits: mx.array) -> mx.array:
     """Over the last axis, in float32."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from .grammar.grammars import Grammars
+from .grammar.matcher import Matcher
 from .messages import (
     Abilities,
     Admission,
@@ -87,6 +89,8 @@ class Loaded:
     sampling: SamplingDefaults
     native: Mapping[Part, PartStatus]
     abilities: Abilities = field(default_factory=Abilities)
+    grammars: Grammars | None = None
+    """None: no answer can be kept to a grammar."""
 
 
 class Host(Protocol):
@@ -135,8 +139,9 @@ class Engine(Protocol):
 class Runner(Protocol):
     """Computes with a loaded model."""
 
-    def insert(self, request: Admission) -> None:
-        """Takes a request in. Raises `Refused`; any other exception fails this request alone."""
+    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
+        """Takes a request in; `matcher`: where its answer is in its grammar, if it has one. Raises
+        `Refused`; any other exception fails this request alone."""
         ...
 
     def remove(self, id: int) -> None:

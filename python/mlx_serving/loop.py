@@ -8,13 +8,14 @@ touches the socket, and it sees no text.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
 from .engine import Engine, Loaded, PrefillProgress, Runner, StepOutput, failed
+from .grammar.matcher import Matcher
 from .messages import Admission, Load, LoadFailed, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
@@ -22,9 +23,11 @@ TELEMETRY_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Requests of one `admit`: one command, so that no step comes between them."""
+    """Requests of one `admit`: one command, so that no step comes between them. `matchers`: of
+    those that are kept to a grammar, by id."""
 
     requests: list[Admission]
+    matchers: Mapping[int, Matcher] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class EngineLoop:
             self._credits += command.steps
         elif isinstance(command, Insert):
             for request in command.requests:
-                self._insert(request)
+                self._insert(request, command.matchers.get(request.id))
         elif isinstance(command, Remove):
             self._runner.remove(command.id)
             if command.answer:
@@ -136,9 +139,9 @@ class EngineLoop:
         else:
             raise TypeError("a model is loaded already")
 
-    def _insert(self, request: Admission) -> None:
+    def _insert(self, request: Admission, matcher: Matcher | None) -> None:
         try:
-            self._runner.insert(request)
+            self._runner.insert(request, matcher)
         except Refused as refusal:
             self._reports.refused(request.id, refusal)
         except Exception as error:

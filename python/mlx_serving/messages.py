@@ -121,6 +121,18 @@ class Sampling:
     logprobs: int = -1
 
 
+ConstraintKind = Literal["json", "regex", "lark", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer is kept to: a JSON schema, a regular expression, a grammar in Lark's way, or
+    a JSON list of texts of which it is one."""
+
+    kind: ConstraintKind
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
@@ -137,6 +149,7 @@ class Admission:
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
     fake_say: str | None = None
+    constraint: Constraint | None = None
 
     @property
     def prefill_only(self) -> bool:
@@ -176,6 +189,7 @@ class Load:
 class Prepare:
     id: int
     input: PrepareInput
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +420,18 @@ class NativeFigures(TypedDict):
     pool: dict[str, int] | None
 
 
+class GrammarFigures(TypedDict):
+    """Of this worker since its start. `requests`: ended that had a grammar; `refused`: grammars
+    that could not be compiled. Masks are counted when their request ends."""
+
+    requests: int
+    refused: int
+    compiled: int
+    compileMs: float
+    masks: int
+    maskMs: float
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -414,6 +440,7 @@ class Telemetry(TypedDict):
     kvBytes: float
     memoryBytes: float
     native: NotRequired[NativeFigures]
+    grammars: NotRequired[GrammarFigures]
 
 
 class Fault(TypedDict):

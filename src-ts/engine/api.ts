@@ -5,6 +5,7 @@
 import type { ServingError } from "../errors.js";
 import type {
   Abilities,
+  Constraint,
   NativeMetrics,
   NativeParts,
   NativePool,
@@ -16,6 +17,7 @@ import type {
 
 export type {
   Abilities,
+  Constraint,
   NativeMetrics,
   NativePart,
   NativePartStatus,
@@ -117,6 +119,10 @@ export interface Submission {
   input: PrepareInput;
   /** What it leaves out is taken from the model's own defaults. */
   sampling: SamplingRequest;
+  /** What the answer is kept to. */
+  constraint?: Constraint | undefined;
+  /** What its sender calls it, to name it in a refusal. */
+  constraintName?: string | undefined;
   /**
    * Tokens to generate at most; undefined: what the context leaves, at most 4,096. 0: the prompt is
    * computed and kept for the next request that begins with it, and the response completes without output.

@@ -4,7 +4,7 @@
  */
 import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
-import type { Sampling, TurnRequest } from "../worker/messages.js";
+import type { Constraint, Sampling, TurnRequest } from "../worker/messages.js";
 import type { LogEntry, Priority } from "./api.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
@@ -22,6 +22,8 @@ export interface Acceptance {
   chat: boolean;
   /** What the turn may consist of beside its message. */
   turn: TurnRequest;
+  /** What the answer is kept to. */
+  constraint: Constraint | undefined;
   clientId: string;
   priority: Priority;
   /** Wall-clock milliseconds: the only clock that two processes share. */

@@ -68,6 +68,10 @@ const fields = z.object({
   /** The first versions stored nothing but chats, and didn't say so. */
   chat: z.boolean().default(true),
   turn: turn.prefault({}),
+  /** Absent: it may be anything, as it always was before. */
+  constraint: z
+    .object({ kind: z.enum(["json", "regex", "lark", "choice"]), text: z.string() })
+    .optional(),
   clientId: z.string().optional(),
   priority: z.enum(["interactive", "normal", "batch"]).default("normal"),
   deadlineAt: z.number().optional(),
@@ -77,9 +81,10 @@ const fields = z.object({
 
 /** The engine's acceptance: a field that is missing here doesn't compile. */
 export const acceptance = fields.transform(
-  ({ echo, clientId, deadlineAt, idempotency, ...rest }): Acceptance => ({
+  ({ echo, clientId, constraint, deadlineAt, idempotency, ...rest }): Acceptance => ({
     ...rest,
     echo,
+    constraint,
     clientId: clientId ?? rest.owner,
     deadlineAt,
     idempotency,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { structuredOutput } from "./structured-output.js";
 import { chatCalls, chatTooling } from "./tools.js";
 
 const TextPart = z.object({
@@ -79,6 +80,7 @@ export const ChatBody = z.object({
   ...fields.hints,
   ...chatTooling,
   ...fields.unserved,
+  ...structuredOutput,
   messages: z.array(ChatMessage).min(1).max(limits.messagesMax),
   model: fields.model,
   n: z.int().min(1).max(limits.choicesPerPromptMax).nullish(),

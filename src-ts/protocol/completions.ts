@@ -3,6 +3,7 @@ import { z } from "zod";
 import { ChatFinishReason, CompletionUsage, StreamOptions } from "./chat.js";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { structuredOutput } from "./structured-output.js";
 
 /** A text, a list of texts, token ids, or a list of lists of token ids. */
 export type Prompt = string | string[] | number[] | number[][];
@@ -51,6 +52,7 @@ export const CompletionBody = z.object({
   ...fields.hints,
   ...fields.tooling,
   ...fields.unserved,
+  ...structuredOutput,
   /** Checked in one go: a complaint for each of a hundred thousand wrong elements helps nobody. */
   prompt: z
     .custom<Prompt>(isPrompt, {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import * as limits from "./limits.js";
 
 export const toolCalling = "Tool calling";
-const structuredOutput = "Structured output";
+const structuredElsewhere = "Structured output under this name";
 const otherModality = "A modality other than text";
 
 /** Marks a refusal as one of "not supported" rather than "wrong"; see `isNotSupported`. */
@@ -215,23 +215,12 @@ export const tooling = {
   function_call: only(["auto", "none"], toolCalling),
 };
 
-/** OpenAI's way of asking for structure in a chat, also where it isn't its place. */
-export const responseFormat = z
-  .object({ type: z.literal("text", { error: notSupported(structuredOutput) }) })
-  .nullish();
-
 /** What would change the meaning of an answer, by the names that other APIs and servers have for it. */
 export const unserved = {
-  response_format: responseFormat,
-  guided_json: absent(structuredOutput),
-  guided_regex: absent(structuredOutput),
-  guided_choice: absent(structuredOutput),
-  guided_grammar: absent(structuredOutput),
-  structured_outputs: absent(structuredOutput),
-  json_schema: absent(structuredOutput),
-  grammar: absent(structuredOutput),
-  regex: absent(structuredOutput),
-  ebnf: absent(structuredOutput),
+  json_schema: absent(structuredElsewhere),
+  grammar: absent(structuredElsewhere),
+  regex: absent(structuredElsewhere),
+  ebnf: absent(structuredElsewhere),
   audio: absent("Audio"),
   modalities: z
     .tuple([z.literal("text", { error: notSupported(otherModality) })], {

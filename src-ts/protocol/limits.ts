@@ -69,6 +69,27 @@ export const outputTokensMax = 1_048_576;
 /** Every integer of 64 bits, with and without a sign, and exact as a number of JSON Schema. */
 export const seedAbsMax = 10n ** 20n;
 
+// What answers are kept to
+/** Schemas inside one another. */
+export const schemaDepthMax = 64;
+/** Schemas inside a schema, each place where one is referred to counted once. */
+export const schemaPartsMax = 10_000;
+/** Values in `const` and `enum`, of a whole schema. */
+export const schemaValuesMax = 10_000;
+/** UTF-16 units of a schema as JSON. */
+export const schemaCharsMax = 512 * 1024;
+/** UTF-16 units of one regular expression. */
+export const patternCharsMax = 8 * 1024;
+/** Of `minLength` and `minItems`: more nobody would wait for. */
+export const schemaLengthMinMax = 65_536;
+/** What a `maxLength` of more is taken for. */
+export const schemaLengthMaxMax = 2 ** 31 - 1;
+/** UTF-16 units of a grammar in Lark's way. */
+export const grammarCharsMax = 64 * 1024;
+/** Texts of `guided_choice`. */
+export const choiceEntriesMax = 4_096;
+export const schemaNameCharsMax = 64;
+
 // Several choices
 export const choicesPerPromptMax = 16;
 /** Prompts of one completion request. */

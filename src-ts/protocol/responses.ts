@@ -2,6 +2,7 @@
 import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
+import { structuredOutput, TextFormat } from "./structured-output.js";
 import { historyItems, RepeatedToolChoice, ResponseTool, responseTooling } from "./tools.js";
 
 const InputPart = z.discriminatedUnion(
@@ -71,6 +72,7 @@ export const responseFields = {
   functions: fields.tooling.functions,
   function_call: fields.tooling.function_call,
   ...fields.unserved,
+  ...structuredOutput,
   input: ResponseInput,
   instructions: fields.text.nullish(),
   model: fields.model,
@@ -82,7 +84,7 @@ export const responseFields = {
     .nullish(),
   metadata: fields.metadata,
   store: fields.flag,
-  text: z.object({ format: fields.responseFormat, verbosity: fields.hint("medium") }).nullish(),
+  text: z.object({ format: TextFormat.nullish(), verbosity: fields.hint("medium") }).nullish(),
   chat_template_kwargs: fields.chatTemplateKwargs,
   truncation: fields.hint("disabled"),
   reasoning,
@@ -249,7 +251,7 @@ export const ResponseObject = z.strictObject({
   store: z.boolean(),
   temperature: z.number(),
   text: z.strictObject({
-    format: z.strictObject({ type: z.literal("text") }),
+    format: TextFormat,
     verbosity: z.literal("medium"),
   }),
   tool_choice: RepeatedToolChoice,

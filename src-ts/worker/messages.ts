@@ -95,6 +95,13 @@ export const neutral: Omit<Sampling, "seed"> = {
   logprobs: -1,
 };
 
+/** What an answer is kept to. `text`: a JSON schema, a regular expression, a grammar in Lark's way, or a JSON list of texts. */
+export const Constraint = z.strictObject({
+  kind: z.enum(["json", "regex", "lark", "choice"]),
+  text: z.string(),
+});
+export type Constraint = z.infer<typeof Constraint>;
+
 /** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
@@ -108,11 +115,20 @@ export const Admission = z.strictObject({
   reasoning: ReasoningRequest.optional(),
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */
   fakeSay: z.string().optional(),
+  constraint: Constraint.optional(),
 });
 export type Admission = z.infer<typeof Admission>;
 
 /** What a turn may consist of beside its message, and what is played in its place. */
 export type TurnRequest = Pick<Admission, "tools" | "reasoning" | "fakeSay">;
+
+/** A request before it is accepted. `constraint`: compiled meanwhile, so that one that can't be is refused then. */
+export const Preparation = z.strictObject({
+  id: u32,
+  input: PrepareInput,
+  constraint: Constraint.optional(),
+});
+export type Preparation = z.infer<typeof Preparation>;
 
 /** Where the weights are: the embedded model, a folder, or a hub id. */
 export const ModelSource = z.strictObject({
@@ -276,6 +292,17 @@ export const NativeFigures = z.object({
 });
 export type NativeFigures = z.infer<typeof NativeFigures>;
 
+/** Of a worker's answers that are kept to something, since it was started. Masks count when their request has ended. */
+export const GrammarFigures = z.object({
+  requests: count,
+  refused: count,
+  compiled: count,
+  compileMs: finite,
+  masks: count,
+  maskMs: finite,
+});
+export type GrammarFigures = z.infer<typeof GrammarFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "invalid_request",
@@ -286,7 +313,7 @@ export const refusalCodes = [
 
 export const toWorker = {
   load: z.strictObject({ model: ModelSource, options: LoadOptions }),
-  prepare: z.strictObject({ id: u32, input: PrepareInput }),
+  prepare: Preparation,
   admit: z.strictObject({ requests: z.array(Admission) }),
   abort: z.strictObject({ ids: z.array(u32) }),
   ack: z.strictObject({ step: u32 }),
@@ -339,6 +366,7 @@ export const fromWorker = {
     kvBytes: finite,
     memoryBytes: finite,
     native: NativeFigures.optional(),
+    grammars: GrammarFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({

@@ -79,6 +79,44 @@ describe.each(Object.entries(samplings))(
   },
 );
 
+describe("killed while it keeps to a schema, in the deterministic profile", () => {
+  const schema = {
+    type: "object",
+    properties: {
+      title: { type: "string", minLength: 20, maxLength: 60 },
+      tags: { type: "array", items: { enum: ["a", "b", "c"] }, minItems: 3, maxItems: 4 },
+      count: { type: "integer", minimum: 100, maximum: 999 },
+    },
+    required: ["title", "tags", "count"],
+    additionalProperties: false,
+  };
+  const input = {
+    kind: "chat" as const,
+    messages: [{ role: "user", content: "A mill, as JSON." }],
+  };
+  const constraint = { kind: "json" as const, text: JSON.stringify(schema) };
+  let engine: Engine;
+  let undisturbed: Answer;
+  const ask = () => engine.submit({ input, constraint, maxTokens: 200, sampling: sampled });
+
+  beforeAll(async () => {
+    engine = await startEngine();
+    undisturbed = await answerOf(await ask());
+  });
+  afterAll(() => engine?.close());
+
+  it.each([1, 9, 20])("at %s, the answer is the undisturbed one, and valid", async (token) => {
+    killAtToken(engine, token);
+    const response = await ask();
+    const { text, tokens } = await answerOf(response);
+    expect({ text, tokens }).toEqual({ text: undisturbed.text, tokens: undisturbed.tokens });
+    expect(response.ending).toEqual({ kind: "stop" });
+    const answer = JSON.parse(text) as Record<string, unknown>;
+    expect(Object.keys(answer)).toEqual(["title", "tags", "count"]);
+    expect(answer.count).toBeGreaterThanOrEqual(100);
+  });
+});
+
 describe("a model whose weights are cut short", () => {
   it("fails its load with the reason, and the other one serves", async () => {
     const embedded = join(modelsFolder(), "smollm2-135m-instruct");

@@ -34,6 +34,7 @@ WITHOUT_TEST = {
     "families/compare.py": "families/test_families.py compares a family",
     "families/report.py": "families/test_families.py compares docs/MODELS.md with it",
     "families/run.py": "families/test_families.py runs it",
+    "grammar/limits.py": "numbers and options; grammar/test_grammars.py tries what they do",
     "formats/__main__.py": "a command line; formats/test_formats.py runs what it calls",
     "formats/bytes_tokenizer.py": "formats/test_formats.py: the grammar's checks use it",
     "formats/examine.py": "formats/test_formats.py runs every check",

@@ -32,10 +32,10 @@ const unread: Reasons = {};
 const unsent: Reasons = {};
 const unheeded: Reasons = {};
 const unreadFields: Reasons = Object.fromEntries(
-  ["running", "waiting", "steps", "prefixCacheBytes", "kvBytes", "memoryBytes"].map((name) => [
-    `telemetry.${name}`,
-    "passed on whole to /admin/workers and /metrics",
-  ]),
+  [
+    ...["running", "waiting", "steps", "prefixCacheBytes", "kvBytes", "memoryBytes"],
+    "grammars",
+  ].map((name) => [`telemetry.${name}`, "passed on whole to /admin/workers and /metrics"]),
 );
 const unreadByPython: Reasons = {};
 

@@ -16,6 +16,7 @@ constexpr int kStretch = 1024;  // logits whose probabilities are summed before 
 // bucket are below exp(-64).
 constexpr int kBuckets = 1024;
 constexpr float kBucketsPerUnit = 16;
+constexpr int kWordBits = 32;  // tokens in one word of a mask
 constexpr float kFactorMax = 1e30f;  // of the logits; more would be infinite
 
 /// The probabilities of a row, not normalized.
@@ -169,6 +170,23 @@ int draw_token(const float* logits, int count, const Draw& draw) {
   }
   // Rounding left the sum just below the target: the last token that may be drawn.
   return last >= 0 ? last : likeliest(logits, count);
+}
+
+void mask_logits(const float* logits, int count, const uint32_t* words, float* masked) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  for (int start = 0; start < count; start += kWordBits, words++) {
+    const int size = std::min(kWordBits, count - start);
+    const float* from = logits + start;
+    float* to = masked + start;
+    // Most words are all of one kind.
+    if (*words == 0) {
+      std::fill_n(to, size, kNever);
+    } else if (*words == ~uint32_t{0}) {
+      std::copy_n(from, size, to);
+    } else {
+      for (int bit = 0; bit < size; bit++) to[bit] = *words >> bit & 1 ? from[bit] : kNever;
+    }
+  }
 }
 
 double log_sum_exp(const float* logits, int count) {

@@ -21,6 +21,9 @@ struct Draw {
 /// limit all stay.
 int draw_token(const float* logits, int count, const Draw& draw);
 
+/// A row of logits with -infinity for every token whose bit is 0, lowest bit first, in words of 32.
+void mask_logits(const float* logits, int count, const uint32_t* words, float* masked);
+
 /// log(sum(exp(logits)))
 double log_sum_exp(const float* logits, int count);
 

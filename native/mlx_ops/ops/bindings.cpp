@@ -178,6 +178,7 @@ void bind_sampling(nb::module_& m) {
       "temperature"_a = 1.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
       "uniform"_a = 0.0f);
   m.def("sample", &sample, "logits"_a, "draws"_a);
+  m.def("sample_masked", &sample_masked, "logits"_a, "draws"_a, "masks"_a, "mask_of_row"_a);
   m.def("log_softmax", &log_softmax, "logits"_a);
   m.def(
       "top_logprobs",

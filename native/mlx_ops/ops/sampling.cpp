@@ -32,6 +32,37 @@ mx::array sample(const mx::array& logits, std::vector<Draw> draws) {
                    });
 }
 
+mx::array sample_masked(const mx::array& logits, std::vector<Draw> draws, const mx::array& masks,
+                        std::vector<int> mask_of_row) {
+  require_logits(logits);
+  const int rows = logits.shape(0);
+  require(int(draws.size()) == rows, "there must be one draw for every row");
+  require(int(mask_of_row.size()) == rows, "there must be one mask, or -1, for every row");
+  require(masks.dtype() == mx::uint32 && masks.ndim() == 2, "masks must be words of uint32");
+  require(int64_t(masks.shape(1)) * 32 >= logits.shape(1), "masks must cover the vocabulary");
+  for (const int mask : mask_of_row)
+    require(mask >= -1 && mask < masks.shape(0), "a row's mask must be there");
+  return operation(
+      "KrSampleMasked", {rows}, mx::uint32,
+      {logits, mx::contiguous(masks, false, mx::Device::cpu)},
+      [draws = std::move(draws), mask_of_row = std::move(mask_of_row)](const Arrays& in,
+                                                                       Arrays& out) {
+        return [draws, mask_of_row, x = rows_of(in[0]), words = in[1].data<uint32_t>(),
+                words_per_mask = int64_t(in[1].shape(1)), tokens = out[0].data<uint32_t>()] {
+          for_rows(int(draws.size()), kLogitCost * x.cols, [&](int row) {
+            Workspace workspace;
+            const float* values = x.get(row, workspace.take<float>(x.cols));
+            if (mask_of_row[row] >= 0) {
+              auto* masked = workspace.take<float>(x.cols);
+              mask_logits(values, x.cols, words + mask_of_row[row] * words_per_mask, masked);
+              values = masked;
+            }
+            tokens[row] = uint32_t(draw_token(values, x.cols, draws[row]));
+          });
+        };
+      });
+}
+
 mx::array log_softmax(const mx::array& logits) {
   require_float(logits, "logits must be of a float type");
   require(logits.ndim() > 0, "logits must have an axis");

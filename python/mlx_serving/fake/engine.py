@@ -2,7 +2,8 @@
 
 Its text depends on the prompt alone and runs to the token limit asked for; `maxBatch` and the
 speed of `fakeTokensPerSecond` are kept. A request that says what to say gets that, as a model would
-write it. Needs the standard library and msgpack only.
+write it. Under a grammar it says something short that is valid. Needs the standard library and
+msgpack only, and llguidance for a grammar.
 
 Its faults, for the tests of this project, are in `faults.py`.
 """
@@ -27,6 +28,9 @@ from ..engine import (
     StepOutput,
     failed,
 )
+from ..grammar.grammars import Grammars
+from ..grammar.matcher import Matcher
+from ..grammar.vocabulary import of_pieces
 from ..messages import (
     Admission,
     Capabilities,
@@ -34,9 +38,10 @@ from ..messages import (
     ModelSource,
     SamplingDefaults,
 )
+from .constrained import constrained_token
 from .faults import Faults
 from .script import script_tokens
-from .text import VOCABULARY, FakeTextModel, prompt_hash, token_at
+from .text import END_TOKEN, PIECES, VOCABULARY, FakeTextModel, prompt_hash, token_at
 
 CONTEXT_MAX: Final = 131_072
 KV_BYTES_PER_TOKEN: Final = 1024
@@ -56,6 +61,7 @@ class Sequence:
     prompt_tokens: int
     prefill_total: int
     script: list[int] | None = None
+    matcher: Matcher | None = None
     prefill_done: int = 0
 
 
@@ -85,7 +91,8 @@ class FakeEngine:
         )
         text = FakeTextModel(self._faults.on_prepare)
         runner = FakeRunner(self._faults, options, limits.context_max)
-        return Loaded(limits, text, SamplingDefaults(), {}), runner
+        grammars = Grammars(lambda: of_pieces(PIECES, END_TOKEN), VOCABULARY)
+        return Loaded(limits, text, SamplingDefaults(), {}, grammars=grammars), runner
 
 
 class FakeRunner:
@@ -99,7 +106,7 @@ class FakeRunner:
         self._running: list[Sequence] = []
         self._step_at = 0.0
 
-    def insert(self, request: Admission) -> None:
+    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
         self._faults.on_prompt(request.prompt)
         first = len(request.emitted)
         script = None if request.fake_say is None else script_tokens(request.fake_say)
@@ -115,6 +122,7 @@ class FakeRunner:
                 prompt_tokens=len(request.prompt),
                 prefill_total=len(request.prompt) + first,
                 script=script,
+                matcher=matcher,
             )
         )
 
@@ -197,19 +205,25 @@ class FakeRunner:
 
     def _decode(self, output: StepOutput) -> None:
         self._faults.on_step(self._running)
-        output.rows = [
-            (s.id, s.next, token_at(s.key, s.next) if s.script is None else s.script[s.next], None)
-            for s in self._running
-        ]
+        output.rows = [(s.id, s.next, _token(s), None) for s in self._running]
         finished = False
         for sequence in self._running:
             sequence.next += 1
-            finished = finished or sequence.next >= sequence.end
+            finished = finished or sequence.next >= sequence.end or sequence.matcher is not None
         if any(sequence.logprobs >= 0 for sequence in self._running):
             self._add_logprobs(output)
         if finished:
-            output.ends = [_end(s) for s in self._running if s.next >= s.end]
-            self._running = [s for s in self._running if s.next < s.end]
+            self._end(output)
+
+    def _end(self, output: StepOutput) -> None:
+        running: list[Sequence] = []
+        for sequence, (_, _, token, _) in zip(self._running, output.rows, strict=True):
+            end = _ended(sequence, token)
+            if end is None:
+                running.append(sequence)
+            else:
+                output.ends.append(end)
+        self._running = running
 
     def _add_logprobs(self, output: StepOutput) -> None:
         rows: list[Row] = []
@@ -219,10 +233,26 @@ class FakeRunner:
         output.rows = rows
 
 
-def _end(sequence: Sequence) -> End:
-    script = sequence.script
-    said_all = script is not None and sequence.next == len(script)
-    return End(sequence.id, "stop" if said_all else "length")
+def _token(sequence: Sequence) -> int:
+    key, index, matcher = sequence.key, sequence.next, sequence.matcher
+    if sequence.script is not None:
+        return sequence.script[index]
+    if matcher is None:
+        return token_at(key, index)
+    token = constrained_token(matcher, key, index)
+    matcher.accept([token])
+    return token
+
+
+def _ended(sequence: Sequence, token: int) -> End | None:
+    matcher, script = sequence.matcher, sequence.script
+    if matcher is not None and matcher.error is not None:
+        return End(sequence.id, "failed", "generation_error", matcher.error)
+    if matcher is not None and (matcher.done or token == END_TOKEN):
+        return End(sequence.id, "stop")
+    if script is not None and sequence.next == len(script):
+        return End(sequence.id, "stop")
+    return End(sequence.id, "length") if sequence.next >= sequence.end else None
 
 
 def _logprobs(token: int, count: int) -> RowLogprobs:

@@ -62,7 +62,7 @@ def prompt_hash(prompt: list[int]) -> int:
     return int.from_bytes(blake2b(pack_tokens(prompt), digest_size=8).digest(), "little")
 
 
-def _mixed(key: int, number: int) -> int:
+def mixed(key: int, number: int) -> int:
     return (((key ^ (number * _SPREAD)) * _MIX) & _MASK) >> 40
 
 
@@ -80,7 +80,7 @@ def token_at(key: int, index: int) -> int:
     mark = _MARK_AT.get(phase)
     if mark is not None:
         return mark
-    character = CHARACTERS[_mixed(key, index // PERIOD) % len(CHARACTERS)]
+    character = CHARACTERS[mixed(key, index // PERIOD) % len(CHARACTERS)]
     return character.encode()[_BYTE_AT[phase]]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import End, Row, RowLogprobs
+from ..grammar.matcher import Matcher
 from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
@@ -26,10 +27,11 @@ STOP_CHARACTERS_MAX: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class EndedRequest:
-    """How a request ended. `total_ms`: from its admission to its end."""
+    """How a request ended. `total_ms`: from its admission to its end. `matcher`: if it had one."""
 
     body: Ended
     total_ms: float
+    matcher: Matcher | None = None
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class ActiveRequest:
 
     id: int
     text: RequestText | TurnText
+    matcher: Matcher | None = None
+    """Where its answer is in its grammar; it is the engine's, and only looked at here."""
     admitted_at: float = field(default_factory=time.monotonic)
 
     def ended(self, finish: Finish, end: End | None = None) -> EndedRequest:
@@ -46,7 +50,8 @@ class ActiveRequest:
         if end is not None and end.code is not None:
             body["code"] = end.code
             body["message"] = end.message
-        return EndedRequest(body, (time.monotonic() - self.admitted_at) * MILLISECONDS)
+        total_ms = (time.monotonic() - self.admitted_at) * MILLISECONDS
+        return EndedRequest(body, total_ms, self.matcher)
 
 
 class ActiveRequests:
@@ -92,10 +97,12 @@ class ActiveRequests:
         stops = request.sampling.stop
         named = map(self._model.silent_token, stops)
         stop_tokens = frozenset(token for token in named if token is not None)
-        turn = self._model.turn_format(request) if request.chat else None
+        # Under a grammar a text is what its tokens are: no reasoning, no call, a first space too.
+        is_free = request.chat and request.constraint is None
+        turn = self._model.turn_format(request) if is_free else None
         if turn is not None:
             return turn_text(self._model, turn, request, stop_tokens)
-        continues = () if request.chat else request.prompt
+        continues = () if is_free else request.prompt
         return RequestText(self._model.detokenizer(continues), stops, stop_tokens)
 
     def _finished(self, request: Admission, text: RequestText | TurnText) -> Finish | None:
@@ -106,6 +113,13 @@ class ActiveRequests:
             return None
         full = len(request.prompt) + len(emitted) >= self._context_max
         return "length" if full or len(emitted) >= request.max_tokens else None
+
+    def constrain(self, id: int, matcher: Matcher) -> bool:
+        """Whether the request is still active."""
+        request = self._active.get(id)
+        if request is not None:
+            request.matcher = matcher
+        return request is not None
 
     def drop(self, id: int) -> bool:
         """Whether it was there."""

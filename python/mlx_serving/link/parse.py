@@ -9,6 +9,7 @@ link is broken.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ from ..messages import (
     Admission,
     Admit,
     Chat,
+    Constraint,
     Load,
     LoadOptions,
     ModelSource,
@@ -54,7 +56,7 @@ from .offer import parse_offer, parse_reasoning
 
 _T = TypeVar("_T")
 
-_PREPARE_KEYS = frozenset({"id", "input"})
+_PREPARE_KEYS = frozenset({"id", "input", "constraint"})
 _CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning"})
 _SAMPLING_KEYS = frozenset(
     {
@@ -82,11 +84,18 @@ _ADMISSION_KEYS = frozenset(
         "tools",
         "reasoning",
         "fakeSay",
+        "constraint",
     }
 )
 # What may be left out, and is as if it were null then.
 _CHAT_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
-_ADMISSION_OPTIONAL: Final[Mapping[str, None]] = {**_CHAT_OPTIONAL, "fakeSay": None}
+_ADMISSION_OPTIONAL: Final[Mapping[str, None]] = {
+    **_CHAT_OPTIONAL,
+    "fakeSay": None,
+    "constraint": None,
+}
+_CONSTRAINT_KEYS = frozenset({"kind", "text"})
+_CONSTRAINT_KINDS = ("json", "regex", "lark", "choice")
 _OPTION_KEYS = frozenset(
     {
         "maxBatch",
@@ -156,6 +165,26 @@ def _parse_sampling(value: object, path: str) -> Sampling:
     )
 
 
+def _parse_constraint(value: object) -> Constraint | None:
+    """None where nothing is asked for."""
+    if value is None:
+        return None
+    body = record(value, "constraint", _CONSTRAINT_KEYS)
+    kind = one_of(body["kind"], "constraint.kind", _CONSTRAINT_KINDS)
+    text = string(body["text"], "constraint.text")
+    if kind == "choice" and not _is_list_of_texts(text):
+        raise Misfit("constraint.text", "must be a JSON list of strings, and not empty")
+    return Constraint(kind, text)
+
+
+def _is_list_of_texts(text: str) -> bool:
+    try:
+        choices = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return type(choices) is list and bool(choices) and all(type(one) is str for one in choices)
+
+
 def _parse_admission(body: dict[str, Any]) -> Admission:
     """Its paths begin at the request."""
     body = record({**_ADMISSION_OPTIONAL, **body}, "request", _ADMISSION_KEYS)
@@ -170,6 +199,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         tools=parse_offer(body["tools"], "tools"),
         reasoning=parse_reasoning(body["reasoning"], "reasoning"),
         fake_say=None if say is None else string(say, "fakeSay"),
+        constraint=_parse_constraint(body["constraint"]),
     )
 
 
@@ -206,8 +236,9 @@ def _parse_load(value: object) -> Load:
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:
-    body = record(body, "input", _PREPARE_KEYS)
-    return Prepare(body["id"], _parse_input(body["input"]))
+    body = record({"constraint": None, **body}, "input", _PREPARE_KEYS)
+    constraint = _parse_constraint(body["constraint"])
+    return Prepare(body["id"], _parse_input(body["input"]), constraint)
 
 
 def _named(

@@ -1,7 +1,7 @@
 """The prepare thread turns a request's input into prompt tokens, so that the link thread need not.
 
 Templates and tokenizers may take long, and other streams go on meanwhile. This file says how long a
-prompt may take; `text/prompts.py` makes its tokens.
+prompt may take; `text/prompts.py` makes its tokens, `compiler.py` what its answer is kept to.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from ..grammar.matcher import Matcher
 from ..messages import (
     Chat,
     Prepare,
@@ -25,6 +26,7 @@ from ..messages import (
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
 from ..text.prompts import input_field, prompt_tokens
+from .compiler import GrammarCompiler
 
 # A prompt of more characters may take longer than the orchestrator waits for a sign of life. The
 # allowance for each character is several times what the slowest texts take.
@@ -65,6 +67,7 @@ class Preparer:
         refused: Callable[[int, Refused], None],
         crashed: Callable[[BaseException], None],
         busy: Callable[[str, float], None],
+        grammars: GrammarCompiler,
     ) -> None:
         self._model = model
         self._context_max = context_max
@@ -72,6 +75,7 @@ class Preparer:
         self._refused = refused
         self._crashed = crashed
         self._busy = busy
+        self._grammars = grammars
         self._queue: SimpleQueue[Prepare] = SimpleQueue()
         self._wanted: set[int] = set()
         threading.Thread(target=self._run, name="prepare", daemon=True).start()
@@ -116,7 +120,20 @@ class Preparer:
             reason = f"the prompt cannot be prepared ({type(error).__name__})"
             self._refuse(request, "invalid_prompt", reason)
         else:
-            self._done(body)
+            self._compile(request, body)
+
+    def _compile(self, request: Prepare, body: Prepared) -> None:
+        """The prompt is done; where there is a grammar, the request is when that is too."""
+        if request.constraint is None:
+            return self._done(body)
+
+        def compiled(result: Matcher | Refused) -> None:
+            if isinstance(result, Refused):
+                self._refused(request.id, result)
+            else:
+                self._done(body)
+
+        return self._grammars.start(request.constraint, (), compiled)
 
     def _prepared(self, request: Prepare) -> Prepared:
         """Raises `Refused`."""

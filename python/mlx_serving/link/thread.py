@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from ..acceleration import Parts, module_parts
 from ..acceleration import describe as describe_parts
-from ..engine import Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..engine import End, Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..grammar.matcher import Matcher
 from ..log import log
 from ..loop import Command, Credit, Insert, Remove
 from ..messages import (
@@ -27,6 +28,7 @@ from ..messages import (
     Ack,
     Admission,
     Admit,
+    Constraint,
     Hello,
     Load,
     LoadFailed,
@@ -39,6 +41,7 @@ from ..messages import (
     Violation,
 )
 from .active_requests import ActiveRequests, EndedRequest
+from .compiler import GrammarCompiler
 from .frames import Link
 from .outgoing import Outgoing
 from .parse import parse
@@ -75,6 +78,7 @@ class LinkThread:
         self._loading = False
         self._active: ActiveRequests | None = None
         self._preparer: Preparer | None = None
+        self._grammars: GrammarCompiler | None = None
         self._steps_sent = 0
         self._steps_acked = 0
         # Ids whose last frame is sent: an abort that crosses it on the way gets no answer.
@@ -201,9 +205,11 @@ class LinkThread:
         parts: Parts = {**module_parts(), **loaded.native}
         log(describe_parts(parts))
         self._active = ActiveRequests(loaded.text, context_max)
+        self._grammars = GrammarCompiler(loaded.grammars, self.crashed)
         self._preparer = Preparer(
             loaded.text,
             context_max,
+            grammars=self._grammars,
             done=lambda body: self.post(self._on_prepared, body),
             refused=self.refused,
             crashed=self.crashed,
@@ -255,12 +261,36 @@ class LinkThread:
                 self._resources.collector.record_failure()
                 self._send_refused(request.id, refusal)
                 continue
-            if ended is None:
+            if ended is not None:
+                self._send_ended(ended)
+            elif request.constraint is None:
                 inserted.append(request)
             else:
-                self._send_ended(ended)
+                self._constrain(request, request.constraint)
         if inserted:
             self._commands.put(Insert(inserted))
+
+    def _constrain(self, request: Admission, constraint: Constraint) -> None:
+        """It goes to the engine when its grammar is where its answer is."""
+        assert self._grammars is not None
+        self._grammars.start(
+            constraint,
+            request.emitted,
+            lambda result: self.post(self._on_matcher, request, result),
+        )
+
+    def _on_matcher(self, request: Admission, result: Matcher | Refused) -> None:
+        active, _ = self._ready()
+        if isinstance(result, Refused):
+            self._on_refused(request.id, result)
+        elif not active.constrain(request.id, result):
+            return
+        elif result.error is not None:
+            self._on_ended(End(request.id, "failed", "generation_error", result.error))
+        elif result.done:
+            self._on_ended(End(request.id, "stop"))
+        else:
+            self._commands.put(Insert([request], {request.id: result}))
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()
@@ -324,13 +354,19 @@ class LinkThread:
                 self._commands.put(Remove(one.body["id"], answer=False))
                 self._send_ended(one)
         for end in output.ends:
-            ended = active.end(end)
-            if ended is not None:
-                self._send_ended(ended)
+            self._on_ended(end)
+
+    def _on_ended(self, end: End) -> None:
+        active, _ = self._ready()
+        ended = active.end(end)
+        if ended is not None:
+            self._send_ended(ended)
 
     def _send_ended(self, ended: EndedRequest) -> None:
         body = ended.body
         self._settle(body["id"])
+        if self._grammars is not None and ended.matcher is not None:
+            self._grammars.ended(ended.matcher)
         if body["finish"] == "failed":
             self._resources.collector.record_failure()
         else:
@@ -346,7 +382,10 @@ class LinkThread:
 
     def _on_telemetry(self, body: Telemetry) -> None:
         # Here, behind all that ended before: the figures agree with what was sent.
-        self._link.send("telemetry", {**body, "native": self._resources.figures()})
+        figures: Telemetry = {**body, "native": self._resources.figures()}
+        if self._grammars is not None:
+            figures["grammars"] = self._grammars.figures()
+        self._link.send("telemetry", figures)
 
     def _settle(self, id: int) -> None:
         self._settled[id] = None

@@ -81,5 +81,6 @@ class AdmissionPhase:
             index=-1 if replays else first - 1,
             end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
             observe_from=0 if replays else first,
+            matcher=self._stages.matchers.pop(request.id, None),
             generated=[] if replays else emitted[:-1],
         )

@@ -1,9 +1,10 @@
 """The rows that decode together: one forward pass for each group of them and one draw for all.
 
 A step is queued before the one before is read, so the device never waits for Python: between two
-steps one is pending. The batch works on mlx-lm's models and caches through their own methods
-(`merge`, `extend`, `filter`, `extract`) and imports nothing of mlx-lm. `grouping.py` says which
-rows form a group.
+steps one is pending. Where a grammar must see the token before it says what may follow, the passes
+are queued, then that token is read, and the draw is queued while they run. The batch works on
+mlx-lm's models and caches through their own methods (`merge`, `extend`, `filter`, `extract`) and
+imports nothing of mlx-lm. `grouping.py` says which rows form a group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..engine import RowLogprobs
 from .caches import Cache, size_bytes
 from .grouping import Grouping, Lengths
 from .row import Row
-from .sampling import LazyLogprobs, Sampler, arrays, draw
+from .sampling import LazyLogprobs, Masks, Sampler, arrays, draw
 
 
 @dataclass(slots=True)
@@ -182,7 +183,8 @@ class Batch:
         for i, row in enumerate(self.rows):
             if row.index >= row.observe_from:
                 row.sampling.observe(pending.tokens[i : i + 1])
-        self.pending = self._drawn(self._logits(pending.tokens))
+        logits = self._logits(pending.tokens)
+        self.pending = self._drawn(logits, self._masks(logits, pending))
         fed: list[Fed] = []
         for row, token, lazy in zip(self.rows, pending.read(), pending.logprobs, strict=True):
             if row.index >= 0:
@@ -203,10 +205,27 @@ class Batch:
             start = end
         return logits[0] if len(logits) == 1 else mx.concatenate(logits)
 
-    def _drawn(self, logits: mx.array) -> Pending:
+    def _masks(self, logits: mx.array, pending: Pending) -> Masks | None:
+        """What may follow in the rows that have a grammar, which takes the pending tokens in."""
+        if all(row.matcher is None for row in self.rows):
+            return None
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
+        masks: Masks = [None] * len(self.rows)
+        for place, (row, token) in enumerate(zip(self.rows, pending.read(), strict=True)):
+            matcher = row.matcher
+            if matcher is None or row.index + 1 < row.first:
+                continue
+            if row.index >= row.first:
+                matcher.accept([token])
+            # After its last token nothing is drawn that anybody sees.
+            if not matcher.done and row.index + 1 < row.end:
+                masks[place] = matcher.mask()
+        return masks
+
+    def _drawn(self, logits: mx.array, masks: Masks | None) -> Pending:
         positions = [row.index + 1 for row in self.rows]
         samplings = [row.sampling for row in self.rows]
-        tokens, logprobs = draw(logits, samplings, positions, self._sampler)
+        tokens, logprobs = draw(logits, samplings, positions, self._sampler, masks)
         for i, (row, position) in enumerate(zip(self.rows, positions, strict=True)):
             if position < len(row.forced):
                 tokens[i] = row.forced[position]

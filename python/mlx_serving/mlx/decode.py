@@ -116,12 +116,16 @@ class DecodePhase:
         self, fed: Fed, rows: list[OutputRow], finished: list[Row], output: StepOutput
     ) -> None:
         row, index = fed.row, fed.index
-        if index < row.first:
+        matcher = row.matcher
+        if index >= row.first:
+            rows.append((row.id, index, fed.token, fed.logprobs))
+        if matcher is not None and matcher.error is not None:
+            output.ends.append(End(row.id, "failed", "generation_error", matcher.error))
+        elif index < row.first:
             done = row.total - (row.first - 1 - index)
             output.prefills.append(PrefillProgress(row.id, done, row.total, row.cached))
             return
-        rows.append((row.id, index, fed.token, fed.logprobs))
-        if fed.token in self._end_tokens:
+        elif fed.token in self._end_tokens or (matcher is not None and matcher.done):
             output.ends.append(End(row.id, "stop"))
         elif index + 1 >= row.end:
             output.ends.append(End(row.id, "length"))

@@ -18,6 +18,8 @@ from .. import fast
 from ..acceleration import Parts, mlx_parts, require
 from ..engine import Host, Loaded, Runner
 from ..fast import blas
+from ..grammar.grammars import Grammars
+from ..grammar.vocabulary import of_tokenizer
 from ..log import log
 from ..messages import Abilities, Capabilities, LoadOptions, ModelSource
 from ..models.config import why_not_run
@@ -46,6 +48,8 @@ from .pass_cost import PassCost
 from .prefill_budget import PrefillBudget
 
 if TYPE_CHECKING:
+    from llguidance import LLTokenizer
+
     from .first_passes import FirstPasses
     from .runner import MlxRunner
     from .sampling import Sampler
@@ -117,7 +121,9 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-    return Loaded(limits, text, sampling_defaults(folder), machine.parts, abilities), runner
+    grammars = _grammars(text)
+    defaults = sampling_defaults(folder)
+    return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
 
 
 def _machine(options: LoadOptions) -> Machine:
@@ -245,6 +251,15 @@ def _runner(
         prompt_cache=FlatPromptCache(caches, prefix_bytes),
         host=host,
     )
+
+
+def _grammars(text: HfTextModel) -> Grammars:
+    def tokenizer() -> LLTokenizer:
+        return of_tokenizer(text.tokenizer_json(), text.vocabulary, text.end_tokens)
+
+    grammars = Grammars(tokenizer, text.vocabulary)
+    grammars.warm_up()
+    return grammars
 
 
 def _for_warm_up(

@@ -8,12 +8,16 @@ from typing import cast
 import mlx.core as mx
 
 from ..fast.operations import native
-from .sampling import LazyLogprobs, RowSampling, uniform
+from .sampling import LazyLogprobs, Masks, RowSampling, packed_masks, uniform
 
 
 class FastSampler:
     def tokens(
-        self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+        self,
+        logits: mx.array,
+        rows: Sequence[RowSampling],
+        positions: Sequence[int],
+        masks: Masks | None = None,
     ) -> mx.array:
         vocabulary = logits.shape[-1]
         draws = [
@@ -27,7 +31,10 @@ class FastSampler:
             )
             for sampling, position in zip((row.sampling for row in rows), positions, strict=True)
         ]
-        return cast(mx.array, native.sample(logits, draws))
+        packed = packed_masks(masks)
+        if packed is None:
+            return cast(mx.array, native.sample(logits, draws))
+        return cast(mx.array, native.sample_masked(logits, draws, packed.words, packed.of_row))
 
     def logprobs(
         self, logits: mx.array, tokens: mx.array, rows: Sequence[RowSampling]

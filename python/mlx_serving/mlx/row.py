@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..grammar.matcher import Matcher
 from ..messages import Admission
 from .caches import Cache
 from .sampling import RowSampling
@@ -14,7 +15,8 @@ class Row:
     """`prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are
     in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
     `index` is the place, in the generated text, of the token that the next step feeds: below
-    `first` it is known already and only replayed.
+    `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
+    after the tokens below `first`.
     """
 
     request: Admission
@@ -31,6 +33,7 @@ class Row:
     end: int
     observe_from: int
     generated: list[int] = field(default_factory=list)
+    matcher: Matcher | None = None
 
     @property
     def id(self) -> int:

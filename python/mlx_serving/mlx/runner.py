@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import mlx.core as mx
 
 from ..engine import EngineFigures, Host, StepOutput
+from ..grammar.matcher import Matcher
 from ..messages import Admission, Capabilities
 from .admission import AdmissionPhase
 from .announcer import Announcer
@@ -88,9 +89,11 @@ class MlxRunner:
             self._stages, caches, chunk_policy, prefill_budget, self._prefixes, announcer, host
         )
 
-    def insert(self, request: Admission) -> None:
+    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
         """Raises `Refused`."""
         self._admission.check(request)
+        if matcher is not None:
+            self._stages.matchers[request.id] = matcher
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:

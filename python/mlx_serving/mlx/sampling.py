@@ -4,8 +4,8 @@ A draw is a function of (seed, position) alone: one number from a hash picks the
 inverse of the cumulative distribution, so a seed depends neither on the neighbours in the batch
 nor on where the request runs, and a resumed request draws what it would have drawn.
 
-Order: logit bias and penalties, temperature, top-k, top-p, min-p. Log-probabilities are the
-model's own, before any of that.
+Order: logit bias and penalties, the mask of a grammar, temperature, top-k, top-p, min-p.
+Log-probabilities are the model's own, before any of that.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 import mlx.core as mx
+import numpy as np
 
 from ..engine import RowLogprobs
+from ..grammar.matcher import WORD_BITS
 from ..messages import Sampling
 
 # 23 bits, so that the number times a sum stays below the sum in float32.
@@ -97,6 +99,43 @@ class RowSampling:
         return logits
 
 
+@dataclass(frozen=True, slots=True)
+class PackedMasks:
+    """The masks there are, words of 32 bits each [masks, words], and which one is whose: `of_row`
+    has its place for every row, or -1."""
+
+    words: mx.array
+    of_row: list[int]
+
+
+def packed_masks(masks: Masks | None) -> PackedMasks | None:
+    """None where no row has one."""
+    some = [mask for mask in masks or () if mask is not None]
+    if not some:
+        return None
+    places = iter(range(len(some)))
+    words = np.frombuffer(b"".join(some), dtype="<u4").reshape(len(some), -1)
+    return PackedMasks(mx.array(words), [-1 if m is None else next(places) for m in masks or ()])
+
+
+@mx.compile
+def _allowed(words: mx.array) -> mx.array:
+    """A boolean for every bit, [masks, 32 x words]."""
+    bits = (words[:, :, None] >> mx.arange(WORD_BITS, dtype=mx.uint32)) & 1
+    return bits.reshape(words.shape[0], -1) > 0
+
+
+def _masked(logits: mx.array, packed: PackedMasks) -> mx.array:
+    """-inf for what may not be drawn."""
+    allowed = _allowed(packed.words)[:, : logits.shape[-1]]
+    rows = [row for row, place in enumerate(packed.of_row) if place >= 0]
+    if len(rows) == logits.shape[0]:
+        return mx.where(allowed, logits, -math.inf)
+    masked = mx.array(logits)
+    masked[mx.array(rows)] = mx.where(allowed, logits[mx.array(rows)], -math.inf)
+    return masked
+
+
 def _counts(tokens: Sequence[int], vocabulary: int) -> mx.array:
     counts = mx.zeros((vocabulary,), dtype=mx.float32)
     if not tokens:
@@ -122,11 +161,19 @@ class LazyLogprobs:
         return RowLogprobs(cast(float, self.sampled.item()), top)
 
 
+Masks = list[bytes | None]
+"""Of each row what may be drawn, a bit for every token as `Matcher.mask` has them, or None: all."""
+
+
 class Sampler(Protocol):
     """Computes what `draw` decides, for logits (rows, vocabulary) of float32, lazily."""
 
     def tokens(
-        self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+        self,
+        logits: mx.array,
+        rows: Sequence[RowSampling],
+        positions: Sequence[int],
+        masks: Masks | None = None,
     ) -> mx.array: ...
 
     def logprobs(
@@ -135,12 +182,16 @@ class Sampler(Protocol):
 
 
 def draw(
-    logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int], sampler: Sampler
+    logits: mx.array,
+    rows: Sequence[RowSampling],
+    positions: Sequence[int],
+    sampler: Sampler,
+    masks: Masks | None = None,
 ) -> tuple[mx.array, list[LazyLogprobs | None]]:
     """Tokens (rows,) for logits (rows, vocabulary), lazily, and log-probabilities where a row
     wants them."""
     logits = logits.astype(mx.float32)
-    tokens = sampler.tokens(_adjusted(logits, rows), rows, positions)
+    tokens = sampler.tokens(_adjusted(logits, rows), rows, positions, masks)
     return tokens, sampler.logprobs(logits, tokens, rows)
 
 
@@ -154,8 +205,14 @@ class StockSampler:
     """With operations of MLX."""
 
     def tokens(
-        self, logits: mx.array, rows: Sequence[RowSampling], positions: Sequence[int]
+        self,
+        logits: mx.array,
+        rows: Sequence[RowSampling],
+        positions: Sequence[int],
+        masks: Masks | None = None,
     ) -> mx.array:
+        if (packed := packed_masks(masks)) is not None:
+            logits = _masked(logits, packed)
         hot = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
         if len(hot) < len(rows):
             tokens = mx.argmax(logits, axis=-1).astype(mx.uint32)

@@ -224,6 +224,11 @@ class HfTextModel:
         name = text or self._decoder.convert_ids_to_tokens(token)
         return str(name or f"token_id:{token}")
 
+    def tokenizer_json(self) -> str:
+        """As its file has it. Raises `AttributeError` where the tokenizer is none of the library
+        `tokenizers`."""
+        return str(self._tokenizer.backend_tokenizer.to_str())
+
     def silent_token(self, name: str) -> int | None:
         token = self._added.get(name)
         return None if token is None or self.token_bytes(token) else token

@@ -22,7 +22,11 @@ export function sendAdmission(
   for (const some of inFrames(admissions)) sendTogether(some);
 }
 
-/** Token ids of one `admit`, in bytes, roughly: a frame holds no more than it must. */
+function bytesOf({ prompt, emitted, constraint }: Admission): number {
+  return prompt.length + emitted.length + (constraint?.text.length ?? 0);
+}
+
+/** Token ids and grammars of one `admit`, in bytes, roughly: a frame holds no more than it must. */
 const admittedBytesMax = 8 * 1024 * 1024;
 
 /** As many together as a frame should hold, and at least one. */
@@ -30,10 +34,11 @@ export function inFrames(admissions: readonly Admission[]): Admission[][] {
   const frames: Admission[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
   for (const admission of admissions) {
-    bytes += admission.prompt.length + admission.emitted.length;
+    const size = bytesOf(admission);
+    bytes += size;
     if (bytes > admittedBytesMax) {
       frames.push([]);
-      bytes = admission.prompt.length + admission.emitted.length;
+      bytes = size;
     }
     frames.at(-1)!.push(admission);
   }

@@ -105,7 +105,7 @@ export const newTimes = (now: number): Times => ({
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(
-  { chat, turn }: Identity,
+  { chat, turn, asked: { constraint } }: Identity,
   { prompt, log }: Accepted,
   slot: number,
 ): Admission {
@@ -117,6 +117,7 @@ export function admissionOf(
     sampling: prompt.sampling,
     chat,
     ...turn,
+    ...(constraint && { constraint }),
   };
 }
 

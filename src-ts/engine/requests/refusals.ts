@@ -9,6 +9,9 @@ import type { Said } from "../runner.js";
 /** What a prompt comes in, whatever its API calls it: the server has that name. */
 export const promptField = "input";
 
+/** What an answer is kept to, as a worker calls it: the submission says what its sender does. */
+const constraintField = "constraint";
+
 /** Before a request was accepted the prompt is to blame, with other words where there are some. */
 const preparationWords: Partial<Record<Failure, string | undefined>> = {
   worker_crashed: `The worker died ${preparationDeathsMax} times while it prepared this prompt, the last time with nothing else to do.`,
@@ -25,6 +28,8 @@ export interface Explained {
   queueMax: number;
   /** Why the worker that is meant is not ready. */
   reason: string | undefined;
+  /** What its sender calls what the answer is kept to. */
+  constraintName: string | undefined;
 }
 
 interface Words {
@@ -32,10 +37,13 @@ interface Words {
   field?: string | undefined;
 }
 
-function wordsOf({ explanation, said }: Explained): Words {
+function wordsOf({ explanation, said, constraintName = constraintField }: Explained): Words {
   switch (explanation.kind) {
-    case "said":
-      return said;
+    case "said": {
+      const { message, field } = said;
+      if (field !== constraintField) return said;
+      return { message: message?.replace(field, constraintName), field: constraintName };
+    }
     case "noTokens":
       return { message: "The prompt has no tokens.", field: promptField };
     case "contextExceeded": {

@@ -3,7 +3,7 @@
  * have come, deadlines' timers and who is told; decides nothing.
  */
 import type { Command, Input } from "../../machines/Orchestrator.js";
-import type { PrepareInput, StepRow } from "../../worker/messages.js";
+import type { Preparation, StepRow } from "../../worker/messages.js";
 import type { StoredResponse } from "../journal.js";
 import type { Observers } from "../observers.js";
 import type { Clock, Timer } from "../ports.js";
@@ -51,10 +51,13 @@ export class Requests {
     }
   }
 
-  /** Undefined once it is prepared. */
-  inputOf(requestId: string): PrepareInput | undefined {
-    const phase = this.live.get(requestId)?.phase;
-    return phase?.kind === "preparing" ? phase.input : undefined;
+  /** What a worker is asked to prepare; undefined once that is done. */
+  preparationOf(requestId: string): Omit<Preparation, "id"> | undefined {
+    const request = this.live.get(requestId);
+    if (request?.phase.kind !== "preparing") return undefined;
+    const { input } = request.phase;
+    const { constraint } = request.identity.asked;
+    return constraint === undefined ? { input } : { input, constraint };
   }
 
   admissions(requests: Of<"admit">["requests"]) {
@@ -181,7 +184,7 @@ export class Requests {
     if (request === undefined) return;
     const { identity, phase } = request;
     if (phase.kind === "storing") phase.log.discard();
-    const explained = this.explained(explanation, said);
+    const explained = this.explained(explanation, said, identity);
     if (phase.kind !== "accepted") return this.refuse(identity, refusalOf(finish, explained));
     const { log, times } = phase;
     const whole = finish.kind === "stop" || finish.kind === "length" || finish.kind === "toolCalls";
@@ -195,7 +198,7 @@ export class Requests {
   turnAway({ requestId, explanation }: Of<"turnAway">): void {
     const request = this.remove(requestId);
     if (request === undefined) return;
-    this.refuse(request.identity, turnedAway(this.explained(explanation, {})));
+    this.refuse(request.identity, turnedAway(this.explained(explanation, {}, request.identity)));
   }
 
   private accepted(requestId: string): Accepted | undefined {
@@ -221,10 +224,15 @@ export class Requests {
     return rows;
   }
 
-  private explained(explanation: Explained["explanation"], said: Said): Explained {
+  private explained(
+    explanation: Explained["explanation"],
+    said: Said,
+    { asked }: Identity,
+  ): Explained {
     const { queueMax, reasonOf } = this.host;
     const reason = explanation.kind === "noWorker" ? reasonOf(explanation.workerId) : undefined;
-    return { explanation, said, queueMax, reason };
+    const { constraintName } = asked;
+    return { explanation, said, queueMax, reason, constraintName };
   }
 
   private refuse(identity: Identity, refusal: ReturnType<typeof refusalOf>): void {

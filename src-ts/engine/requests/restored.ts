@@ -25,9 +25,11 @@ export function restoredRequest(
 }
 
 function askedFor(acceptance: Acceptance, wall: number): Asked {
-  const { id, owner, clientId, priority, sampling, maxTokens, echo, deadlineAt } = acceptance;
+  const { id, owner, clientId, priority, sampling, constraint } = acceptance;
+  const { maxTokens, echo, deadlineAt } = acceptance;
   return {
     sampling,
+    constraint,
     maxTokens,
     owner,
     clientId,

@@ -75,6 +75,7 @@ export class Logs {
       promptTokens: request.promptTokens,
       chat: request.chat,
       turn: request.turn,
+      constraint: asked.constraint,
       clientId: asked.clientId,
       priority: asked.priority,
       deadlineAt: Number.isFinite(leftMs) ? clock.wall() + leftMs : undefined,

@@ -15,7 +15,7 @@ import type {
   ModelSource,
   NativeFigures,
   NativeParts,
-  PrepareInput,
+  Preparation,
   SamplingDefaults,
   StepRow,
   ToWorker,
@@ -120,10 +120,10 @@ export class WorkerShell {
     this.launched?.link.send(message);
   }
 
-  prepare(slot: number, input: PrepareInput | undefined): void {
-    if (input === undefined) return;
+  prepare(slot: number, asked: Omit<Preparation, "id"> | undefined): void {
+    if (asked === undefined) return;
     try {
-      this.send({ type: "prepare", id: slot, input });
+      this.send({ type: "prepare", id: slot, ...asked });
     } catch (error) {
       if (!(error instanceof UnsendableMessage)) throw error;
       this.unsendable(slot, error);

@@ -42,6 +42,12 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
     "result",
     valuesOf(workers, acquiredOf),
   );
+  for (const [figure, name, help, unit] of grammarCounters)
+    addCounter(
+      named(name, help),
+      undefined,
+      valuesOf(workers, ({ telemetry }) => grammarFigure(telemetry, figure, unit)),
+    );
   addGauge(
     named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
     valuesOf(workers, partsOf),
@@ -100,11 +106,44 @@ function addGauge({ name, help, registry }: Described, read: () => Value[], more
   });
 }
 
-function addCounter({ name, help, registry }: Described, label: string, read: () => Value[]) {
+/** Figure, name, help, and how many of it make one. */
+const grammarCounters = [
+  [
+    "requests",
+    "worker_constrained_requests_total",
+    "Ended requests that were kept to a schema or a grammar.",
+    1,
+  ],
+  ["refused", "worker_grammars_refused_total", "Grammars that could not be compiled.", 1],
+  [
+    "compiled",
+    "worker_grammars_compiled_total",
+    "Grammars that were compiled; others were known.",
+    1,
+  ],
+  ["compileMs", "worker_grammar_compile_seconds_total", "What compiling took.", 1000],
+  ["masks", "worker_grammar_masks_total", "Draws that were kept to a grammar.", 1],
+  ["maskMs", "worker_grammar_mask_seconds_total", "What finding out took that was allowed.", 1000],
+] as const;
+
+function grammarFigure(
+  telemetry: WorkerInfo["telemetry"],
+  figure: string,
+  perUnit: number,
+): Value[] {
+  const figures = telemetry?.grammars as Record<string, number> | undefined;
+  return figures === undefined ? [] : [{ value: figures[figure]! / perUnit, labels: {} }];
+}
+
+function addCounter(
+  { name, help, registry }: Described,
+  label: string | undefined,
+  read: () => Value[],
+) {
   new Counter({
     name,
     help,
-    labelNames: ["worker", label],
+    labelNames: label === undefined ? ["worker"] : ["worker", label],
     registers: [registry],
     collect() {
       this.reset();

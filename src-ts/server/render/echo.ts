@@ -13,8 +13,9 @@ export interface ResponseEcho {
   parallel_tool_calls: boolean;
   prompt_cache_key: string | null;
   safety_identifier: string | null;
-  /** Absent, like `tools`, in what versions before 1.2 have stored. */
+  /** Absent, like `text` and `tools`, in what versions before 1.2 have stored. */
   reasoning?: ResponseObject["reasoning"];
+  text?: ResponseObject["text"];
   tool_choice: ResponseObject["tool_choice"];
   tools?: ResponseObject["tools"];
   top_logprobs: number;

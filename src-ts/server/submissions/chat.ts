@@ -3,6 +3,7 @@ import type { SubmissionInput } from "../../engine/api.js";
 import type { ChatBody } from "../../protocol/chat.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { constraintOf } from "./constraint.js";
 import { chatHistory } from "./history.js";
 import { idempotencyOf, ofChoice } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
@@ -21,12 +22,14 @@ export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput
     reasoning: reasoningOf(chat.reasoning_effort, chat),
   });
   const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : undefined);
+  const constrained = constraintOf(chat);
   const maxTokens = tokenLimitOf(chat);
   const idempotency = idempotencyOf("chat", caller.idempotencyKey, chat);
   return Array.from({ length: chat.n ?? 1 }, (_, index) => ({
     model: chat.model ?? undefined,
     input,
     sampling: withSeedOffset(sampling, index),
+    ...constrained,
     maxTokens,
     ...callerFields(caller),
     store: false,

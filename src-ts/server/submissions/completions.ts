@@ -4,6 +4,7 @@ import type { CompletionBody } from "../../protocol/completions.js";
 import * as limits from "../../protocol/limits.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { constraintOf } from "./constraint.js";
 import { idempotencyOf, ofChoice } from "./idempotency.js";
 import { promptInputs } from "./prompts.js";
 import { samplingOf, withSeedOffset } from "./sampling.js";
@@ -15,12 +16,14 @@ export function completionSubmissions(body: CompletionBody, caller: Caller): Sub
   const perPrompt = body.n ?? 1;
   checkTogether(body, inputs.length * perPrompt);
   const sampling = samplingOf(body, body.logprobs ?? undefined);
+  const constrained = constraintOf(body);
   const maxTokens = tokenLimitOf(body);
   const idempotency = idempotencyOf("completions", caller.idempotencyKey, body);
   return Array.from({ length: inputs.length * perPrompt }, (_, index) => ({
     model: body.model ?? undefined,
     input: inputs[Math.floor(index / perPrompt)]!,
     sampling: withSeedOffset(sampling, index % perPrompt),
+    ...constrained,
     maxTokens,
     ...callerFields(caller),
     store: false,

@@ -9,6 +9,7 @@ import type { ResponseEcho } from "../render/echo.js";
 import { validate } from "../validation/validate.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
+import { constraintOf } from "./constraint.js";
 import { type ItemLookup, responseHistory } from "./history.js";
 import { idempotencyOf } from "./idempotency.js";
 import { chatInput, type PromptMessage } from "./prompts.js";
@@ -61,6 +62,7 @@ export function responseSubmission(
       reasoning: reasoningOf(body.reasoning?.effort, body, body.reasoning?.max_tokens),
     }),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
+    ...constraintOf(body),
     maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
     store,
@@ -91,6 +93,7 @@ function echoOf(body: AnyBody): ResponseEcho {
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     prompt_cache_key: body.prompt_cache_key?.value ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
+    text: { format: body.text?.format ?? { type: "text" }, verbosity: "medium" },
     safety_identifier: body.safety_identifier?.value ?? null,
     tool_choice: repeatedChoice(body.tool_choice),
     tools: repeatedTools(body.tools),

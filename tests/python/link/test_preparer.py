@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mlx_serving.fake.text import FakeTextModel
 from mlx_serving.link import preparer
+from mlx_serving.link.compiler import GrammarCompiler
 from mlx_serving.link.preparer import LONG_CHARACTERS, Preparer, allowance_ms
 from mlx_serving.messages import Chat, Prepare, PrepareInput, Refused, Text, Tokens, unpack_tokens
 from mlx_serving.tools import Tool, ToolOffer
@@ -57,6 +58,7 @@ class Thread:
             refused=lambda of, refusal: self.said.put(("refused", of, refusal)),
             crashed=lambda error: self.said.put(("crashed", error)),
             busy=lambda reason, allowance: self.said.put(("busy", allowance)),
+            grammars=GrammarCompiler(None, lambda error: self.said.put(("crashed", error))),
         )
 
     def prepare(self, id: int, input: PrepareInput) -> tuple[Any, ...]:

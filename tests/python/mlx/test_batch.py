@@ -1,7 +1,8 @@
-"""The pending step, and that each row keeps what is its own of it."""
+"""The pending step, that each row keeps what is its own of it, and rows that keep to a grammar."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import mlx.core as mx
@@ -10,7 +11,7 @@ from mlx_serving.mlx.batch import Pending
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.sampling import LazyLogprobs, Sampler
 
-from toy import Driver, model, prompt, request
+from toy import END, Driver, kept_to, model, prompt, request, spelled
 
 
 def logprob(token: int) -> LazyLogprobs:
@@ -65,3 +66,102 @@ def test_logprobs_stay_with_their_row(toy: Any, sampler: Sampler, grouping: Grou
             if mine is not None and truth is not None:
                 assert mine.logprob == pytest.approx(truth.logprob, abs=1e-3)
                 assert [id for id, _ in mine.top] == [id for id, _ in truth.top]
+
+
+PATTERNS = ["[a-z]{3}[0-9]{2}", "(yes|no)+", "[A-Z]([a-z_]*)[0-9]", "abc"]
+
+
+@pytest.mark.parametrize("hot", [0.0, 1.0])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_rows_keep_to_their_grammars_and_others_to_nothing(
+    toy: Any, sampler: Sampler, hot: float, deterministic: bool
+) -> None:
+    """Together, joining and leaving at different steps, as each alone."""
+    options = {"sampler": sampler, "deterministic": deterministic}
+    driver = Driver(toy, **options)
+    for i in range(8):
+        asked = request(i, prompt(i, 5 + i), 14, temperature=hot, seed=i)
+        driver.insert(asked, kept_to(PATTERNS[i // 2]) if i % 2 else None)
+        driver.step()
+    driver.run()
+    for i in range(8):
+        tokens, end = driver.tokens[i], driver.ends[i]
+        if i % 2 == 0:
+            alone = Driver(toy, **options)
+            asked = request(i, prompt(i, 5 + i), 14, temperature=hot, seed=i)
+            assert alone.run(asked)[i] == tokens
+        elif end.finish == "stop":
+            assert re.fullmatch(PATTERNS[i // 2], spelled(tokens))
+        else:
+            assert end.finish == "length" and len(tokens) == 14 and END not in tokens
+    assert driver.ends[1].finish == driver.ends[7].finish == "stop"
+
+
+def test_all_that_can_follow_being_an_end_is_the_end(toy: Any, sampler: Sampler) -> None:
+    driver = Driver(toy, sampler=sampler)
+    driver.insert(request(1, prompt(1, 5), 3), kept_to("abc"))
+    driver.run()
+    # Also where the limit is reached with it.
+    assert spelled(driver.tokens[1]) == "abc" and driver.ends[1].finish == "stop"
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("hot", [0.0, 0.9])
+def test_an_answer_goes_on_where_it_was(
+    toy: Any, sampler: Sampler, deterministic: bool, hot: float
+) -> None:
+    options = {"sampler": sampler, "deterministic": deterministic}
+    pattern, sampled = "[a-z]{5}[A-Z]{5}[0-9]{2}", {"temperature": hot, "seed": 11}
+    whole = Driver(toy, **options)
+    whole.insert(request(1, prompt(3, 9), 20, **sampled), kept_to(pattern))
+    whole.run()
+    tokens = whole.tokens[1]
+    for out in (1, 5, 11):
+        emitted = tokens[:out]
+        again = Driver(toy, **options)
+        asked = request(1, prompt(3, 9), 20, emitted, **sampled)
+        again.insert(asked, kept_to(pattern, emitted))
+        again.run()
+        assert emitted + again.tokens[1] == tokens or not deterministic
+        assert re.fullmatch(pattern, spelled(emitted + again.tokens[1]))
+
+
+def test_a_grammar_that_fails_fails_its_row_alone(toy: Any, sampler: Sampler) -> None:
+    driver = Driver(toy, sampler=sampler)
+    broken = kept_to("[a-z]+")
+    driver.insert(request(1, prompt(1, 5), 9), broken)
+    driver.insert(request(2, prompt(2, 5), 9), kept_to("[a-z]{9}"))
+    for _ in range(4):
+        driver.step()
+    broken.error = "it has reached a limit"
+    driver.run()
+    end = driver.ends[1]
+    assert (end.finish, end.code, end.message) == (
+        "failed",
+        "generation_error",
+        "it has reached a limit",
+    )
+    assert re.fullmatch("[a-z]+", spelled(driver.tokens[1])) and len(driver.tokens[1]) < 9
+    assert re.fullmatch("[a-z]{9}", spelled(driver.tokens[2]))
+
+
+def test_one_that_fails_before_its_first_token_has_none(toy: Any) -> None:
+    driver = Driver(toy)
+    broken = kept_to("a+")
+    broken.error = "it has reached a limit"
+    driver.insert(request(1, prompt(1, 5), 9), broken)
+    driver.run()
+    assert driver.tokens[1] == [] and driver.ends[1].code == "generation_error"
+
+
+def test_what_else_is_asked_of_a_draw_holds_within_the_grammar(toy: Any, sampler: Sampler) -> None:
+    driver = Driver(toy, sampler=sampler)
+    no_a = ((26, -100.0),)
+    asked = request(1, prompt(1, 5), 9, logit_bias=no_a, logprobs=2, frequency_penalty=2.0)
+    driver.insert(asked, kept_to("[ab]{9}"))
+    driver.insert(request(2, prompt(1, 5), 9, logit_bias=no_a), kept_to("a{9}"))
+    driver.run()
+    assert spelled(driver.tokens[1]) == "b" * 9
+    assert all(one is not None and len(one.top) == 2 for one in driver.logprobs[1])
+    # Unlikely is not forbidden.
+    assert spelled(driver.tokens[2]) == "a" * 9

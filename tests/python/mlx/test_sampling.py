@@ -229,6 +229,52 @@ def test_both_samplers_draw_the_same(sampler: Sampler) -> None:
             assert a.logprob == pytest.approx(b.logprob, abs=1e-5)
 
 
+def mask_of(allowed: set[int], vocabulary: int) -> bytes:
+    words = [0] * ((vocabulary + 31) // 32)
+    for token in allowed:
+        words[token // 32] |= 1 << token % 32
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+@pytest.mark.parametrize("vocabulary", [31, 32, 33, 300, 4100])
+def test_a_mask_is_as_if_the_others_were_impossible(sampler: Sampler, vocabulary: int) -> None:
+    """Word borders, whole words and none; rows without a mask draw as without the others."""
+    mx.random.seed(2)
+    rows = [
+        RowSampling(Sampling(temperature=i % 3 / 2, seed=i, top_p=0.9), [], [], vocabulary)
+        for i in range(12)
+    ]
+    logits = mx.random.normal((12, vocabulary)) * 3
+    some = [
+        set(range(0, vocabulary, 3)),
+        {vocabulary - 1},
+        set(range(vocabulary)),
+        set(range(min(40, vocabulary))),
+    ]
+    masks = [None if i % 5 == 4 else mask_of(some[i % 4], vocabulary) for i in range(12)]
+    barred = [
+        [
+            logits[i, token].item() if masks[i] is None or token in some[i % 4] else -math.inf
+            for token in range(vocabulary)
+        ]
+        for i in range(12)
+    ]
+    masked, _ = draw(logits, rows, range(12), sampler, masks)
+    without, _ = draw(mx.array(barred), rows, range(12), sampler)
+    assert masked.tolist() == without.tolist()
+    for i, token in enumerate(masked.tolist()):
+        assert masks[i] is None or token in some[i % 4]
+
+
+def test_log_probabilities_are_the_models_own_under_a_mask(sampler: Sampler) -> None:
+    rows = [row(logprobs=2)]
+    tokens, logprobs = draw(mx.array([LOGITS]), rows, [0], sampler, [mask_of({7}, COUNT)])
+    assert tokens.tolist() == [7]
+    assert logprobs[0] is not None
+    assert logprobs[0].read().logprob == pytest.approx(math.log(softmax(LOGITS)[7]), abs=1e-5)
+    assert [token for token, _ in logprobs[0].read().top] == [0, 1]
+
+
 def test_a_row_may_ask_for_more_logprobs_than_its_neighbours(sampler: Sampler) -> None:
     rows = [row(logprobs=count) for count in (0, 2, -1, 20, 1)]
     _, lazy = draw(mx.array([LOGITS] * 5), rows, [0] * 5, sampler)

@@ -157,7 +157,17 @@ SHAPES: dict[str, Shape] = {
         message=text,
     ),
     "telemetry": record(
-        {"native": native_figures},
+        {
+            "native": native_figures,
+            "grammars": record(
+                requests=u32,
+                refused=u32,
+                compiled=u32,
+                compileMs=number,
+                masks=u32,
+                maskMs=number,
+            ),
+        },
         running=u32,
         waiting=u32,
         steps=u32,

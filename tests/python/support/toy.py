@@ -8,7 +8,10 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models import llama
 from mlx_serving.engine import End, PrefillProgress, RowLogprobs
-from mlx_serving.messages import Admission, Capabilities, Sampling
+from mlx_serving.grammar.grammars import Grammars
+from mlx_serving.grammar.matcher import Matcher
+from mlx_serving.grammar.vocabulary import of_pieces
+from mlx_serving.messages import Admission, Capabilities, Constraint, Sampling
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy
 from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
@@ -120,12 +123,12 @@ class Driver:
         self.ends: dict[int, End] = {}
         self.prefills: dict[int, list[PrefillProgress]] = {}
 
-    def insert(self, request: Admission) -> None:
+    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
         self.first[request.id] = len(request.emitted)
         self.tokens[request.id] = []
         self.logprobs[request.id] = []
         self.prefills[request.id] = []
-        self.runner.insert(request)
+        self.runner.insert(request, matcher)
 
     def step(self) -> None:
         output = self.runner.step()
@@ -160,6 +163,24 @@ def request(
     **sampled: Any,
 ) -> Admission:
     return Admission(id, prompt, emitted or [], max_tokens, Sampling(**sampled))
+
+
+# A letter or digit each, the last one an end: what grammars say of the toy's texts.
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+GRAMMARS = Grammars(
+    lambda: of_pieces([*(letter.encode() for letter in LETTERS), b""], END), VOCABULARY
+)
+
+
+def kept_to(pattern: str, emitted: list[int] | None = None) -> Matcher:
+    """A matcher of a regular expression, after these tokens."""
+    matcher = GRAMMARS.matcher(Constraint("regex", pattern))
+    matcher.accept(emitted or [])
+    return matcher
+
+
+def spelled(tokens: list[int]) -> str:
+    return "".join(LETTERS[token] for token in tokens if token != END)
 
 
 def prompt(seed: int, length: int) -> list[int]:

@@ -41,6 +41,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
   promptTokens: Uint32Array.of(1, 2, 70_000),
   chat: true,
   turn: {},
+  constraint: { kind: "json", text: '{"type":"object"}' },
   clientId: "c",
   priority: "normal",
   deadlineAt: undefined,

@@ -45,7 +45,8 @@ export function logOf(entries: readonly LogEntry[]): ResponseLog {
     priority: "normal",
     cost,
   } as const;
-  const acceptance = { ...request, ...rest, deadlineAt: undefined, idempotency: undefined };
+  const none = { constraint: undefined, deadlineAt: undefined, idempotency: undefined };
+  const acceptance = { ...request, ...rest, ...none };
   log.restore({ acceptance, entries, tokens: [1, 2, 3], cachedTokens: 0, reasoningTokens: 0 });
   return log;
 }

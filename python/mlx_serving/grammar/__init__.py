@@ -1,0 +1,1 @@
+"""Grammars that an answer is kept to. Owns llguidance: nothing else imports it."""

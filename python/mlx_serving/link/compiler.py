@@ -1,0 +1,80 @@
+"""The grammar thread: compiles what answers are kept to, and takes them through what is out
+already, so that no other thread waits for a grammar. One at a time: a bad one is in nobody's way
+but the next new one's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Final
+
+from ..grammar.grammars import FIELD, Grammars
+from ..grammar.matcher import Matcher
+from ..messages import Constraint, GrammarFigures, Refused
+
+Done = Callable[[Matcher | Refused], None]
+MILLISECONDS: Final = 1000.0
+UNKNOWN: Final = f"{FIELD}: this engine keeps its answers to no grammar"
+
+
+class GrammarCompiler:
+    def __init__(self, grammars: Grammars | None, crashed: Callable[[BaseException], None]) -> None:
+        """`grammars`: None where the engine has none."""
+        self._grammars = grammars
+        self._crashed = crashed
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._refused = 0
+        self._requests = 0
+        self._masks = 0
+        self._mask_ms = 0.0
+        threading.Thread(target=self._run, name="grammar", daemon=True).start()
+
+    def start(self, constraint: Constraint, emitted: Sequence[int], done: Done) -> None:
+        """A matcher after these tokens, or why there is none: `done` gets it, at once where the
+        grammar is known and nothing is out, else on this thread."""
+        if self._grammars is None:
+            done(Refused("invalid_request", FIELD, UNKNOWN))
+        elif not emitted and (kept := self._grammars.kept(constraint)) is not None:
+            done(kept)
+        else:
+            self._queue.put(lambda: done(self._made(constraint, emitted)))
+
+    def ended(self, matcher: Matcher) -> None:
+        """Counts a request that had a grammar."""
+        self._requests += 1
+        self._masks += matcher.masks
+        self._mask_ms += matcher.mask_seconds * MILLISECONDS
+
+    def figures(self) -> GrammarFigures:
+        grammars = self._grammars
+        return {
+            "requests": self._requests,
+            "refused": self._refused,
+            "compiled": grammars.compiled if grammars else 0,
+            "compileMs": grammars.compile_seconds * MILLISECONDS if grammars else 0.0,
+            "masks": self._masks,
+            "maskMs": self._mask_ms,
+        }
+
+    def _made(self, constraint: Constraint, emitted: Sequence[int]) -> Matcher | Refused:
+        assert self._grammars is not None
+        try:
+            matcher = self._grammars.matcher(constraint)
+        except Refused as refusal:
+            self._refused += 1
+            return refusal
+        except BaseException as error:
+            # A Rust panic is no Exception: the grammar is to blame, and it alone.
+            reason = f"{FIELD} can't be compiled ({type(error).__name__})"
+            return Refused("invalid_request", FIELD, reason)
+        matcher.accept(emitted)
+        return matcher
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._queue.get()()
+        except BaseException as error:
+            self._crashed(error)

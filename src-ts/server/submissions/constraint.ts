@@ -1,0 +1,118 @@
+/**
+ * What a body wants its answer kept to, under whichever of its names, as a worker gets it. Throws 400 for what
+ * can't be enforced, and where a body asks for two things.
+ */
+
+import type { z } from "zod";
+import type { Constraint } from "../../engine/api.js";
+import type {
+  ResponseFormat,
+  structuredOutput,
+  TextFormat,
+} from "../../protocol/structured-output.js";
+import { paramOf } from "../validation/validate.js";
+import { conflict } from "./conflict.js";
+import { anyObject, enforceable } from "./schemas/index.js";
+import { translated, Untranslatable } from "./schemas/patterns.js";
+import { type Path, unenforceable, wrong } from "./schemas/refusal.js";
+
+type Body = { [K in keyof typeof structuredOutput]?: z.output<(typeof structuredOutput)[K]> } & {
+  text?: { format?: TextFormat | null | undefined } | null | undefined;
+};
+
+interface Asked {
+  path: Path;
+  make(path: Path): Constraint;
+}
+
+/** The fields of a submission; none where the answer may be anything. */
+export interface Constrained {
+  constraint?: Constraint;
+  constraintName?: string;
+}
+
+export function constraintOf(body: Body): Constrained {
+  const [asked, other] = wishes(body);
+  if (asked === undefined) return {};
+  const name = paramOf(asked.path);
+  if (other !== undefined)
+    throw conflict(
+      name,
+      `${name} and ${paramOf(other.path)} can't both be kept to; send one of them.`,
+    );
+  return { constraint: asked.make(asked.path), constraintName: name };
+}
+
+function wishes(body: Body): Asked[] {
+  const { response_format: format, structured_outputs: outputs, text } = body;
+  return [
+    ...formatWish(format, ["response_format"]),
+    ...formatWish(text?.format, ["text", "format"]),
+    ...[
+      wish(["guided_json"], body.guided_json, json),
+      wish(["guided_regex"], body.guided_regex, regex),
+      wish(["guided_choice"], body.guided_choice, choice),
+      wish(["guided_grammar"], body.guided_grammar, grammar),
+      wish(["structured_outputs", "json"], outputs?.json, json),
+      wish(["structured_outputs", "regex"], outputs?.regex, regex),
+      wish(["structured_outputs", "choice"], outputs?.choice, choice),
+      wish(["structured_outputs", "grammar"], outputs?.grammar, grammar),
+    ].flat(),
+  ];
+}
+
+function wish<T>(
+  path: Path,
+  value: T | null | undefined,
+  make: (value: T, path: Path) => Constraint,
+): Asked[] {
+  return value == null ? [] : [{ path, make: () => make(value, path) }];
+}
+
+function formatWish(format: ResponseFormat | TextFormat | null | undefined, path: Path): Asked[] {
+  switch (format?.type) {
+    case "json_object":
+      return [{ path, make: () => ({ kind: "json", text: anyObject }) }];
+    case "json_schema": {
+      const isNested = "json_schema" in format;
+      const schema = (isNested ? format.json_schema.schema : format.schema) ?? {};
+      return wish([...path, ...(isNested ? ["json_schema"] : []), "schema"], schema, json);
+    }
+    default:
+      return [];
+  }
+}
+
+function json(schema: string | object, path: Path): Constraint {
+  return { kind: "json", text: enforceable(parsed(schema, path), path) };
+}
+
+function parsed(schema: string | object, path: Path): unknown {
+  if (typeof schema !== "string") return schema;
+  try {
+    return JSON.parse(schema);
+  } catch {
+    return wrong(path, "must be a JSON schema");
+  }
+}
+
+/** Matched as a whole. */
+function regex(pattern: string, path: Path): Constraint {
+  try {
+    return { kind: "regex", text: translated(pattern) };
+  } catch (error) {
+    if (!(error instanceof Untranslatable)) throw error;
+    return unenforceable(path, error.message);
+  }
+}
+
+function choice(choices: readonly string[]): Constraint {
+  return { kind: "choice", text: JSON.stringify([...new Set(choices)]) };
+}
+
+/** A schema inside a grammar would be read by nobody here. */
+function grammar(text: string, path: Path): Constraint {
+  if (/%(json|llguidance|regex)\b/.test(text))
+    unenforceable(path, "a grammar has rules alone; directives of the library are not taken");
+  return { kind: "lark", text };
+}

