@@ -221,6 +221,15 @@ export class Session implements WriterOwner {
 
   // Responses
 
+  /** What is wrong with the message is told like what the engine refuses: its lane goes on. */
+  private async begin(message: ResponseCreate, caller: Caller, signal: AbortSignal) {
+    const { engine, config } = this.context;
+    const items = storedItems(engine, caller.owner);
+    const submission = responseSubmission(message, caller, config.resumeGraceMs, items);
+    if (isExpired(submission)) throw failure("deadline_exceeded");
+    return submitResponse(engine, submission, signal);
+  }
+
   private submit(
     message: ResponseCreate,
     answering: Answering,
@@ -228,17 +237,11 @@ export class Session implements WriterOwner {
     lease: BodyLease,
     done: () => void,
   ): void {
-    const { engine, config } = this.context;
     const preparing = new AbortController();
     this.preparing ??= new Set();
     this.preparing.add(preparing);
     const caller = this.callerOf(message, this.context.now() - arrivedAt);
-    const items = storedItems(engine, caller.owner);
-    const submission = responseSubmission(message, caller, config.resumeGraceMs, items);
-    const submitted = isExpired(submission)
-      ? Promise.reject(failure("deadline_exceeded"))
-      : submitResponse(engine, submission, preparing.signal);
-    submitted
+    this.begin(message, caller, preparing.signal)
       .finally(() => lease.release())
       .then((response) => this.accepted(response, answering, done))
       .catch((error: unknown) => {

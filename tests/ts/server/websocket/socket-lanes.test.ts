@@ -118,4 +118,20 @@ describe("lanes", () => {
     socket.create({ stream_id: "a" });
     await socket.ended();
   });
+
+  it("go on after a message whose fields do not go together, also where it had to wait", async () => {
+    const { url, engine } = await startServer();
+    engine.script = hold;
+    const socket = await openSocket(url);
+    socket.create({ stream_id: "a" });
+    await eventually(() => engine.runs.length === 1);
+    socket.create({ stream_id: "a", tool_choice: "required" });
+    socket.create({ stream_id: "a" });
+    engine.runs[0]!.end({ kind: "stop" });
+    const error = { code: "invalid_value", param: "tool_choice" };
+    expect(await socket.type("error")).toMatchObject({ status: 400, error, stream_id: "a" });
+    await eventually(() => engine.runs.length === 2);
+    engine.runs[1]!.end({ kind: "stop" });
+    await socket.ended(2);
+  });
 });
