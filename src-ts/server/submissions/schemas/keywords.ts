@@ -22,7 +22,14 @@ export const refused: Readonly<Record<string, string>> = {
 
 /** With these values a refused keyword asks for nothing. */
 export function asksForNothing(keyword: string, value: unknown): boolean {
+  if (keyword === "propertyNames") return value === true || saysString(value);
   return keyword.startsWith("unevaluated") && value === true;
+}
+
+/** As Zod writes a record of strings: names of properties are strings anyway. */
+function saysString(schema: unknown): boolean {
+  if (typeof schema !== "object" || schema === null) return false;
+  return Object.entries(schema).every(([key, value]) => key === "type" && value === "string");
 }
 
 /** In the order in which a schema has them, since properties are written in that order. */

@@ -91,6 +91,8 @@ describe("what a worker gets", () => {
     expect(made({ type: "array", uniqueItems: false, maxItems: 2 ** 40 })).toEqual({
       type: "array",
     });
+    for (const propertyNames of [true, {}, { type: "string" }])
+      expect(made({ type: "object", propertyNames })).toEqual({ type: "object" });
     expect(made({})).toEqual({});
   });
 });
@@ -109,6 +111,10 @@ describe("what is refused, and where", () => {
     [{ unevaluatedProperties: false }, "unevaluatedProperties"],
     [{ unevaluatedItems: {} }, "unevaluatedItems"],
     [{ propertyNames: { maxLength: 3 } }, "propertyNames"],
+    [{ propertyNames: { type: "string", pattern: "^a" } }, "propertyNames"],
+    [{ propertyNames: { type: ["string"] } }, "propertyNames"],
+    [{ propertyNames: { type: "integer" } }, "propertyNames"],
+    [{ propertyNames: false }, "propertyNames"],
     [{ format: "phone" }, "format"],
     [{ pattern: "(?=a)" }, "pattern"],
     [{ patternProperties: { "a(?!b)": {} } }, "patternProperties.a(?!b)"],
