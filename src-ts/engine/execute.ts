@@ -69,7 +69,7 @@ export function executing(hands: Hands): Execute {
       case "askStop":
         return shell(command.workerId).send({ type: "stop" });
       case "prepare":
-        return shell(command.workerId).prepare(command.slot, requests.inputOf(command.requestId));
+        return shell(command.workerId).prepare(command.slot, requests.inputOf(command));
       case "admit":
         return shell(command.workerId).admit(requests.admissions(command.requests));
       case "abort":
