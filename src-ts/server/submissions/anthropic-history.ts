@@ -31,8 +31,10 @@ class History {
   private readonly calls = new Set<string>();
 
   system(content: NonNullable<System>): void {
-    const blocks = typeof content === "string" ? [{ text: content }] : content;
-    const text = textOf(blocks.filter((block) => !block.text.startsWith(billingHeader)));
+    const isBilling = ({ text }: { text: string }) => text.startsWith(billingHeader);
+    const text = textOf(
+      typeof content === "string" ? content : content.filter((block) => !isBilling(block)),
+    );
     if (text !== "") this.messages.push({ role: "system", content: text });
   }
 

@@ -24,6 +24,7 @@ describe("the system's prompt", () => {
     [[text("Be "), text("brief.")], "Be brief."],
     [[text("x-anthropic-billing-header: cc_version=2.1; cch=0f;"), text("Be brief.")], "Be brief."],
     [[text("Say x-anthropic-billing-header.")], "Say x-anthropic-billing-header."],
+    ["x-anthropic-billing-header: a\nBe brief.", "x-anthropic-billing-header: a\nBe brief."],
   ])("%j comes first", (system, content) => {
     expect(history([hi], system)).toEqual([{ role: "system", content }, hi]);
   });
