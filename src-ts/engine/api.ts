@@ -323,7 +323,7 @@ export interface Engine {
   submit(submission: SubmissionInput, signal?: AbortSignal, reach?: SignalReach): Promise<Response>;
   /**
    * How many tokens the prompt has: it is templated and tokenized as by `submit`, and nothing is accepted.
-   * Rejects as `submit` does, but takes prompts that are longer than the context.
+   * Rejects as `submit` does.
    */
   countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number>;
   /** Undefined too when it belongs to somebody else. */
