@@ -148,7 +148,10 @@ function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: Fas
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
+  reply.header(
+    "access-control-expose-headers",
+    `x-request-id, request-id, retry-after, ${ignoredHeader}`,
+  );
   reply.header("vary", "origin");
 }
 

@@ -43,3 +43,11 @@ it("are missed, or asked for without a key, in the same shape", async () => {
   expect(AnthropicError.parse(await unknown.json()).error.type).toBe("authentication_error");
   ErrorResponse.parse(await (await get("/v1/models/none", { headers: key })).json());
 });
+
+it("tell pages which request it was", async () => {
+  const { get } = await startServer();
+  const origin = "http://localhost:3000";
+  const answer = await get("/v1/models", { headers: { ...headers, origin } });
+  expect(answer.headers.get("access-control-expose-headers")!.split(", ")).toContain("request-id");
+  expect(answer.headers.get("request-id")).toBe(answer.headers.get("x-request-id"));
+});
