@@ -327,6 +327,11 @@ export interface Engine {
    * 503 draining or no worker. `signal` gives up while preparing and, by its default reach, cancels afterwards.
    */
   submit(submission: SubmissionInput, signal?: AbortSignal, reach?: SignalReach): Promise<Response>;
+  /**
+   * How many tokens the prompt has: it is templated and tokenized as by `submit`, and nothing is accepted.
+   * Rejects as `submit` does.
+   */
+  countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number>;
   /** Undefined too when it belongs to somebody else. */
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */

@@ -23,11 +23,12 @@ import { executing } from "./execute.js";
 import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
 import type { Ports } from "./ports.js";
-import { type Identity, type LiveRequest, newRequest } from "./requests/content.js";
+import { type Identity, type LiveRequest, newRequest, type Settle } from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
 import { FakeScript } from "./requests/fake-script.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
 import { Requests } from "./requests/requests.js";
+import { restoring } from "./requests/restored.js";
 import type { ResponseLog } from "./responses/log.js";
 import { Logs } from "./responses/logs.js";
 import { Registry } from "./responses/registry.js";
@@ -39,6 +40,12 @@ import { WorkerShell } from "./workers/shell.js";
 
 /** How long workers get to give their slots back when a drain has run out of time. */
 const shutdownGraceMs = 5_000;
+
+/** How somebody who waits may give up. */
+interface GivenUp {
+  signal: AbortSignal;
+  reach: SignalReach;
+}
 
 export class WorkerEngine implements Engine {
   /** What is on disk is not waited for any more. */
@@ -126,11 +133,19 @@ export class WorkerEngine implements Engine {
     signal?: AbortSignal,
     reach: SignalReach = "always",
   ): Promise<Response> {
-    const model = input.model === undefined ? undefined : this.modelNamed(input.model);
-    const submission = completeSubmission({ ...input, model }, this.ports.random);
+    const submission = this.complete(input);
     return this.registry.once(submission, (idempotencyId) =>
       this.admit(submission, idempotencyId, signal && { signal, reach }),
     );
+  }
+
+  countTokens(input: SubmissionInput, signal?: AbortSignal): Promise<number> {
+    const submission = this.complete(input);
+    const ending: GivenUp | undefined = signal && { signal, reach: "always" };
+    return new Promise((counted, refuse) => {
+      const accept = (): void => refuse(new TypeError("what is only counted is never accepted"));
+      this.enter(submission, undefined, { accept, refuse, counted }, ending);
+    });
   }
 
   get(id: string, owner: string): Response | undefined {
@@ -262,24 +277,14 @@ export class WorkerEngine implements Engine {
       this.requests.restoreEnded(stored, clock.wall() - last.endedAt);
       return;
     }
-    const { identity } = this.requests.restore(stored);
-    const { id: requestId, modelId, asked } = identity;
-    const { cost, maxTokens: tokensMax } = stored.acceptance;
-    const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = asked;
-    const emitted = stored.tokens.length;
-    const started = stored.entries.some(({ kind }) => kind === "inProgress");
-    this.runner.post({
-      kind: "restore",
-      restored: {
-        ...{ requestId, modelId, clientId, priority, deadlineMs },
-        ...{ emitted, tokensMax, cost, started },
-      },
-    });
+    this.runner.post(restoring(this.requests.restore(stored).identity, stored));
   }
 
-  private modelNamed(name: string): string {
+  private complete(input: SubmissionInput): Submission {
     const ids = this.options.models.map(({ id }) => id);
-    return modelNamed(name, ids, this.options.aliases);
+    const name = input.model;
+    const model = name === undefined ? undefined : modelNamed(name, ids, this.options.aliases);
+    return completeSubmission({ ...input, model }, this.ports.random);
   }
 
   private get defaultModel(): ModelSource {
@@ -291,8 +296,19 @@ export class WorkerEngine implements Engine {
   private admit(
     submission: Submission,
     idempotencyId: string | undefined,
-    ending: { signal: AbortSignal; reach: SignalReach } | undefined,
+    ending: GivenUp | undefined,
   ): Promise<ResponseLog> {
+    return new Promise((accept, refuse) =>
+      this.enter(submission, idempotencyId, { accept, refuse }, ending),
+    );
+  }
+
+  private enter(
+    submission: Submission,
+    idempotencyId: string | undefined,
+    settle: Settle,
+    ending: GivenUp | undefined,
+  ): void {
     const refusal = this.refusal(submission);
     if (refusal !== undefined) {
       const { code, status } = refusal;
@@ -300,18 +316,16 @@ export class WorkerEngine implements Engine {
       const known = this.options.models.some(({ id }) => id === submission.model);
       const model = known ? submission.model : undefined;
       this.observers.tell("refused", { code, status, model });
-      return Promise.reject(refusal);
+      return settle.refuse(refusal);
     }
-    return new Promise((accept, refuse) => {
-      const request = this.newRequest(submission, idempotencyId, { accept, refuse });
-      const cancel = (): void => {
-        if (ending?.reach === "always" || request.phase.kind !== "accepted")
-          this.runner.post({ kind: "cancel", requestId: request.identity.id });
-      };
-      if (ending?.signal.aborted) queueMicrotask(cancel);
-      else ending?.signal.addEventListener("abort", cancel, { once: true });
-      this.begin(request.identity);
-    });
+    const request = this.newRequest(submission, idempotencyId, settle);
+    const cancel = (): void => {
+      if (ending?.reach === "always" || request.phase.kind !== "accepted")
+        this.runner.post({ kind: "cancel", requestId: request.identity.id });
+    };
+    if (ending?.signal.aborted) queueMicrotask(cancel);
+    else ending?.signal.addEventListener("abort", cancel, { once: true });
+    this.begin(request.identity);
   }
 
   private begin({ id: requestId, modelId, asked }: Identity): void {
@@ -338,13 +352,14 @@ export class WorkerEngine implements Engine {
   private newRequest(
     submission: Submission,
     idempotencyId: string | undefined,
-    settle: Identity["settle"],
+    settle: Settle,
   ): LiveRequest {
     const request = newRequest({
       id: this.ports.ids.response(submission.idPrefix),
       modelId: submission.model ?? this.defaultModel.id,
       submission,
-      fakeSay: this.script?.choose(submission.input),
+      // What is only counted uses nothing up.
+      fakeSay: settle.counted ? undefined : this.script?.choose(submission.input),
       idempotencyId,
       settle,
       now: this.ports.clock.now(),
@@ -381,6 +396,7 @@ export class WorkerEngine implements Engine {
       observers: this.observers,
       post: (input, said) => this.runner.post(input, said),
       arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
+      prepared: (slot, tokens) => this.requests.prepared(slot, tokens),
     });
     this.shells.set(id, shell);
     return shell;

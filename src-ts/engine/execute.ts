@@ -69,10 +69,7 @@ export function executing(hands: Hands): Execute {
       case "askStop":
         return shell(command.workerId).send({ type: "stop" });
       case "prepare":
-        return shell(command.workerId).prepare(
-          command.slot,
-          requests.preparationOf(command.requestId),
-        );
+        return shell(command.workerId).prepare(command.slot, requests.preparationOf(command));
       case "admit":
         return shell(command.workerId).admit(requests.admissions(command.requests));
       case "abort":

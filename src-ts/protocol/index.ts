@@ -1,4 +1,5 @@
 /** The public protocol: schemas, their types, and every bound. Imports no other part of the project. */
+export * from "./anthropic.js";
 export * from "./chat.js";
 export * from "./completions.js";
 export * from "./errors.js";

@@ -3,6 +3,7 @@
  * OpenAPI and AsyncAPI documents refer to. Knows no route and no message flow.
  */
 import { z } from "zod";
+import * as anthropic from "./anthropic.js";
 import * as chat from "./chat.js";
 import * as completions from "./completions.js";
 import * as errors from "./errors.js";
@@ -15,7 +16,18 @@ import * as tools from "./tools.js";
 
 export type JsonSchema = Record<string, unknown>;
 
-const modules = [chat, completions, errors, events, models, operations, responses, tickets, tools];
+const modules = [
+  chat,
+  completions,
+  errors,
+  events,
+  models,
+  operations,
+  responses,
+  tickets,
+  tools,
+  anthropic,
+];
 
 /** By the names under which the schemas are exported; the events of a response by their types. */
 const named = z.registry<{ id: string }>();

@@ -43,6 +43,33 @@ export const completion = {
   usage,
 };
 
+export const anthropicBody = {
+  max_tokens: 64,
+  messages: [{ role: "user", content: "What is the capital of France?" }],
+};
+
+export const anthropicMessage = {
+  id: "msg_1",
+  type: "message",
+  role: "assistant",
+  model,
+  content: [{ type: "text", text: answer, citations: null }],
+  stop_reason: "end_turn",
+  stop_sequence: null,
+  usage: {
+    input_tokens: 14,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 0,
+    output_tokens: 8,
+  },
+};
+
+export const anthropicCountBody = {
+  messages: [{ role: "user", content: "What is the capital of France?" }],
+};
+
+export const anthropicTokenCount = { input_tokens: 14 };
+
 export const responseBody = { input: "What is the capital of France?", max_output_tokens: 64 };
 
 export const response = {

@@ -1,12 +1,20 @@
 /** Every route over HTTP: what it takes, what it answers, and how it may refuse. A table, and no logic. */
 import { z } from "zod";
+import {
+  AnthropicBody,
+  AnthropicCountBody,
+  AnthropicMessage,
+  AnthropicStreamEvent,
+  AnthropicTokenCount,
+  AnyModel,
+  AnyModelList,
+} from "./anthropic.js";
 import { ChatBody, ChatChunk, ChatCompletion } from "./chat.js";
 import { Completion, CompletionBody } from "./completions.js";
 import { ErrorResponse } from "./errors.js";
 import { ErrorEvent, ResponseStreamEvent } from "./events.js";
 import { Priority } from "./fields.js";
 import * as limits from "./limits.js";
-import { ModelList, ModelObject } from "./models.js";
 import * as examples from "./openapi-examples.js";
 import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
 import { DeletedResponse, ResponseBody, ResponseObject, ResponseQuery } from "./responses.js";
@@ -45,6 +53,8 @@ export interface Operation {
   parameters?: readonly Parameter[];
   body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
   answers: Readonly<Record<number, Answer>>;
+  /** Whose shape refusals have; default: OpenAI's. `either`: that of whoever asks. */
+  dialect?: "anthropic" | "either";
   /** Statuses beside those that any route may answer with. */
   errors?: readonly number[];
 }
@@ -73,6 +83,13 @@ const envelope: readonly Parameter[] = [
       .regex(/^[\x21-\x7e]+$/),
   },
 ];
+
+const anthropicVersion: Parameter = {
+  in: "header",
+  name: "anthropic-version",
+  description: "Asks for Anthropic's shape, whatever its value.",
+  schema: z.string(),
+};
 
 const responseId: Parameter = {
   in: "path",
@@ -134,6 +151,37 @@ export const operations: readonly Operation[] = [
       },
     },
     errors: generation,
+  },
+  {
+    id: "createMessage",
+    isTolerant: true,
+    dialect: "anthropic",
+    method: "post",
+    path: "/v1/messages",
+    tag: "inference",
+    summary: "A message of Anthropic's API, streamed or not.",
+    parameters: envelope,
+    body: { schema: AnthropicBody, example: examples.anthropicBody },
+    answers: {
+      200: {
+        ...json("The message, or its events.", AnthropicMessage, examples.anthropicMessage),
+        events: { data: [AnthropicStreamEvent] },
+      },
+    },
+    errors: generation,
+  },
+  {
+    id: "countMessageTokens",
+    isTolerant: true,
+    dialect: "anthropic",
+    method: "post",
+    path: "/v1/messages/count_tokens",
+    tag: "inference",
+    summary: "How many tokens the prompt of a message has.",
+    parameters: envelope,
+    body: { schema: AnthropicCountBody, example: examples.anthropicCountBody },
+    answers: { 200: json("Their number.", AnthropicTokenCount, examples.anthropicTokenCount) },
+    errors: [404, 429, 499, 503, 504],
   },
   {
     id: "createResponse",
@@ -223,7 +271,9 @@ export const operations: readonly Operation[] = [
     path: "/v1/models",
     tag: "models",
     summary: "The models that are served.",
-    answers: { 200: json("All of them.", ModelList, examples.modelList) },
+    dialect: "either",
+    parameters: [anthropicVersion],
+    answers: { 200: json("All of them.", AnyModelList, examples.modelList) },
   },
   {
     id: "getModel",
@@ -231,7 +281,9 @@ export const operations: readonly Operation[] = [
     path: "/v1/models/{model_id}",
     tag: "models",
     summary: "One of them; ids may contain `/`, escaped or not.",
+    dialect: "either",
     parameters: [
+      anthropicVersion,
       {
         in: "path",
         name: "model_id",
@@ -240,7 +292,7 @@ export const operations: readonly Operation[] = [
         example: "smollm2-135m-instruct",
       },
     ],
-    answers: { 200: json("The model.", ModelObject, examples.modelObject) },
+    answers: { 200: json("The model.", AnyModel, examples.modelObject) },
     errors: [404],
   },
   {

@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document, made from the table of routes and the Zod schemas. */
 import type { z } from "zod";
+import { AnthropicError } from "./anthropic.js";
 import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
 import { type Answer, type Operation, operations, type Parameter } from "./openapi-routes.js";
@@ -140,14 +141,49 @@ const headers = {
   Upgrade: { required: true, schema: { type: "string", const: "websocket" } },
 };
 
-function refusalOf({ description, type, code, headers: own = [] }: Refusal) {
-  const extra = own.map((name) => [name, { $ref: `#/components/headers/${name}` }]);
+type Shape = "openAi" | NonNullable<Operation["dialect"]>;
+
+/** What stands before a refusal's name in the shapes that not all have. */
+const shapes: Readonly<Record<Shape, string>> = {
+  openAi: "",
+  anthropic: "Anthropic",
+  either: "Either",
+};
+
+function shapeOf(shape: Shape, { description, type, code }: Refusal) {
   const error = { message: description, type, param: null, code };
+  const openAi = refTo(ErrorResponse);
+  const anthropic = refTo(AnthropicError);
+  switch (shape) {
+    case "openAi":
+      return { schema: openAi, example: { error } };
+    case "anthropic":
+      return { schema: anthropic };
+    case "either":
+      return { schema: { anyOf: [openAi, anthropic] }, example: { error } };
+  }
+}
+
+function refusalOf(shape: Shape, refusal: Refusal) {
+  const { description, headers: own = [] } = refusal;
+  const extra = own.map((name) => [name, { $ref: `#/components/headers/${name}` }]);
   return {
     description,
     headers: { "x-request-id": requestIdHeader, ...Object.fromEntries(extra) },
-    content: { "application/json": { schema: refTo(ErrorResponse), example: { error } } },
+    content: { "application/json": shapeOf(shape, refusal) },
   };
+}
+
+/** Those that an operation refers to. */
+function allRefusals() {
+  const used = new Set(operations.map(({ dialect }): Shape => dialect ?? "openAi"));
+  const pairs = [...used].flatMap((shape) =>
+    Object.values(refusals).map((refusal) => [
+      shapes[shape] + refusal.name,
+      refusalOf(shape, refusal),
+    ]),
+  );
+  return Object.fromEntries(pairs);
 }
 
 function contentOf({ schema, example, contentType, events }: Answer) {
@@ -198,7 +234,9 @@ function answersOf(operation: Operation) {
   ]);
   const refused = statusesOf(operation).map((status) => [
     String(status),
-    { $ref: `#/components/responses/${refusals[status]!.name}` },
+    {
+      $ref: `#/components/responses/${shapes[operation.dialect ?? "openAi"]}${refusals[status]!.name}`,
+    },
   ]);
   return Object.fromEntries([...own, ...refused]);
 }
@@ -250,7 +288,7 @@ export function openApiDocument() {
       title: "mlx-serving",
       version: protocolVersion,
       description:
-        "Language models over HTTP, in the shapes of OpenAI's API. Rules that no schema can say are in docs/PROTOCOL.md.",
+        "Language models over HTTP, in the shapes of OpenAI's API and of Anthropic's. Rules that no schema can say are in docs/PROTOCOL.md.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "/" }],
@@ -261,9 +299,7 @@ export function openApiDocument() {
     components: {
       schemas: componentSchemas(),
       headers,
-      responses: Object.fromEntries(
-        Object.values(refusals).map((refusal) => [refusal.name, refusalOf(refusal)]),
-      ),
+      responses: allRefusals(),
       securitySchemes: {
         key: { type: "http", scheme: "bearer" },
         apiKey: { type: "apiKey", in: "header", name: "x-api-key" },

@@ -5,6 +5,17 @@ import { failure, retryAfterOf } from "../failures.js";
 import { acceptedEncodings } from "./bodies/content-encoding.js";
 import type { ServerLogger } from "./options.js";
 
+/** How an API says what has failed, and where its clients look for the id of a request. */
+export interface Dialect {
+  requestIdHeader: string;
+  errorBody(error: ServingError, requestId: string): object;
+}
+
+export const openAiDialect: Dialect = {
+  requestIdHeader: "x-request-id",
+  errorBody: (error) => ({ error: error.toBody() }),
+};
+
 /** `Retry-After` where trying again may help, `x-should-retry: false` where it can't. */
 export function errorHeaders(error: ServingError): Record<string, string> {
   const headers: Record<string, string> = { "content-type": "application/json; charset=utf-8" };

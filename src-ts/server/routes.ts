@@ -6,6 +6,10 @@ import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
 import type { Keys } from "./access/keys.js";
 import type { Tickets } from "./access/tickets.js";
+import { countTokens } from "./anthropic/count-tokens.js";
+import { anthropicDialect, isAnthropic } from "./anthropic/dialect.js";
+import { createMessage } from "./anthropic/messages.js";
+import { listAnthropicModels, oneAnthropicModel } from "./anthropic/models.js";
 import type { ServerContext } from "./context.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
@@ -29,7 +33,9 @@ export interface RouteParts {
 const needsNoBody: RouteConfig = { needsNoBody: true };
 
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
+  addModels(app, context);
   addOpenAi(app, context);
+  addAnthropic(app, context);
   addResponses(app, context);
   addTickets(app, parts);
   addProbes(app, context, parts);
@@ -49,17 +55,37 @@ function idOf(request: FastifyRequest): string {
 }
 
 function addOpenAi(app: FastifyInstance, context: ServerContext): void {
-  const { engine } = context;
-  route(app, "/v1/models", { GET: () => listModels(engine) });
-  route(app, "/v1/models/*", {
-    GET: (request) => oneModel(engine, (request.params as { "*": string })["*"]),
-  });
   route(app, "/v1/chat/completions", {
     POST: (request, reply) => chatCompletions(context, callerOf(request), bodyOf(request), reply),
   });
   route(app, "/v1/completions", {
     POST: (request, reply) => completions(context, callerOf(request), bodyOf(request), reply),
   });
+}
+
+/** In both APIs: who sends a version of Anthropic's gets its shape. */
+function addModels(app: FastifyInstance, { engine }: ServerContext): void {
+  const list: Handler = ({ headers }) =>
+    isAnthropic(headers) ? listAnthropicModels(engine) : listModels(engine);
+  const one: Handler = ({ headers, params }) => {
+    const id = (params as { "*": string })["*"];
+    return isAnthropic(headers) ? oneAnthropicModel(engine, id) : oneModel(engine, id);
+  };
+  const either: RouteConfig = {
+    dialect: (headers) => (isAnthropic(headers) ? anthropicDialect : undefined),
+  };
+  route(app, "/v1/models", { GET: list }, either);
+  route(app, "/v1/models/*", { GET: one }, either);
+}
+
+function addAnthropic(app: FastifyInstance, context: ServerContext): void {
+  const own: RouteConfig = { dialect: () => anthropicDialect };
+  const create: Handler = (request, reply) =>
+    createMessage(context, callerOf(request), bodyOf(request), reply);
+  route(app, "/v1/messages", { POST: create }, own);
+  const count: Handler = (request, reply) =>
+    countTokens(context, callerOf(request), bodyOf(request), reply);
+  route(app, "/v1/messages/count_tokens", { POST: count }, own);
 }
 
 function addResponses(app: FastifyInstance, context: ServerContext): void {

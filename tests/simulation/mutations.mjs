@@ -268,7 +268,7 @@ export const mutations = [
   },
   {
     name: "a restored request begins anew",
-    file: "src-ts/engine/engine.ts",
+    file: "src-ts/engine/requests/restored.ts",
     find: "const emitted = stored.tokens.length;",
     replace: "const emitted = 0;",
   },

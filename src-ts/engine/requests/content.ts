@@ -13,6 +13,13 @@ import { seedOf } from "./defaults.js";
 /** What is asked for, apart from the prompt. */
 export type Asked = Omit<Submission, "input">;
 
+/** `counted`: only the number of the prompt's tokens is wanted; nothing is accepted then. */
+export interface Settle {
+  accept(log: ResponseLog): void;
+  refuse(error: ServingError): void;
+  counted?: (promptTokens: number) => void;
+}
+
 /** Who asks for what. Times: monotonic milliseconds. */
 export interface Identity {
   readonly id: string;
@@ -24,8 +31,8 @@ export interface Identity {
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   readonly chat: boolean;
   readonly turn: TurnRequest;
-  /** Answers `submit`; only the first call counts. */
-  readonly settle: { accept(log: ResponseLog): void; refuse(error: ServingError): void };
+  /** Answers `submit` or `countTokens`; only the first call counts. */
+  readonly settle: Settle;
 }
 
 /** What a prompt has become: it is never rendered again. */
@@ -44,11 +51,12 @@ export interface Times {
 }
 
 /**
- * What there is of a request, as far as it is. `prepared` lasts until the next command, which says whether it is
+ * What there is of a request, as far as it is. `counted` ends without being told again. `prepared` lasts until the next command, which says whether it is
  * stored first. The log of `storing` is on its way to disk: nobody hears of it before it is there.
  */
 export type Phase =
   | { readonly kind: "preparing"; readonly input: PrepareInput }
+  | { readonly kind: "counted" }
   | { readonly kind: "prepared"; readonly prompt: Prompt }
   | { readonly kind: "storing"; readonly prompt: Prompt; readonly log: ResponseLog }
   | Accepted;
@@ -71,7 +79,7 @@ export interface NewRequest {
   submission: Submission;
   fakeSay: string | undefined;
   idempotencyId: string | undefined;
-  settle: Identity["settle"];
+  settle: Settle;
   now: number;
 }
 

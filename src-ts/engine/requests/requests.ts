@@ -38,6 +38,8 @@ export interface RequestsHost {
 export class Requests {
   readonly live = new Map<string, LiveRequest>();
   private readonly deadlines = new Map<string, Timer>();
+  /** Requests whose prompt is only counted, by the slot under which they are prepared. */
+  private readonly counting = new Map<number, string>();
   /** What has come under a slot and is in no log yet. */
   private readonly slots = new Map<number, { workerId: string; rows: StepRow[] }>();
 
@@ -52,12 +54,25 @@ export class Requests {
   }
 
   /** What a worker is asked to prepare; undefined once that is done. */
-  preparationOf(requestId: string): Omit<Preparation, "id"> | undefined {
+  preparationOf({ requestId, slot }: Of<"prepare">): Omit<Preparation, "id"> | undefined {
     const request = this.live.get(requestId);
     if (request?.phase.kind !== "preparing") return undefined;
+    const { settle, asked } = request.identity;
+    if (settle.counted !== undefined) this.counting.set(slot, requestId);
     const { input } = request.phase;
-    const { constraint } = request.identity.asked;
+    const { constraint } = asked;
     return constraint === undefined ? { input } : { input, constraint };
+  }
+
+  /** A prompt is prepared: whoever wants to know its length and no more has it, and is gone before it is accepted. */
+  prepared(slot: number, promptTokens: number): void {
+    const requestId = this.counting.get(slot);
+    const request = requestId === undefined ? undefined : this.live.get(requestId);
+    if (request === undefined) return;
+    const { id, settle } = request.identity;
+    request.phase = { kind: "counted" };
+    settle.counted?.(promptTokens);
+    this.host.post({ kind: "cancel", requestId: id });
   }
 
   admissions(requests: Of<"admit">["requests"]) {
@@ -183,6 +198,7 @@ export class Requests {
     const request = this.remove(requestId);
     if (request === undefined) return;
     const { identity, phase } = request;
+    if (phase.kind === "counted") return;
     if (phase.kind === "storing") phase.log.discard();
     const explained = this.explained(explanation, said, identity);
     if (phase.kind !== "accepted") return this.refuse(identity, refusalOf(finish, explained));
@@ -211,7 +227,13 @@ export class Requests {
     this.live.delete(requestId);
     this.deadlines.get(requestId)?.cancel();
     this.deadlines.delete(requestId);
+    if (request?.identity.settle.counted !== undefined) this.forgetCount(requestId);
     return request;
+  }
+
+  /** It may have been sent to several workers, one after another. */
+  private forgetCount(requestId: string): void {
+    for (const [slot, id] of this.counting) if (id === requestId) this.counting.delete(slot);
   }
 
   /** The oldest rows that have come: nearly always all of them. */

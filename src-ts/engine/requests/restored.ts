@@ -1,8 +1,9 @@
 /** An accepted request of an earlier process, as a live request of this one. */
-import type { Acceptance } from "../journal.js";
+import type { Input } from "../../machines/Orchestrator.js";
+import type { Acceptance, StoredResponse } from "../journal.js";
 import type { Clock } from "../ports.js";
 import type { ResponseLog } from "../responses/log.js";
-import { type Asked, type LiveRequest, newTimes } from "./content.js";
+import { type Asked, type Identity, type LiveRequest, newTimes } from "./content.js";
 
 export function restoredRequest(
   acceptance: Acceptance,
@@ -21,6 +22,24 @@ export function restoredRequest(
       ...{ arrivedAt: now, deadlineAt, idempotencyId: undefined },
     },
     phase: { kind: "accepted", prompt, log, times: newTimes(now) },
+  };
+}
+
+/** What the orchestrator is told of it. */
+export function restoring(
+  { id: requestId, modelId, asked }: Identity,
+  stored: StoredResponse,
+): Input {
+  const { cost, maxTokens: tokensMax } = stored.acceptance;
+  const { clientId, priority, deadlineMs = Number.POSITIVE_INFINITY } = asked;
+  const emitted = stored.tokens.length;
+  const started = stored.entries.some(({ kind }) => kind === "inProgress");
+  return {
+    kind: "restore",
+    restored: {
+      ...{ requestId, modelId, clientId, priority, deadlineMs },
+      ...{ emitted, tokensMax, cost, started },
+    },
   };
 }
 

@@ -45,6 +45,8 @@ export interface ShellHost {
   post(input: Input, said?: Said): void;
   /** Tokens of a step, kept until it is known whose they are. */
   arrive(workerId: string, rows: readonly StepRow[]): void;
+  /** A prompt has become tokens; told before the orchestrator hears of it. */
+  prepared(slot: number, promptTokens: number): void;
 }
 
 /** What one process has said of itself. */
@@ -317,6 +319,7 @@ export class WorkerShell {
     }
     const { epoch } = from;
     const count = promptTokens.length;
+    this.host.prepared(slot, count);
     this.host.post(
       { kind: "prepared", workerId: this.id, epoch, slot, promptTokens: count, blockHashes },
       { promptTokens, sampling: this.sampling },

@@ -3,6 +3,7 @@
  * key), JSON in and out, and an error for everything else. Routes are in `routes.ts`.
  */
 
+import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import fastify, {
   type FastifyInstance,
@@ -17,7 +18,7 @@ import type { Asker, Keys } from "../access/keys.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
-import { errorHeaders, toServingError } from "../errors.js";
+import { type Dialect, errorHeaders, openAiDialect, toServingError } from "../errors.js";
 import type { ServerConfig, ServerLogger } from "../options.js";
 import { ignoredHeader } from "../validation/tolerance.js";
 import { serveHalfClosed } from "./half-closed.js";
@@ -34,6 +35,8 @@ export interface HttpParts {
 export interface RouteConfig extends BodyConfig {
   /** Answers without a key. */
   isOpen?: boolean;
+  /** Whose shape this request's errors have; undefined: OpenAI's. */
+  dialect?: (headers: IncomingHttpHeaders) => Dialect | undefined;
 }
 
 declare module "fastify" {
@@ -139,12 +142,16 @@ function addHooks(app: FastifyInstance, parts: HttpParts): void {
 /** Headers first, so that an error has them too. */
 function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
   const { origin } = request.headers;
+  reply.header(dialectOf(request).requestIdHeader, request.id);
   reply.header("x-request-id", request.id);
   reply.header("x-content-type-options", "nosniff");
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header("access-control-expose-headers", `x-request-id, retry-after, ${ignoredHeader}`);
+  reply.header(
+    "access-control-expose-headers",
+    `x-request-id, request-id, retry-after, ${ignoredHeader}`,
+  );
   reply.header("vary", "origin");
 }
 
@@ -171,7 +178,13 @@ function sendError(
     logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
   dropRest(request, reply);
-  reply.code(known.status).headers(errorHeaders(known)).send({ error: known.toBody() });
+  const body = dialectOf(request).errorBody(known, request.id);
+  reply.code(known.status).headers(errorHeaders(known)).send(body);
+}
+
+/** What has no route has OpenAI's. */
+function dialectOf({ routeOptions, headers }: FastifyRequest): Dialect {
+  return routeOptions.config?.dialect?.(headers) ?? openAiDialect;
 }
 
 const malformed = {

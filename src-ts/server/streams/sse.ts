@@ -1,11 +1,11 @@
 /**
  * One answer as server-sent events. The status line waits for the first chunk, so that what fails
- * before it can still be told by its status; a long prefill is kept alive by comments.
+ * before it can still be told by its status; a long prefill is kept alive by comments, or as its API has it.
  */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { ServingError } from "../../errors.js";
-import { errorHeaders } from "../errors.js";
+import { type Dialect, errorHeaders, openAiDialect } from "../errors.js";
 import { goneSignal } from "../http/client-gone.js";
 import { probeEvent } from "../http/half-closed.js";
 import type { ServerLimits } from "../options.js";
@@ -16,6 +16,15 @@ const probe = ":\n\n";
 
 /** A reader that does not even take its last error is not waited for any longer. */
 const lastWordsMs = 10_000;
+
+/** What an API has of its own in a stream that says nothing yet, or never will. */
+export interface StreamShape {
+  dialect: Dialect;
+  /** Sent while nothing else is. */
+  keepAlive(): string;
+}
+
+const openAiShape: StreamShape = { dialect: openAiDialect, keepAlive: () => comment };
 
 export class EventStream implements Sink {
   private readonly raw: ServerResponse;
@@ -30,11 +39,15 @@ export class EventStream implements Sink {
   private stalledTicks = 0;
   private onGone: (() => void) | undefined;
 
+  private readonly requestId: string;
+
   /** Takes the reply out of the framework's hands. */
   constructor(
     reply: FastifyReply,
     private readonly limits: ServerLimits,
+    private readonly shape: StreamShape = openAiShape,
   ) {
+    this.requestId = reply.request.id;
     this.headers = reply.getHeaders();
     reply.hijack();
     this.raw = reply.raw;
@@ -80,7 +93,7 @@ export class EventStream implements Sink {
     this.isOpen = true;
     const headers = { ...this.headers, ...errorHeaders(error) };
     this.raw.writeHead(error.status, headers);
-    this.finish(JSON.stringify({ error: error.toBody() }));
+    this.finish(JSON.stringify(this.shape.dialect.errorBody(error, this.requestId)));
   }
 
   private open(): void {
@@ -114,7 +127,7 @@ export class EventStream implements Sink {
     }
     if (!this.wroteSinceTick && this.raw.writableLength === 0) {
       this.open();
-      this.raw.write(comment);
+      this.raw.write(this.shape.keepAlive());
     }
     this.wroteSinceTick = false;
   }

@@ -32,7 +32,7 @@ function checkedArguments(text: string, param: string): string {
   throw conflict(param, `${param} must be a JSON object, as text.`);
 }
 
-function withoutCall(param: string): ServingError {
+export function withoutCall(param: string): ServingError {
   return conflict(param, `${param} names no call that came before.`);
 }
 

@@ -223,6 +223,12 @@ export class ScriptedEngine implements Engine {
     if (run !== undefined) this.end(run.log, { kind: "cancelled" });
   }
 
+  async countTokens(input: SubmissionInput): Promise<number> {
+    this.submissions.push(completeSubmission(input, Math.random));
+    if (this.refusal !== undefined) throw this.refusal;
+    return promptTokens;
+  }
+
   get(id: string, owner: string): Response | undefined {
     return this.registry.find(id, owner);
   }

@@ -1,0 +1,14 @@
+/** What Anthropic's API has of its own at every answer, and how a request for it is known. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Dialect } from "../errors.js";
+import { anthropicError } from "../render/anthropic-error.js";
+
+export const anthropicDialect: Dialect = {
+  requestIdHeader: "request-id",
+  errorBody: anthropicError,
+};
+
+/** On routes that OpenAI's API has too: its clients always send the version that they speak. */
+export function isAnthropic(headers: IncomingHttpHeaders): boolean {
+  return headers["anthropic-version"] !== undefined;
+}

@@ -1,0 +1,69 @@
+/** A body of Anthropic's Messages API as a submission. */
+import type { SubmissionInput } from "../../engine/api.js";
+import type { AnthropicBody, AnthropicCountBody } from "../../protocol/anthropic.js";
+import type { PrepareInput, ReasoningRequest } from "../../worker/messages.js";
+import { anthropicHistory } from "./anthropic-history.js";
+import { anthropicTools } from "./anthropic-tools.js";
+import { type Caller, callerFields } from "./caller.js";
+import { conflict } from "./conflict.js";
+import { idempotencyOf } from "./idempotency.js";
+import { chatInput } from "./prompts.js";
+import { reasoningOf } from "./reasoning.js";
+import { samplingOf } from "./sampling.js";
+
+/** Throws 400 for fields that do not go together. */
+export function anthropicSubmission(body: AnthropicBody, caller: Caller): SubmissionInput {
+  checkTurn(body);
+  return {
+    model: body.model ?? undefined,
+    input: anthropicInput(body),
+    sampling: samplingOf({ ...body, stop: body.stop_sequences }, undefined),
+    maxTokens: body.max_tokens,
+    ...callerFields(caller),
+    store: false,
+    abandonment: { kind: "cancel" },
+    idempotency: idempotencyOf("messages", caller.idempotencyKey, body),
+    idPrefix: "msg",
+  };
+}
+
+/** The same prompt, of which only the tokens are wanted. */
+export function anthropicCount(body: AnthropicCountBody, caller: Caller): SubmissionInput {
+  return {
+    model: body.model ?? undefined,
+    input: anthropicInput(body),
+    ...callerFields(caller),
+    idPrefix: "count",
+  };
+}
+
+function anthropicInput(body: AnthropicCountBody): PrepareInput {
+  return chatInput({
+    messages: anthropicHistory(body.system, body.messages),
+    templateArgs: body.chat_template_kwargs,
+    tools: anthropicTools(body),
+    reasoning: thinkingOf(body),
+  });
+}
+
+/** Who doesn't ask for thoughts gets none, as far as the model can do without. `adaptive`: as its template has it. */
+function thinkingOf(body: AnthropicCountBody): ReasoningRequest | undefined {
+  const { thinking } = body;
+  switch (thinking?.type) {
+    case "enabled":
+      return { enabled: true, ...reasoningOf(undefined, body, thinking.budget_tokens) };
+    case "adaptive":
+      return reasoningOf(undefined, body);
+    default:
+      return reasoningOf("none", body);
+  }
+}
+
+/** An answer can't be begun by whoever asks. */
+function checkTurn({ messages }: AnthropicBody): void {
+  if (messages.at(-1)!.role === "assistant")
+    throw conflict(
+      "messages",
+      "messages must end with the user: going on with the last message is not supported.",
+    );
+}
