@@ -3,6 +3,7 @@ import { z } from "zod";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 import { ModelList, ModelObject } from "./models.js";
+import { OutputFormat } from "./structured-output.js";
 import { FunctionTool } from "./tools.js";
 
 /** Prefixes are kept for everybody, marked or not: whoever marks one has what he asks for. */
@@ -180,11 +181,12 @@ const prompt = {
   output_config: z
     .object({
       effort: fields.hint("high"),
-      format: fields.absent("Structured output"),
+      format: OutputFormat.nullish(),
       task_budget: fields.hint(),
     })
     .nullish(),
-  output_format: fields.absent("Structured output"),
+  /** As it was called before. */
+  output_format: OutputFormat.nullish(),
   chat_template_kwargs: fields.chatTemplateKwargs,
   mcp_servers: fields.hint(),
   context_management: fields.hint(),

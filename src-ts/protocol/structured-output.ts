@@ -46,6 +46,13 @@ export const TextFormat = z.discriminatedUnion(
 );
 export type TextFormat = z.infer<typeof TextFormat>;
 
+/** Anthropic's: a schema and nothing beside it. */
+export const OutputFormat = z.object({
+  type: z.literal("json_schema", { error: "must be json_schema" }),
+  schema: Schema,
+});
+export type OutputFormat = z.infer<typeof OutputFormat>;
+
 /** As an object, or as its JSON. */
 const guidedSchema = z.union([z.string().max(limits.schemaCharsMax), Schema], {
   error: "must be a JSON schema: an object, or its JSON as a string",

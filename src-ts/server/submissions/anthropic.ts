@@ -6,6 +6,7 @@ import { anthropicHistory } from "./anthropic-history.js";
 import { anthropicTools } from "./anthropic-tools.js";
 import { type Caller, callerFields } from "./caller.js";
 import { conflict } from "./conflict.js";
+import { anthropicConstraintOf } from "./constraint.js";
 import { idempotencyOf } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
 import { reasoningOf } from "./reasoning.js";
@@ -19,6 +20,7 @@ export function anthropicSubmission(body: AnthropicBody, caller: Caller): Submis
     input: anthropicInput(body),
     sampling: samplingOf({ ...body, stop: body.stop_sequences }, undefined),
     maxTokens: body.max_tokens,
+    ...anthropicConstraintOf(body),
     ...callerFields(caller),
     store: false,
     abandonment: { kind: "cancel" },

@@ -6,6 +6,7 @@
 import type { z } from "zod";
 import type { Constraint } from "../../engine/api.js";
 import type {
+  OutputFormat,
   ResponseFormat,
   structuredOutput,
   TextFormat,
@@ -20,6 +21,12 @@ type Body = { [K in keyof typeof structuredOutput]?: z.output<(typeof structured
   text?: { format?: TextFormat | null | undefined } | null | undefined;
 };
 
+/** As Anthropic names it. */
+interface AnthropicBody {
+  output_config?: { format?: OutputFormat | null | undefined } | null | undefined;
+  output_format?: OutputFormat | null | undefined;
+}
+
 interface Asked {
   path: Path;
   make(path: Path): Constraint;
@@ -32,7 +39,17 @@ export interface Constrained {
 }
 
 export function constraintOf(body: Body): Constrained {
-  const [asked, other] = wishes(body);
+  return oneOf(wishes(body));
+}
+
+export function anthropicConstraintOf(body: AnthropicBody): Constrained {
+  return oneOf([
+    ...formatWish(body.output_config?.format, ["output_config", "format"]),
+    ...formatWish(body.output_format, ["output_format"]),
+  ]);
+}
+
+function oneOf([asked, other]: readonly Asked[]): Constrained {
   if (asked === undefined) return {};
   const name = paramOf(asked.path);
   if (other !== undefined)
@@ -69,7 +86,9 @@ function wish<T>(
   return value == null ? [] : [{ path, make: () => make(value, path) }];
 }
 
-function formatWish(format: ResponseFormat | TextFormat | null | undefined, path: Path): Asked[] {
+type Format = ResponseFormat | TextFormat | OutputFormat;
+
+function formatWish(format: Format | null | undefined, path: Path): Asked[] {
   switch (format?.type) {
     case "json_object":
       return [{ path, make: () => ({ kind: "json", text: anyObject }) }];

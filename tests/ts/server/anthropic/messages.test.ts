@@ -158,7 +158,14 @@ describe("refusals", () => {
     [{ ...body, tool_choice: { type: "some" } }, "tool_choice.type"],
     [{ ...body, tools: [{ name: "a" }] }, "tools[0].input_schema"],
     [{ ...body, tools: [{ name: "a b", input_schema: {} }] }, "tools[0].name"],
-    [{ ...body, output_config: { format: { type: "json_schema" } } }, "output_config.format"],
+    [
+      { ...body, output_config: { format: { type: "json_schema" } } },
+      "output_config.format.schema",
+    ],
+    [
+      { ...body, output_format: { type: "json_schema", schema: { not: {} } } },
+      "output_format.schema.not",
+    ],
     [withBlock(image), "messages[0].content[0].type"],
     [withBlock({ type: "document" }), "messages[0].content[0].type"],
     [withBlock({ type: "thinking", thinking: "" }), "messages[0].content[0].type"],
