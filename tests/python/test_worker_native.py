@@ -27,10 +27,10 @@ from mlx_serving.fake.engine import FakeRunner
 
 insert = FakeRunner.insert
 
-def picky(engine, request):
+def picky(engine, request, matcher=None):
     if len(request.prompt) == 1:
         raise RuntimeError("one token is too few")
-    insert(engine, request)
+    insert(engine, request, matcher)
 
 FakeRunner.insert = picky
 main()
