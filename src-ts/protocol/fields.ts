@@ -42,9 +42,14 @@ export function hint(...neutral: readonly unknown[]) {
 /** Where an object means something: a hint by a word, a number. */
 export const wordHint = z
   .unknown()
-  .refine((value) => typeof value !== "object", { error: "must be an object" })
+  .refine((value) => typeof value !== "object" || Array.isArray(value), {
+    error: "must be an object",
+  })
   .transform(() => undefined)
-  .meta({ description: "A hint: any value that is no object is taken and none does anything." });
+  .meta({
+    description: "A hint: any value that is no object is taken and none does anything.",
+    not: { type: "object" },
+  });
 
 /** A hint that is not followed either, and stands in the answer as it was asked. */
 export class RepeatedHint {

@@ -1,5 +1,6 @@
 """Bodies that JSON Schema calls valid and the server is right to refuse are mended: those that
-contradict themselves, and those that only the model can judge: nothing to answer, unknown tokens.
+contradict themselves (calls and choices of tools that aren't there, two things to keep an answer
+to), and those that only the model can judge: nothing to answer, unknown tokens, schemas.
 Tests in tests/ts/server see to it that they are refused."""
 
 from __future__ import annotations
@@ -12,6 +13,16 @@ from schemathesis import Case, GenerationMode, HookContext
 CHOICES_MAX = 128
 # Names of one limit: they must agree.
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+# What an answer is kept to: one thing at most, and one that can be enforced.
+STRUCTURES = (
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+    "structured_outputs",
+    "output_config",
+    "output_format",
+)
 # Tokens that every model has.
 TOKENS = 256
 
@@ -35,6 +46,7 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
         body["store"] = True
     if "messages" in body and body.get("top_logprobs"):
         body["logprobs"] = True
+    body = without_tools(without_structure(body))
     if "prompt" in body:
         body["prompt"] = answerable(body["prompt"])
     if isinstance(body.get("logit_bias"), dict):
@@ -43,6 +55,53 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     if prompts_in(body.get("prompt")) * (body.get("n") or 1) > CHOICES_MAX:
         body["n"] = 1
     return body
+
+
+def without_structure(body: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if name not in STRUCTURES}
+    if not is_plain(kept.get("response_format")):
+        del kept["response_format"]
+    text = kept.get("text")
+    if isinstance(text, dict) and not is_plain(text.get("format")):
+        kept["text"] = {name: value for name, value in text.items() if name != "format"}
+    return kept
+
+
+def is_plain(format: Any) -> bool:
+    return format is None or (isinstance(format, dict) and format.get("type") == "text")
+
+
+def without_tools(body: dict[str, Any]) -> dict[str, Any]:
+    """One tool is offered at most, and neither chosen nor called."""
+    for name in ("tool_choice", "function_call"):
+        if body.get(name) not in (None, "auto", "none"):
+            del body[name]
+    for name in ("tools", "functions"):
+        if isinstance(body.get(name), list):
+            body[name] = [lone(tool) for tool in body[name][:1]]
+    if isinstance(body.get("messages"), list):
+        said = [message for message in body["messages"] if is_said(message)]
+        body["messages"] = [*said, {"role": "user", "content": "x"}]
+    if isinstance(body.get("input"), list):
+        body["input"] = [item for item in body["input"] if "role" in item] or "x"
+    return body
+
+
+def lone(tool: dict[str, Any]) -> dict[str, Any]:
+    """Tools of one namespace have names of their own."""
+    return {**tool, "tools": tool["tools"][:1]} if isinstance(tool.get("tools"), list) else tool
+
+
+def is_said(message: dict[str, Any]) -> bool:
+    """No call and no result of one."""
+    if message.get("role") in ("tool", "function"):
+        return False
+    if message.get("tool_calls") or message.get("function_call"):
+        return False
+    content = message.get("content")
+    if isinstance(content, list):
+        return all(part.get("type") in ("text", "refusal") for part in content)
+    return isinstance(content, str)
 
 
 def answerable(prompt: Any) -> Any:
