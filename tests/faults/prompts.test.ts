@@ -44,6 +44,7 @@ async function refused(path: string, body: string | object, init: RequestInit = 
 const chat = (fields: object) => ({ messages: [{ role: "user", content: canary }], ...fields });
 
 it("is in no error about a request", async () => {
+  const tool = { type: "function", name: canary };
   const bodies: [string, string | object][] = [
     ["/v1/responses", `{"input": "${canary}`],
     ["/v1/responses", `${canary}`],
@@ -52,7 +53,13 @@ it("is in no error about a request", async () => {
     ["/v1/responses", { input: [{ role: "user", content: [{ type: canary, text: canary }] }] }],
     ["/v1/responses", { input: canary, instructions: [canary] }],
     ["/v1/responses", { input: canary, temperature: canary }],
-    ["/v1/responses", { input: canary, tools: [{ type: "function", name: canary }] }],
+    ["/v1/responses", { input: canary, tools: [tool, tool] }],
+    ["/v1/responses", { input: canary, tool_choice: tool }],
+    [
+      "/v1/responses",
+      { input: [{ type: "function_call_output", call_id: canary, output: canary }] },
+    ],
+    ["/v1/messages", { max_tokens: 2, messages: [{ role: canary, content: canary }] }],
     ["/v1/responses", { input: canary, text: { format: { type: canary } } }],
     ["/v1/responses", { input: canary, stream_options: {}, stream: false }],
     ["/v1/responses", { input: canary, previous_response_id: canary }],
