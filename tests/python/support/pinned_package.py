@@ -12,46 +12,54 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 FETCH_SECONDS_MAX: Final = 300
+# Which members of a package are wanted, by the name of the folder in the cache that they come to;
+# the first group is the name that they get there.
+Kinds = Mapping[str, re.Pattern[str]]
 
 
-class Unfetchable(Exception):
-    """It is not in the cache, and can't be brought there."""
+class NotFetched(Exception):
+    """A package is not in the cache and can't be brought there; the message says why."""
 
 
-def fetched(pin: Path, kind: str, member: re.Pattern[str]) -> Path:
-    """The folder with a package's members, fetched if it is not there. `kind`: the folder's in the
-    cache. `member`: which of them are wanted, its first group the name that they get. Raises
-    `Unfetchable`."""
-    digest = pin.read_text().split("sha256:")[1][:16]
+def fetched(pin: Path, kinds: Kinds, kind: str) -> Path:
+    """The folder of this kind, fetched with all others if it is not there: packages are large.
+    Raises `NotFetched`."""
     cache = Path(os.environ.get("MLX_SERVING_CACHE") or "~/.cache/mlx-serving").expanduser()
-    out = cache / kind / digest
+    digest = pin.read_text().split("sha256:")[1][:16]
+    folders = {name: cache / name / digest for name in kinds}
+    out = folders[kind]
     if out.is_dir():
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not out.is_dir():
-            _fetch(out, pin, member)
+            _fetch(cache, folders, pin, kinds)
     return out
 
 
-def _fetch(out: Path, pin: Path, wanted: re.Pattern[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as draft:
+def _fetch(cache: Path, folders: Mapping[str, Path], pin: Path, kinds: Kinds) -> None:
+    with tempfile.TemporaryDirectory(prefix=".package-", dir=cache) as draft:
         archive = _download(Path(draft), pin)
-        new = Path(draft) / "new"
-        new.mkdir()
+        for kind in kinds:
+            (Path(draft) / kind).mkdir()
         with tarfile.open(archive) as package:
             for member in package:
-                found = wanted.fullmatch(member.name)
-                data = package.extractfile(member) if found and member.isfile() else None
-                if found and data is not None:
-                    with (new / found[1]).open("wb") as file:
-                        shutil.copyfileobj(data, file)
-        new.rename(out)
+                for kind, pattern in kinds.items():
+                    found = pattern.fullmatch(member.name)
+                    data = package.extractfile(member) if found and member.isfile() else None
+                    if found and data is not None:
+                        with (Path(draft) / kind / found[1]).open("wb") as file:
+                            shutil.copyfileobj(data, file)
+        for kind, out in folders.items():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if not out.is_dir():
+                (Path(draft) / kind).rename(out)
 
 
 def _download(draft: Path, pin: Path) -> Path:
@@ -67,10 +75,10 @@ def _download(draft: Path, pin: Path) -> Path:
             command, capture_output=True, text=True, timeout=FETCH_SECONDS_MAX, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unfetchable(f"{package} cannot be fetched: {type(error).__name__}") from error
+        raise NotFetched(f"{package} cannot be fetched: {type(error).__name__}") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Unfetchable(f"{package} cannot be fetched: {last[:200]}")
+        raise NotFetched(f"{package} cannot be fetched: {last[:200]}")
     return next(draft.glob("*.tar.gz"))
 
 

