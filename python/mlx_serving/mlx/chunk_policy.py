@@ -109,7 +109,8 @@ class Units:
         that is worth its pass has it, that one comes once it is earned."""
         unit = self.unit_tokens
         tokens = min(left, unit - done % unit)
-        is_short = self._is_short(budget.cost, done)
+        # Queued, a pass of one takes as long: Python needs its time for either.
+        is_short = budget.queues_chunks or self._is_short(budget.cost, done)
         longer = 2 * unit
         most = min(left, budget.tokens_max, max(longer, budget.cost.tokens_foreseeable))
         while longer <= most and done % longer == 0:

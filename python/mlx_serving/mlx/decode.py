@@ -76,7 +76,10 @@ class DecodePhase:
         stages = self._stages
         # Asked for while the rows that join still have their places.
         beside_prompts = stages.has_prompts
-        joining, stages.ready = stages.ready, []
+        joining: list[Row] = []
+        # To join and to queue a chunk is too much for one step, where they can be told apart.
+        if beside_prompts or not (self._batch.rows and self._budget.is_chunk_queued):
+            joining, stages.ready = stages.ready, []
         if joining or self._batch.rows:
             yield DecodePlan(joining, beside_prompts)
 

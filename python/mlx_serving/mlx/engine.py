@@ -218,7 +218,12 @@ def _runner(
 
     passes, abilities = model.passes, model.abilities
     caches = CacheFactory(model.weights.model, abilities)
-    budget = PrefillBudget(options.prefill_chunk_tokens, passes.cost, passes.pass_seconds)
+    budget = PrefillBudget(
+        options.prefill_chunk_tokens,
+        passes.cost,
+        passes.pass_seconds,
+        queues_chunks=machine.is_cuda,
+    )
     chunks = chunk_policy(
         deterministic=options.deterministic,
         in_pieces=abilities.pieces,
@@ -232,7 +237,6 @@ def _runner(
         max_batch=max(1, options.max_batch),
         chunk_policy=chunks,
         on_gpu=machine.on_gpu,
-        queues_chunks=machine.is_cuda,
         sampler=_sampler(machine.parts),
         grouping=Grouping(
             limits.kv_bytes_per_token,

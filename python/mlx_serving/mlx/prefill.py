@@ -56,8 +56,6 @@ class PrefillPhase:
         prefixes: PrefixPolicy,
         announcer: Announcer,
         host: Host,
-        *,
-        queues_chunks: bool,
     ) -> None:
         self._stages = stages
         self._caches = caches
@@ -66,13 +64,12 @@ class PrefillPhase:
         self._prefixes = prefixes
         self._announcer = announcer
         self._host = host
-        self._queues_chunks = queues_chunks
         # When the latest step had decoded, and how many rows.
         self._decoded: tuple[float, int] = (0.0, 0)
 
     def schedule(self) -> Iterator[Chunk]:
         """Chunk by chunk: what one has taken decides about the next."""
-        if self._queues_chunks:
+        if self._budget.queues_chunks:
             self._settle()
         stages = self._stages
         if not stages.prefilling:
@@ -134,15 +131,15 @@ class PrefillPhase:
         fed = row.prefill[depth : depth + tokens] + [row.last] * chunk.padding
         self._caches.model(mx.array([fed]), cache=row.cache)
         self._caches.trim(row.cache, chunk.padding)
-        seconds = self._wait(row, start)
         row.done += tokens
+        seconds = self._wait(row, start)
         self._prefixes.keep_prompt(row)
         return seconds
 
     def _wait(self, row: Row, start: float) -> float | None:
         """For what is computed, unless the next step of decoding rows is to be queued meanwhile."""
         computed = [layer.state for layer in row.cache]
-        if self._queues_chunks and self._budget.beside_rows:
+        if self._budget.queues_chunks and self._budget.beside_rows:
             mx.async_eval(computed)  # type: ignore[no-untyped-call]
             return None
         mx.eval(computed)

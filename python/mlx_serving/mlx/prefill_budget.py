@@ -21,6 +21,8 @@ from .pass_cost import PassCost
 # While rows decode, prefill takes at most twice a decode step's time: the gap between two tokens
 # is then at most three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
+# Where chunks are queued, less is enough, and a gap may be that much longer than expected.
+PREFILL_SHARE_QUEUED: Final = 1.5
 # Of the steps in which nothing decodes: what arrives is looked at after it.
 SECONDS_MAX: Final = 1.0
 CHUNK_TOKENS_MIN: Final = 4
@@ -44,11 +46,13 @@ class Queued:
 
 @dataclass(slots=True)
 class PrefillBudget:
-    """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for."""
+    """Measured speeds. `chunk_tokens_max`: what the orchestrator asked for; `queues_chunks`: beside
+    decoding rows nobody waits for a chunk."""
 
     chunk_tokens_max: int
     cost: PassCost
     step_seconds: float
+    queues_chunks: bool = False
     chunks: int = field(default=0, init=False)
     """Computed so far."""
     beside_rows: bool = field(default=False, init=False)
@@ -106,7 +110,13 @@ class PrefillBudget:
 
     @property
     def _earned(self) -> float:
-        return PREFILL_SHARE * self.step_seconds
+        share = PREFILL_SHARE_QUEUED if self.queues_chunks else PREFILL_SHARE
+        return share * self.step_seconds
+
+    @property
+    def is_chunk_queued(self) -> bool:
+        """Whether the device has a chunk of the last step before it."""
+        return self.queues_chunks and self._steps_since_chunk == 0
 
     @property
     def tokens_max(self) -> int:

@@ -113,6 +113,21 @@ def test_on_a_gpu_a_step_tells_once_chunks_and_joins_are_behind_it(toy: Any) -> 
     assert whole == [False, True, False, False, True]
 
 
+def test_a_row_joins_once_its_last_chunk_is_behind_it(toy: Any) -> None:
+    phases = Phases(toy, on_gpu=True, queues_chunks=True)
+    ready(phases, request(1, prompt(1, 9), 20, logit_bias=((END, -1000.0),)))
+    for _ in range(4):
+        step(phases)
+        play(phases.prefill, StepOutput())
+    ready(phases, request(2, prompt(2, 9)))
+    assert [row.id for row in phases.stages.ready] == [2]
+    step(phases)
+    assert [row.id for row in phases.stages.ready] == [2]
+    play(phases.prefill, StepOutput())
+    step(phases)
+    assert phases.stages.ready == [] and len(phases.stages.batch.rows) == 2
+
+
 def test_a_replay_is_progress_and_no_token(toy: Any) -> None:
     ids = prompt(5, 20)
     text = greedy(toy, ids, 6)

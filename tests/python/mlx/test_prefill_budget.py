@@ -123,13 +123,12 @@ def test_a_step_that_tells_nothing_changes_nothing() -> None:
 
 
 def test_prefill_waits_until_it_is_known_what_so_many_rows_take() -> None:
-    quiet = budget()
+    quiet = budget(PassCost(0.001, 0.001, 8))
     for _ in range(2):
         quiet.stepped(0.2, 8, alone=False, whole=False)
         quiet.begin(beside_rows=True)
         assert FREE.chunk_tokens(quiet, 0, 1000) == 0
     assert quiet.is_undisturbed
-    quiet.stepped(0.03, 8, alone=True)
     quiet.stepped(0.03, 8, alone=True)
     quiet.begin(beside_rows=True)
     assert FREE.chunk_tokens(quiet, 0, 1000) > 0

@@ -427,3 +427,15 @@ def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:
     assert driver.host.busies == ["compilation", "compilation"]
     driver.run(request(2, prompt(2, 20)))
     assert len(driver.host.busies) == 2
+
+
+def test_queued_chunks_change_no_text(toy: Any) -> None:
+    ids = [prompt(i, 5 + 23 * i) for i in range(4)]
+    expected = {i: greedy(toy, one, 12) for i, one in enumerate(ids)}
+    driver = Driver(toy, chunk_tokens=16, on_gpu=True, queues_chunks=True)
+    for i, one in enumerate(ids):
+        driver.insert(request(i, one, 12))
+        for _ in range(2 * i):
+            driver.step()
+    driver.run()
+    assert {i: driver.tokens[i] for i in expected} == expected

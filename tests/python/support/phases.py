@@ -40,21 +40,16 @@ class Phases:
         caches, policy = CacheFactory(model), policy or FreeLengths()
         self.host = Recorder()
         self.stages = Stages(Batch(model, StockSampler(), Grouping()), max_batch)
-        self.budget = PrefillBudget(chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01)
+        self.budget = PrefillBudget(
+            chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
+        )
         self.prompt_cache = FlatPromptCache(caches, prefix_bytes)
         prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
         announcer = Announcer(self.host, on_gpu)
         limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
         self.admission = AdmissionPhase(self.stages, policy, prefixes, limits, VOCABULARY)
         self.prefill = PrefillPhase(
-            self.stages,
-            caches,
-            policy,
-            self.budget,
-            prefixes,
-            announcer,
-            self.host,
-            queues_chunks=queues_chunks,
+            self.stages, caches, policy, self.budget, prefixes, announcer, self.host
         )
         self.decode = DecodePhase(
             self.stages,

@@ -66,7 +66,7 @@ class QueueingMachine:
         self._policy, self._cost = policy, cost
         self._step_seconds = step_seconds
         self._python_step, self._python_chunk = python_step_seconds, python_chunk_seconds
-        self.budget = PrefillBudget(2048, prior, 0.001)
+        self.budget = PrefillBudget(2048, prior, 0.001, queues_chunks=True)
         self._now = 0.0
         self._device_done = 0.0
         self._tokens_done = 0.0

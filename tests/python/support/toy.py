@@ -108,14 +108,15 @@ class Driver:
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,
-            prefill_budget=PrefillBudget(chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
+            prefill_budget=PrefillBudget(
+                chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
+            ),
             chunk_policy=chunk_policy(
                 deterministic=deterministic, in_pieces=in_pieces, unit_tokens=unit_tokens
             ),
             prompt_cache=self.prompt_cache,
             host=self.host,
             on_gpu=on_gpu,
-            queues_chunks=queues_chunks,
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
         )
