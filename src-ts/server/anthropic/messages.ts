@@ -15,7 +15,8 @@ import { errorOf } from "../render/endings.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { anthropicSubmission } from "../submissions/anthropic.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { reasoningBudgetFields } from "../submissions/reasoning.js";
+import { alsoIgnored, tolerateBody } from "../validation/tolerance.js";
 import { anthropicDialect } from "./dialect.js";
 
 export async function createMessage(
@@ -32,6 +33,7 @@ export async function createMessage(
       throw withParam(error, "input", "messages");
     })
     .finally(() => caller.lease?.release());
+  if (response.isUnbounded) alsoIgnored(context, reply, reasoningBudgetFields(message));
   return message.stream ? stream(context, response, reply) : whole(response, gone);
 }
 
