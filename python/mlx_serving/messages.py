@@ -80,10 +80,14 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Chat:
+    """`folds_system`: a message of the system's between turns, where the template refuses it,
+    becomes a part of the user's."""
+
     messages: list[dict[str, Any]]
     template_args: dict[str, Any] = field(default_factory=dict)
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
+    folds_system: bool = False
 
 
 @dataclass(frozen=True, slots=True)

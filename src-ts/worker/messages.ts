@@ -56,6 +56,8 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     templateArgs: z.record(z.string(), z.unknown()).optional(),
     tools: ToolOffer.optional(),
     reasoning: ReasoningRequest.optional(),
+    /** A message of the system's between turns, where the template refuses it, becomes a part of the user's. */
+    foldsSystem: z.boolean().optional(),
   }),
   z.strictObject({ kind: z.literal("text"), text: z.string() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),

@@ -28,7 +28,7 @@ export async function createMessage(
   const message = tolerateBody(context, AnthropicBody, body, reply);
   const gone = goneSignal(reply);
   const response = await context.engine
-    .submit(anthropicSubmission(message, caller), gone)
+    .submit(anthropicSubmission(message, caller, context.config), gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", "messages");
     })
