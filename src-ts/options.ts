@@ -306,6 +306,16 @@ export const serveOptions = {
     false,
     "refuse hints that can't be followed and unknown fields, in place of ignoring them",
   ),
+  agentNoise: option(
+    choice(["strip", "keep"]),
+    "strip",
+    "what agents write into every request of Anthropic's API, and another each time (billing header, token counter): left out, so that prefixes stay cached, or kept",
+  ),
+  lateSystem: option(
+    choice(["user", "refuse"]),
+    "user",
+    "a system message between turns of Anthropic's API, where the model's template refuses it: a part of the user's turn, or refused",
+  ),
   dataDir: option(
     text("<folder>", "a folder"),
     undefined,

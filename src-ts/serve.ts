@@ -86,6 +86,8 @@ function serverOptions(
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     strict: config.strict,
+    agentNoise: config.agentNoise,
+    lateSystem: config.lateSystem,
     resumeGraceMs: config.resumeGrace,
     drainTimeoutMs: config.drainTimeout,
     wsEchoPort: config.wsEchoPort,

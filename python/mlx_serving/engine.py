@@ -136,12 +136,33 @@ class Engine(Protocol):
         ...
 
 
+class Forcing(Protocol):
+    """Of an answer in which some tokens must come: which. It has taken the emitted ones."""
+
+    @property
+    def forced(self) -> int | None:
+        """The next token; None where any may come."""
+        ...
+
+    @property
+    def may_force(self) -> bool:
+        """False: whatever is taken next, nothing is forced after it."""
+        ...
+
+    def take(self, index: int, token: int) -> None:
+        """The token at this place; one that was taken before is passed over."""
+        ...
+
+
 class Runner(Protocol):
     """Computes with a loaded model."""
 
-    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
-        """Takes a request in; `matcher`: where its answer is in its grammar, if it has one. Raises
-        `Refused`; any other exception fails this request alone."""
+    def insert(
+        self, request: Admission, matcher: Matcher | None = None, forcing: Forcing | None = None
+    ) -> None:
+        """Takes a request in; `matcher`: where its answer is in its grammar, if it has one;
+        `forcing`: which tokens must come, if any may. Raises `Refused`; any other exception fails
+        this request alone."""
         ...
 
     def remove(self, id: int) -> None:

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
-from .engine import Engine, Loaded, PrefillProgress, Runner, StepOutput, failed
+from .engine import Engine, Forcing, Loaded, PrefillProgress, Runner, StepOutput, failed
 from .grammar.matcher import Matcher
 from .messages import Admission, Load, LoadFailed, Refused, Telemetry
 
@@ -24,10 +24,11 @@ TELEMETRY_SECONDS: Final = 1.0
 @dataclass(frozen=True, slots=True)
 class Insert:
     """Requests of one `admit`: one command, so that no step comes between them. `matchers`: of
-    those that are kept to a grammar, by id."""
+    those that are kept to a grammar, `forcings`: of those in which tokens may be forced, by id."""
 
     requests: list[Admission]
     matchers: Mapping[int, Matcher] = field(default_factory=dict)
+    forcings: Mapping[int, Forcing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ class EngineLoop:
             self._credits += command.steps
         elif isinstance(command, Insert):
             for request in command.requests:
-                self._insert(request, command.matchers.get(request.id))
+                forcing = command.forcings.get(request.id)
+                self._insert(request, command.matchers.get(request.id), forcing)
         elif isinstance(command, Remove):
             self._runner.remove(command.id)
             if command.answer:
@@ -139,9 +141,9 @@ class EngineLoop:
         else:
             raise TypeError("a model is loaded already")
 
-    def _insert(self, request: Admission, matcher: Matcher | None) -> None:
+    def _insert(self, request: Admission, matcher: Matcher | None, forcing: Forcing | None) -> None:
         try:
-            self._runner.insert(request, matcher)
+            self._runner.insert(request, matcher, forcing)
         except Refused as refusal:
             self._reports.refused(request.id, refusal)
         except Exception as error:

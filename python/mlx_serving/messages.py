@@ -80,10 +80,14 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Chat:
+    """`folds_system`: a message of the system's between turns, where the template refuses it,
+    becomes a part of the user's."""
+
     messages: list[dict[str, Any]]
     template_args: dict[str, Any] = field(default_factory=dict)
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
+    folds_system: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +351,9 @@ class Prepared(TypedDict):
     id: int
     tokens: bytes
     blockHashes: list[str]
+    unbounded: NotRequired[bool]
+    """Its reasoning was to be bounded, and this model's can't be: it has none, or none that tokens
+    are known to end."""
 
 
 class Busy(TypedDict):
@@ -379,11 +386,12 @@ class TokenLogprob(TypedDict):
 
 
 Piece = (
-    tuple[Literal["content", "reasoning", "call", "arguments"], str]
+    tuple[Literal["content", "reasoning", "call", "arguments", "forced"], str]
     | tuple[Literal["callEnd"], bool]
 )
 """What became certain of a turn: text of the message or of the reasoning, the name of a tool that
-is called, text of its arguments (of a custom tool: of its input), whether these came to their end.
+is called, text of its arguments (of a custom tool: of its input), whether these came to their end;
+without text, that the token was forced: the model had no choice.
 """
 Said = str | list[Piece]
 """A string where there is nothing but text of the message. A token that is read inside of reasoning
@@ -401,6 +409,8 @@ class Ended(TypedDict):
     finish: Finish
     code: NotRequired[FailureCode]
     message: NotRequired[str]
+    stop: NotRequired[str]
+    """The stop string that ended it, if one did."""
     tail: Said
 
 

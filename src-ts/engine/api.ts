@@ -29,7 +29,8 @@ export type Priority = "interactive" | "normal" | "batch";
 
 /** How a response ended; see the table of endings in docs/PROTOCOL.md. */
 export type Ending =
-  | { kind: "stop" }
+  /** `sequence`: the stop string that ended it, if one did. */
+  | { kind: "stop"; sequence?: string }
   | { kind: "length" }
   | { kind: "toolCalls" }
   | { kind: "cancelled" }
@@ -43,6 +44,8 @@ export interface ResponseUsage {
   completionTokens: number;
   /** Of them, read inside of reasoning. */
   reasoningTokens: number;
+  /** Of them, and none of those: tokens of which the model had no choice. Absent: none. */
+  forcedTokens?: number;
 }
 
 /** A thing that a response's output consists of. */
@@ -181,6 +184,8 @@ export interface Response {
   readonly output: readonly OutputItem[];
   /** All text of its messages so far. */
   readonly text: string;
+  /** Its reasoning was to be bounded, and that of its model can't be. Told to who asked, and not kept. */
+  readonly isUnbounded: boolean;
   /** Known once `queued` has become `inProgress`; before that it is zero. */
   readonly cachedTokens: number;
   /** Of `text`. */

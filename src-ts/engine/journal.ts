@@ -39,6 +39,7 @@ export interface StoredResponse {
   tokens: readonly number[];
   cachedTokens: number;
   reasoningTokens: number;
+  forcedTokens?: number;
 }
 
 /** What came to a log since it was last written. */
@@ -51,6 +52,7 @@ export interface LogPart {
   tokens: readonly number[];
   cachedTokens: number;
   reasoningTokens: number;
+  forcedTokens?: number;
 }
 
 /** A log as the journal sees it. One part is under way at a time. */

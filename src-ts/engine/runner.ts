@@ -17,6 +17,10 @@ export interface Said {
   /** What the prompt was rendered to, and how its model samples by default. */
   promptTokens?: Uint32Array;
   sampling?: messages.SamplingDefaults | undefined;
+  /** Its reasoning was to be bounded, and its model's can't be. */
+  unbounded?: boolean | undefined;
+  /** The stop string that ended it. */
+  stop?: string | undefined;
   /** Code of a load that failed. */
   code?: string;
 }

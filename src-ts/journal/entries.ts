@@ -13,7 +13,8 @@ type Logprobs = NonNullable<Delta["logprobs"]>;
 const topLogprob = z.object({ token: z.string(), bytes: z.array(count), logprob: z.number() });
 const logprobs = z.array(topLogprob.extend({ top: z.array(topLogprob) }));
 const ending = z.union([
-  z.object({ kind: z.enum(["stop", "length", "toolCalls", "cancelled", "expired"]) }),
+  z.object({ kind: z.literal("stop"), sequence: z.string().exactOptional() }),
+  z.object({ kind: z.enum(["length", "toolCalls", "cancelled", "expired"]) }),
   z.object({ kind: z.literal("failed"), code: z.string(), message: z.string() }),
 ]);
 const usage = z.object({
@@ -21,6 +22,7 @@ const usage = z.object({
   cachedTokens: count,
   completionTokens: count,
   reasoningTokens: count.default(0),
+  forcedTokens: count.exactOptional(),
 });
 const ended = z.object({ kind: z.literal("ended"), ending, usage, endedAt: z.number() });
 const call = { callId: z.string(), name: z.string() };

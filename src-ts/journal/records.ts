@@ -59,7 +59,9 @@ function toWire(record: JournalRecord): unknown[] {
 }
 
 /** Who has not reasoned says nothing of it, as versions did that knew nothing of it. */
-function countsOf({ cachedTokens, reasoningTokens }: LogPart | StoredResponse): number[] {
+function countsOf(log: LogPart | StoredResponse): number[] {
+  const { cachedTokens, reasoningTokens, forcedTokens = 0 } = log;
+  if (forcedTokens > 0) return [cachedTokens, reasoningTokens, forcedTokens];
   return reasoningTokens > 0 ? [cachedTokens, reasoningTokens] : [cachedTokens];
 }
 
@@ -106,8 +108,21 @@ const readers = {
   [types.partWithItems]: readPart,
 };
 
-function readWhole(values: readonly unknown[]) {
-  const [, accepted, stored, packed, cachedTokens = 0, reasoningTokens = 0] = values;
+interface Counts {
+  cachedTokens: number;
+  reasoningTokens: number;
+  forcedTokens?: number;
+}
+
+/** Those that are zero at the end are left out. */
+function readCounts(values: readonly unknown[]): Counts | undefined {
+  const [cachedTokens = 0, reasoningTokens = 0, forcedTokens = 0] = values;
+  if (!isCount(cachedTokens) || !isCount(reasoningTokens) || !isCount(forcedTokens))
+    return undefined;
+  return { cachedTokens, reasoningTokens, ...(forcedTokens > 0 && { forcedTokens }) };
+}
+
+function readWhole([, accepted, stored, packed, ...numbers]: readonly unknown[]) {
   const parsed = acceptance.safeParse(accepted);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -115,28 +130,24 @@ function readWhole(values: readonly unknown[]) {
   }
   const entries = entriesOf(stored);
   if (entries === undefined) return unknownEntry;
-  if (!isPackedTokens(packed) || !isCount(cachedTokens) || !isCount(reasoningTokens))
-    return wrongFields;
+  const counts = readCounts(numbers);
+  if (!isPackedTokens(packed) || counts === undefined) return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
-  const response = { acceptance: parsed.data, entries, tokens, cachedTokens, reasoningTokens };
+  const response = { acceptance: parsed.data, entries, tokens, ...counts };
   return { kind: "whole", response } as const;
 }
 
 /** By hand: there is one for every write, and a start reads them all. */
 function readPart(fields: readonly unknown[]) {
-  const [, id, entriesFrom, stored, tokensFrom, packed, cachedTokens = 0, reasoningTokens = 0] =
-    fields;
+  const [, id, entriesFrom, stored, tokensFrom, packed, ...numbers] = fields;
   if (!isId(id) || !isCount(entriesFrom) || !isCount(tokensFrom)) return wrongFields;
   const entries = entriesOf(stored);
   if (entries === undefined) return unknownEntry;
-  if (!isPackedTokens(packed) || !isCount(cachedTokens) || !isCount(reasoningTokens))
-    return wrongFields;
+  const counts = readCounts(numbers);
+  if (!isPackedTokens(packed) || counts === undefined) return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
-  return {
-    kind: "part",
-    id,
-    part: { entriesFrom, entries, tokensFrom, tokens, cachedTokens, reasoningTokens },
-  } as const;
+  const part = { entriesFrom, entries, tokensFrom, tokens, ...counts };
+  return { kind: "part", id, part } as const;
 }
 
 function readForgotten([, id]: readonly unknown[]) {

@@ -237,6 +237,7 @@ class Recovery {
     for (const token of part.tokens.slice(tokens.length - part.tokensFrom)) tokens.push(token);
     response.cachedTokens = part.cachedTokens;
     response.reasoningTokens = part.reasoningTokens;
+    if (part.forcedTokens !== undefined) response.forcedTokens = part.forcedTokens;
     segment.ids.add(id);
   }
 

@@ -92,6 +92,8 @@ export const ChatBody = z.object({
   metadata: fields.hint(),
   store: fields.hint(false),
   reasoning_effort: fields.reasoningEffort,
+  reasoning: fields.reasoning,
+  thinking_token_budget: fields.thinkingTokenBudget,
   verbosity: fields.hint("medium"),
   prediction: fields.hint(),
 });
@@ -102,7 +104,7 @@ export const CompletionUsage = z.strictObject({
   completion_tokens: z.int(),
   total_tokens: z.int(),
   prompt_tokens_details: z.strictObject({ cached_tokens: z.int() }),
-  completion_tokens_details: z.strictObject({ reasoning_tokens: z.int() }),
+  completion_tokens_details: fields.outputTokensDetails,
 });
 export type CompletionUsage = z.infer<typeof CompletionUsage>;
 
@@ -121,6 +123,9 @@ export type ChatLogprobs = z.infer<typeof ChatLogprobs>;
 /** The last for who offers `functions`. */
 export const ChatFinishReason = z.enum(["stop", "length", "tool_calls", "function_call"]);
 export type ChatFinishReason = z.infer<typeof ChatFinishReason>;
+
+/** The stop string that ended it, if one did. An extension that vLLM has. */
+export const stopReason = z.string().optional();
 
 const FunctionText = z.strictObject({ name: z.string(), arguments: z.string() });
 
@@ -166,6 +171,7 @@ export const ChatCompletion = z.strictObject({
       }),
       logprobs: ChatLogprobs.nullable(),
       finish_reason: ChatFinishReason,
+      stop_reason: stopReason,
     }),
   ),
   usage: CompletionUsage,
@@ -189,6 +195,7 @@ export const ChatChunk = z.strictObject({
       }),
       logprobs: ChatLogprobs.nullable(),
       finish_reason: ChatFinishReason.nullable(),
+      stop_reason: stopReason,
     }),
   ),
   /** Only if `stream_options.include_usage`: null until the last chunk, which has no choices. */

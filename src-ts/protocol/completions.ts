@@ -1,6 +1,6 @@
 /** POST /v1/completions: body, answer, chunks (which have the answer's shape). */
 import { z } from "zod";
-import { ChatFinishReason, CompletionUsage, StreamOptions } from "./chat.js";
+import { ChatFinishReason, CompletionUsage, StreamOptions, stopReason } from "./chat.js";
 import * as fields from "./fields.js";
 import * as limits from "./limits.js";
 import { structuredOutput } from "./structured-output.js";
@@ -91,6 +91,7 @@ export const Completion = z.strictObject({
       text: z.string(),
       logprobs: CompletionLogprobs.nullable(),
       finish_reason: ChatFinishReason.nullable(),
+      stop_reason: stopReason,
     }),
   ),
   /** In a stream only if `stream_options.include_usage`: null until the last chunk. */

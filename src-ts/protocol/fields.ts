@@ -77,6 +77,23 @@ export const reasoningEffort = z
   .optional()
   .meta({ description: "`none`: the model does not reason. Any other value is a hint." });
 
+/** Tokens that a model may reason; 0: its reasoning is ended where it begins. An extension, with vLLM's name. */
+export const thinkingTokenBudget = z.int().min(0).max(limits.outputTokensMax).nullish();
+
+/** How much to reason. */
+export const reasoning = z
+  .union([
+    z.object({
+      effort: reasoningEffort,
+      /** Tokens after which it is ended. An extension. */
+      max_tokens: thinkingTokenBudget,
+      summary: hint(),
+      generate_summary: hint(),
+    }),
+    wordHint,
+  ])
+  .nullish();
+
 /** What an output has and a history sends back. No model reads it, so nobody asks for anything by it. */
 export const sentBack = z
   .unknown()
@@ -256,3 +273,10 @@ export const chatTemplateKwargs = z
   })
   .meta({ maxProperties: limits.templateArgumentsMax })
   .nullish();
+
+/** Of generated tokens, in a usage. */
+export const outputTokensDetails = z.strictObject({
+  reasoning_tokens: z.int(),
+  /** Of which the model had no choice: the end of reasoning whose budget is spent. An extension; absent: none. */
+  forced_tokens: z.int().optional(),
+});

@@ -50,19 +50,6 @@ export type ResponseInput = z.infer<typeof ResponseInput>;
 /** The one value of `include` that is served; all others are hints. */
 export const includeLogprobs = "message.output_text.logprobs";
 
-const reasoning = z
-  .union([
-    z.object({
-      effort: fields.reasoningEffort,
-      /** Tokens after which it is ended. An extension. */
-      max_tokens: fields.tokenCount,
-      summary: fields.hint(),
-      generate_summary: fields.hint(),
-    }),
-    fields.wordHint,
-  ])
-  .nullish();
-
 /** What HTTP and WebSocket share. */
 export const responseFields = {
   ...fields.sampling,
@@ -87,7 +74,8 @@ export const responseFields = {
   text: z.object({ format: TextFormat.nullish(), verbosity: fields.hint("medium") }).nullish(),
   chat_template_kwargs: fields.chatTemplateKwargs,
   truncation: fields.hint("disabled"),
-  reasoning,
+  reasoning: fields.reasoning,
+  thinking_token_budget: fields.thinkingTokenBudget,
   max_tool_calls: z.int().min(1).max(limits.toolsMax).nullish(),
   prompt: fields.absent("A stored prompt"),
   context_management: fields.hint(),
@@ -205,7 +193,7 @@ export const ResponseUsage = z.strictObject({
     cache_write_tokens: z.int(),
   }),
   output_tokens: z.int(),
-  output_tokens_details: z.strictObject({ reasoning_tokens: z.int() }),
+  output_tokens_details: fields.outputTokensDetails,
   total_tokens: z.int(),
 });
 export type ResponseUsage = z.infer<typeof ResponseUsage>;

@@ -84,6 +84,10 @@ export interface ServerOptions {
   drainTimeoutMs?: number | undefined;
   /** Hints and unknown fields are refused instead of ignored. Default false. */
   strict?: boolean | undefined;
+  /** Of Anthropic's API: what agents write into every request that no prefix outlives. Default strip. */
+  agentNoise?: "strip" | "keep" | undefined;
+  /** Of Anthropic's API: a message of the system's between turns that a template refuses. Default user. */
+  lateSystem?: "user" | "refuse" | undefined;
   limits?: Partial<ServerLimits> | undefined;
   /** Tests only: a WebSocket echo with this server's socket options on this port (0: any). */
   wsEchoPort?: number | undefined;
@@ -101,6 +105,8 @@ export interface ServerConfig {
   resumeGraceMs: number;
   drainTimeoutMs: number;
   strict: boolean;
+  agentNoise: "strip" | "keep";
+  lateSystem: "user" | "refuse";
   limits: ServerLimits;
   wsEchoPort: number | undefined;
 }
@@ -115,6 +121,8 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
     resumeGraceMs: options.resumeGraceMs ?? 30_000,
     drainTimeoutMs: options.drainTimeoutMs ?? 30_000,
     strict: options.strict ?? false,
+    agentNoise: options.agentNoise ?? "strip",
+    lateSystem: options.lateSystem ?? "user",
     limits: { ...defaultLimits, ...options.limits },
     wsEchoPort: options.wsEchoPort,
   };

@@ -56,6 +56,8 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     templateArgs: z.record(z.string(), z.unknown()).optional(),
     tools: ToolOffer.optional(),
     reasoning: ReasoningRequest.optional(),
+    /** A message of the system's between turns, where the template refuses it, becomes a part of the user's. */
+    foldsSystem: z.boolean().optional(),
   }),
   z.strictObject({ kind: z.literal("text"), text: z.string() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
@@ -174,10 +176,10 @@ export type TokenLogprob = z.infer<typeof TokenLogprob>;
 /**
  * A piece of a turn: text of the message, text of the reasoning, a call that begins, text of its arguments (of a
  * custom tool its input), and its end. A token that is read inside of reasoning has a piece of it, without text
- * where none became certain.
+ * where none became certain. `forced`, without text: the model had no choice of this token.
  */
 export const Piece = z.union([
-  z.tuple([z.enum(["content", "reasoning", "call", "arguments"]), z.string()]),
+  z.tuple([z.enum(["content", "reasoning", "call", "arguments", "forced"]), z.string()]),
   z.tuple([z.literal("callEnd"), z.boolean()]),
 ]);
 export type Piece = z.infer<typeof Piece>;
@@ -336,7 +338,13 @@ export const fromWorker = {
   }),
   /** The model can't be loaded; the worker exits after it. */
   loadFailed: z.object({ code: z.string(), message: z.string() }),
-  prepared: z.object({ id: u32, tokens: bytes, blockHashes: z.array(z.string()) }),
+  prepared: z.object({
+    id: u32,
+    tokens: bytes,
+    blockHashes: z.array(z.string()),
+    /** Its reasoning was to be bounded, and this model's can't be. */
+    unbounded: z.boolean().optional(),
+  }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
@@ -348,6 +356,8 @@ export const fromWorker = {
     /** Set when `finish` is failed. */
     code: z.enum(["generation_error", "out_of_memory"]).optional(),
     message: z.string().optional(),
+    /** The stop string that ended it, if one did. */
+    stop: z.string().optional(),
     /** What was held back until the end was known. */
     tail: Said,
   }),

@@ -35,7 +35,7 @@ class Scripted:
         self.ids: list[int] = []
         self.on_insert: Callable[[Admission], None] = lambda request: None
 
-    def insert(self, request: Admission, matcher: Any = None) -> None:
+    def insert(self, request: Admission, matcher: Any = None, forcing: Any = None) -> None:
         self.ids.append(request.id)
         self.on_insert(request)
 

@@ -61,6 +61,8 @@ WITHOUT_TEST = {
 }
 
 WITHOUT_SOURCE = {
+    "fake/test_reasoning_budget.py": "fake/script.py under a budget, through a real process",
+    "text/test_turn_text_limits.py": "text/turn_text.py under a budget, on real templates",
     "test_architecture.py": "about all sources",
     "test_mirror.py": "about all tests",
     "test_worker.py": "the worker as a process",

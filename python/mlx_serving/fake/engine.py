@@ -19,6 +19,7 @@ from typing import Final
 from ..engine import (
     End,
     EngineFigures,
+    Forcing,
     Host,
     Loaded,
     PrefillProgress,
@@ -38,9 +39,10 @@ from ..messages import (
     ModelSource,
     SamplingDefaults,
 )
+from ..text.turn_text import turn_text
 from .constrained import constrained_token
 from .faults import Faults
-from .script import script_tokens
+from .script import script_tokens, within_limits
 from .text import END_TOKEN, PIECES, VOCABULARY, FakeTextModel, prompt_hash, token_at
 
 CONTEXT_MAX: Final = 131_072
@@ -90,26 +92,31 @@ class FakeEngine:
             kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
         )
         text = FakeTextModel(self._faults.on_prepare)
-        runner = FakeRunner(self._faults, options, limits.context_max)
+        runner = FakeRunner(self._faults, options, limits.context_max, text)
         grammars = Grammars(lambda: of_pieces(PIECES, END_TOKEN), VOCABULARY)
         return Loaded(limits, text, SamplingDefaults(), {}, grammars=grammars), runner
 
 
 class FakeRunner:
-    def __init__(self, faults: Faults, options: LoadOptions, context_max: int) -> None:
+    def __init__(
+        self, faults: Faults, options: LoadOptions, context_max: int, text: FakeTextModel
+    ) -> None:
         self._faults = faults
         self._options = options
         self._context_max = context_max
+        self._text = text
         speed = options.fake_tokens_per_second
         self._interval_seconds = 1 / speed if speed > 0 else 0.0
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._step_at = 0.0
 
-    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
+    def insert(
+        self, request: Admission, matcher: Matcher | None = None, forcing: Forcing | None = None
+    ) -> None:
         self._faults.on_prompt(request.prompt)
         first = len(request.emitted)
-        script = None if request.fake_say is None else script_tokens(request.fake_say)
+        script = self._script(request, forcing)
         end = min(request.max_tokens, self._context_max - len(request.prompt))
         self._waiting.append(
             Sequence(
@@ -125,6 +132,16 @@ class FakeRunner:
                 matcher=matcher,
             )
         )
+
+    def _script(self, request: Admission, forcing: Forcing | None) -> list[int] | None:
+        """All that it says, from the start: what is out already is a part of it."""
+        if request.fake_say is None:
+            return None
+        script = script_tokens(request.fake_say)
+        turn = None if forcing is None else self._text.turn_format(request)
+        if turn is None:
+            return script
+        return within_limits(script, turn_text(self._text, turn, request, {}))
 
     def remove(self, id: int) -> None:
         self._waiting = [sequence for sequence in self._waiting if sequence.id != id]

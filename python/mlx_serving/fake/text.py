@@ -50,6 +50,7 @@ ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 # What is said by a script is read, and what is shown of tools is written, as a model does it whose
 # template knows no tools.
 REASONING: Final = ReasoningFormat("<think>", "</think>")
+REASONING_END: Final = tuple(REASONING.end.encode())
 NEEDS: Final = TemplateNeeds(tools=False, calls=False)
 PERIOD: Final = 32
 _MASK: Final = (1 << 64) - 1
@@ -101,7 +102,11 @@ class FakeTextModel:
         """The usual text is no turn."""
         if request.fake_say is None:
             return None
-        return TurnFormat(GENERIC if callable_tools(request.tools) else None, REASONING, {})
+        calls = GENERIC if callable_tools(request.tools) else None
+        return TurnFormat(calls, REASONING, {}, REASONING_END)
+
+    def reasoning_end(self) -> tuple[int, ...]:
+        return REASONING_END
 
     def render(
         self,

@@ -7,11 +7,11 @@ thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..engine import End, Row, RowLogprobs
+from ..engine import End, Forcing, Row, RowLogprobs
 from ..grammar.matcher import Matcher
 from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
 from ..text.model import TextModel
@@ -42,11 +42,15 @@ class ActiveRequest:
     text: RequestText | TurnText
     matcher: Matcher | None = None
     """Where its answer is in its grammar; it is the engine's, and only looked at here."""
+    forcing: Forcing | None = None
+    """Which of its tokens must come; it is the engine's."""
     admitted_at: float = field(default_factory=time.monotonic)
 
     def ended(self, finish: Finish, end: End | None = None) -> EndedRequest:
         tail = self.text.finish(cut=finish != "stop")
         body: Ended = {"id": self.id, "finish": self.text.finished(finish), "tail": tail}
+        if self.text.stop is not None and body["finish"] == "stop":
+            body["stop"] = self.text.stop
         if end is not None and end.code is not None:
             body["code"] = end.code
             body["message"] = end.message
@@ -69,17 +73,31 @@ class ActiveRequests:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
+        text = self._replayed(request)
+        active = ActiveRequest(request.id, text)
+        finish = self._finished(request, text)
+        if finish is not None:
+            return active.ended(finish)
+        if isinstance(text, TurnText) and text.is_limited:
+            # The engine thread reads the answer too, up to a token before this one.
+            forcing = self._replayed(request)
+            assert isinstance(forcing, TurnText)
+            active.forcing = forcing
+        self._active[request.id] = active
+        return None
+
+    def forcings(self, requests: Iterable[Admission]) -> dict[int, Forcing]:
+        """Of those that are active."""
+        active = ((request.id, self._active.get(request.id)) for request in requests)
+        return {id: one.forcing for id, one in active if one is not None and one.forcing}
+
+    def _replayed(self, request: Admission) -> RequestText | TurnText:
         text = self._text(request)
         for token in request.emitted:
             text.push(token)
             if text.stopped:
                 break
-        active = ActiveRequest(request.id, text)
-        finish = self._finished(request, text)
-        if finish is not None:
-            return active.ended(finish)
-        self._active[request.id] = active
-        return None
+        return text
 
     def _check(self, request: Admission) -> None:
         check_prompt(request.prompt, "prompt", self._model, self._context_max)
@@ -95,8 +113,8 @@ class ActiveRequests:
 
     def _text(self, request: Admission) -> RequestText | TurnText:
         stops = request.sampling.stop
-        named = map(self._model.silent_token, stops)
-        stop_tokens = frozenset(token for token in named if token is not None)
+        named = ((self._model.silent_token(stop), stop) for stop in stops)
+        stop_tokens = {token: stop for token, stop in named if token is not None}
         # Under a grammar a text is what its tokens are: no reasoning, no call, a first space too.
         is_free = request.chat and request.constraint is None
         turn = self._model.turn_format(request) if is_free else None

@@ -57,7 +57,7 @@ from .offer import parse_offer, parse_reasoning
 _T = TypeVar("_T")
 
 _PREPARE_KEYS = frozenset({"id", "input", "constraint"})
-_CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning"})
+_CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem"})
 _SAMPLING_KEYS = frozenset(
     {
         "temperature",
@@ -124,7 +124,8 @@ def _parse_input(value: object) -> PrepareInput:
     if kind == "tokens":
         body = record(value, "input", frozenset({"kind", "tokens"}))
         return Tokens(token_ids(body["tokens"], "input"))
-    body = record({"templateArgs": {}, **_CHAT_OPTIONAL, **body}, "messages", _CHAT_KEYS)
+    given = {"templateArgs": {}, "foldsSystem": False, **_CHAT_OPTIONAL, **body}
+    body = record(given, "messages", _CHAT_KEYS)
     messages = [
         string_map(json_value(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(array(body["messages"], "messages"))
@@ -135,6 +136,7 @@ def _parse_input(value: object) -> PrepareInput:
         string_map(arguments, "templateArgs"),
         parse_offer(body["tools"], "tools"),
         parse_reasoning(body["reasoning"], "reasoning"),
+        boolean(body["foldsSystem"], "messages"),
     )
 
 

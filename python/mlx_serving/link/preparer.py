@@ -138,11 +138,18 @@ class Preparer:
     def _prepared(self, request: Prepare) -> Prepared:
         """Raises `Refused`."""
         tokens = prompt_tokens(request.input, self._model, self._context_max)
-        return {
+        prepared: Prepared = {
             "id": request.id,
             "tokens": pack_tokens(tokens),
             "blockHashes": block_hashes(tokens),
         }
+        return {**prepared, "unbounded": True} if self._is_unbounded(request.input) else prepared
+
+    def _is_unbounded(self, input: PrepareInput) -> bool:
+        """Whether its reasoning was to be bounded, and this model's can't be."""
+        reasoning = input.reasoning if isinstance(input, Chat) else None
+        wants = reasoning is not None and reasoning.max_tokens is not None
+        return wants and not self._model.reasoning_end()
 
     def _refuse(self, request: Prepare, code: RefusalCode, reason: str) -> None:
         self._refused(request.id, Refused(code, input_field(request.input), reason))

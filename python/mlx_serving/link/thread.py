@@ -268,7 +268,7 @@ class LinkThread:
             else:
                 self._constrain(request, request.constraint)
         if inserted:
-            self._commands.put(Insert(inserted))
+            self._commands.put(Insert(inserted, forcings=active.forcings(inserted)))
 
     def _constrain(self, request: Admission, constraint: Constraint) -> None:
         """It goes to the engine when its grammar is where its answer is."""
@@ -290,7 +290,8 @@ class LinkThread:
         elif result.done:
             self._on_ended(End(request.id, "stop"))
         else:
-            self._commands.put(Insert([request], {request.id: result}))
+            forcings = active.forcings([request])
+            self._commands.put(Insert([request], {request.id: result}, forcings))
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()

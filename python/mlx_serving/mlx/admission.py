@@ -82,5 +82,6 @@ class AdmissionPhase:
             end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
             observe_from=0 if replays else first,
             matcher=self._stages.matchers.pop(request.id, None),
+            forcing=self._stages.forcings.pop(request.id, None),
             generated=[] if replays else emitted[:-1],
         )

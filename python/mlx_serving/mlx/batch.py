@@ -9,7 +9,7 @@ imports nothing of mlx-lm. `grouping.py` says which rows form a group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -180,11 +180,14 @@ class Batch:
             if row.index >= row.observe_from:
                 row.sampling.observe(pending.tokens[i : i + 1])
         logits = self._logits(pending.tokens)
-        self.pending = self._drawn(logits, self._masks(logits, pending))
+        forced = self._forced(logits, pending)
+        self.pending = self._drawn(logits, self._masks(logits, pending), forced)
         fed: list[Fed] = []
         for row, token, lazy in zip(self.rows, pending.read(), pending.logprobs, strict=True):
             if row.index >= 0:
                 row.generated.append(token)
+            if row.forcing is not None:
+                row.forcing.take(row.index, token)
             logprobs = lazy.read() if lazy is not None and row.index >= row.first else None
             fed.append(Fed(row, row.index, token, logprobs))
             row.index += 1
@@ -218,13 +221,34 @@ class Batch:
                 masks[place] = matcher.mask()
         return masks
 
-    def _drawn(self, logits: mx.array, masks: Masks | None) -> Pending:
+    def _forced(self, logits: mx.array, pending: Pending) -> dict[int, int]:
+        """Tokens that must come next, by place. The pending ones are read only where they decide
+        about it: a row that is far from it costs nothing."""
+        near = [
+            (place, row, row.forcing)
+            for place, row in enumerate(self.rows)
+            if row.forcing is not None and row.forcing.may_force and row.index + 1 >= row.first
+        ]
+        if not near:
+            return {}
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
+        tokens = pending.read()
+        forced: dict[int, int] = {}
+        for place, row, forcing in near:
+            forcing.take(row.index, tokens[place])
+            if forcing.forced is not None:
+                forced[place] = forcing.forced
+        return forced
+
+    def _drawn(self, logits: mx.array, masks: Masks | None, forced: Mapping[int, int]) -> Pending:
         positions = [row.index + 1 for row in self.rows]
         samplings = [row.sampling for row in self.rows]
         tokens, logprobs = draw(logits, samplings, positions, self._sampler, masks)
         for i, (row, position) in enumerate(zip(self.rows, positions, strict=True)):
             if position < len(row.forced):
                 tokens[i] = row.forced[position]
+            elif i in forced:
+                tokens[i] = forced[i]
         mx.async_eval(tokens, *arrays(logprobs))  # type: ignore[no-untyped-call]
         return Pending(tokens, logprobs)
 

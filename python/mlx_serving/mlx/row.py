@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..engine import Forcing
 from ..grammar.matcher import Matcher
 from ..messages import Admission
 from .caches import Cache
@@ -16,7 +17,7 @@ class Row:
     in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
-    after the tokens below `first`.
+    after the tokens below `first`; `forcing`: which tokens must come, likewise.
     """
 
     request: Admission
@@ -34,6 +35,7 @@ class Row:
     observe_from: int
     generated: list[int] = field(default_factory=list)
     matcher: Matcher | None = None
+    forcing: Forcing | None = None
 
     @property
     def id(self) -> int:

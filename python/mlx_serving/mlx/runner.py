@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import mlx.core as mx
 
-from ..engine import EngineFigures, Host, StepOutput
+from ..engine import EngineFigures, Forcing, Host, StepOutput
 from ..grammar.matcher import Matcher
 from ..messages import Admission, Capabilities
 from .admission import AdmissionPhase
@@ -89,11 +89,15 @@ class MlxRunner:
             self._stages, caches, chunk_policy, prefill_budget, self._prefixes, announcer, host
         )
 
-    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
+    def insert(
+        self, request: Admission, matcher: Matcher | None = None, forcing: Forcing | None = None
+    ) -> None:
         """Raises `Refused`."""
         self._admission.check(request)
         if matcher is not None:
             self._stages.matchers[request.id] = matcher
+        if forcing is not None:
+            self._stages.forcings[request.id] = forcing
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:

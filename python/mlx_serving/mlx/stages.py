@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..engine import Forcing
 from ..grammar.matcher import Matcher
 from ..messages import Admission
 from .batch import Batch
@@ -18,6 +19,8 @@ class Stages:
         self.waiting: deque[Admission] = deque()
         self.matchers: dict[int, Matcher] = {}
         """Of those that wait, by id: where their answers are in their grammars."""
+        self.forcings: dict[int, Forcing] = {}
+        """Likewise: which of their tokens must come."""
         self.prefilling: deque[Row] = deque()
         """The next one's turn is the first's."""
         self.ready: list[Row] = []
@@ -47,6 +50,7 @@ class Stages:
     def remove(self, id: int) -> None:
         """Unknown ids are fine."""
         self.matchers.pop(id, None)
+        self.forcings.pop(id, None)
         self.waiting = deque(request for request in self.waiting if request.id != id)
         self.prefilling = deque(row for row in self.prefilling if row.id != id)
         self.ready = [row for row in self.ready if row.id != id]

@@ -76,8 +76,9 @@ class HfTextModel:
         longest = max((len(name.encode()) for name in names), default=1)
         self.token_bytes_max = longest * NORMALIZED_FACTOR
         self._has_developer = "developer" in str(tokenizer.chat_template)
-        self._turns = TurnFormats(self._template, lambda: self._silent, lambda: RENDER_SECONDS_MAX)
-
+        self._turns = TurnFormats(
+            self._template, lambda: self._silent, lambda: RENDER_SECONDS_MAX, self._mark_tokens
+        )
         # Here: later the link thread alone may decode.
         self._end_names = frozenset(map(self.token_text, end_tokens))
 
@@ -95,6 +96,20 @@ class HfTextModel:
 
     def turn_format(self, request: Admission) -> TurnFormat | None:
         return self._turns.of(request)
+
+    def reasoning_end(self) -> tuple[int, ...]:
+        return self._turns.closing
+
+    def _mark_tokens(self, mark: str) -> tuple[int, ...]:
+        """What a template's mark is as tokens; none where these are not read as it again."""
+        known = self._added.get(mark)
+        tokens = self._encode(mark, False) if known is None else [known]
+        names = {id: name for name, id in self._silent.items()}
+        read = "".join(
+            names.get(token) or self.token_bytes(token).decode("utf-8", "replace")
+            for token in tokens
+        )
+        return tuple(tokens) if read.endswith(mark) else ()
 
     def render(
         self,

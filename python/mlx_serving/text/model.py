@@ -12,8 +12,9 @@ from .turn_formats import TurnFormat
 
 
 class TextModel(Protocol):
-    """Template, tokenizer and vocabulary of the loaded model. `learn_turns`, `render` and
-    `tokenize` are called by the prepare thread, the rest by the link thread."""
+    """Template, tokenizer and vocabulary of the loaded model. `learn_turns`,
+    `reasoning_end`, `render` and `tokenize` are called by the prepare thread, the rest by the link
+    thread."""
 
     end_tokens: frozenset[int]
     vocabulary: int
@@ -27,6 +28,11 @@ class TextModel(Protocol):
 
     def turn_format(self, request: Admission) -> TurnFormat | None:
         """How the request's answer is read; None where it is plain text."""
+        ...
+
+    def reasoning_end(self) -> tuple[int, ...]:
+        """The tokens that end the model's reasoning. None of a model that doesn't reason, and where
+        no tokens are known to end it: its reasoning can't be bounded."""
         ...
 
     def render(

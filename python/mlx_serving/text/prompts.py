@@ -5,9 +5,10 @@ Owns the bounds on a prompt's size. Knows no thread and no link.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ..messages import Chat, PrepareInput, Refused, Text
+from .late_system import without_late_system
 from .model import TextModel
 
 # One more than a client may send: instructions are a message too.
@@ -35,14 +36,31 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
     if isinstance(input, Chat):
         if len(input.messages) > MESSAGES_MAX:
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
-        text = model.render(input.messages, input.template_args, input.tools, input.reasoning)
-        tokens = _tokenize(text, True, field, model, context_max)
+        tokens = _tokenize(_rendered(input, model), True, field, model, context_max)
     elif isinstance(input, Text):
         tokens = _tokenize(input.text, False, field, model, context_max)
     else:
         tokens = input.tokens
     check_prompt(tokens, field, model, context_max)
     return tokens
+
+
+def _rendered(chat: Chat, model: TextModel) -> str:
+    """Raises `Refused`, for the messages as they came."""
+
+    def render(messages: list[dict[str, Any]]) -> str:
+        return model.render(messages, chat.template_args, chat.tools, chat.reasoning)
+
+    try:
+        return render(chat.messages)
+    except Refused as refusal:
+        folded = without_late_system(chat.messages) if chat.folds_system else None
+        if folded is None:
+            raise
+        try:
+            return render(folded)
+        except Refused:
+            raise refusal from None
 
 
 def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:

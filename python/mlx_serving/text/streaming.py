@@ -7,11 +7,12 @@ it was, in the middle of a character too. Knows no model and no link.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ..messages import Finish
 
+NO_TOKENS: Final[Mapping[int, str]] = {}
 _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
@@ -122,18 +123,21 @@ class StopMatcher:
     that may be the beginning of a stop string is held back.
     """
 
-    __slots__ = ("_held", "_stops")
+    __slots__ = ("_held", "_stops", "found")
 
     def __init__(self, stops: Iterable[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
+        self.found: str | None = None
+        """The stop string that was complete."""
 
     def push(self, text: str) -> tuple[str, bool]:
         """The text that became certain, and whether a stop string is complete."""
         text = self._held + text
-        begin = self._first_match(text)
-        if begin >= 0:
+        match = self._first_match(text)
+        if match is not None:
             self._held = ""
+            begin, self.found = match
             return text[:begin], True
         keep = self._possible_start(text)
         self._held = text[keep:]
@@ -144,10 +148,11 @@ class StopMatcher:
         held, self._held = self._held, ""
         return held
 
-    def _first_match(self, text: str) -> int:
-        found = ((text.find(stop), len(stop)) for stop in self._stops)
-        matches = [(begin + length, begin) for begin, length in found if begin >= 0]
-        return min(matches)[1] if matches else -1
+    def _first_match(self, text: str) -> tuple[int, str] | None:
+        """Where it begins, and which it is."""
+        found = ((text.find(stop), stop) for stop in self._stops)
+        matches = [(begin + len(stop), begin, stop) for begin, stop in found if begin >= 0]
+        return min(matches)[1:] if matches else None
 
     def _possible_start(self, text: str) -> int:
         earliest = len(text)
@@ -164,20 +169,30 @@ class StopMatcher:
 class RequestText:
     """Detokenizer and stop matcher of one request, after `emitted` has been replayed.
 
-    `stop_tokens`: those that have no text and are named as stop strings.
+    `stop_tokens`: those that have no text and are named as stop strings, and these. `stop`: the
+    stop string that ended it.
     """
 
-    __slots__ = ("_detokenizer", "_matcher", "_stop_tokens", "push", "shows_logprobs", "stopped")
+    __slots__ = (
+        "_detokenizer",
+        "_matcher",
+        "_stop_tokens",
+        "push",
+        "shows_logprobs",
+        "stop",
+        "stopped",
+    )
 
     def __init__(
         self,
         detokenizer: Detokenizer,
         stops: Sequence[str],
-        stop_tokens: frozenset[int] = frozenset(),
+        stop_tokens: Mapping[int, str] = NO_TOKENS,
     ) -> None:
         self._detokenizer = detokenizer
         self._matcher = StopMatcher(stops) if any(stops) else None
         self._stop_tokens = stop_tokens
+        self.stop: str | None = None
         self.stopped = False
         self.shows_logprobs = True
         # Most requests have no stop string; their text needs no second call.
@@ -188,9 +203,16 @@ class RequestText:
         if token in self._stop_tokens:
             # All that was held back is before it.
             text = self.finish()
+            if not self.stopped:
+                self.stop = self._stop_tokens[token]
             self.stopped = True
             return text
-        text, self.stopped = self._matcher.push(self._detokenizer.push(token))
+        return self._matched(self._detokenizer.push(token))
+
+    def _matched(self, added: str) -> str:
+        assert self._matcher is not None
+        text, self.stopped = self._matcher.push(added)
+        self.stop = self._matcher.found
         return text
 
     def finish(self, cut: bool = False) -> str:
@@ -201,7 +223,7 @@ class RequestText:
         tail = self._detokenizer.finish()
         if self._matcher is None:
             return tail
-        text, self.stopped = self._matcher.push(tail)
+        text = self._matched(tail)
         return text if self.stopped else text + self._matcher.finish()
 
     def finished(self, finish: Finish) -> Finish:

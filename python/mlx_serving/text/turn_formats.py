@@ -25,11 +25,13 @@ NO_CALL: Final = r"(?!)"
 @dataclass(frozen=True, slots=True)
 class TurnFormat:
     """How one answer is read. `calls`: None where it may have none. `shown`: names of the tokens
-    without text that its marks are made of."""
+    without text that its marks are made of. `closing`: the tokens that end reasoning; none where
+    there is no reasoning, or no tokens are known to end it."""
 
     calls: CallFormat | None
     reasoning: ReasoningFormat | None
     shown: Mapping[int, str]
+    closing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,15 @@ class TurnFormats:
         template: Callable[[], Template | None],
         silent: Callable[[], Mapping[str, int]],
         seconds_max: Callable[[], float],
+        closing: Callable[[str], tuple[int, ...]] = lambda _: (),
     ) -> None:
         """`template`: None of a model without one; `silent`: tokens without text by name;
-        `seconds_max`: for all that is asked of the template."""
+        `seconds_max`: for all that is asked of the template; `closing`: a mark as tokens, none
+        where these would not be read as it."""
         self._template = template
         self._silent = silent
         self._seconds_max = seconds_max
+        self._closing_of = closing
         self._lock = threading.Lock()
         self._derived: Derived | None = None
 
@@ -71,7 +76,7 @@ class TurnFormats:
         if calls is None and derived.reasoning is None:
             return None
         shown = self._shown_of_reasoning if calls is None else self._shown
-        return TurnFormat(calls, derived.reasoning, shown)
+        return TurnFormat(calls, derived.reasoning, shown, self.closing)
 
     def _calls(self, wanted: bool) -> CallFormat | None:
         model = self.derived.model
@@ -94,6 +99,12 @@ class TurnFormats:
         except Exception as error:
             # A template is a program that a model's makers wrote, and can be anything.
             return Derived(why=f"it cannot be read ({type(error).__name__})")
+
+    @cached_property
+    def closing(self) -> tuple[int, ...]:
+        """What ends the model's reasoning; none where nothing can be said to."""
+        reasoning = self.derived.reasoning
+        return () if reasoning is None else self._closing_of(reasoning.end.strip())
 
     @cached_property
     def _shown(self) -> Mapping[int, str]:

@@ -4,7 +4,7 @@ tokens alone, as `RequestText` is, which it stands in for where an answer is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ..calls.custom_input import CustomInput
@@ -14,6 +14,7 @@ from ..calls.reasoning import opens
 from ..messages import Admission, Finish, Piece, Said
 from ..tools import callable_tools
 from .model import TextModel
+from .reasoning_limit import ReasoningLimit
 from .streaming import Detokenizer, StopMatcher
 from .turn_formats import TurnFormat
 
@@ -30,9 +31,13 @@ class TurnText:
         turn: TurnFormat,
         request: Admission,
         detokenizer: Detokenizer,
-        stop_tokens: frozenset[int],
+        stop_tokens: Mapping[int, str],
         in_reasoning: bool,
+        limit: ReasoningLimit | None = None,
+        beginnings: Sequence[str] = (),
     ) -> None:
+        """`beginnings`: texts of the first tokens that the limit forces, one token, two and so on,
+        without the whole: what the model has said of them itself is not said again."""
         tools = callable_tools(request.tools)
         shown = turn.shown
         called_by_token = turn.calls is not None and turn.calls.begin in shown.values()
@@ -48,19 +53,55 @@ class TurnText:
         self._one_call = request.tools is not None and not request.tools.parallel
         self._called = self._cut = False
         self.stopped = False
+        self.stop: str | None = None
+        """The stop string that ended it."""
         self.shows_logprobs = True
+        self._taken = 0
+        self._limit = limit
+        self._beginnings = beginnings
+        self._end = ""
+        if limit is not None:
+            limit.begin(in_reasoning)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether tokens may have to be forced."""
+        return self._limit is not None
+
+    @property
+    def forced(self) -> int | None:
+        """The token that must come next."""
+        return None if self._limit is None else self._limit.forced
+
+    @property
+    def may_force(self) -> bool:
+        """Whether the next token decides about the one after it, or there is one that must come."""
+        return self._limit is not None and self._limit.may_force
+
+    def take(self, index: int, token: int) -> None:
+        """The token at this place; one that was taken before is passed over."""
+        if index == self._taken:
+            self.push(token)
 
     def push(self, token: int) -> Said:
+        self._taken += 1
         parser = self._parser
         reasoned, called = parser.in_reasoning, parser.in_call
         if token in self._stop_tokens and not reasoned and not called:
             # All that was held back is before it.
             said = self.finish()
+            if not self.stopped:
+                self.stop = self._stop_tokens[token]
             self.stopped = True
             return said
-        pieces = self._pieces(parser.push(self._text(token)))
+        text, forced = self._text(token), self.forced is not None
+        pieces = self._pieces(parser.push(text))
         if reasoned and not any(piece[0] == "reasoning" for piece in pieces):
             pieces.insert(0, ("reasoning", ""))
+        if forced:
+            pieces.append(("forced", ""))
+        if self._limit is not None:
+            self._limit.take(reasoned, parser.in_reasoning, self._written(text))
         of_message = not (reasoned or called or parser.in_reasoning or parser.in_call)
         self.shows_logprobs = of_message or any(piece[0] == "content" for piece in pieces)
         return _said(pieces)
@@ -80,6 +121,14 @@ class TurnText:
         if finish == "length" and self.stopped:
             finish = "stop"
         return "toolCalls" if finish == "stop" and self._called and not self._cut else finish
+
+    def _written(self, text: str) -> int:
+        """How many of the tokens that end reasoning the text so far ends with."""
+        if not self._beginnings:
+            return 0
+        self._end = (self._end + text)[-len(self._beginnings[-1]) :]
+        written = [i for i, begin in enumerate(self._beginnings, 1) if self._end.endswith(begin)]
+        return max(written, default=0)
 
     def _text(self, token: int) -> str:
         name = self._shown.get(token)
@@ -106,6 +155,7 @@ class TurnText:
         if self._stops is not None:
             text, self._cut = self._stops.push(text)
             self.stopped = self._cut
+            self.stop = self._stops.found
         return [("content", text)] if text else []
 
     def _held(self) -> list[Piece]:
@@ -131,12 +181,21 @@ class TurnText:
 
 
 def turn_text(
-    model: TextModel, turn: TurnFormat, request: Admission, stop_tokens: frozenset[int]
+    model: TextModel, turn: TurnFormat, request: Admission, stop_tokens: Mapping[int, str]
 ) -> TurnText:
     in_reasoning = turn.reasoning is not None and opens(
         prompt_end(model, request.prompt), turn.reasoning
     )
-    return TurnText(turn, request, model.detokenizer(()), stop_tokens, in_reasoning)
+    detokenizer = model.detokenizer(())
+    budget = None if request.reasoning is None else request.reasoning.max_tokens
+    if budget is None or not turn.closing:
+        return TurnText(turn, request, detokenizer, stop_tokens, in_reasoning)
+    limit = ReasoningLimit(budget, turn.closing)
+    beginnings = [
+        b"".join(map(model.token_bytes, turn.closing[:count])).decode("utf-8", "replace")
+        for count in range(1, len(turn.closing))
+    ]
+    return TurnText(turn, request, detokenizer, stop_tokens, in_reasoning, limit, beginnings)
 
 
 def prompt_end(model: TextModel, prompt: Sequence[int]) -> str:

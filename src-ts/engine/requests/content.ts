@@ -41,6 +41,8 @@ export interface Prompt {
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly cost: Cost;
+  /** Its reasoning was to be bounded, and its model's can't be. */
+  readonly isUnbounded?: boolean;
 }
 
 /** `startedAt`: when a worker first held it. */

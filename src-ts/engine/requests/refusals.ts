@@ -64,6 +64,8 @@ function overBudget(neededBytes: number, limitBytes: number): string {
 }
 
 export function endingOf(finish: Finish, explained: Explained): Ending {
+  const { stop } = explained.said;
+  if (finish.kind === "stop" && stop !== undefined) return { kind: "stop", sequence: stop };
   if (finish.kind !== "failed") return { kind: finish.kind };
   const { code } = finish;
   return { kind: "failed", code, message: wordsOf(explained).message ?? failure(code).message };

@@ -111,10 +111,11 @@ export class Requests {
 
   size({ requestId, tokensMax: maxTokens, cost }: Of<"size">, said: Said): void {
     const request = this.live.get(requestId);
-    const { promptTokens } = said;
+    const { promptTokens, unbounded: isUnbounded = false } = said;
     if (request === undefined || promptTokens === undefined) return;
     const sampling = withDefaults(request.identity.asked.sampling, said.sampling);
-    request.phase = { kind: "prepared", prompt: { promptTokens, maxTokens, sampling, cost } };
+    const prompt = { promptTokens, maxTokens, sampling, cost, isUnbounded };
+    request.phase = { kind: "prepared", prompt };
   }
 
   store({ requestId }: Of<"store">): void {
@@ -138,6 +139,7 @@ export class Requests {
     const { prompt } = phase;
     const { registry, observers, logs, clock } = this.host;
     const log = phase.kind === "storing" ? phase.log : logs.create({ ...identity, ...prompt });
+    log.isUnbounded = prompt.isUnbounded ?? false;
     const times = newTimes(identity.arrivedAt);
     request.phase = { kind: "accepted", prompt, log, times };
     registry.add(log, identity.asked.abandonment, identity.idempotencyId);

@@ -65,7 +65,10 @@ export class ResponseLog implements ReadLog, WrittenLog {
   readonly promptTokens: Uint32Array;
   cachedTokens = 0;
   private readonly customTools: ReadonlySet<string>;
+  /** Its reasoning was to be bounded, and its model's can't be. */
+  isUnbounded = false;
   private reasoningTokens = 0;
+  private forcedTokens = 0;
   private readonly allTokens: number[] = [];
   private readonly allEntries: LogEntry[] = [];
   /** Of all entries: where the next text goes. */
@@ -148,6 +151,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
       cachedTokens: this.cachedTokens,
       completionTokens: this.allTokens.length,
       reasoningTokens: this.reasoningTokens,
+      ...this.forced,
     };
   }
 
@@ -188,9 +192,10 @@ export class ResponseLog implements ReadLog, WrittenLog {
 
   /** New tokens and what became certain with them: at most one delta for texts of one kind beside each other. */
   emit(rows: readonly StepRow[]): void {
-    const { tokens, reasoningTokens, utterances } = arrivedIn(rows);
+    const { tokens, reasoningTokens, forcedTokens, utterances } = arrivedIn(rows);
     for (const token of tokens) this.allTokens.push(token);
     this.reasoningTokens += reasoningTokens;
+    this.forcedTokens += forcedTokens;
     const before = this.allEntries.length;
     for (const utterance of utterances) this.say(utterance);
     if (this.allEntries.length === before) this.grown();
@@ -206,11 +211,13 @@ export class ResponseLog implements ReadLog, WrittenLog {
   }
 
   /** Takes over what was stored: as it was, numbers included. */
-  restore({ entries, tokens, cachedTokens, reasoningTokens }: StoredResponse): void {
+  restore(stored: StoredResponse): void {
+    const { entries, tokens, cachedTokens, reasoningTokens, forcedTokens = 0 } = stored;
     for (const token of tokens) this.allTokens.push(token);
     for (const entry of entries) this.take(entry);
     this.cachedTokens = cachedTokens;
     this.reasoningTokens = reasoningTokens;
+    this.forcedTokens = forcedTokens;
     this.durable?.adopt();
     this.show();
   }
@@ -288,7 +295,13 @@ export class ResponseLog implements ReadLog, WrittenLog {
       tokens: this.allTokens.slice(from.tokens),
       cachedTokens: this.cachedTokens,
       reasoningTokens: this.reasoningTokens,
+      ...this.forced,
     };
+  }
+
+  /** Most have none. */
+  private get forced(): { forcedTokens?: number } {
+    return this.forcedTokens > 0 ? { forcedTokens: this.forcedTokens } : {};
   }
 
   private say(utterance: Utterance): void {

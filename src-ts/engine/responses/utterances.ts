@@ -17,15 +17,19 @@ export type Utterance =
   | { kind: "call"; name: string }
   | { kind: "callEnd"; complete: boolean };
 
-/** Tokens that a worker sent, with what they say. `reasoningTokens`: of them, read inside of reasoning. */
+/**
+ * Tokens that a worker sent, with what they say. Of them, `reasoningTokens`: read inside of reasoning, and the
+ * model's own; `forcedTokens`: not the model's own.
+ */
 export interface Arrived {
   tokens: number[];
   reasoningTokens: number;
+  forcedTokens: number;
   utterances: Utterance[];
 }
 
 export function arrivedIn(rows: readonly StepRow[]): Arrived {
-  const arrived: Arrived = { tokens: [], reasoningTokens: 0, utterances: [] };
+  const arrived: Arrived = { tokens: [], reasoningTokens: 0, forcedTokens: 0, utterances: [] };
   for (const [, , token, said, logprob] of rows) {
     arrived.tokens.push(token);
     if (typeof said === "string") {
@@ -54,7 +58,8 @@ function takePieces(
 ): void {
   const { utterances } = arrived;
   let isCounted = false;
-  if (pieces.some(([kind]) => kind === "reasoning")) arrived.reasoningTokens++;
+  if (pieces.some(([kind]) => kind === "forced")) arrived.forcedTokens++;
+  else if (pieces.some(([kind]) => kind === "reasoning")) arrived.reasoningTokens++;
   for (const piece of pieces) {
     const text = takePiece(utterances, piece);
     if (text === undefined || isCounted) continue;
@@ -71,6 +76,8 @@ function takePiece(utterances: Utterance[], [kind, value]: Piece): Text | undefi
       return undefined;
     case "callEnd":
       utterances.push({ kind, complete: value });
+      return undefined;
+    case "forced":
       return undefined;
     default: {
       const text = textIn(utterances, kind);

@@ -297,9 +297,10 @@ export class WorkerShell {
         return post({ kind: "prefill", workerId, epoch, slot, done, total, cached });
       }
       case "ended": {
-        const { id: slot, tail, message: words } = message;
+        const { id: slot, tail, stop, message: words } = message;
         const finish = finishOf(message);
-        return post({ kind: "ended", workerId, epoch, slot, finish }, { message: words, tail });
+        const said = { message: words, tail, stop };
+        return post({ kind: "ended", workerId, epoch, slot, finish }, said);
       }
       case "aborted":
         return post({ kind: "aborted", workerId, epoch, slot: message.id });
@@ -308,7 +309,7 @@ export class WorkerShell {
 
   private prepared(
     from: Incarnation,
-    { id: slot, tokens, blockHashes }: Message<"prepared">,
+    { id: slot, tokens, blockHashes, unbounded }: Message<"prepared">,
   ): void {
     let promptTokens: Uint32Array;
     try {
@@ -322,7 +323,7 @@ export class WorkerShell {
     this.host.prepared(slot, count);
     this.host.post(
       { kind: "prepared", workerId: this.id, epoch, slot, promptTokens: count, blockHashes },
-      { promptTokens, sampling: this.sampling },
+      { promptTokens, sampling: this.sampling, unbounded },
     );
   }
 

@@ -15,7 +15,7 @@ export async function countTokens(
   reply: FastifyReply,
 ): Promise<AnthropicTokenCount> {
   const prompt = tolerateBody(context, AnthropicCountBody, body, reply);
-  const submission = anthropicCount(prompt, caller);
+  const submission = anthropicCount(prompt, caller, context.config);
   const input_tokens = await unlessGone(reply, (gone) =>
     context.engine.countTokens(submission, gone),
   )

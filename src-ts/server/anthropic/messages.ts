@@ -15,7 +15,8 @@ import { errorOf } from "../render/endings.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { anthropicSubmission } from "../submissions/anthropic.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { reasoningBudgetFields } from "../submissions/reasoning.js";
+import { alsoIgnored, tolerateBody } from "../validation/tolerance.js";
 import { anthropicDialect } from "./dialect.js";
 
 export async function createMessage(
@@ -27,11 +28,12 @@ export async function createMessage(
   const message = tolerateBody(context, AnthropicBody, body, reply);
   const gone = goneSignal(reply);
   const response = await context.engine
-    .submit(anthropicSubmission(message, caller), gone)
+    .submit(anthropicSubmission(message, caller, context.config), gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", "messages");
     })
     .finally(() => caller.lease?.release());
+  if (response.isUnbounded) alsoIgnored(context, reply, reasoningBudgetFields(message));
   return message.stream ? stream(context, response, reply) : whole(response, gone);
 }
 

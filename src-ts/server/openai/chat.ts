@@ -6,10 +6,11 @@ import type { ServerContext } from "../context.js";
 import type { HttpCaller } from "../http/caller.js";
 import { ChatChunks } from "../render/chat-chunks.js";
 import { chatMessage } from "../render/chat-message.js";
-import { finishReasonOf } from "../render/endings.js";
+import { finishReasonOf, stoppedBy } from "../render/endings.js";
 import { tokenLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import { chatSubmissions } from "../submissions/chat.js";
+import { reasoningBudgetFields } from "../submissions/reasoning.js";
 import { tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
@@ -28,6 +29,7 @@ export function chatCompletions(
     perPrompt: chat.n ?? 1,
     stream: chat.stream ?? false,
     includeUsage: chat.stream_options?.include_usage ?? false,
+    budgetFields: reasoningBudgetFields(chat),
     inputParam: "messages",
     chunkObject: "chat.completion.chunk",
     chunksOf: (response, head, index) => new ChatChunks(response, head, index, isLegacy),
@@ -51,6 +53,7 @@ function completionOf(
       message: chatMessage(response, isLegacy),
       logprobs: withLogprobs ? { content: tokenLogprobs(response.logprobs), refusal: null } : null,
       finish_reason: finishReasonOf(response.ending!, isLegacy)!,
+      ...stoppedBy(response.ending!),
     })),
     usage: completionUsage(responses, responses.length),
   };

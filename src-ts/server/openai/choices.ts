@@ -16,6 +16,7 @@ import { completionUsage } from "../render/usage.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";
+import { alsoIgnored } from "../validation/tolerance.js";
 import { submitAll } from "./submit-all.js";
 
 export interface ChoicesRequest {
@@ -26,6 +27,8 @@ export interface ChoicesRequest {
   perPrompt: number;
   stream: boolean;
   includeUsage: boolean;
+  /** What is not followed where a model's reasoning can't be bounded. */
+  budgetFields?: readonly string[];
   /** What this API calls the engine's `input`. */
   inputParam: string;
   /** `object` of the usage chunk. */
@@ -63,12 +66,15 @@ function holdForAll(lease: BodyLease | undefined, perPrompt: number, limits: Bod
 type AnswerShape = Omit<ChoicesRequest, "submissions" | "lease">;
 
 async function answer(
-  { config, logger }: ServerContext,
+  context: ServerContext,
   reply: FastifyReply,
   request: AnswerShape,
   responses: readonly Response[],
   gone: AbortSignal,
 ): Promise<unknown> {
+  const { budgetFields = [] } = request;
+  if (responses.some(({ isUnbounded }) => isUnbounded)) alsoIgnored(context, reply, budgetFields);
+  const { config, logger } = context;
   const cursors = responses.map((response) => response.read(-1));
   if (!request.stream) {
     await untilAllEnded(cursors, gone);

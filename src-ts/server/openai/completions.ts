@@ -5,7 +5,7 @@ import { type Completion, CompletionBody } from "../../protocol/completions.js";
 import type { ServerContext } from "../context.js";
 import type { HttpCaller } from "../http/caller.js";
 import { CompletionChunks } from "../render/chat-chunks.js";
-import { finishReasonOf } from "../render/endings.js";
+import { finishReasonOf, stoppedBy } from "../render/endings.js";
 import { completionLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import { completionSubmissions } from "../submissions/completions.js";
@@ -50,6 +50,7 @@ function wholeOf(
       text: response.text,
       logprobs: withLogprobs ? completionLogprobs(response.logprobs, response.text) : null,
       finish_reason: finishReasonOf(response.ending!)!,
+      ...stoppedBy(response.ending!),
     })),
     usage: completionUsage(responses, perPrompt),
   };

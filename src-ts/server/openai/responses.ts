@@ -20,8 +20,9 @@ import { ownResponse, storedItems, submitResponse } from "../response-access.js"
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";
+import { reasoningBudgetFields } from "../submissions/reasoning.js";
 import { checkTogether, responseSubmission } from "../submissions/responses.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { alsoIgnored, tolerateBody } from "../validation/tolerance.js";
 
 /** POST /v1/responses. */
 export function createResponse(
@@ -39,6 +40,7 @@ export function createResponse(
   return unlessGone(reply, (gone) => submitResponse(engine, submission, gone))
     .finally(() => caller.lease?.release())
     .then((response) => {
+      if (response.isUnbounded) alsoIgnored(context, reply, reasoningBudgetFields(create));
       if (stream) return streamResponse(context, response, -1, reply);
       return background ? whatBegins(response) : whatEnds(response, reply);
     });

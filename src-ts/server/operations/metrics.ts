@@ -59,6 +59,14 @@ export class Metrics {
   );
   private readonly promptTokens = this.counter("prompt_tokens_total", "Prompt tokens.");
   private readonly generationTokens = this.counter("generation_tokens_total", "Generated tokens.");
+  private readonly reasoningTokens = this.counter(
+    "reasoning_tokens_total",
+    "Generated tokens inside of reasoning.",
+  );
+  private readonly forcedTokens = this.counter(
+    "forced_tokens_total",
+    "Generated tokens of which the model had no choice.",
+  );
   private readonly prefixQueries = this.counter(
     "prefix_cache_queries_total",
     "Prompt tokens looked up in the prefix cache.",
@@ -132,6 +140,8 @@ export class Metrics {
     const labels = { model_name: model };
     this.promptTokens.inc(labels, usage.promptTokens);
     this.generationTokens.inc(labels, usage.completionTokens);
+    this.reasoningTokens.inc(labels, usage.reasoningTokens);
+    this.forcedTokens.inc(labels, usage.forcedTokens ?? 0);
     this.prefixQueries.inc(labels, usage.promptTokens);
     this.prefixHits.inc(labels, usage.cachedTokens);
     this.finished.inc({ ...labels, finished_reason: ending.kind });

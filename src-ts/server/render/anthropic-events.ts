@@ -4,7 +4,13 @@
  */
 import type { Item, LogEntry, Response } from "../../engine/api.js";
 import type { AnthropicStreamEvent } from "../../protocol/anthropic.js";
-import { anthropicUsage, emptyMessage, signatureOf, stopReasonOf } from "./anthropic-message.js";
+import {
+  anthropicUsage,
+  emptyMessage,
+  signatureOf,
+  stopReasonOf,
+  stopSequenceOf,
+} from "./anthropic-message.js";
 import { itemAt } from "./output-items.js";
 
 type Event<T extends AnthropicStreamEvent["type"]> = Extract<AnthropicStreamEvent, { type: T }>;
@@ -87,7 +93,8 @@ export class AnthropicEvents {
     if (stop_reason === undefined) return;
     this.start(out);
     const usage = anthropicUsage(this.response);
-    this.say({ type: "message_delta", delta: { stop_reason, stop_sequence: null }, usage }, out);
+    const delta = { stop_reason, stop_sequence: stopSequenceOf(ending) };
+    this.say({ type: "message_delta", delta, usage }, out);
     this.say({ type: "message_stop" }, out);
   }
 }

@@ -12,7 +12,7 @@ import { usageOf } from "./usage.js";
 export function stopReasonOf(ending: Ending): AnthropicStopReason | undefined {
   switch (ending.kind) {
     case "stop":
-      return "end_turn";
+      return ending.sequence === undefined ? "end_turn" : "stop_sequence";
     case "length":
       return "max_tokens";
     case "toolCalls":
@@ -24,12 +24,18 @@ export function stopReasonOf(ending: Ending): AnthropicStopReason | undefined {
   }
 }
 
+/** The stop string that ended it; null if none did. */
+export function stopSequenceOf(ending: Ending): string | null {
+  return (ending.kind === "stop" ? ending.sequence : undefined) ?? null;
+}
+
 /** Of a response that has ended well. */
 export function anthropicMessage(response: Response): AnthropicMessage {
   return {
     ...emptyMessage(response),
     content: response.output.flatMap((item) => blockOf(item, response)),
     stop_reason: stopReasonOf(response.ending!) ?? null,
+    stop_sequence: stopSequenceOf(response.ending!),
     usage: anthropicUsage(response),
   };
 }

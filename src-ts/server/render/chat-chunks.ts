@@ -2,11 +2,11 @@
  * One choice of a streamed chat or completion: log entries to chunks. What all chunks of a choice
  * have in common is put together once.
  */
-import type { LogEntry, Response } from "../../engine/api.js";
+import type { Ending, LogEntry, Response } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { TokenLogprob } from "../../worker/messages.js";
-import { finishReasonOf } from "./endings.js";
+import { finishReasonOf, stoppedBy } from "./endings.js";
 import { CompletionLogprobStream, tokenLogprobs } from "./logprobs.js";
 import { itemAt } from "./output-items.js";
 
@@ -51,8 +51,12 @@ function tailJson({ includeUsage }: ChunkHead): string {
   return `]${includeUsage ? ',"usage":null' : ""}}\n\n`;
 }
 
-function finishJson(reason: ChatFinishReason | undefined): string {
-  return reason === undefined ? "null" : JSON.stringify(reason);
+/** With the stop string that ended it, if one did. */
+function finishJson(reason: ChatFinishReason | undefined, ending?: Ending): string {
+  if (reason === undefined || ending === undefined) return "null";
+  const { stop_reason } = stoppedBy(ending);
+  const stopped = stop_reason === undefined ? "" : `,"stop_reason":${JSON.stringify(stop_reason)}`;
+  return JSON.stringify(reason) + stopped;
 }
 
 export class ChatChunks implements ChoiceChunks {
@@ -83,7 +87,7 @@ export class ChatChunks implements ChoiceChunks {
         const reason = finishReasonOf(entry.ending, this.isLegacy);
         if (reason === undefined) return;
         this.role(out);
-        out.push(this.chunk("{}", reason));
+        out.push(this.chunk("{}", reason, undefined, entry.ending));
       }
     }
   }
@@ -126,12 +130,13 @@ export class ChatChunks implements ChoiceChunks {
     delta: string,
     reason: ChatFinishReason | undefined,
     logprobs?: readonly TokenLogprob[],
+    ending?: Ending,
   ): string {
     const shown =
       logprobs === undefined
         ? "null"
         : JSON.stringify({ content: tokenLogprobs(logprobs), refusal: null });
-    return `${this.start}${delta},"logprobs":${shown},"finish_reason":${finishJson(reason)}${this.end}`;
+    return `${this.start}${delta},"logprobs":${shown},"finish_reason":${finishJson(reason, ending)}${this.end}`;
   }
 }
 
@@ -159,7 +164,8 @@ export class CompletionChunks implements ChoiceChunks {
       if (text !== "" || shown !== undefined) out.push(this.chunk(text, undefined, shown));
     } else if (entry.kind === "ended") {
       const reason = finishReasonOf(entry.ending);
-      if (reason !== undefined) out.push(this.chunk("", reason, this.logprobs?.end()));
+      if (reason !== undefined)
+        out.push(this.chunk("", reason, this.logprobs?.end(), entry.ending));
     }
   }
 
@@ -167,8 +173,9 @@ export class CompletionChunks implements ChoiceChunks {
     text: string,
     reason: ChatFinishReason | undefined,
     logprobs?: CompletionLogprobs,
+    ending?: Ending,
   ): string {
     const shown = logprobs === undefined ? "null" : JSON.stringify(logprobs);
-    return `${this.start}${JSON.stringify(text)},"logprobs":${shown},"finish_reason":${finishJson(reason)}${this.end}`;
+    return `${this.start}${JSON.stringify(text)},"logprobs":${shown},"finish_reason":${finishJson(reason, ending)}${this.end}`;
   }
 }

@@ -23,6 +23,12 @@ export function finishReasonOf(ending: Ending, isLegacy = false): ChatFinishReas
   }
 }
 
+/** The stop string that ended it, if one did, as vLLM has it in a choice. */
+export function stoppedBy(ending: Ending): { stop_reason?: string } {
+  const sequence = ending.kind === "stop" ? ending.sequence : undefined;
+  return sequence === undefined ? {} : { stop_reason: sequence };
+}
+
 /** How a chat or completion that has no finish reason is answered before its first chunk. */
 export function errorOf(ending: Ending): ServingError {
   switch (ending.kind) {

@@ -8,19 +8,19 @@ import type {
   AnthropicMessageParam,
   AnthropicUserBlock,
 } from "../../protocol/anthropic.js";
+import { isBilling, isTokenCounter } from "./agent-noise.js";
 import { withoutCall } from "./history.js";
 import { type PromptCall, type PromptMessage, textOf } from "./prompts.js";
 
 type System = AnthropicCountBody["system"];
 
-/** Of an agent, and another in every turn: no prefix would outlive it, and no model reads it. */
-const billingHeader = "x-anthropic-billing-header";
-
+/** `keepsNoise`: also what agents write into their requests that is another in every turn. */
 export function anthropicHistory(
   system: System,
   messages: readonly AnthropicMessageParam[],
+  keepsNoise = false,
 ): PromptMessage[] {
-  const history = new History();
+  const history = new History(keepsNoise);
   history.system(system ?? "");
   for (const [index, message] of messages.entries()) history.take(message, `messages[${index}]`);
   return history.messages;
@@ -30,11 +30,14 @@ class History {
   readonly messages: PromptMessage[] = [];
   private readonly calls = new Set<string>();
 
+  constructor(private readonly keepsNoise: boolean) {}
+
+  /** A text that is no block is left whole, but where it is nothing else than a counter. */
   system(content: NonNullable<System>): void {
-    const isBilling = ({ text }: { text: string }) => text.startsWith(billingHeader);
-    const text = textOf(
-      typeof content === "string" ? content : content.filter((block) => !isBilling(block)),
-    );
+    const isKept = ({ text }: { text: string }) => !isBilling(text) && !isTokenCounter(text);
+    const blocks = typeof content === "string" ? [textBlock(content)] : content;
+    const isWhole = this.keepsNoise || (typeof content === "string" && !isTokenCounter(content));
+    const text = textOf(isWhole ? blocks : blocks.filter(isKept));
     if (text !== "") this.messages.push({ role: "system", content: text });
   }
 
@@ -51,14 +54,17 @@ class History {
 
   private user(content: string | readonly AnthropicUserBlock[], at: string): void {
     const blocks = typeof content === "string" ? [textBlock(content)] : content;
+    const isAlone = blocks.length === 1;
     let texts: { text: string }[] = [];
     const say = () => {
       if (texts.length > 0) this.messages.push({ role: "user", content: textOf(texts) });
       texts = [];
     };
     for (const [index, block] of blocks.entries()) {
-      if (block.type === "text") texts.push(block);
-      else {
+      if (block.type === "text") {
+        // What somebody says and nothing beside it is what he says.
+        if (this.keepsNoise || isAlone || !isTokenCounter(block.text)) texts.push(block);
+      } else {
         say();
         this.result(block, `${at}.content[${index}]`);
       }

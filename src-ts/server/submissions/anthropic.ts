@@ -12,12 +12,26 @@ import { chatInput } from "./prompts.js";
 import { reasoningOf } from "./reasoning.js";
 import { samplingOf } from "./sampling.js";
 
+/** How requests of this API are taken. */
+export interface AnthropicTaking {
+  /** What agents write into them that is another in every turn: left out, or kept. */
+  agentNoise: "strip" | "keep";
+  /** A message of the system's between turns, where the template refuses it: a part of the user's turn, or refused. */
+  lateSystem: "user" | "refuse";
+}
+
+const usual: AnthropicTaking = { agentNoise: "strip", lateSystem: "user" };
+
 /** Throws 400 for fields that do not go together. */
-export function anthropicSubmission(body: AnthropicBody, caller: Caller): SubmissionInput {
+export function anthropicSubmission(
+  body: AnthropicBody,
+  caller: Caller,
+  taking = usual,
+): SubmissionInput {
   checkTurn(body);
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body),
+    input: anthropicInput(body, taking),
     sampling: samplingOf({ ...body, stop: body.stop_sequences }, undefined),
     maxTokens: body.max_tokens,
     ...anthropicConstraintOf(body),
@@ -30,18 +44,23 @@ export function anthropicSubmission(body: AnthropicBody, caller: Caller): Submis
 }
 
 /** The same prompt, of which only the tokens are wanted. */
-export function anthropicCount(body: AnthropicCountBody, caller: Caller): SubmissionInput {
+export function anthropicCount(
+  body: AnthropicCountBody,
+  caller: Caller,
+  taking = usual,
+): SubmissionInput {
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body),
+    input: anthropicInput(body, taking),
     ...callerFields(caller),
     idPrefix: "count",
   };
 }
 
-function anthropicInput(body: AnthropicCountBody): PrepareInput {
+function anthropicInput(body: AnthropicCountBody, taking: AnthropicTaking): PrepareInput {
   return chatInput({
-    messages: anthropicHistory(body.system, body.messages),
+    messages: anthropicHistory(body.system, body.messages, taking.agentNoise === "keep"),
+    foldsSystem: taking.lateSystem === "user",
     templateArgs: body.chat_template_kwargs,
     tools: anthropicTools(body),
     reasoning: thinkingOf(body),

@@ -7,7 +7,7 @@ import { constraintOf } from "./constraint.js";
 import { chatHistory } from "./history.js";
 import { idempotencyOf, ofChoice } from "./idempotency.js";
 import { chatInput } from "./prompts.js";
-import { reasoningOf } from "./reasoning.js";
+import { reasoningBudgetOf, reasoningOf } from "./reasoning.js";
 import { samplingOf, withSeedOffset } from "./sampling.js";
 import { tokenLimitOf } from "./token-limit.js";
 import { chatTools } from "./tools.js";
@@ -19,7 +19,11 @@ export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput
     messages: chatHistory(chat.messages),
     templateArgs: chat.chat_template_kwargs,
     tools: chatTools(chat),
-    reasoning: reasoningOf(chat.reasoning_effort, chat),
+    reasoning: reasoningOf(
+      chat.reasoning_effort ?? chat.reasoning?.effort,
+      chat,
+      reasoningBudgetOf(chat),
+    ),
   });
   const sampling = samplingOf(chat, chat.logprobs ? (chat.top_logprobs ?? 0) : undefined);
   const constrained = constraintOf(chat);

@@ -36,15 +36,20 @@ export interface ChatRequest {
   templateArgs: Record<string, unknown> | null | undefined;
   tools?: ToolOffer | undefined;
   reasoning?: ReasoningRequest | undefined;
+  /** Messages of the system's between turns become parts of the user's where the template refuses them. */
+  foldsSystem?: boolean | undefined;
 }
 
-export function chatInput({ messages, templateArgs, tools, reasoning }: ChatRequest): PrepareInput {
+export function chatInput(request: ChatRequest): PrepareInput {
+  const { messages, templateArgs, tools, reasoning, foldsSystem = false } = request;
+  const isFolded = foldsSystem && messages.slice(1).some(({ role }) => role === "system");
   return {
     kind: "chat",
     messages: messages.map((message) => ({ ...message })),
     ...(templateArgs != null && { templateArgs }),
     ...(tools !== undefined && { tools }),
     ...(reasoning !== undefined && { reasoning }),
+    ...(isFolded && { foldsSystem }),
   };
 }
 

@@ -13,7 +13,7 @@ import { constraintOf } from "./constraint.js";
 import { type ItemLookup, responseHistory } from "./history.js";
 import { idempotencyOf } from "./idempotency.js";
 import { chatInput, type PromptMessage } from "./prompts.js";
-import { reasoningOf } from "./reasoning.js";
+import { reasoningBudgetOf, reasoningOf } from "./reasoning.js";
 import { samplingOf } from "./sampling.js";
 import { tokenLimitOf } from "./token-limit.js";
 import { repeatedChoice, repeatedTools, responseTools } from "./tools.js";
@@ -59,7 +59,7 @@ export function responseSubmission(
       messages: messagesOf(body, lookup),
       templateArgs: body.chat_template_kwargs,
       tools: responseTools(body),
-      reasoning: reasoningOf(body.reasoning?.effort, body, body.reasoning?.max_tokens),
+      reasoning: reasoningOf(body.reasoning?.effort, body, reasoningBudgetOf(body)),
     }),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
     ...constraintOf(body),

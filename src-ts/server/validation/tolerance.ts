@@ -48,6 +48,17 @@ export function tolerateBody<T extends z.ZodType>(
   return body;
 }
 
+/** Of a request that was accepted: more turned out to be ignored than could be seen before. */
+export function alsoIgnored(
+  { logger }: { logger: ServerLogger },
+  reply: FastifyReply,
+  names: readonly string[],
+): void {
+  const known = reply.getHeader(ignoredHeader);
+  reply.header(ignoredHeader, [...(known === undefined ? [] : [known]), ...names].join(", "));
+  logger.debug({ ignored: names, requestId: reply.request.id }, "fields ignored");
+}
+
 /** In the last place of a list of names: there are more. */
 const more = "...";
 

@@ -22,6 +22,7 @@ import { ResponseEvents } from "../render/response-events.js";
 import { ownResponse, storedItems, submitResponse } from "../response-access.js";
 import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
+import { reasoningBudgetFields } from "../submissions/reasoning.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
 import { type Tolerated, tolerate } from "../validation/tolerance.js";
 import { Arrival } from "./arrival.js";
@@ -243,7 +244,9 @@ export class Session implements WriterOwner {
     const caller = this.callerOf(message, this.context.now() - arrivedAt);
     this.begin(message, caller, preparing.signal)
       .finally(() => lease.release())
-      .then((response) => this.accepted(response, answering, done))
+      .then((response) =>
+        this.accepted(response, withUnbounded(answering, response, message), done),
+      )
       .catch((error: unknown) => {
         this.sendError(error, correlationOf(answering));
         done();
@@ -376,6 +379,17 @@ export class Session implements WriterOwner {
     this.writer = undefined;
     this.followed = undefined;
   }
+}
+
+/** What is ignored is known of its request, and of how its model reasons. */
+function withUnbounded(
+  answering: Answering,
+  { isUnbounded }: Response,
+  message: ResponseCreate,
+): Answering {
+  if (!isUnbounded) return answering;
+  const ignored = [...(answering.ignored ?? []), ...reasoningBudgetFields(message)];
+  return { ...answering, ignored };
 }
 
 function isExpired({ deadlineMs }: SubmissionInput): boolean {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from mlx_serving.engine import RowLogprobs
+from mlx_serving.engine import End, RowLogprobs
 from mlx_serving.link.active_requests import ActiveRequests, EndedRequest
 from mlx_serving.messages import Admission, Sampling
 from mlx_serving.text.streaming import Detokenizer, PieceDetokenizer, PieceTable
@@ -104,6 +104,7 @@ def test_a_control_token_named_as_a_stop_string(
         ends += stopped
     assert "".join(parts) + ends[0].body["tail"] == text
     assert ends[0].body["finish"] == "stop"
+    assert ends[0].body["stop"] == ("true" if "true" in stops else "<end>")
     # As it would have been, wherever it is resumed.
     for cut in range(len(tokens)):
         again = ActiveRequests(Model(), 100)
@@ -113,3 +114,13 @@ def test_a_control_token_named_as_a_stop_string(
         Admission(1, [2], tokens, 9, Sampling(stop=stops), False)
     )
     assert ended is not None and ended.body["finish"] == "stop"
+    assert ended.body["stop"] == ends[0].body["stop"]
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_an_end_without_a_stop_string_names_none(finish: str) -> None:
+    active = ActiveRequests(Model(), 100)
+    assert active.admit(Admission(1, [2], [], 9, Sampling(stop=("x",)), False)) is None
+    active.rows([(1, 0, 2, None)])
+    ended = active.end(End(1, finish))  # type: ignore[arg-type]
+    assert ended is not None and "stop" not in ended.body and ended.body["finish"] == finish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -11,7 +12,7 @@ from mlx_serving.link import preparer
 from mlx_serving.link.compiler import GrammarCompiler
 from mlx_serving.link.preparer import LONG_CHARACTERS, Preparer, allowance_ms
 from mlx_serving.messages import Chat, Prepare, PrepareInput, Refused, Text, Tokens, unpack_tokens
-from mlx_serving.tools import Tool, ToolOffer
+from mlx_serving.tools import ReasoningRequest, Tool, ToolOffer
 
 SECRET = "a word of the prompt"
 CHAT = Chat([{"role": "user", "content": SECRET}])
@@ -168,3 +169,16 @@ def test_a_history_that_cannot_be_read_is_refused_with_its_place(thread: Thread)
     assert (refused.code, refused.field) == ("invalid_prompt", "messages")
     assert str(refused).startswith("messages[1].tool_calls[0].function.arguments")
     thread.prepares(2, CHAT)
+
+
+@pytest.mark.parametrize("bound", [None, 0, 5])
+def test_reasoning_that_cannot_be_bounded_is_told(
+    model: Model, thread: Thread, monkeypatch: pytest.MonkeyPatch, bound: int | None
+) -> None:
+    """Of a model that has none, and where nobody knows how to end it."""
+    chat = replace(CHAT, reasoning=ReasoningRequest(max_tokens=bound))
+    assert "unbounded" not in thread.prepare(1, chat)[1]
+    monkeypatch.setattr(model, "reasoning_end", lambda: ())
+    assert thread.prepare(2, chat)[1].get("unbounded", False) == (bound is not None)
+    assert "unbounded" not in thread.prepare(3, CHAT)[1]
+    assert "unbounded" not in thread.prepare(4, Text(SECRET))[1]

@@ -7,11 +7,13 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_serving.messages import Admission
 from mlx_serving.mlx.batch import Pending
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.sampling import LazyLogprobs, Sampler
+from mlx_serving.text.reasoning_limit import ReasoningLimit
 
-from toy import END, Driver, kept_to, model, prompt, request, spelled
+from toy import END, Driver, greedy, kept_to, model, prompt, request, spelled
 
 
 def logprob(token: int) -> LazyLogprobs:
@@ -165,3 +167,93 @@ def test_what_else_is_asked_of_a_draw_holds_within_the_grammar(toy: Any, sampler
     assert all(one is not None and len(one.top) == 2 for one in driver.logprobs[1])
     # Unlikely is not forbidden.
     assert spelled(driver.tokens[2]) == "a" * 9
+
+
+class Closing:
+    """Forces 60 and 61 after so many tokens of an answer, as a budget of reasoning does it."""
+
+    def __init__(self, after: int, emitted: list[int] | None = None) -> None:
+        self.limit = ReasoningLimit(after, (60, 61))
+        self.taken: list[int] = []
+        self.limit.begin(True)
+        for index, token in enumerate(emitted or []):
+            self.take(index, token)
+
+    @property
+    def forced(self) -> int | None:
+        return self.limit.forced
+
+    @property
+    def may_force(self) -> bool:
+        return self.limit.may_force
+
+    def take(self, index: int, token: int) -> None:
+        if index != len(self.taken):
+            assert index < len(self.taken)
+            return
+        self.taken.append(token)
+        in_reasoning = 61 not in self.taken
+        self.limit.take(in_reasoning, in_reasoning, 0)
+
+
+@pytest.mark.parametrize("hot", [0.0, 1.0])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_tokens_that_must_come_are_in_their_row_alone(
+    toy: Any, sampler: Sampler, hot: float, deterministic: bool
+) -> None:
+    """Beside rows that join and leave, of which some keep to a grammar: these are as alone."""
+    options = {"sampler": sampler, "deterministic": deterministic}
+
+    def asked(i: int) -> Admission:
+        return request(i, prompt(i, 5 + i), 14, temperature=hot, seed=i, logprobs=0)
+
+    driver = Driver(toy, **options)
+    bounded = {0: 0, 1: 1, 2: 5, 3: 100}
+    forcings = {i: Closing(after) for i, after in bounded.items()}
+    for i in range(8):
+        matcher = kept_to("[a-z]{6}") if i == 7 else None
+        driver.insert(asked(i), matcher, forcings.get(i))
+        driver.step()
+    driver.run()
+    for i in range(7):
+        tokens = driver.tokens[i]
+        alone = Driver(toy, **options).run(asked(i))[i]
+        after = bounded.get(i, 100)
+        count = min(after, len(alone))
+        # The draws before are the same ones.
+        assert tokens[:count] == alone[:count]
+        if count == len(alone):
+            assert tokens == alone
+        else:
+            assert tokens[count : count + 2] == [60, 61] and len(tokens) <= 14
+        if i in forcings:
+            assert forcings[i].taken == tokens
+    assert re.fullmatch("[a-z]{6}", spelled(driver.tokens[7]))
+
+
+def test_forced_tokens_are_read_by_what_follows(toy: Any, sampler: Sampler) -> None:
+    """They are in the cache, and not only said."""
+    driver = Driver(toy, sampler=sampler)
+    driver.insert(request(1, prompt(4, 9), 9), forcing=Closing(2))
+    driver.run()
+    tokens = driver.tokens[1]
+    assert tokens[2:4] == [60, 61]
+    assert greedy(toy, prompt(4, 9) + tokens[:4], len(tokens) - 4) == tokens[4:]
+
+
+@pytest.mark.parametrize("hot", [0.0, 0.9])
+def test_a_resume_forces_what_was_to_come(toy: Any, sampler: Sampler, hot: float) -> None:
+    options = {"sampler": sampler, "deterministic": True}
+    sampled = {"temperature": hot, "seed": 11}
+    whole = Driver(toy, **options)
+    whole.insert(request(1, prompt(3, 9), 14, **sampled), forcing=Closing(4))
+    whole.run()
+    tokens = whole.tokens[1]
+    assert tokens[4:6] == [60, 61]
+    for out in range(1, len(tokens)):
+        emitted = tokens[:out]
+        again = Driver(toy, **options)
+        asked = request(1, prompt(3, 9), 14, emitted, **sampled)
+        again.insert(asked, forcing=Closing(4, emitted))
+        again.run()
+        assert emitted + again.tokens[1] == tokens

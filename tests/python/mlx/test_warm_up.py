@@ -22,7 +22,7 @@ class FakeRunner:
         self.served: list[Admission] = []
         self.fails = fails
 
-    def insert(self, request: Admission, matcher: Any = None) -> None:
+    def insert(self, request: Admission, matcher: Any = None, forcing: Any = None) -> None:
         assert request.id not in self.rows
         self.rows[request.id] = request.max_tokens
         self.served.append(request)

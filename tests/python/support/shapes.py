@@ -95,7 +95,7 @@ sampling_defaults = record(
 
 
 def piece(value: Any) -> bool:
-    kinds = ("content", "reasoning", "call", "arguments")
+    kinds = ("content", "reasoning", "call", "arguments", "forced")
     return (
         type(value) is list
         and len(value) == 2
@@ -133,13 +133,15 @@ SHAPES: dict[str, Shape] = {
         ),
     ),
     "loadFailed": record(code=text, message=text),
-    "prepared": record(id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)),
+    "prepared": record(
+        {"unbounded": flag}, id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)
+    ),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),
     "ended": record(
-        {"code": one_of("generation_error", "out_of_memory"), "message": text},
+        {"code": one_of("generation_error", "out_of_memory"), "message": text, "stop": text},
         id=u32,
         finish=one_of("stop", "length", "toolCalls", "failed"),
         tail=said,

@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models import llama
-from mlx_serving.engine import End, PrefillProgress, RowLogprobs
+from mlx_serving.engine import End, Forcing, PrefillProgress, RowLogprobs
 from mlx_serving.grammar.grammars import Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
@@ -126,12 +126,14 @@ class Driver:
         self.ends: dict[int, End] = {}
         self.prefills: dict[int, list[PrefillProgress]] = {}
 
-    def insert(self, request: Admission, matcher: Matcher | None = None) -> None:
+    def insert(
+        self, request: Admission, matcher: Matcher | None = None, forcing: Forcing | None = None
+    ) -> None:
         self.first[request.id] = len(request.emitted)
         self.tokens[request.id] = []
         self.logprobs[request.id] = []
         self.prefills[request.id] = []
-        self.runner.insert(request, matcher)
+        self.runner.insert(request, matcher, forcing)
 
     def step(self) -> None:
         output = self.runner.step()

@@ -152,3 +152,25 @@ def test_the_window_detokenizer_holds_back_half_characters(size: int) -> None:
     parts = [detokenizer.push(id) for id in range(len(pieces))]
     assert "".join(parts) + detokenizer.finish() == data.decode()
     assert all("\ufffd" not in part for part in parts)
+
+
+@given(letters, stops)
+def test_the_stop_string_that_ended_it_is_known(text: str, strings: list[str]) -> None:
+    matcher = StopMatcher(strings)
+    kept, stopped = matcher.push(text)
+    if not stopped:
+        assert matcher.found is None
+        return
+    assert matcher.found in strings and matcher.found
+    assert text[len(kept) :].startswith(matcher.found)
+
+
+def test_a_stop_string_that_the_tail_completes_is_named() -> None:
+    text = RequestText(PieceDetokenizer(TABLE), ["\ufffd"])
+    text.push(0xF0)
+    assert (text.finish(), text.stop) == ("", "\ufffd")
+
+
+def test_a_control_token_is_named_as_it_was_asked_for() -> None:
+    text = RequestText(PieceDetokenizer(TABLE), ["<end>"], {3: "<end>"})
+    assert (text.push(3), text.stopped, text.stop) == ("", True, "<end>")

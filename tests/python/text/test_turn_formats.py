@@ -112,3 +112,45 @@ def test_a_template_that_raises(error: type[Exception]) -> None:
 def test_no_template() -> None:
     formats = TurnFormats(lambda: None, dict, lambda: 1)
     assert formats.derived.model is None and formats.of(asked(OFFER)) is None
+
+
+@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("Qwen-Qwen3-0.6B", "</think>"),
+        ("openai-gpt-oss-120b", "<|end|>"),
+        ("mistralai-Ministral-3-14B-Reasoning-2512", "[/THINK]"),
+        ("deepseek-ai-DeepSeek-V3.1", "</think>"),
+    ],
+)
+def test_the_tokens_that_end_reasoning(name: str, end: str, silent: bool) -> None:
+    """One where the mark is a token, else as many as it takes."""
+    model = turns.real_model(name, silent)
+    closing = model.reasoning_end()
+    assert list(closing) == turns.tokens_of(model, end)[: -len(model.end_tokens)]
+    single = model.silent_token(end)
+    assert closing == (single,) if single is not None else len(closing) == len(end)
+    found = model.turn_format(asked(OFFER))
+    assert found is not None and found.closing == closing
+
+
+def test_a_model_that_does_not_reason_has_none() -> None:
+    assert turns.text_model(PLAIN).reasoning_end() == ()
+
+
+def test_tokens_that_are_not_read_as_the_mark_end_nothing() -> None:
+    model = turns.text_model(THINKING)
+    assert model.reasoning_end()
+    assert model._mark_tokens("</think>") == model.reasoning_end()
+    # The tokenizer leaves out what it has no text for.
+    model._tokenizer = _Lossy(model._tokenizer)
+    assert model._mark_tokens("</think>") == ()
+
+
+class _Lossy:
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str, **options: Any) -> list[int]:
+        return list(self._tokenizer.encode(text, **options))[:-1]

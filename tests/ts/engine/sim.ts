@@ -163,9 +163,10 @@ export class SimWorker implements OneWorker {
     }
   }
 
-  end(id: number, finish: "stop" | "length" | "toolCalls", tail: Said = ""): void {
+  /** `stop`: the stop string that ended it. */
+  end(id: number, finish: "stop" | "length" | "toolCalls", tail: Said = "", stop?: string): void {
     this.running.delete(id);
-    this.say({ type: "ended", id, finish, tail });
+    this.say({ type: "ended", id, finish, tail, ...(stop !== undefined && { stop }) });
   }
 
   private answer(message: ToWorker): void {
@@ -215,7 +216,10 @@ export class SimWorker implements OneWorker {
       });
     const tokens = packTokens([...text].map((c) => c.codePointAt(0)!));
     if (this.options.holdPrepares) this.held.push({ id, tokens });
-    else this.say({ type: "prepared", id, tokens, blockHashes: [] });
+    else {
+      const { unbounded } = this.options;
+      this.say({ type: "prepared", id, tokens, blockHashes: [], ...(unbounded && { unbounded }) });
+    }
   }
 }
 
@@ -228,6 +232,8 @@ export interface SimOptions {
     kvBudgetBytes: number;
   };
   holdPrepares: boolean;
+  /** Its model's reasoning can't be bounded. */
+  unbounded?: boolean;
   /** May be changed while the test runs. */
   loadFails: boolean;
   /** How it does. */

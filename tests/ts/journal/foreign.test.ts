@@ -141,14 +141,37 @@ describe("what names no response", () => {
   });
 });
 
+describe("counts at the end of a record", () => {
+  const stored = async (...counts: number[]) => {
+    const accepted = { ...acceptanceOf("a"), promptTokens: none };
+    const { responses } = await recover(
+      folder(
+        pack([1, accepted, [{ kind: "created" }], none]),
+        pack([2, "a", 1, [...begun, delta("x")].map(entryToDisk), 0, new Uint8Array(4), ...counts]),
+      ),
+    );
+    return responses[0];
+  };
+
+  it.each([
+    [[], { cachedTokens: 0, reasoningTokens: 0 }],
+    [[3], { cachedTokens: 3, reasoningTokens: 0 }],
+    [[3, 2], { cachedTokens: 3, reasoningTokens: 2 }],
+    [[3, 0, 4], { cachedTokens: 3, reasoningTokens: 0, forcedTokens: 4 }],
+  ])("%j are what they were, of whichever version", async (counts, expected) => {
+    expect(await stored(...counts)).toMatchObject(expected);
+    if (counts.length < 3) expect(await stored(...counts)).not.toHaveProperty("forcedTokens");
+  });
+});
+
 describe("fields that are added at the end of a record", () => {
   const text = [...begun, delta("x")].map(entryToDisk);
 
   it("are passed over", async () => {
     const accepted = { ...acceptanceOf("a"), promptTokens: none };
     const longer = [
-      pack([1, accepted, [{ kind: "created" }], none, 0, 0, "later"]),
-      pack([2, "a", 1, text, 0, new Uint8Array(4), 0, 0, { later: true }]),
+      pack([1, accepted, [{ kind: "created" }], none, 0, 0, 0, "later"]),
+      pack([2, "a", 1, text, 0, new Uint8Array(4), 0, 0, 0, { later: true }]),
       pack([1, { ...accepted, id: "b" }, [], none, 0]),
       pack([3, "b", "later"]),
     ];

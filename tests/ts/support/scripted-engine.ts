@@ -116,6 +116,8 @@ export class ScriptedEngine implements Engine {
     pool: nativeFigures.pool,
   };
   draining = false;
+  /** Its model's reasoning can't be bounded. */
+  unbounded = false;
   readonly submissions: Submission[] = [];
   readonly runs: Run[] = [];
   readonly restarted: string[] = [];
@@ -182,6 +184,7 @@ export class ScriptedEngine implements Engine {
         ended: (ended) => this.registry.ended(ended),
       },
     );
+    log.isUnbounded = this.unbounded;
     log.create();
     this.registry.add(log, submission.abandonment, idempotencyId);
     return log;

@@ -16,9 +16,15 @@ it("rows of text alone are one text", () => {
   expect(arrivedIn([row("a", "a"), row("", "b"), row("c", "c")])).toEqual({
     tokens: [7, 7, 7],
     reasoningTokens: 0,
+    forcedTokens: 0,
     utterances: [text("content", "ac", 3, "a", "b", "c")],
   });
-  expect(arrivedIn([])).toEqual({ tokens: [], reasoningTokens: 0, utterances: [] });
+  expect(arrivedIn([])).toEqual({
+    tokens: [],
+    reasoningTokens: 0,
+    forcedTokens: 0,
+    utterances: [],
+  });
 });
 
 it("pieces of one kind beside each other are one, in whichever rows", () => {
@@ -51,6 +57,23 @@ it("pieces of one kind beside each other are one, in whichever rows", () => {
     { kind: "callEnd", complete: true },
     text("content", "!", 0),
   ]);
+});
+
+it("a forced token counts as one, and none of the reasoning that it ends", () => {
+  const arrived = arrivedIn([
+    row([["reasoning", "Hm"]]),
+    row([
+      ["reasoning", ""],
+      ["forced", ""],
+    ]),
+    row([
+      ["reasoning", "."],
+      ["forced", ""],
+    ]),
+    row("So"),
+  ]);
+  expect(arrived).toMatchObject({ tokens: [7, 7, 7, 7], reasoningTokens: 1, forcedTokens: 2 });
+  expect(arrived.utterances).toEqual([text("reasoning", "Hm.", 3), text("content", "So", 1)]);
 });
 
 it("what was held back took no token", () => {

@@ -126,6 +126,13 @@ describe("a stream", () => {
     });
   });
 
+  it("says which stop string ended it", () => {
+    const end = { ...ended, ending: { kind: "stop", sequence: "STOP" } } as LogEntry;
+    expect(eventsOf([...started, ...itemEntries(0, message, ["a"]), end]).at(-2)).toMatchObject({
+      delta: { stop_reason: "stop_sequence", stop_sequence: "STOP" },
+    });
+  });
+
   it("that fails has no end of its own", () => {
     for (const ending of [
       { kind: "failed", code: "generation_error", message: "" },

@@ -69,6 +69,14 @@ describe("a message", () => {
         stop_sequence: null,
       });
   });
+
+  it("that ends at a stop string says which", () => {
+    const ending: Ending = { kind: "stop", sequence: "\n\nHuman:" };
+    expect(whole([], { ...ended, ending } as LogEntry)).toMatchObject({
+      stop_reason: "stop_sequence",
+      stop_sequence: "\n\nHuman:",
+    });
+  });
 });
 
 it("input and cache reads together are the prompt", () => {

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { AnthropicCountBody } from "../../../../src-ts/protocol/anthropic.js";
 import { anthropicHistory } from "../../../../src-ts/server/submissions/anthropic-history.js";
 
-function history(messages: object[], system?: unknown) {
+function history(messages: object[], system?: unknown, keepsNoise = false) {
   const body = AnthropicCountBody.parse({ messages, system });
-  return anthropicHistory(body.system, body.messages);
+  return anthropicHistory(body.system, body.messages, keepsNoise);
 }
 
 const text = (text: string) => ({ type: "text", text, cache_control: { type: "ephemeral" } });
@@ -128,5 +128,51 @@ describe("a turn of the model", () => {
       text("Found."),
     );
     expect(history([hi, turn])[1]).toEqual({ role: "assistant", content: "Found." });
+  });
+});
+
+describe("what is another in every turn", () => {
+  const counter = "<total_tokens>181234 tokens left</total_tokens>";
+  const reminder =
+    "<system-reminder>\nToken usage: 18766/200000; 181234 remaining\n</system-reminder>";
+  const late = (content: unknown) => ({ role: "system", content });
+  const said = { role: "user", content: "Hi" };
+
+  it.each([counter, [text(counter)], [text(`\n${counter}\n`)], [text(counter), text(reminder)]])(
+    "is left out: a counter %j of the system",
+    (content) => {
+      expect(history([hi, late(content)])).toEqual([said]);
+    },
+  );
+
+  it("is left out beside what is said", () => {
+    expect(history([user(text("Hi"), text(reminder))])).toEqual([said]);
+    expect(history([hi, assistant(use("1")), user(result("1"), text(reminder))])).toHaveLength(3);
+    expect(history([hi, late([text("Now."), text(counter)])])[1]?.content).toBe("Now.");
+  });
+
+  it.each([
+    `${counter} Be brief.`,
+    "<total_tokens>all tokens left</total_tokens>",
+    "Token usage: 1/2; 1 remaining, or so",
+    `<system-reminder>\nToken usage: 1/2; 1 remaining\nDo.\n</system-reminder>`,
+  ])("is not %j", (content) => {
+    expect(history([hi, late(content)])[1]?.content).toBe(content);
+    expect(history([user(text("Hi"), text(content))])[0]?.content).toBe(`Hi${content}`);
+  });
+
+  it("is not what somebody says and nothing beside it", () => {
+    expect(history([{ role: "user", content: counter }])[0]?.content).toBe(counter);
+    expect(history([user(text(counter))])[0]?.content).toBe(counter);
+  });
+
+  it("is kept where a server is asked to", () => {
+    const billing = "x-anthropic-billing-header: cc_version=2.1; cch=0f;";
+    expect(history([hi, late(counter)], [text(billing)], true)).toEqual([
+      { role: "system", content: billing },
+      said,
+      { role: "system", content: counter },
+    ]);
+    expect(history([user(text("Hi"), text(counter))], "", true)[0]?.content).toBe(`Hi${counter}`);
   });
 });

@@ -408,6 +408,17 @@ describe("over WebSocket", () => {
     expect(logs.filter((line) => line.includes("fields ignored"))).toHaveLength(1);
   });
 
+  it("names a budget of reasoning that its model can't keep", async () => {
+    const { url, engine } = await startServer();
+    engine.unbounded = true;
+    const socket = await openSocket(url, { query: "?events=mlx_serving" });
+    socket.create({ foo: 1, reasoning: { max_tokens: 3 }, thinking_token_budget: 3 });
+    await socket.ended();
+    expect(socket.events[0]).toMatchObject({
+      "mlx_serving:ignored": ["foo", "reasoning.max_tokens", "thinking_token_budget"],
+    });
+  });
+
   it("other sockets see no field of ours", async () => {
     const { url } = await startServer();
     const socket = await openSocket(url);

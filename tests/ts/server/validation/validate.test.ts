@@ -164,7 +164,7 @@ describe("tools", () => {
       },
       "input[0].output[0].type",
     ],
-    ["responses", { reasoning: { max_tokens: 0 } }, "reasoning.max_tokens"],
+    ["responses", { reasoning: { max_tokens: -1 } }, "reasoning.max_tokens"],
   ];
   it.each(wrong)("%s blames a field of %j: %s", (api, fields, param) => {
     expect(check(api, fields)).toMatchObject({ status: 400, param });
