@@ -60,7 +60,7 @@ def arguments_rule(lark: Lark, format: CallFormat, tool: Tool) -> str:
             return _one_by_one(lark, tool, compact, ",", _BracedItems(lark, style, tool))
     if tool.custom and tool.lark is not None:
         return json_input(lark, tool)
-    schema = tool.schema
+    schema = tool.kept_schema
     whole = schema if "type" in schema else {"type": "object", **schema}
     return lark.rule(lark.json(whole, compact))
 
@@ -75,7 +75,7 @@ class _Items(ABC):
 
 
 def _one_by_one(lark: Lark, tool: Tool, compact: bool, separator: str, items: _Items) -> str:
-    schema = tool.schema
+    schema = tool.kept_schema
     unknown = sorted(set(schema) - KEYWORDS)
     if unknown:
         raise ToolRefused(
