@@ -8,7 +8,7 @@ tokens of one byte each, as real tokenizers do it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -98,10 +98,11 @@ class FakeTextModel:
         """It is known."""
 
     def turn_format(self, request: Admission) -> TurnFormat | None:
-        """The usual text is no turn."""
+        """The usual text is no turn, but where there are tools: they may be asked for."""
+        calls = GENERIC if callable_tools(request.tools) else None
         if request.fake_say is None:
-            return None
-        return TurnFormat(GENERIC if callable_tools(request.tools) else None, REASONING, {})
+            return None if calls is None else TurnFormat(calls, None, {})
+        return TurnFormat(calls, REASONING, {})
 
     def render(
         self,
@@ -132,6 +133,9 @@ class FakeTextModel:
 
     def silent_token(self, name: str) -> int | None:
         return END_TOKEN if name == END_NAME else None
+
+    def added_tokens(self) -> Mapping[str, int]:
+        return {END_NAME: END_TOKEN}
 
 
 def _line(index: int, message: dict[str, Any]) -> str:

@@ -12,11 +12,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import End, Row, RowLogprobs
+from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
-from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
+from ..messages import (
+    Admission,
+    Constraint,
+    Ended,
+    Finish,
+    Refused,
+    StepRow,
+    TokenLogprob,
+    TopLogprob,
+)
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
 from ..text.streaming import RequestText
+from ..text.turn_grammar import turn_grammar
 from ..text.turn_text import TurnText, turn_text
 
 MILLISECONDS: Final = 1000.0
@@ -65,11 +76,16 @@ class ActiveRequests:
     def __contains__(self, id: int) -> bool:
         return id in self._active
 
-    def admit(self, request: Admission) -> EndedRequest | None:
+    def wish(self, request: Admission) -> Wish | None:
+        """What its answer is to be kept to. Raises `Refused`."""
+        self._check(request)
+        return turn_grammar(self._model, request)
+
+    def admit(self, request: Admission, wish: Wish | None = None) -> EndedRequest | None:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
-        text = self._text(request)
+        text = self._text(request, isinstance(wish, Constraint))
         for token in request.emitted:
             text.push(token)
             if text.stopped:
@@ -93,16 +109,17 @@ class ActiveRequests:
             limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
             raise Refused("invalid_prompt", "stop", limit)
 
-    def _text(self, request: Admission) -> RequestText | TurnText:
+    def _text(self, request: Admission, is_whole: bool) -> RequestText | TurnText:
+        """`is_whole`: the answer is all that there is of the turn."""
         stops = request.sampling.stop
         named = map(self._model.silent_token, stops)
         stop_tokens = frozenset(token for token in named if token is not None)
-        # Under a grammar a text is what its tokens are: no reasoning, no call, a first space too.
-        is_free = request.chat and request.constraint is None
-        turn = self._model.turn_format(request) if is_free else None
+        # Where it is kept to a grammar, it is what its tokens are, a first space too.
+        begins_turn = request.chat and not is_whole
+        turn = self._model.turn_format(request) if begins_turn else None
         if turn is not None:
             return turn_text(self._model, turn, request, stop_tokens)
-        continues = () if is_free else request.prompt
+        continues = () if begins_turn else request.prompt
         return RequestText(self._model.detokenizer(continues), stops, stop_tokens)
 
     def _finished(self, request: Admission, text: RequestText | TurnText) -> Finish | None:

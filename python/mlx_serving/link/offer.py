@@ -11,7 +11,9 @@ from ..tools import Choice, Named, ReasoningRequest, Tool, ToolOffer
 from .checks import Misfit, array, boolean, json_value, one_of, record, string, string_map, u32
 
 OFFER_KEYS: Final = frozenset({"tools", "choice", "parallel"})
-TOOL_KEYS: Final = frozenset({"name", "description", "parameters", "custom", "pattern", "lark", "kept"})
+TOOL_KEYS: Final = frozenset(
+    {"name", "description", "parameters", "custom", "pattern", "lark", "kept"}
+)
 TOOL_OPTIONAL: Final = {"pattern": None, "lark": None, "kept": None}
 REASONING_OPTIONAL: Final = {"enabled": None, "maxTokens": None}
 

@@ -4,7 +4,7 @@ tokens alone, as `RequestText` is, which it stands in for where an answer is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ..calls.custom_input import CustomInput
@@ -36,8 +36,10 @@ class TurnText:
         tools = callable_tools(request.tools)
         shown = turn.shown
         called_by_token = turn.calls is not None and turn.calls.begin in shown.values()
+        # What is kept to a constraint may hold any text.
+        plain = request.constraint is not None
         self._parser = output_parser(
-            turn.calls, turn.reasoning, in_reasoning, tools, called_by_token
+            turn.calls, turn.reasoning, in_reasoning, tools, called_by_token, plain
         )
         self._detokenizer = detokenizer
         self._shown = shown
@@ -82,11 +84,7 @@ class TurnText:
         return "toolCalls" if finish == "stop" and self._called and not self._cut else finish
 
     def _text(self, token: int) -> str:
-        name = self._shown.get(token)
-        if name is None:
-            return self._detokenizer.push(token)
-        # A character that is not complete before it never will be.
-        return self._detokenizer.finish() + self._detokenizer.push(token) + name
+        return text_of(token, self._detokenizer, self._shown)
 
     def _pieces(self, events: Iterable[Event]) -> list[Piece]:
         """Up to where the answer is over."""
@@ -128,6 +126,15 @@ class TurnText:
                 self.stopped = complete and self._one_call
                 return [("callEnd", complete)]
         return []
+
+
+def text_of(token: int, detokenizer: Detokenizer, shown: Mapping[int, str]) -> str:
+    """What becomes certain with a token. `shown`: names of those without text that are seen."""
+    name = shown.get(token)
+    if name is None:
+        return detokenizer.push(token)
+    # A character that is not complete before it never will be.
+    return detokenizer.finish() + detokenizer.push(token) + name
 
 
 def turn_text(

@@ -73,11 +73,13 @@ def call_grammar(
         return _waiting(lark, format, tools, parallel, head)
     thought = _thought(lark, reasoning, thinking)
     turn = _calls(lark, format, tools, parallel, head)
+    if not thought:
+        turn = f"{SPACES} {turn}"
     if choice == "auto":
         # A turn that begins like a call is one.
         text = answer(lark) if answer is not None else lark.rule(r"/\s*[^\s{](?s:.*)/")
         turn = f"({turn} | {text})"
-    return CallGrammar(lark.text(f"{thought} {SPACES} {turn}".strip()), None)
+    return CallGrammar(lark.text(f"{thought} {turn}".strip()), None)
 
 
 def answer_grammar(
@@ -93,16 +95,17 @@ def answer_grammar(
     if channels is not None:
         return _channels(lark, channels, [], answer, thinking)
     thought = _thought(lark, reasoning, thinking)
-    return lark.text(f"{thought} {SPACES} {answer(lark)}" if thought else answer(lark))
+    return lark.text(f"{thought} {answer(lark)}".strip())
 
 
 def _thought(lark: Lark, reasoning: ReasoningFormat | None, thinking: Thinking) -> str:
+    """With the spaces that follow it: they are no text of the answer."""
     if reasoning is None or thinking == "no":
         return ""
     rest = lark.until(reasoning.end)
     if thinking == "open":
-        return rest
-    return f"({SPACES} {lark.literal(reasoning.begin)} {rest})?"
+        return f"{rest} {SPACES}"
+    return f"({SPACES} {lark.literal(reasoning.begin)} {rest} {SPACES})?"
 
 
 def _waiting(
