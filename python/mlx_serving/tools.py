@@ -16,7 +16,8 @@ CUSTOM_INPUT: Final = "input"
 class Tool:
     """A tool that a request offers. `parameters`: the schema of its arguments; for a custom tool,
     whose one argument is the string `input`, `pattern` or `lark` may say how that is made. `kept`:
-    the schema that its grammar keeps, as JSON; None: the same one."""
+    the schema that its grammar keeps, as JSON; None: the same one. `loose`: where a format can't
+    keep to all of it, it may keep to less."""
 
     name: str
     description: str = ""
@@ -25,6 +26,7 @@ class Tool:
     pattern: str | None = None
     lark: str | None = None
     kept: str | None = None
+    loose: bool = False
 
     @property
     def kept_schema(self) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ OFFER_KEYS: Final = frozenset({"tools", "choice", "parallel"})
 TOOL_KEYS: Final = frozenset(
     {"name", "description", "parameters", "custom", "pattern", "lark", "kept"}
 )
-TOOL_OPTIONAL: Final = {"pattern": None, "lark": None, "kept": None}
+TOOL_OPTIONAL: Final = {"pattern": None, "lark": None, "kept": None, "loose": False}
 REASONING_OPTIONAL: Final = {"enabled": None, "maxTokens": None}
 
 
@@ -54,6 +54,7 @@ def _tool(value: object, path: str) -> Tool:
         custom=boolean(body["custom"], f"{path}.custom"),
         pattern=_text_or_none(body["pattern"], f"{path}.pattern"),
         lark=_text_or_none(body["lark"], f"{path}.lark"),
+        loose=boolean(body["loose"], f"{path}.loose"),
         kept=_schema_text(body["kept"], f"{path}.kept"),
     )
 

@@ -33,7 +33,10 @@ class CallWatch:
 
     @property
     def held(self) -> Sequence[int]:
-        return [] if self._parser.in_reasoning else [token for token, _ in self._recent]
+        parser = self._parser
+        if parser.in_reasoning or parser.held_characters == 0:
+            return []
+        return [token for token, _ in self._recent]
 
     def push(self, token: int) -> None:
         text = text_of(token, self._detokenizer, self._shown)

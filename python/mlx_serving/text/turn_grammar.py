@@ -35,6 +35,7 @@ class ToolKey:
     kept: str
     custom: bool
     lark: str | None
+    loose: bool
 
     @property
     def characters(self) -> int:
@@ -178,7 +179,7 @@ def _marks(turn: TurnFormat) -> tuple[str, ...]:
 
 def _key(tool: Tool) -> ToolKey:
     kept = json.dumps(tool.schema) if tool.kept is None else tool.kept
-    return ToolKey(tool.name, kept, tool.custom, tool.lark)
+    return ToolKey(tool.name, kept, tool.custom, tool.lark, tool.loose)
 
 
 def _in_lark(constraint: Constraint) -> Constraint:

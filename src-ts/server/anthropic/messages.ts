@@ -15,7 +15,7 @@ import { errorOf } from "../render/endings.js";
 import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { anthropicSubmission } from "../submissions/anthropic.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { dropOf, tolerateBody } from "../validation/tolerance.js";
 import { anthropicDialect } from "./dialect.js";
 
 export async function createMessage(
@@ -27,7 +27,7 @@ export async function createMessage(
   const message = tolerateBody(context, AnthropicBody, body, reply);
   const gone = goneSignal(reply);
   const response = await context.engine
-    .submit(anthropicSubmission(message, caller), gone)
+    .submit(anthropicSubmission(message, { ...caller, drop: dropOf(context, reply) }), gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", "messages");
     })

@@ -10,7 +10,7 @@ import { finishReasonOf } from "../render/endings.js";
 import { tokenLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import { chatSubmissions } from "../submissions/chat.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { dropOf, tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function chatCompletions(
@@ -23,7 +23,7 @@ export function chatCompletions(
   const withLogprobs = chat.logprobs ?? false;
   const isLegacy = (chat.functions ?? []).length > 0;
   return answerChoices(context, reply, {
-    submissions: chatSubmissions(chat, caller),
+    submissions: chatSubmissions(chat, { ...caller, drop: dropOf(context, reply) }),
     lease: caller.lease,
     perPrompt: chat.n ?? 1,
     stream: chat.stream ?? false,

@@ -1,7 +1,7 @@
 /** A body of Anthropic's Messages API as a submission. */
 import type { SubmissionInput } from "../../engine/api.js";
 import type { AnthropicBody, AnthropicCountBody } from "../../protocol/anthropic.js";
-import type { PrepareInput, ReasoningRequest } from "../../worker/messages.js";
+import type { PrepareInput, ReasoningRequest, ToolOffer } from "../../worker/messages.js";
 import { anthropicHistory } from "./anthropic-history.js";
 import { anthropicTools } from "./anthropic-tools.js";
 import { type Caller, callerFields } from "./caller.js";
@@ -15,9 +15,11 @@ import { samplingOf } from "./sampling.js";
 /** Throws 400 for fields that do not go together. */
 export function anthropicSubmission(body: AnthropicBody, caller: Caller): SubmissionInput {
   checkTurn(body);
+  const { offer, ...tooling } = anthropicTools(body, caller.drop);
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body),
+    input: anthropicInput(body, offer),
+    ...tooling,
     sampling: samplingOf({ ...body, stop: body.stop_sequences }, undefined),
     maxTokens: body.max_tokens,
     ...anthropicConstraintOf(body),
@@ -31,19 +33,20 @@ export function anthropicSubmission(body: AnthropicBody, caller: Caller): Submis
 
 /** The same prompt, of which only the tokens are wanted. */
 export function anthropicCount(body: AnthropicCountBody, caller: Caller): SubmissionInput {
+  const { offer } = anthropicTools(body, caller.drop);
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body),
+    input: anthropicInput(body, offer),
     ...callerFields(caller),
     idPrefix: "count",
   };
 }
 
-function anthropicInput(body: AnthropicCountBody): PrepareInput {
+function anthropicInput(body: AnthropicCountBody, offer: ToolOffer | undefined): PrepareInput {
   return chatInput({
     messages: anthropicHistory(body.system, body.messages),
     templateArgs: body.chat_template_kwargs,
-    tools: anthropicTools(body),
+    tools: offer,
     reasoning: thinkingOf(body),
   });
 }

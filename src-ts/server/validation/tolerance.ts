@@ -48,6 +48,30 @@ export function tolerateBody<T extends z.ZodType>(
   return body;
 }
 
+/**
+ * Of a request whose body is read: what takes the names of more that is not followed. Undefined if that is
+ * refused. The header is set again with each.
+ */
+export function dropOf(
+  { config, logger }: { config: ServerConfig; logger: ServerLogger },
+  reply: FastifyReply,
+): ((param: string) => void) | undefined {
+  if (config.strict) return undefined;
+  const requestId = reply.request.id;
+  return (param) => {
+    logger.debug({ ignored: [param], requestId }, "fields ignored");
+    const before = reply.getHeader(ignoredHeader);
+    const names = typeof before === "string" ? before.split(", ") : [];
+    reply.header(ignoredHeader, withName(names, param).join(", "));
+  };
+}
+
+/** As a list of names has it, which has an end. */
+export function withName(names: readonly string[], param: string): readonly string[] {
+  if (names.includes(param) || names.at(-1) === more) return names;
+  return names.length < ignoredFieldsMax ? [...names, param] : [...names, more];
+}
+
 /** In the last place of a list of names: there are more. */
 const more = "...";
 
