@@ -11,10 +11,8 @@ from ..tools import Choice, Named, ReasoningRequest, Tool, ToolOffer
 from .checks import Misfit, array, boolean, json_value, one_of, record, string, string_map, u32
 
 OFFER_KEYS: Final = frozenset({"tools", "choice", "parallel"})
-TOOL_KEYS: Final = frozenset(
-    {"name", "description", "parameters", "custom", "pattern", "lark", "kept"}
-)
 TOOL_OPTIONAL: Final = {"pattern": None, "lark": None, "kept": None, "loose": False}
+TOOL_KEYS: Final = frozenset({"name", "description", "parameters", "custom", *TOOL_OPTIONAL})
 REASONING_OPTIONAL: Final = {"enabled": None, "maxTokens": None}
 
 
