@@ -1,5 +1,5 @@
 /**
- * `npm run schemas -- --as tools`: the same schemas as the parameters of a tool that must be called: refused with
+ * `npm run schemas -- --as tools`: the schemas of tests/fixtures/schemas as the parameters of a tool that must be called: refused with
  * a path, or the arguments of every call that ended are valid by ajv. What is cut by the token limit is no call.
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -59,17 +59,15 @@ async function argumentsOf(response: Response): Promise<string | undefined> {
   if (response.ending!.kind === "length") return undefined;
   const items = response.output.filter(({ item }) => item.kind !== "reasoning");
   expect(items).toEqual([
-    expect.objectContaining({ item: expect.objectContaining({ kind: "functionCall", name: "send" }) }),
+    expect.objectContaining({
+      item: expect.objectContaining({ kind: "functionCall", name: "send" }),
+    }),
   ]);
   return items[0]!.parts.join("");
 }
 
-const chosen = namedSchemas()
-  .filter(({ name }) => name.includes(matching))
-  .filter((_, index) => index % every === 0);
-
 describe("each is refused with a path, or the arguments of every call are valid", () => {
-  it.each(chosen)("$name", async ({ name, schema }) => {
+  it.each(namedSchemas(matching, every))("$name", async ({ name, schema }) => {
     let responses: Response[];
     try {
       responses = await called(schema, name);

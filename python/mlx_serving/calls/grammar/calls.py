@@ -72,7 +72,10 @@ def call_grammar(
     if choice == "auto" and answer is None and format.begin:
         return _waiting(lark, format, tools, parallel, head)
     thought = _thought(lark, reasoning, thinking)
-    turn = _calls(lark, format, tools, parallel, head)
+    # An answer may begin with it too, and a lexer takes the longest text there is.
+    brace = "{" if answer is not None and head.startswith("{") else ""
+    turn = _calls(lark, format, tools, parallel, head.removeprefix(brace))
+    turn = f"{lark.literal(brace)} {turn}".strip()
     if not thought:
         turn = f"{SPACES} {turn}"
     if choice == "auto":

@@ -6,7 +6,8 @@ const messages = [{ role: "user", content: "Hi" }];
 const input_schema = { type: "object", properties: { path: { type: "string" } } };
 const look = { name: "look", description: "Looks", input_schema };
 const search = { type: "web_search_20250305", name: "web_search", max_uses: 3 };
-const offer = (fields: object) => anthropicTools(AnthropicCountBody.parse({ messages, ...fields })).offer;
+const offer = (fields: object) =>
+  anthropicTools(AnthropicCountBody.parse({ messages, ...fields })).offer;
 
 it("are offered with their schemas, and kept to what these name", () => {
   const none = { kept: '{"type":"object","properties":{},"additionalProperties":false}' };
