@@ -30,10 +30,12 @@ KEPT_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A grammar in Lark's way. `waits`: for its beginning, which a watch sees."""
+    """A grammar in Lark's way. `waits`: for its beginning, which a watch sees. `tools`: how many
+    it has calls of."""
 
     lark: str
     waits: bool = False
+    tools: int = 0
 
 
 class Turn(Protocol):
@@ -155,12 +157,14 @@ class Grammars:
 
     def _turn(self, turn: Turn, tokenizer: LLTokenizer) -> Compiled:
         written = turn.written(self._control.__contains__)
-        return Compiled(self._made(grammar_of_lark(written.lark), tokenizer), written.waits)
+        matcher = self._made(grammar_of_lark(written.lark), tokenizer, written.tools)
+        return Compiled(matcher, written.waits)
 
-    def _made(self, grammar: str, tokenizer: LLTokenizer) -> Matcher:
+    def _made(self, grammar: str, tokenizer: LLTokenizer, tools: int = 0) -> Matcher:
         from llguidance import LLMatcher
 
-        compiled = LLMatcher(tokenizer, grammar, log_level=SILENT, limits=parser_limits())
+        limits = parser_limits(tools)
+        compiled = LLMatcher(tokenizer, grammar, log_level=SILENT, limits=limits)
         if compiled.is_error():
             raise refused(compiled.get_error())
         matcher = Matcher(compiled, self._vocabulary)

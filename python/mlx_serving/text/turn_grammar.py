@@ -75,7 +75,7 @@ class TurnGrammar:
             made = self._grammar(special)
         except ToolRefused as refusal:
             raise _refused(refusal.tool, refusal.path, refusal.reason) from refusal
-        return Written(made.lark, waits=made.begin is not None)
+        return Written(made.lark, made.begin is not None, len(self.tools))
 
     def _grammar(self, special: Mapping[str, int]) -> CallGrammar:
         calls, reasoning = self.format.calls, self.format.reasoning

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..format import ID, INDEX_FROM_0, INDEX_FROM_1
 from ..rendering import ID_CHARACTERS
+from .shared import with_shared_numbers
 
 ANY: Final = "(?s:.*)"
 _META: Final = re.compile(r"[\\.+*?()|\[\]{}^$/]")
@@ -88,11 +89,14 @@ class Lark:
             "key_separator": separators[1],
         }
         options.pop("whitespace_pattern", None)
-        return f"%json {json.dumps({**schema, 'x-guidance': options})}"
+        return self._json(schema, options)
 
     def json_answer(self, schema: Mapping[str, Any]) -> str:
         """A whole answer: spaced as its reader has it, not the model's calls."""
-        return f"%json {json.dumps({**schema, 'x-guidance': self._json_options})}"
+        return self._json(schema, self._json_options)
+
+    def _json(self, schema: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        return f"%json {json.dumps({**with_shared_numbers(schema), 'x-guidance': options})}"
 
     def anything(self) -> str:
         """Text without control tokens, to the end."""
