@@ -17,7 +17,7 @@ const parameters = {
 const prompt = "Hi.";
 const own = { type: "function" as const, name: "look", parameters };
 const other = { type: "function" as const, name: "send", parameters: { type: "object" } };
-const inChat = ({ name, parameters }: typeof own | typeof other) => ({
+const inChat = ({ name, parameters }: { name: string; parameters: object }) => ({
   type: "function",
   function: { name, parameters },
 });
