@@ -1,9 +1,10 @@
 /**
  * `npm run schemas`: the set-up, then every schema of tests/fixtures/schemas answered by the embedded model, and
- * each answer validated. See tests/schemas/model.test.ts.
+ * each answer validated; then the same schemas as those of a tool that must be called. See tests/schemas.
  *
  *   npm run schemas
  *   npm run schemas -- --answers 5 --matching tools
+ *   npm run schemas -- --as tools --every 5
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -16,13 +17,22 @@ const { values } = parseArgs({
   options: {
     answers: { type: "string", default: "20" },
     matching: { type: "string", default: "" },
+    as: { type: "string", default: "" },
+    every: { type: "string", default: "1" },
   },
 });
 await interruptible((signal) => setUp({ model: true, native: true, signal }));
 const vitest = join(packageRoot, "node_modules", "vitest", "vitest.mjs");
-const { status } = spawnSync(process.execPath, [vitest, "run", "tests/schemas"], {
+const files = { answers: "model", tools: "tools" };
+const folder = values.as in files ? `tests/schemas/${files[values.as]}.test.ts` : "tests/schemas";
+const { status } = spawnSync(process.execPath, [vitest, "run", folder], {
   cwd: packageRoot,
   stdio: "inherit",
-  env: { ...process.env, SCHEMAS_ANSWERS: values.answers, SCHEMAS_MATCHING: values.matching },
+  env: {
+    ...process.env,
+    SCHEMAS_ANSWERS: values.answers,
+    SCHEMAS_MATCHING: values.matching,
+    SCHEMAS_EVERY: values.every,
+  },
 });
 process.exit(status ?? 1);

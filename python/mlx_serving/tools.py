@@ -4,6 +4,7 @@ share them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -14,7 +15,9 @@ CUSTOM_INPUT: Final = "input"
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A tool that a request offers. `parameters`: the schema of its arguments; for a custom tool,
-    whose one argument is the string `input`, `pattern` or `lark` may say how that is made."""
+    whose one argument is the string `input`, `pattern` or `lark` may say how that is made. `kept`:
+    the schema that its grammar keeps, as JSON; None: the same one. `loose`: where a format can't
+    keep to all of it, it may keep to less."""
 
     name: str
     description: str = ""
@@ -22,6 +25,16 @@ class Tool:
     custom: bool = False
     pattern: str | None = None
     lark: str | None = None
+    kept: str | None = None
+    loose: bool = False
+
+    @property
+    def kept_schema(self) -> Mapping[str, Any]:
+        """What the arguments that a grammar lets through are kept to."""
+        if self.kept is None:
+            return self.schema
+        kept: Mapping[str, Any] = json.loads(self.kept)
+        return kept
 
     @property
     def schema(self) -> Mapping[str, Any]:

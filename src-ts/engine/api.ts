@@ -126,6 +126,8 @@ export interface Submission {
   constraint?: Constraint | undefined;
   /** What its sender calls it, to name it in a refusal. */
   constraintName?: string | undefined;
+  /** The same of a tool: where a pointer, which begins with the tool's name, leads in the body. */
+  toolField?: ((pointer: string) => string | undefined) | undefined;
   /**
    * Tokens to generate at most; undefined: what the context leaves, at most 4,096. 0: the prompt is
    * computed and kept for the next request that begins with it, and the response completes without output.

@@ -38,6 +38,9 @@ const tool = z.object({
   custom: z.boolean().default(false),
   pattern: z.string().optional(),
   lark: z.string().optional(),
+  /** Absent: as versions wrote it that kept arguments to nothing. */
+  kept: z.string().optional(),
+  loose: z.boolean().optional(),
 });
 
 /** Versions without tools wrote none: their turns are messages alone. */

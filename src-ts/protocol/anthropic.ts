@@ -119,7 +119,7 @@ const OwnTool = z.object({
   /** A JSON schema of the arguments. */
   input_schema: z.record(z.string(), z.unknown()),
   cache_control: cacheControl,
-  /** Arguments are kept to their schema whatever it says. */
+  /** A schema that can't be kept to as a whole is refused. */
   strict: fields.flag,
   input_examples: fields.hint(),
   /** Arguments always stream as they are made. */

@@ -25,6 +25,8 @@ export const toolsMax = 1_024;
 export const toolNameCharsMax = 128;
 /** UTF-16 units of what a tool says of itself. */
 export const toolDescriptionCharsMax = 256 * 1024;
+/** Places in the schemas of a request's tools that may be left unenforced. */
+export const toolPlacesDroppedMax = 256;
 /** UTF-16 units of the grammar of a custom tool. */
 export const toolGrammarCharsMax = 64 * 1024;
 /** Calls of one message of a history. */

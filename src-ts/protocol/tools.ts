@@ -13,7 +13,7 @@ const toolName = z
   .regex(/^[A-Za-z0-9_.:/-]+$/, "must consist of letters, digits and characters of _.:/-");
 const description = z.string().max(limits.toolDescriptionCharsMax).nullish();
 
-/** Of a function: what binds it. Arguments are kept to their schema whatever `strict` says. */
+/** Of a function: what binds it. `strict`: a schema that can't be kept to as a whole is refused. */
 const functionShape = {
   name: toolName,
   description,

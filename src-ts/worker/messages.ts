@@ -20,7 +20,8 @@ const finite = z.number();
 
 /**
  * A function that the model may call. `parameters`: a JSON schema of its arguments. `custom`: it takes one
- * text, which a pattern or a grammar in Lark's way may bind.
+ * text, which a pattern or a grammar in Lark's way may bind. `kept`: the schema that a grammar keeps, as JSON.
+ * `loose`: where the model's way of writing calls can't be kept to all of it, it may be kept to less.
  */
 export const Tool = z.strictObject({
   name: z.string(),
@@ -30,6 +31,8 @@ export const Tool = z.strictObject({
   custom: z.boolean(),
   pattern: z.string().optional(),
   lark: z.string().optional(),
+  kept: z.string().optional(),
+  loose: z.boolean().optional(),
 });
 export type Tool = z.infer<typeof Tool>;
 

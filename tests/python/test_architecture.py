@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {"native", "tools"},
     "grammar": {"messages"},
     "calls": {"messages", "tools"},
-    "text": {"calls", "messages", "tools"},
+    "text": {"calls", "grammar", "messages", "tools"},
     "engine": {"grammar", "messages", "native", "text"},
     "acceleration": {"fast", "kernels", "messages", "native"},
     "models": {"engine", "log", "messages"},

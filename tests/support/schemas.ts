@@ -12,8 +12,14 @@ export interface NamedSchema {
   schema: Record<string, unknown>;
 }
 
-/** Of all files, a schema a line. */
-export function namedSchemas(): NamedSchema[] {
+/** Of all files, a schema a line: those with `matching` in their names, and of these one of each `every`. */
+export function namedSchemas(matching = "", every = 1): NamedSchema[] {
+  return all()
+    .filter(({ name }) => name.includes(matching))
+    .filter((_, index) => index % every === 0);
+}
+
+function all(): NamedSchema[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith(".jsonl"))
     .toSorted()

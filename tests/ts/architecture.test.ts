@@ -169,7 +169,12 @@ const arrows: Readonly<Record<string, Arrows>> = {
     types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/render", "src-ts/worker"],
   },
   "src-ts/server/submissions/schemas": {
-    values: ["src-ts/failures.ts", "src-ts/protocol", "src-ts/server/validation"],
+    values: [
+      "src-ts/errors.ts",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/validation",
+    ],
   },
   // An entry becomes an event: the same.
   "src-ts/server/render": {

@@ -51,13 +51,15 @@ def output_parser(
     starts_in_reasoning: bool = False,
     tools: Sequence[Tool] = (),
     call_ends_reasoning: bool = False,
+    plain: bool = False,
 ) -> OutputParser:
     """`format`: None where no calls are wanted. `tools`: what the request offers; values without
     quotes are read by their schemas. `call_ends_reasoning`: where a call's mark is a control token,
-    a model that writes it means a call, and has left out the end of its reasoning."""
+    a model that writes it means a call, and has left out the end of its reasoning. `plain`: content
+    may hold what looks like a mark, and goes on to the end once it has begun."""
     if format is not None and format.channels is not None:
         return ChannelParser(format, format.channels, starts_in_reasoning, tools)
-    return MarkedParser(format, reasoning, starts_in_reasoning, tools, call_ends_reasoning)
+    return MarkedParser(format, reasoning, starts_in_reasoning, tools, call_ends_reasoning, plain)
 
 
 class MarkedParser:
@@ -70,6 +72,7 @@ class MarkedParser:
         starts_in_reasoning: bool,
         tools: Sequence[Tool],
         call_ends_reasoning: bool = False,
+        plain: bool = False,
     ) -> None:
         self._format = format
         self._reasoning = reasoning
@@ -87,13 +90,15 @@ class MarkedParser:
             ends.append(format.begin)
         self._reasoning_end = Marks(ends)
         bare = format is not None and not format.begin
+        begins = self._bare if bare else self._beginning if plain else self._content
+        self._false_text = self._rest if plain else self._content
         self._state: Callable[[], bool]
         if starts_in_reasoning and reasoning is not None:
             self._turn.part()
             self._state = self._in_reasoning
         else:
-            self._state = self._bare if bare else self._content
-        self._after_reasoning = self._bare if bare else self._content
+            self._state = begins
+        self._after_reasoning = begins
 
     @property
     def in_reasoning(self) -> bool:
@@ -179,6 +184,26 @@ class MarkedParser:
         self._state = self._header
         return True
 
+    def _beginning(self) -> bool:
+        """Before the first sign of a turn that is content to its end, or begins with a mark."""
+        text, at = self._text, skip_spaces(self._text, self._at)
+        if at == len(text):
+            return False
+        for mark in self._marks.all:
+            if text.startswith(mark, at):
+                self._at = at
+                self._state = self._content
+                return True
+            if mark.startswith(text[at:]):
+                return False
+        self._state = self._rest
+        return True
+
+    def _rest(self) -> bool:
+        self._turn.content(self._text[self._at :])
+        self._at = len(self._text)
+        return False
+
     def _content(self) -> bool:
         text, at = self._text, self._at
         found, keep = self._marks.find(text, at)
@@ -253,7 +278,7 @@ class MarkedParser:
         mark = next((m for m in marks if m and self._text.startswith(m, self._at)), "")
         self._turn.content(mark)
         self._at += len(mark)
-        self._state = self._content
+        self._state = self._false_text
 
     def _begin_call(self, name: str) -> bool:
         assert self._format is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..grammar.matcher import Matcher
 from .text import COMMA, END_TOKEN, STOP, WORD_FIRST, mixed
 
 # Whatever comes to an end goes first, the whole before its parts.
@@ -23,11 +22,8 @@ PLAIN: Final[tuple[int, ...]] = (
 REST: Final[tuple[int, ...]] = (*b":{[", *range(256), COMMA, STOP)
 
 
-def constrained_token(matcher: Matcher, key: int, index: int) -> int:
-    """The next token; any, if the grammar has failed. `key`: the prompt's hash."""
-    mask = matcher.mask()
-    if mask is None:
-        return END_TOKEN
+def constrained_token(mask: bytes, key: int, index: int) -> int:
+    """The next token. `mask`: those that the grammar allows; `key`: the prompt's hash."""
 
     def is_allowed(token: int) -> bool:
         return bool(mask[token >> 3] >> (token & 7) & 1)

@@ -256,7 +256,9 @@ def _token(sequence: Sequence) -> int:
         return sequence.script[index]
     if matcher is None:
         return token_at(key, index)
-    token = constrained_token(matcher, key, index)
+    mask = matcher.mask()
+    # None: it is free as yet, or has failed.
+    token = token_at(key, index) if mask is None else constrained_token(mask, key, index)
     matcher.accept([token])
     return token
 

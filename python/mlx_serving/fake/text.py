@@ -8,7 +8,7 @@ tokens of one byte each, as real tokenizers do it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -99,10 +99,10 @@ class FakeTextModel:
         """It is known."""
 
     def turn_format(self, request: Admission) -> TurnFormat | None:
-        """The usual text is no turn."""
-        if request.fake_say is None:
-            return None
+        """The usual text is no turn, but where there are tools: they may be asked for."""
         calls = GENERIC if callable_tools(request.tools) else None
+        if request.fake_say is None:
+            return None if calls is None else TurnFormat(calls, None, {})
         return TurnFormat(calls, REASONING, {}, REASONING_END)
 
     def reasoning_end(self) -> tuple[int, ...]:
@@ -137,6 +137,9 @@ class FakeTextModel:
 
     def silent_token(self, name: str) -> int | None:
         return END_TOKEN if name == END_NAME else None
+
+    def added_tokens(self) -> Mapping[str, int]:
+        return {END_NAME: END_TOKEN}
 
 
 def _line(index: int, message: dict[str, Any]) -> str:

@@ -10,12 +10,14 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..messages import Constraint, Refused
+from .lazy import LazyMatcher, Watch
 from .limits import JSON_OPTIONS, SILENT, parser_limits
-from .matcher import ERROR_CHARACTERS_MAX, Matcher
+from .matcher import ERROR_CHARACTERS_MAX, WORD_BITS, WORD_BYTES, Matcher
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
@@ -26,6 +28,63 @@ KEPT_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 """Of their texts, all together; what they compile to takes about as many times ten in bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A grammar in Lark's way. `waits`: for its beginning, which a watch sees. `tools`: how many
+    it has calls of."""
+
+    lark: str
+    waits: bool = False
+    tools: int = 0
+
+
+class Turn(Protocol):
+    """What a whole turn is kept to; equal ones have one grammar."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def characters(self) -> int:
+        """Of all texts in it."""
+        ...
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the turn may be free where the vocabulary can't be constrained."""
+        ...
+
+    def written(self, is_control: Callable[[int], bool]) -> Written:
+        """`is_control`: whether a token is none of a text. Raises `Refused`."""
+        ...
+
+    def watch(self) -> Watch:
+        """For one that waits."""
+        ...
+
+    def blamed(self, compiles: Callable[[Turn], bool], refusal: Refused) -> Refused:
+        """The refusal of the whole as one of the part that is to blame for it."""
+        ...
+
+
+Wish = Constraint | Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    matcher: Matcher
+    waits: bool
+
+    def begun(self, wish: Wish, beside: bytes) -> Matcher:
+        """For the beginning of an answer."""
+        if not self.waits or isinstance(wish, Constraint):
+            return self.matcher.copy()
+        return LazyMatcher(self.matcher, wish.watch(), beside)
+
+
+class Unconstrainable(Refused):
+    """A vocabulary that no grammar can be followed in."""
+
+
 class Grammars:
     """`tokenizer` is called once, when the first grammar is asked for or by `warm_up`."""
 
@@ -34,7 +93,9 @@ class Grammars:
         self._make_tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
-        self._kept: OrderedDict[Constraint, Matcher] = OrderedDict()
+        self._control: frozenset[int] = frozenset()
+        self._beside = b""
+        self._kept: OrderedDict[Wish, Compiled] = OrderedDict()
         self._kept_characters = 0
         self._lock = threading.Lock()
         self._tokenizer_lock = threading.Lock()
@@ -48,45 +109,62 @@ class Grammars:
     def _warm(self) -> None:
         with_refusal(lambda: self.matcher(Constraint("json", '{"type":"object"}')))
 
-    def kept(self, constraint: Constraint) -> Matcher | None:
+    def kept(self, wish: Wish) -> Matcher | None:
         """A copy of one that is compiled already."""
         with self._lock:
-            found = self._kept.get(constraint)
+            found = self._kept.get(wish)
             if found is None:
                 return None
-            if found.is_worn:
-                self._drop(constraint)
+            if found.matcher.is_worn:
+                self._drop(wish)
                 return None
-            self._kept.move_to_end(constraint)
-            return found.copy()
+            self._kept.move_to_end(wish)
+            return found.begun(wish, self._beside)
 
-    def matcher(self, constraint: Constraint) -> Matcher:
+    def matcher(self, wish: Wish) -> Matcher:
         """For the beginning of an answer, its first mask computed. Raises `Refused`."""
-        return self.kept(constraint) or self._compiled(constraint).copy()
+        return self.kept(wish) or self._compiled(wish).begun(wish, self._beside)
 
-    def _compiled(self, constraint: Constraint) -> Matcher:
+    def _compiled(self, wish: Wish) -> Compiled:
         tokenizer = self._tokenizer_once()
         start = perf_counter()
-        matcher = self._compile(constraint, tokenizer)
+        compiled = self._compile(wish, tokenizer)
         with self._lock:
             self.compiled += 1
             self.compile_seconds += perf_counter() - start
-            if constraint not in self._kept:
-                self._kept[constraint] = matcher
-                self._kept_characters += len(constraint.text)
+            if wish not in self._kept:
+                self._kept[wish] = compiled
+                self._kept_characters += characters_of(wish)
             while self._kept_characters > KEPT_CHARACTERS_MAX or len(self._kept) > KEPT_MAX:
                 self._drop(next(iter(self._kept)))
-        return matcher
+        return compiled
 
-    def _drop(self, constraint: Constraint) -> None:
-        del self._kept[constraint]
-        self._kept_characters -= len(constraint.text)
+    def _drop(self, wish: Wish) -> None:
+        del self._kept[wish]
+        self._kept_characters -= characters_of(wish)
 
-    def _compile(self, constraint: Constraint, tokenizer: LLTokenizer) -> Matcher:
+    def _compile(self, wish: Wish, tokenizer: LLTokenizer) -> Compiled:
+        if isinstance(wish, Constraint):
+            return Compiled(self._made(grammar_of(wish), tokenizer), False)
+
+        def compiles(part: Turn) -> bool:
+            return with_refusal(lambda: self._turn(part, tokenizer)) is None
+
+        try:
+            return self._turn(wish, tokenizer)
+        except Refused as refusal:
+            raise wish.blamed(compiles, refusal) from refusal
+
+    def _turn(self, turn: Turn, tokenizer: LLTokenizer) -> Compiled:
+        written = turn.written(self._control.__contains__)
+        matcher = self._made(grammar_of_lark(written.lark), tokenizer, written.tools)
+        return Compiled(matcher, written.waits)
+
+    def _made(self, grammar: str, tokenizer: LLTokenizer, tools: int = 0) -> Matcher:
         from llguidance import LLMatcher
 
-        grammar = grammar_of(constraint)
-        compiled = LLMatcher(tokenizer, grammar, log_level=SILENT, limits=parser_limits())
+        limits = parser_limits(tools)
+        compiled = LLMatcher(tokenizer, grammar, log_level=SILENT, limits=limits)
         if compiled.is_error():
             raise refused(compiled.get_error())
         matcher = Matcher(compiled, self._vocabulary)
@@ -104,8 +182,18 @@ class Grammars:
                     # Whatever the library finds in a tokenizer's files that it can't read.
                     said = f"{type(error).__name__}: {str(error)[:ERROR_CHARACTERS_MAX]}"
                     reason = f"{FIELD}: this model's vocabulary can't be constrained ({said})"
-                    raise Refused("invalid_request", FIELD, reason) from error
+                    raise Unconstrainable("invalid_request", FIELD, reason) from error
+                self._learn_control(self._tokenizer)
             return self._tokenizer
+
+    def _learn_control(self, tokenizer: LLTokenizer) -> None:
+        all_tokens = range(tokenizer.vocab_size)
+        self._control = frozenset(filter(tokenizer.is_special_token, all_tokens))
+        words = (self._vocabulary + WORD_BITS - 1) // WORD_BITS
+        bits = sum(1 << token for token in {*self._control, *tokenizer.eos_tokens})
+        self._beside = bits.to_bytes(
+            max(words * WORD_BYTES, (bits.bit_length() + 7) // 8), "little"
+        )
 
 
 FIELD: Final = "constraint"
@@ -128,6 +216,16 @@ def grammar_of(constraint: Constraint) -> str:
     except Exception as error:
         # Readers of the library's own raise whatever comes to them.
         raise refused(str(error)) from error
+
+
+def grammar_of_lark(text: str) -> str:
+    from llguidance import LLMatcher
+
+    return LLMatcher.grammar_from_lark(text)
+
+
+def characters_of(wish: Wish) -> int:
+    return len(wish.text) if isinstance(wish, Constraint) else wish.characters
 
 
 def lark_of(text: str) -> str:

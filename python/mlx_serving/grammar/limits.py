@@ -16,6 +16,8 @@ ITEMS_IN_ROW_MAX: Final = 2_000
 """Places of the grammar that one byte may be at."""
 START_FUEL: Final = 1_000_000
 """Steps of taking the regular expressions apart: 50,000 are about 1 ms."""
+TOOL_FUEL: Final = 20_000
+"""The same, more for each tool that is offered."""
 STEP_FUEL: Final = 200_000
 """The same for one mask: 14,000 are about 1 ms."""
 STEP_ITEMS_MAX: Final = 50_000
@@ -40,12 +42,12 @@ JSON_OPTIONS: Final[JsonCompileOptions] = {
 }
 
 
-def parser_limits() -> LLParserLimits:
+def parser_limits(tools: int = 0) -> LLParserLimits:
     from llguidance import LLParserLimits
 
     return LLParserLimits(
         max_items_in_row=ITEMS_IN_ROW_MAX,
-        initial_lexer_fuel=START_FUEL,
+        initial_lexer_fuel=START_FUEL + tools * TOOL_FUEL,
         step_lexer_fuel=STEP_FUEL,
         step_max_items=STEP_ITEMS_MAX,
         max_lexer_states=LEXER_STATES_MAX,

@@ -74,10 +74,17 @@ class Matcher:
         self.masks += 1
         return self._first
 
+    @property
+    def vocabulary(self) -> int:
+        """Width of the logits, up to a whole word."""
+        return self._size // WORD_BYTES * WORD_BITS
+
     def copy(self) -> Matcher:
         """Where this one is; the grammar is shared, and what was found out about its texts."""
-        vocabulary = self._size // WORD_BYTES * WORD_BITS
-        return Matcher(self._matcher.deep_copy(), vocabulary, self._first, self)
+        return Matcher(self.fork(), self.vocabulary, self._first, self)
+
+    def fork(self) -> LLMatcher:
+        return self._matcher.deep_copy()
 
     def _computed(self) -> bytes | None:
         mask = self._matcher.compute_bitmask()[: self._size]

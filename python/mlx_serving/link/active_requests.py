@@ -12,11 +12,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import End, Forcing, Row, RowLogprobs
+from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
-from ..messages import Admission, Ended, Finish, Refused, StepRow, TokenLogprob, TopLogprob
+from ..messages import (
+    Admission,
+    Constraint,
+    Ended,
+    Finish,
+    Refused,
+    StepRow,
+    TokenLogprob,
+    TopLogprob,
+)
 from ..text.model import TextModel
 from ..text.prompts import check_prompt
 from ..text.streaming import RequestText
+from ..text.turn_grammar import turn_grammar
 from ..text.turn_text import TurnText, turn_text
 
 MILLISECONDS: Final = 1000.0
@@ -69,18 +80,24 @@ class ActiveRequests:
     def __contains__(self, id: int) -> bool:
         return id in self._active
 
-    def admit(self, request: Admission) -> EndedRequest | None:
+    def wish(self, request: Admission) -> Wish | None:
+        """What its answer is to be kept to. Raises `Refused`."""
+        self._check(request)
+        return turn_grammar(self._model, request)
+
+    def admit(self, request: Admission, wish: Wish | None = None) -> EndedRequest | None:
         """Takes a request in, or returns its end when what was emitted is an end already. Raises
         `Refused`."""
         self._check(request)
-        text = self._replayed(request)
+        is_whole = isinstance(wish, Constraint)
+        text = self._replayed(request, is_whole)
         active = ActiveRequest(request.id, text)
         finish = self._finished(request, text)
         if finish is not None:
             return active.ended(finish)
         if isinstance(text, TurnText) and text.is_limited:
             # The engine thread reads the answer too, up to a token before this one.
-            forcing = self._replayed(request)
+            forcing = self._replayed(request, is_whole)
             assert isinstance(forcing, TurnText)
             active.forcing = forcing
         self._active[request.id] = active
@@ -91,8 +108,8 @@ class ActiveRequests:
         active = ((request.id, self._active.get(request.id)) for request in requests)
         return {id: one.forcing for id, one in active if one is not None and one.forcing}
 
-    def _replayed(self, request: Admission) -> RequestText | TurnText:
-        text = self._text(request)
+    def _replayed(self, request: Admission, is_whole: bool) -> RequestText | TurnText:
+        text = self._text(request, is_whole)
         for token in request.emitted:
             text.push(token)
             if text.stopped:
@@ -111,16 +128,17 @@ class ActiveRequests:
             limit = f"stop: at most {STOPS_MAX} strings of {STOP_CHARACTERS_MAX} characters"
             raise Refused("invalid_prompt", "stop", limit)
 
-    def _text(self, request: Admission) -> RequestText | TurnText:
+    def _text(self, request: Admission, is_whole: bool) -> RequestText | TurnText:
+        """`is_whole`: the answer is all that there is of the turn."""
         stops = request.sampling.stop
         named = ((self._model.silent_token(stop), stop) for stop in stops)
         stop_tokens = {token: stop for token, stop in named if token is not None}
-        # Under a grammar a text is what its tokens are: no reasoning, no call, a first space too.
-        is_free = request.chat and request.constraint is None
-        turn = self._model.turn_format(request) if is_free else None
+        # Where it is kept to a grammar, it is what its tokens are, a first space too.
+        begins_turn = request.chat and not is_whole
+        turn = self._model.turn_format(request) if begins_turn else None
         if turn is not None:
             return turn_text(self._model, turn, request, stop_tokens)
-        continues = () if is_free else request.prompt
+        continues = () if begins_turn else request.prompt
         return RequestText(self._model.detokenizer(continues), stops, stop_tokens)
 
     def _finished(self, request: Admission, text: RequestText | TurnText) -> Finish | None:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Final
 
-from ..grammar.grammars import FIELD, Grammars
+from ..grammar.grammars import FIELD, Grammars, Unconstrainable, Wish
 from ..grammar.matcher import Matcher
 from ..messages import Constraint, GrammarFigures, Refused
 
-Done = Callable[[Matcher | Refused], None]
+Done = Callable[[Matcher | Refused | None], None]
+"""None: the answer is free after all."""
 MILLISECONDS: Final = 1000.0
 UNKNOWN: Final = f"{FIELD}: this engine keeps its answers to no grammar"
 
@@ -31,15 +32,15 @@ class GrammarCompiler:
         self._mask_ms = 0.0
         threading.Thread(target=self._run, name="grammar", daemon=True).start()
 
-    def start(self, constraint: Constraint, emitted: Sequence[int], done: Done) -> None:
+    def start(self, wish: Wish, emitted: Sequence[int], done: Done) -> None:
         """A matcher after these tokens, or why there is none: `done` gets it, at once where the
         grammar is known and nothing is out, else on this thread."""
         if self._grammars is None:
-            done(Refused("invalid_request", FIELD, UNKNOWN))
-        elif not emitted and (kept := self._grammars.kept(constraint)) is not None:
+            done(_without(wish, Refused("invalid_request", FIELD, UNKNOWN)))
+        elif not emitted and (kept := self._grammars.kept(wish)) is not None:
             done(kept)
         else:
-            self._queue.put(lambda: done(self._made(constraint, emitted)))
+            self._queue.put(lambda: done(self._made(wish, emitted)))
 
     def ended(self, matcher: Matcher) -> None:
         """Counts a request that had a grammar."""
@@ -58,10 +59,12 @@ class GrammarCompiler:
             "maskMs": self._mask_ms,
         }
 
-    def _made(self, constraint: Constraint, emitted: Sequence[int]) -> Matcher | Refused:
+    def _made(self, wish: Wish, emitted: Sequence[int]) -> Matcher | Refused | None:
         assert self._grammars is not None
         try:
-            matcher = self._grammars.matcher(constraint)
+            matcher = self._grammars.matcher(wish)
+        except Unconstrainable as refusal:
+            return _without(wish, refusal)
         except Refused as refusal:
             self._refused += 1
             return refusal
@@ -78,3 +81,8 @@ class GrammarCompiler:
                 self._queue.get()()
         except BaseException as error:
             self._crashed(error)
+
+
+def _without(wish: Wish, refusal: Refused) -> Refused | None:
+    """What becomes of a request where no grammar can be followed."""
+    return None if not isinstance(wish, Constraint) and wish.is_optional else refusal

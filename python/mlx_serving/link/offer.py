@@ -4,14 +4,15 @@ bounded where clients are heard.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from ..tools import Choice, Named, ReasoningRequest, Tool, ToolOffer
-from .checks import array, boolean, json_value, one_of, record, string, string_map, u32
+from .checks import Misfit, array, boolean, json_value, one_of, record, string, string_map, u32
 
 OFFER_KEYS: Final = frozenset({"tools", "choice", "parallel"})
-TOOL_KEYS: Final = frozenset({"name", "description", "parameters", "custom", "pattern", "lark"})
-TOOL_OPTIONAL: Final = {"pattern": None, "lark": None}
+TOOL_OPTIONAL: Final = {"pattern": None, "lark": None, "kept": None, "loose": False}
+TOOL_KEYS: Final = frozenset({"name", "description", "parameters", "custom", *TOOL_OPTIONAL})
 REASONING_OPTIONAL: Final = {"enabled": None, "maxTokens": None}
 
 
@@ -51,6 +52,8 @@ def _tool(value: object, path: str) -> Tool:
         custom=boolean(body["custom"], f"{path}.custom"),
         pattern=_text_or_none(body["pattern"], f"{path}.pattern"),
         lark=_text_or_none(body["lark"], f"{path}.lark"),
+        loose=boolean(body["loose"], f"{path}.loose"),
+        kept=_schema_text(body["kept"], f"{path}.kept"),
     )
 
 
@@ -59,6 +62,20 @@ def _choice(value: object, path: str) -> Choice:
         return Named(string(record(value, path, frozenset({"name"}))["name"], f"{path}.name"))
     choice: Any = one_of(value, path, ("none", "auto", "required"))
     return choice  # type: ignore[no-any-return]
+
+
+def _schema_text(value: object, path: str) -> str | None:
+    """The text of a JSON object."""
+    if value is None:
+        return None
+    text = string(value, path)
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError):
+        schema = None
+    if type(schema) is not dict:
+        raise Misfit(path, "must be a JSON object, as text")
+    return text
 
 
 def _text_or_none(value: object, path: str) -> str | None:

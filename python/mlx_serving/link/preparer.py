@@ -11,14 +11,17 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..messages import (
+    Admission,
     Chat,
     Prepare,
     Prepared,
     PrepareInput,
     RefusalCode,
     Refused,
+    Sampling,
     Text,
     Tokens,
     pack_tokens,
@@ -26,6 +29,7 @@ from ..messages import (
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
 from ..text.prompts import input_field, prompt_tokens
+from ..text.turn_grammar import turn_grammar
 from .compiler import GrammarCompiler
 
 # A prompt of more characters may take longer than the orchestrator waits for a sign of life. The
@@ -108,7 +112,7 @@ class Preparer:
         if (allowance := allowance_ms(request.input)) > 0:
             self._busy("preparing a long prompt", allowance)
         try:
-            body = self._prepared(request)
+            prepared = self._prepared(request)
         except Refused as refusal:
             self._refused(request.id, refusal)
         except MemoryError:
@@ -120,30 +124,32 @@ class Preparer:
             reason = f"the prompt cannot be prepared ({type(error).__name__})"
             self._refuse(request, "invalid_prompt", reason)
         else:
-            self._compile(request, body)
+            self._compile(request.id, *prepared)
 
-    def _compile(self, request: Prepare, body: Prepared) -> None:
+    def _compile(self, id: int, body: Prepared, wish: Wish | None) -> None:
         """The prompt is done; where there is a grammar, the request is when that is too."""
-        if request.constraint is None:
+        if wish is None:
             return self._done(body)
 
-        def compiled(result: Matcher | Refused) -> None:
+        def compiled(result: Matcher | Refused | None) -> None:
             if isinstance(result, Refused):
-                self._refused(request.id, result)
+                self._refused(id, result)
             else:
                 self._done(body)
 
-        return self._grammars.start(request.constraint, (), compiled)
+        return self._grammars.start(wish, (), compiled)
 
-    def _prepared(self, request: Prepare) -> Prepared:
+    def _prepared(self, request: Prepare) -> tuple[Prepared, Wish | None]:
         """Raises `Refused`."""
         tokens = prompt_tokens(request.input, self._model, self._context_max)
-        prepared: Prepared = {
+        body: Prepared = {
             "id": request.id,
             "tokens": pack_tokens(tokens),
             "blockHashes": block_hashes(tokens),
         }
-        return {**prepared, "unbounded": True} if self._is_unbounded(request.input) else prepared
+        if self._is_unbounded(request.input):
+            body["unbounded"] = True
+        return body, turn_grammar(self._model, _as_admitted(request, tokens))
 
     def _is_unbounded(self, input: PrepareInput) -> bool:
         """Whether its reasoning was to be bounded, and this model's can't be."""
@@ -153,3 +159,19 @@ class Preparer:
 
     def _refuse(self, request: Prepare, code: RefusalCode, reason: str) -> None:
         self._refused(request.id, Refused(code, input_field(request.input), reason))
+
+
+def _as_admitted(request: Prepare, tokens: list[int]) -> Admission:
+    """As it will be admitted, as far as its grammar depends on it."""
+    chat = request.input if isinstance(request.input, Chat) else None
+    return Admission(
+        request.id,
+        tokens,
+        emitted=[],
+        max_tokens=0,
+        sampling=Sampling(),
+        chat=chat is not None,
+        tools=None if chat is None else chat.tools,
+        reasoning=None if chat is None else chat.reasoning,
+        constraint=request.constraint,
+    )

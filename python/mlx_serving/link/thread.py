@@ -20,6 +20,7 @@ from typing import Any, Final
 from ..acceleration import Parts, module_parts
 from ..acceleration import describe as describe_parts
 from ..engine import End, Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..log import log
 from ..loop import Command, Credit, Insert, Remove
@@ -28,7 +29,6 @@ from ..messages import (
     Ack,
     Admission,
     Admit,
-    Constraint,
     Hello,
     Load,
     LoadFailed,
@@ -256,33 +256,37 @@ class LinkThread:
                 continue
             self._check_new(request.id)
             try:
-                ended = active.admit(request)
+                wish = active.wish(request)
+                ended = active.admit(request, wish)
             except Refused as refusal:
                 self._resources.collector.record_failure()
                 self._send_refused(request.id, refusal)
                 continue
             if ended is not None:
                 self._send_ended(ended)
-            elif request.constraint is None:
+            elif wish is None:
                 inserted.append(request)
             else:
-                self._constrain(request, request.constraint)
+                self._constrain(request, wish)
         if inserted:
             self._commands.put(Insert(inserted, forcings=active.forcings(inserted)))
 
-    def _constrain(self, request: Admission, constraint: Constraint) -> None:
+    def _constrain(self, request: Admission, wish: Wish) -> None:
         """It goes to the engine when its grammar is where its answer is."""
         assert self._grammars is not None
         self._grammars.start(
-            constraint,
+            wish,
             request.emitted,
             lambda result: self.post(self._on_matcher, request, result),
         )
 
-    def _on_matcher(self, request: Admission, result: Matcher | Refused) -> None:
+    def _on_matcher(self, request: Admission, result: Matcher | Refused | None) -> None:
         active, _ = self._ready()
         if isinstance(result, Refused):
             self._on_refused(request.id, result)
+        elif result is None:
+            if request.id in active:
+                self._commands.put(Insert([request]))
         elif not active.constrain(request.id, result):
             return
         elif result.error is not None:

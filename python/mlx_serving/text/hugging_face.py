@@ -248,6 +248,9 @@ class HfTextModel:
         token = self._added.get(name)
         return None if token is None or self.token_bytes(token) else token
 
+    def added_tokens(self) -> Mapping[str, int]:
+        return self._added
+
     @cached_property
     def _silent(self) -> dict[str, int]:
         return {name: id for name, id in self._added.items() if not self.token_bytes(id)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..messages import Admission
@@ -62,4 +62,8 @@ class TextModel(Protocol):
 
     def silent_token(self, name: str) -> int | None:
         """The token without text that has this name: as a stop string it is the token."""
+        ...
+
+    def added_tokens(self) -> Mapping[str, int]:
+        """Tokens by name that no merging of characters makes: control tokens are among them."""
         ...

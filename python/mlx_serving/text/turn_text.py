@@ -41,8 +41,10 @@ class TurnText:
         tools = callable_tools(request.tools)
         shown = turn.shown
         called_by_token = turn.calls is not None and turn.calls.begin in shown.values()
+        # What is kept to a constraint may hold any text.
+        plain = request.constraint is not None
         self._parser = output_parser(
-            turn.calls, turn.reasoning, in_reasoning, tools, called_by_token
+            turn.calls, turn.reasoning, in_reasoning, tools, called_by_token, plain
         )
         self._detokenizer = detokenizer
         self._shown = shown
@@ -131,11 +133,7 @@ class TurnText:
         return max(written, default=0)
 
     def _text(self, token: int) -> str:
-        name = self._shown.get(token)
-        if name is None:
-            return self._detokenizer.push(token)
-        # A character that is not complete before it never will be.
-        return self._detokenizer.finish() + self._detokenizer.push(token) + name
+        return text_of(token, self._detokenizer, self._shown)
 
     def _pieces(self, events: Iterable[Event]) -> list[Piece]:
         """Up to where the answer is over."""
@@ -178,6 +176,15 @@ class TurnText:
                 self.stopped = complete and self._one_call
                 return [("callEnd", complete)]
         return []
+
+
+def text_of(token: int, detokenizer: Detokenizer, shown: Mapping[int, str]) -> str:
+    """What becomes certain with a token. `shown`: names of those without text that are seen."""
+    name = shown.get(token)
+    if name is None:
+        return detokenizer.push(token)
+    # A character that is not complete before it never will be.
+    return detokenizer.finish() + detokenizer.push(token) + name
 
 
 def turn_text(

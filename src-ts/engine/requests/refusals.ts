@@ -12,6 +12,9 @@ export const promptField = "input";
 /** What an answer is kept to, as a worker calls it: the submission says what its sender does. */
 const constraintField = "constraint";
 
+/** Before the pointer to what of which tool can't be kept to. */
+const toolsPrefix = "tools/";
+
 /** Before a request was accepted the prompt is to blame, with other words where there are some. */
 const preparationWords: Partial<Record<Failure, string | undefined>> = {
   worker_crashed: `The worker died ${preparationDeathsMax} times while it prepared this prompt, the last time with nothing else to do.`,
@@ -30,6 +33,7 @@ export interface Explained {
   reason: string | undefined;
   /** What its sender calls what the answer is kept to. */
   constraintName: string | undefined;
+  toolField: ((pointer: string) => string | undefined) | undefined;
 }
 
 interface Words {
@@ -37,10 +41,15 @@ interface Words {
   field?: string | undefined;
 }
 
-function wordsOf({ explanation, said, constraintName = constraintField }: Explained): Words {
+function wordsOf(explained: Explained): Words {
+  const { explanation, said, constraintName = constraintField, toolField } = explained;
   switch (explanation.kind) {
     case "said": {
       const { message, field } = said;
+      if (field?.startsWith(toolsPrefix)) {
+        const name = toolField?.(field.slice(toolsPrefix.length)) ?? "tools";
+        return { message: message?.replace(field, name), field: name };
+      }
       if (field !== constraintField) return said;
       return { message: message?.replace(field, constraintName), field: constraintName };
     }

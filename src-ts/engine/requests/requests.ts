@@ -255,8 +255,8 @@ export class Requests {
   ): Explained {
     const { queueMax, reasonOf } = this.host;
     const reason = explanation.kind === "noWorker" ? reasonOf(explanation.workerId) : undefined;
-    const { constraintName } = asked;
-    return { explanation, said, queueMax, reason, constraintName };
+    const { constraintName, toolField } = asked;
+    return { explanation, said, queueMax, reason, constraintName, toolField };
   }
 
   private refuse(identity: Identity, refusal: ReturnType<typeof refusalOf>): void {

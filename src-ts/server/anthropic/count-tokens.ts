@@ -6,7 +6,7 @@ import { withParam } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { unlessGone } from "../http/client-gone.js";
 import { anthropicCount } from "../submissions/anthropic.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { dropOf, tolerateBody } from "../validation/tolerance.js";
 
 export async function countTokens(
   context: ServerContext,
@@ -15,7 +15,8 @@ export async function countTokens(
   reply: FastifyReply,
 ): Promise<AnthropicTokenCount> {
   const prompt = tolerateBody(context, AnthropicCountBody, body, reply);
-  const submission = anthropicCount(prompt, caller, context.config);
+  const taking = { ...caller, drop: dropOf(context, reply) };
+  const submission = anthropicCount(prompt, taking, context.config);
   const input_tokens = await unlessGone(reply, (gone) =>
     context.engine.countTokens(submission, gone),
   )

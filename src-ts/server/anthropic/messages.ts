@@ -16,7 +16,7 @@ import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { anthropicSubmission } from "../submissions/anthropic.js";
 import { reasoningBudgetFields } from "../submissions/reasoning.js";
-import { alsoIgnored, tolerateBody } from "../validation/tolerance.js";
+import { alsoIgnored, dropOf, tolerateBody } from "../validation/tolerance.js";
 import { anthropicDialect } from "./dialect.js";
 
 export async function createMessage(
@@ -27,8 +27,9 @@ export async function createMessage(
 ): Promise<AnthropicMessage | FastifyReply> {
   const message = tolerateBody(context, AnthropicBody, body, reply);
   const gone = goneSignal(reply);
+  const dropping = { ...caller, drop: dropOf(context, reply) };
   const response = await context.engine
-    .submit(anthropicSubmission(message, caller, context.config), gone)
+    .submit(anthropicSubmission(message, dropping, context.config), gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", "messages");
     })

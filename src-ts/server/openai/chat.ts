@@ -11,7 +11,7 @@ import { tokenLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
 import { chatSubmissions } from "../submissions/chat.js";
 import { reasoningBudgetFields } from "../submissions/reasoning.js";
-import { tolerateBody } from "../validation/tolerance.js";
+import { dropOf, tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
 
 export function chatCompletions(
@@ -24,7 +24,7 @@ export function chatCompletions(
   const withLogprobs = chat.logprobs ?? false;
   const isLegacy = (chat.functions ?? []).length > 0;
   return answerChoices(context, reply, {
-    submissions: chatSubmissions(chat, caller),
+    submissions: chatSubmissions(chat, { ...caller, drop: dropOf(context, reply) }),
     lease: caller.lease,
     perPrompt: chat.n ?? 1,
     stream: chat.stream ?? false,

@@ -22,7 +22,7 @@ import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";
 import { reasoningBudgetFields } from "../submissions/reasoning.js";
 import { checkTogether, responseSubmission } from "../submissions/responses.js";
-import { alsoIgnored, tolerateBody } from "../validation/tolerance.js";
+import { alsoIgnored, dropOf, tolerateBody } from "../validation/tolerance.js";
 
 /** POST /v1/responses. */
 export function createResponse(
@@ -36,7 +36,8 @@ export function createResponse(
   const { stream, background } = create;
   const { engine, config } = context;
   const items = storedItems(engine, caller.owner);
-  const submission = responseSubmission(create, caller, config.resumeGraceMs, items);
+  const dropping = { ...caller, drop: dropOf(context, reply) };
+  const submission = responseSubmission(create, dropping, config.resumeGraceMs, items);
   return unlessGone(reply, (gone) => submitResponse(engine, submission, gone))
     .finally(() => caller.lease?.release())
     .then((response) => {

@@ -1,7 +1,7 @@
 /** A body of Anthropic's Messages API as a submission. */
 import type { SubmissionInput } from "../../engine/api.js";
 import type { AnthropicBody, AnthropicCountBody } from "../../protocol/anthropic.js";
-import type { PrepareInput, ReasoningRequest } from "../../worker/messages.js";
+import type { PrepareInput, ReasoningRequest, ToolOffer } from "../../worker/messages.js";
 import { anthropicHistory } from "./anthropic-history.js";
 import { anthropicTools } from "./anthropic-tools.js";
 import { type Caller, callerFields } from "./caller.js";
@@ -29,9 +29,11 @@ export function anthropicSubmission(
   taking = usual,
 ): SubmissionInput {
   checkTurn(body);
+  const { offer, ...tooling } = anthropicTools(body, caller.drop);
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body, taking),
+    input: anthropicInput(body, offer, taking),
+    ...tooling,
     sampling: samplingOf({ ...body, stop: body.stop_sequences }, undefined),
     maxTokens: body.max_tokens,
     ...anthropicConstraintOf(body),
@@ -49,20 +51,25 @@ export function anthropicCount(
   caller: Caller,
   taking = usual,
 ): SubmissionInput {
+  const { offer } = anthropicTools(body, caller.drop);
   return {
     model: body.model ?? undefined,
-    input: anthropicInput(body, taking),
+    input: anthropicInput(body, offer, taking),
     ...callerFields(caller),
     idPrefix: "count",
   };
 }
 
-function anthropicInput(body: AnthropicCountBody, taking: AnthropicTaking): PrepareInput {
+function anthropicInput(
+  body: AnthropicCountBody,
+  offer: ToolOffer | undefined,
+  taking: AnthropicTaking,
+): PrepareInput {
   return chatInput({
     messages: anthropicHistory(body.system, body.messages, taking.agentNoise === "keep"),
     foldsSystem: taking.lateSystem === "user",
     templateArgs: body.chat_template_kwargs,
-    tools: anthropicTools(body),
+    tools: offer,
     reasoning: thinkingOf(body),
   });
 }

@@ -11,6 +11,8 @@ export interface Caller {
   /** From now on; undefined: none. */
   deadlineMs: number | undefined;
   idempotencyKey: string | undefined;
+  /** Told of each place in a tool's schema that is not enforced. Undefined: there must be none. */
+  drop?: ((param: string) => void) | undefined;
 }
 
 /** What of a submission comes from the caller. */

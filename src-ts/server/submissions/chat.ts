@@ -15,10 +15,11 @@ import { chatTools } from "./tools.js";
 /** Throws 400 for fields that do not go together. */
 export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput[] {
   checkTogether(chat);
+  const { offer, ...tooling } = chatTools(chat, caller.drop);
   const input = chatInput({
     messages: chatHistory(chat.messages),
     templateArgs: chat.chat_template_kwargs,
-    tools: chatTools(chat),
+    tools: offer,
     reasoning: reasoningOf(
       chat.reasoning_effort ?? chat.reasoning?.effort,
       chat,
@@ -34,6 +35,7 @@ export function chatSubmissions(chat: ChatBody, caller: Caller): SubmissionInput
     input,
     sampling: withSeedOffset(sampling, index),
     ...constrained,
+    ...tooling,
     maxTokens,
     ...callerFields(caller),
     store: false,

@@ -117,8 +117,13 @@ function parsed(schema: string | object, path: Path): unknown {
 
 /** Matched as a whole. */
 function regex(pattern: string, path: Path): Constraint {
+  return { kind: "regex", text: wholePattern(pattern, path) };
+}
+
+/** As the grammars' library has it. */
+export function wholePattern(pattern: string, path: Path): string {
   try {
-    return { kind: "regex", text: translated(pattern) };
+    return translated(pattern);
   } catch (error) {
     if (!(error instanceof Untranslatable)) throw error;
     return unenforceable(path, error.message);
@@ -129,9 +134,13 @@ function choice(choices: readonly string[]): Constraint {
   return { kind: "choice", text: JSON.stringify([...new Set(choices)]) };
 }
 
-/** A schema inside a grammar would be read by nobody here. */
 function grammar(text: string, path: Path): Constraint {
+  checkRules(text, path);
+  return { kind: "lark", text };
+}
+
+/** A schema inside a grammar would be read by nobody here. */
+export function checkRules(text: string, path: Path): void {
   if (/%(json|llguidance|regex)\b/.test(text))
     unenforceable(path, "a grammar has rules alone; directives of the library are not taken");
-  return { kind: "lark", text };
 }

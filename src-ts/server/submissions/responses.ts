@@ -52,17 +52,19 @@ export function responseSubmission(
   lookup: ItemLookup = nothing,
 ): SubmissionInput {
   const store = body.store ?? true;
+  const { offer, ...tooling } = responseTools(body, caller.drop);
   const wantsLogprobs = body.include?.includes(includeLogprobs) || (body.top_logprobs ?? 0) > 0;
   return {
     model: body.model ?? undefined,
     input: chatInput({
       messages: messagesOf(body, lookup),
       templateArgs: body.chat_template_kwargs,
-      tools: responseTools(body),
+      tools: offer,
       reasoning: reasoningOf(body.reasoning?.effort, body, reasoningBudgetOf(body)),
     }),
     sampling: samplingOf(body, wantsLogprobs ? (body.top_logprobs ?? 0) : undefined),
     ...constraintOf(body),
+    ...tooling,
     maxTokens: body.generate === false ? 0 : tokenLimitOf(body),
     ...callerFields(caller),
     store,

@@ -11,7 +11,10 @@ import {
   type ResponseTooling,
 } from "../../protocol/tools.js";
 import type { Tool, ToolOffer } from "../../worker/messages.js";
+import { paramOf } from "../validation/validate.js";
 import { conflict } from "./conflict.js";
+import { type Bound, type Drop, keptTools } from "./kept-tools.js";
+import type { Path } from "./schemas/refusal.js";
 
 /** `param`: the field that names it. */
 interface Named {
@@ -19,8 +22,12 @@ interface Named {
   param: string;
 }
 
-interface Offered extends Named {
-  tool: Tool;
+type Offered = Named & Bound;
+
+/** Of a submission: what may be called, and how the body calls what of it is to blame. */
+export interface Tooling {
+  offer?: ToolOffer | undefined;
+  toolField?: (pointer: string) => string | undefined;
 }
 
 /** `named`: the one that must be called; `allowed`: those that may be. */
@@ -29,25 +36,31 @@ type Choice =
   | { kind: "named"; named: Named }
   | { kind: "allowed"; mode: "auto" | "required"; allowed: readonly Named[] };
 
-/** Undefined: none. */
-export function chatTools(body: ChatTooling): ToolOffer | undefined {
+/** `drop`: see `keptTools`. */
+export function chatTools(body: ChatTooling, drop?: Drop): Tooling {
   const { tools, functions } = body;
   if ((tools ?? []).length > 0 && (functions ?? []).length > 0)
     throw conflict("functions", "functions is what tools were called before; send one of them.");
   const isLegacy = (functions ?? []).length > 0;
   const offered = isLegacy
-    ? functions!.map((one, i) => functionOf(one, `functions[${i}].name`))
-    : (tools ?? []).flatMap((tool, i) => (tool === undefined ? [] : chatTool(tool, `tools[${i}]`)));
+    ? functions!.map((one, i) => functionOf(one, ["functions", i]))
+    : (tools ?? []).flatMap((tool, i) => (tool === undefined ? [] : chatTool(tool, ["tools", i])));
   const choice = isLegacy ? legacyChoice(body) : chatChoice(body);
-  return offerOf(offered, choice, !isLegacy && (body.parallel_tool_calls ?? true));
+  const parallel = !isLegacy && (body.parallel_tool_calls ?? true);
+  return toolingOf(offered, choice, parallel, drop);
 }
 
-/** Undefined: none. */
-export function responseTools(body: ResponseTooling): ToolOffer | undefined {
+/** `parameters`: what the body calls the schema of a function's arguments. */
+export function responseTools(
+  body: ResponseTooling,
+  drop?: Drop,
+  parameters = "parameters",
+): Tooling {
   const offered = (body.tools ?? []).flatMap((tool, index) =>
-    tool === undefined ? [] : responseTool(tool, `tools[${index}]`),
+    tool === undefined ? [] : responseTool(tool, ["tools", index], parameters),
   );
-  return offerOf(offered, responseChoice(body.tool_choice), body.parallel_tool_calls ?? true);
+  const choice = responseChoice(body.tool_choice);
+  return toolingOf(offered, choice, body.parallel_tool_calls ?? true, drop);
 }
 
 /** As the object of a response shows them. */
@@ -94,20 +107,41 @@ function repeatedCustom({ description, format, ...tool }: Own<"custom">): Own<"c
   return { ...tool, description: description ?? "", format: format ?? { type: "text" } };
 }
 
-function offerOf(
+function toolingOf(
   offered: readonly Offered[],
   choice: Choice,
   parallel: boolean,
-): ToolOffer | undefined {
+  drop: Drop | undefined,
+): Tooling {
   checkNames(offered);
-  const tools = allowedOf(offered, choice).map(({ tool }) => tool);
-  if (choice.kind === "named") {
-    checkThere(offered, choice.named);
-    return { tools, choice: { name: choice.named.name }, parallel };
-  }
-  if (choice.mode === "required" && tools.length === 0)
+  const allowed = allowedOf(offered, choice);
+  if (choice.kind === "named") checkThere(offered, choice.named);
+  else if (choice.mode === "required" && allowed.length === 0)
     throw conflict("tool_choice", "tool_choice needs a tool that can be called.");
-  return tools.length === 0 ? undefined : { tools, choice: choice.mode, parallel };
+  if (allowed.length === 0) return {};
+  const tools = toolsOf(allowed, choice, drop);
+  const chosen = choice.kind === "named" ? { name: choice.named.name } : choice.mode;
+  return { offer: { tools, choice: chosen, parallel }, toolField: fieldsOf(allowed) };
+}
+
+/** Those that can be called are kept to their schemas; others are only shown. */
+function toolsOf(allowed: readonly Offered[], choice: Choice, drop: Drop | undefined): Tool[] {
+  if (choice.kind !== "named") {
+    if (choice.mode === "none") return allowed.map(({ tool }) => tool);
+    return keptTools(allowed, choice.mode === "required", drop);
+  }
+  const { name } = choice.named;
+  return allowed.map((one) => (one.name === name ? keptTools([one], true, drop)[0]! : one.tool));
+}
+
+function fieldsOf(offered: readonly Offered[]): (pointer: string) => string | undefined {
+  return (pointer) => {
+    const [name, ...steps] = pointer
+      .split("/")
+      .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const found = offered.find((one) => one.name === name);
+    return found && paramOf([...found.binds, ...steps]);
+  };
 }
 
 function checkNames(offered: readonly Named[]): void {
@@ -132,11 +166,13 @@ function allowedOf(offered: readonly Offered[], choice: Choice): readonly Offere
 
 // Chat
 
-function chatTool(tool: ChatTool, at: string): Offered[] {
-  if (tool.type === "function") return [functionOf(tool.function, `${at}.function.name`)];
+function chatTool(tool: ChatTool, at: Path): Offered[] {
+  if (tool.type === "function") return [functionOf(tool.function, [...at, "function"])];
   const { format, ...custom } = tool.custom;
   const grammar = format?.type === "grammar" ? format.grammar : undefined;
-  return [customOf({ ...custom, grammar }, `${at}.custom.name`)];
+  const place = [...at, "custom"];
+  const binds = [...place, "format", "grammar", "definition"];
+  return [customOf({ ...custom, grammar }, place, binds)];
 }
 
 function chatChoice({ tool_choice: choice }: ChatTooling): Choice {
@@ -170,20 +206,21 @@ function modeOf(mode: "none" | "auto" | "required" | null | undefined): Choice {
 
 // Responses
 
-function responseTool(tool: ResponseTool, at: string): Offered[] {
-  if (tool.type !== "namespace") return [ownTool(tool, `${at}.name`)];
+function responseTool(tool: ResponseTool, at: Path, parameters: string): Offered[] {
+  if (tool.type !== "namespace") return [ownTool(tool, at, parameters)];
   const { name: namespace, description } = tool;
   return tool.tools.map((one, index) => {
     const whole = [description, one.description].filter((text) => text != null && text !== "");
     const name = nameIn(namespace, one.name);
-    return ownTool({ ...one, name, description: whole.join("\n") }, `${at}.tools[${index}].name`);
+    const inside = { ...one, name, description: whole.join("\n") };
+    return ownTool(inside, [...at, "tools", index], parameters);
   });
 }
 
-function ownTool(tool: Own<"function"> | Own<"custom">, param: string): Offered {
-  if (tool.type === "function") return functionOf(tool, param);
+function ownTool(tool: Own<"function"> | Own<"custom">, at: Path, parametersName: string): Offered {
+  if (tool.type === "function") return functionOf(tool, at, parametersName);
   const grammar = tool.format?.type === "grammar" ? tool.format : undefined;
-  return customOf({ ...tool, grammar }, param);
+  return customOf({ ...tool, grammar }, at, [...at, "format", "definition"]);
 }
 
 function responseChoice(choice: ResponseTooling["tool_choice"]): Choice {
@@ -209,12 +246,15 @@ function functionOf(
     name,
     description,
     parameters,
+    strict,
   }: {
     name: string;
     description?: string | null | undefined;
     parameters?: Record<string, unknown> | null | undefined;
+    strict?: boolean | null | undefined;
   },
-  param: string,
+  at: Path,
+  parametersName = "parameters",
 ): Offered {
   const tool = {
     name,
@@ -222,7 +262,8 @@ function functionOf(
     parameters: parameters ?? {},
     custom: false,
   };
-  return { name, param, tool };
+  const binds = [...at, parametersName];
+  return { name, param: paramOf([...at, "name"]), tool, binds, isStrict: strict ?? false };
 }
 
 function customOf(
@@ -235,10 +276,11 @@ function customOf(
     description?: string | null | undefined;
     grammar: { syntax: "lark" | "regex"; definition: string } | undefined;
   },
-  param: string,
+  at: Path,
+  binds: Path,
 ): Offered {
   const tool: Tool = { name, description: description ?? "", parameters: {}, custom: true };
   if (grammar?.syntax === "regex") tool.pattern = grammar.definition;
   if (grammar?.syntax === "lark") tool.lark = grammar.definition;
-  return { name, param, tool };
+  return { name, param: paramOf([...at, "name"]), tool, binds, isStrict: true };
 }

@@ -48,15 +48,33 @@ export function tolerateBody<T extends z.ZodType>(
   return body;
 }
 
-/** Of a request that was accepted: more turned out to be ignored than could be seen before. */
+/**
+ * Of a request whose body is read: what takes the names of more that is not followed. Undefined if that is
+ * refused.
+ */
+export function dropOf(
+  { config, logger }: { config: ServerConfig; logger: ServerLogger },
+  reply: FastifyReply,
+): ((param: string) => void) | undefined {
+  return config.strict ? undefined : (param) => alsoIgnored({ logger }, reply, [param]);
+}
+
+/** Of a request whose body is read: more is ignored than could be seen before. The header is set again. */
 export function alsoIgnored(
   { logger }: { logger: ServerLogger },
   reply: FastifyReply,
-  names: readonly string[],
+  params: readonly string[],
 ): void {
-  const known = reply.getHeader(ignoredHeader);
-  reply.header(ignoredHeader, [...(known === undefined ? [] : [known]), ...names].join(", "));
-  logger.debug({ ignored: names, requestId: reply.request.id }, "fields ignored");
+  logger.debug({ ignored: params, requestId: reply.request.id }, "fields ignored");
+  const before = reply.getHeader(ignoredHeader);
+  const known: readonly string[] = typeof before === "string" ? before.split(", ") : [];
+  reply.header(ignoredHeader, params.reduce(withName, known).join(", "));
+}
+
+/** As a list of names has it, which has an end. */
+export function withName(names: readonly string[], param: string): readonly string[] {
+  if (names.includes(param) || names.at(-1) === more) return names;
+  return names.length < ignoredFieldsMax ? [...names, param] : [...names, more];
 }
 
 /** In the last place of a list of names: there are more. */

@@ -24,7 +24,7 @@ import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
 import type { Caller } from "../submissions/caller.js";
 import { reasoningBudgetFields } from "../submissions/reasoning.js";
 import { requireInput, responseSubmission } from "../submissions/responses.js";
-import { type Tolerated, tolerate } from "../validation/tolerance.js";
+import { type Tolerated, tolerate, withName } from "../validation/tolerance.js";
 import { Arrival } from "./arrival.js";
 import { type Job, LaneQueue } from "./lanes.js";
 import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
@@ -241,11 +241,17 @@ export class Session implements WriterOwner {
     const preparing = new AbortController();
     this.preparing ??= new Set();
     this.preparing.add(preparing);
-    const caller = this.callerOf(message, this.context.now() - arrivedAt);
-    this.begin(message, caller, preparing.signal)
+    const waitedMs = this.context.now() - arrivedAt;
+    let ignored = answering.ignored ?? [];
+    const drop = this.context.config.strict
+      ? undefined
+      : (param: string) => {
+          ignored = withName(ignored, param);
+        };
+    this.begin(message, { ...this.callerOf(message, waitedMs), drop }, preparing.signal)
       .finally(() => lease.release())
       .then((response) =>
-        this.accepted(response, withUnbounded(answering, response, message), done),
+        this.accepted(response, withUnbounded({ ...answering, ignored }, response, message), done),
       )
       .catch((error: unknown) => {
         this.sendError(error, correlationOf(answering));

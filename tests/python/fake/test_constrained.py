@@ -16,7 +16,9 @@ def said(constraint: Constraint, key: int = 7) -> str:
     matcher = GRAMMARS.matcher(constraint)
     text = b""
     for index in range(2000):
-        token = constrained_token(matcher, key, index)
+        mask = matcher.mask()
+        assert mask is not None
+        token = constrained_token(mask, key, index)
         matcher.accept([token])
         assert matcher.error is None
         text += PIECES[token]

@@ -4,6 +4,26 @@ alone: nothing here imports llguidance.
 
 from __future__ import annotations
 
-from .calls import AUTO, REQUIRED, CallGrammar, Choice, Named, call_grammar
+from .answers import answer_of
+from .calls import (
+    AUTO,
+    REQUIRED,
+    CallGrammar,
+    Choice,
+    Named,
+    Thinking,
+    answer_grammar,
+    call_grammar,
+)
 
-__all__ = ["AUTO", "REQUIRED", "CallGrammar", "Choice", "Named", "call_grammar"]
+__all__ = [
+    "AUTO",
+    "REQUIRED",
+    "CallGrammar",
+    "Choice",
+    "Named",
+    "Thinking",
+    "answer_grammar",
+    "answer_of",
+    "call_grammar",
+]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..format import (
     CUSTOM_INPUT,
+    JSON_TYPES,
     Braced,
     CallFormat,
     Pythonic,
@@ -60,7 +61,7 @@ def arguments_rule(lark: Lark, format: CallFormat, tool: Tool) -> str:
             return _one_by_one(lark, tool, compact, ",", _BracedItems(lark, style, tool))
     if tool.custom and tool.lark is not None:
         return json_input(lark, tool)
-    schema = tool.schema
+    schema = tool.kept_schema
     whole = schema if "type" in schema else {"type": "object", **schema}
     return lark.rule(lark.json(whole, compact))
 
@@ -75,24 +76,40 @@ class _Items(ABC):
 
 
 def _one_by_one(lark: Lark, tool: Tool, compact: bool, separator: str, items: _Items) -> str:
-    schema = tool.schema
+    schema = tool.kept_schema
     unknown = sorted(set(schema) - KEYWORDS)
-    if unknown:
+    if unknown and not tool.loose:
         raise ToolRefused(
             tool.name, f"/{unknown[0]}", "can't be enforced where arguments stand alone"
         )
     properties = schema.get("properties") or {}
     required = schema.get("required") or []
     missing = [key for key in required if key not in properties]
-    if missing:
+    if missing and not tool.loose:
         raise ToolRefused(tool.name, "/required", f"{missing[0]} is not among the properties")
     values = Values(lark, tool.name, schema, compact)
     chained = [
-        (items.item(values, key, value, f"/properties/{key}"), key in required)
+        (item, key in required)
         for key, value in properties.items()
-        if value is not False
+        if value is not False and (item := _item(items, values, key, value, tool.loose))
     ]
     return lark.chain(chained, separator)
+
+
+def _item(items: _Items, values: Values, key: str, schema: Any, loose: bool) -> str:
+    """Empty: left out. Where all of a loose tool's schema can't be kept, its types are."""
+    path = f"/properties/{key}"
+    try:
+        return items.item(values, key, schema, path)
+    except ToolRefused:
+        if not loose:
+            raise
+    kinds = [kind for kind in JSON_TYPES if kind in values.kinds(schema)]
+    try:
+        return items.item(values, key, {"type": kinds}, path)
+    except ToolRefused:
+        # Its very name can't be written.
+        return ""
 
 
 class _TaggedItems(_Items):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ..format import NAME, NAME_PATTERN, CallFormat, Channels, ReasoningFormat, Tool, ToolRefused
 from .arguments import arguments_rule
 from .lark import Lark
+
+Answer = Callable[[Lark], str]
+"""Writes the rule of an answer that is no call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,12 @@ def call_grammar(
     reasoning: ReasoningFormat | None = None,
     thinking: Thinking = "no",
     special: Mapping[str, int] | None = None,
+    json_options: Mapping[str, Any] | None = None,
+    answer: Answer | None = None,
 ) -> CallGrammar:
     """Calls of these tools in this format. `special`: control tokens that no text gives, by name:
-    those that llguidance's tokenizer takes for special. Raises `ToolRefused`."""
+    those that llguidance's tokenizer takes for special. `json_options`: how llguidance is to write
+    JSON. `answer`: what an answer is kept to that is no call. Raises `ToolRefused`."""
     if isinstance(choice, Named):
         tools = [tool for tool in tools if tool.name == choice.name]
     if not tools:
@@ -55,48 +61,75 @@ def call_grammar(
     for tool in tools:
         if not NAME_PATTERN.fullmatch(tool.name):
             raise ToolRefused(tool.name, "", "this name can't be written in a call")
-    lark = Lark(special or {})
+    lark = Lark(special or {}, json_options)
     parallel = parallel and not format.single
-    if format.channels is not None:
-        return CallGrammar(_channels(lark, format, format.channels, tools, choice, parallel), None)
-    if choice == "auto":
-        return _auto(lark, format, tools, parallel)
+    channels = format.channels
+    if channels is not None:
+        content = None if choice != "auto" else answer or Lark.anything
+        calls = _calls(lark, format, tools, parallel, format.before)
+        return CallGrammar(_channels(lark, channels, [calls], content, thinking), None)
+    head = format.open + format.before
+    if choice == "auto" and answer is None and format.begin:
+        return _waiting(lark, format, tools, parallel, head)
     thought = _thought(lark, reasoning, thinking)
-    calls = _calls(lark, format, tools, parallel, format.open + format.before)
-    return CallGrammar(lark.text(f"{thought} {SPACES} {calls}".strip()), None)
+    # An answer may begin with it too, and a lexer takes the longest text there is.
+    brace = "{" if answer is not None and head.startswith("{") else ""
+    turn = _calls(lark, format, tools, parallel, head.removeprefix(brace))
+    turn = f"{lark.literal(brace)} {turn}".strip()
+    if not thought:
+        turn = f"{SPACES} {turn}"
+    if choice == "auto":
+        # A turn that begins like a call is one.
+        text = answer(lark) if answer is not None else lark.rule(r"/\s*[^\s{](?s:.*)/")
+        turn = f"({turn} | {text})"
+    return CallGrammar(lark.text(f"{thought} {turn}".strip()), None)
+
+
+def answer_grammar(
+    answer: Answer,
+    channels: Channels | None = None,
+    reasoning: ReasoningFormat | None = None,
+    thinking: Thinking = "no",
+    special: Mapping[str, int] | None = None,
+    json_options: Mapping[str, Any] | None = None,
+) -> str:
+    """An answer without calls, after reasoning where there is any."""
+    lark = Lark(special or {}, json_options)
+    if channels is not None:
+        return _channels(lark, channels, [], answer, thinking)
+    thought = _thought(lark, reasoning, thinking)
+    return lark.text(f"{thought} {answer(lark)}".strip())
 
 
 def _thought(lark: Lark, reasoning: ReasoningFormat | None, thinking: Thinking) -> str:
+    """With the spaces that follow it: they are no text of the answer."""
     if reasoning is None or thinking == "no":
         return ""
     rest = lark.until(reasoning.end)
     if thinking == "open":
-        return rest
-    return f"({SPACES} {lark.literal(reasoning.begin)} {rest})?"
+        return f"{rest} {SPACES}"
+    return f"({SPACES} {lark.literal(reasoning.begin)} {rest} {SPACES})?"
 
 
-def _auto(lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool) -> CallGrammar:
-    head = format.open + format.before
-    if not format.begin:
-        # A turn that begins like a call is one.
-        calls = _calls(lark, format, tools, parallel, head)
-        text = lark.rule(r"/\s*[^\s{](?s:.*)/")
-        return CallGrammar(lark.text(f"{SPACES} {calls} | {text}"), None)
-    ways = [_after_mark(lark, format, tools, parallel, head, format.begin)]
+def _waiting(
+    lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool, head: str
+) -> CallGrammar:
+    ways = _after_mark(lark, format, tools, parallel, head, format.begin)
     if format.short_begin:
-        ways.append(_after_mark(lark, format, tools, parallel, head, format.short_begin))
+        ways += _after_mark(lark, format, tools, parallel, head, format.short_begin)
     return CallGrammar(lark.text(" | ".join(ways)), format.begin)
 
 
 def _after_mark(
     lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool, head: str, mark: str
-) -> str:
+) -> list[str]:
     rest = head[head.index(mark) + len(mark) :]
     calls = _calls(lark, format, tools, parallel, rest)
-    if lark.begins_with_token(mark):
-        return f"{lark.literal(mark)} {calls}"
     # Its token may begin with the end of the text before.
-    return f"{lark.until(mark)} {calls}"
+    spelled = f"{lark.until(mark, spelled=True)} {calls}"
+    if lark.begins_with_token(mark):
+        return [f"{lark.literal(mark)} {calls}", spelled]
+    return [spelled]
 
 
 def _calls(lark: Lark, format: CallFormat, tools: Sequence[Tool], parallel: bool, head: str) -> str:
@@ -126,21 +159,21 @@ def _call(lark: Lark, format: CallFormat, tool: Tool, head: str) -> str:
 
 def _channels(
     lark: Lark,
-    format: CallFormat,
     channels: Channels,
-    tools: Sequence[Tool],
-    choice: Choice,
-    parallel: bool,
+    turn: list[str],
+    content: Answer | None,
+    thinking: Thinking,
 ) -> str:
-    """A whole turn: its messages have headers, and nothing stands outside of them."""
-    calls = _calls(lark, format, tools, parallel, format.before)
-    turn = [calls]
-    if choice == "auto":
-        content = lark.literal(channels.content_header + channels.message)
-        turn.append(lark.rule(f"{content} {lark.anything()}"))
+    """A whole turn: its messages have headers, and nothing stands outside of them. `turn`: what
+    it may be beside content."""
+    if content is not None:
+        header = lark.literal(channels.content_header + channels.message)
+        turn = [*turn, lark.rule(f"{header} {content(lark)}")]
     thought = ""
     if channels.reasoning_header is not None:
         end, head = channels.ends[0], channels.reasoning_header + channels.message
         again = lark.literal(channels.start)
         thought = f"({lark.literal(head)} {lark.until(end)} {again})*"
+        if thinking == "open":
+            thought = f"{lark.until(end)} {again} {thought}"
     return lark.text(f"{thought} ({' | '.join(turn)})".strip())

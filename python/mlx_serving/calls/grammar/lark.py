@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..format import ID, INDEX_FROM_0, INDEX_FROM_1
 from ..rendering import ID_CHARACTERS
+from .shared import with_shared_numbers
 
 ANY: Final = "(?s:.*)"
 _META: Final = re.compile(r"[\\.+*?()|\[\]{}^$/]")
@@ -29,8 +30,12 @@ def regex(text: str) -> str:
 class Lark:
     """`special`: names of control tokens that no text gives, and their ids."""
 
-    def __init__(self, special: Mapping[str, int]) -> None:
+    def __init__(
+        self, special: Mapping[str, int], json_options: Mapping[str, Any] | None = None
+    ) -> None:
+        """`json_options`: llguidance's, of how JSON is written."""
         self._special = special
+        self._json_options = dict(json_options or {})
         names = sorted(special, key=len, reverse=True)
         parts = [*map(re.escape, names), *_SLOTS]
         self._cut = re.compile(f"({'|'.join(parts)})")
@@ -78,21 +83,36 @@ class Lark:
     def json(self, schema: Mapping[str, Any], compact: bool = False) -> str:
         separators = (",", ":") if compact else (", ", ": ")
         options = {
+            **self._json_options,
             "whitespace_flexible": False,
             "item_separator": separators[0],
             "key_separator": separators[1],
         }
-        return f"%json {json.dumps({**schema, 'x-guidance': options})}"
+        options.pop("whitespace_pattern", None)
+        return self._json(schema, options)
+
+    def json_answer(self, schema: Mapping[str, Any]) -> str:
+        """A whole answer: spaced as its reader has it, not the model's calls."""
+        return self._json(schema, self._json_options)
+
+    def _json(self, schema: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        return f"%json {json.dumps({**with_shared_numbers(schema), 'x-guidance': options})}"
 
     def anything(self) -> str:
         """Text without control tokens, to the end."""
         return f"/{ANY}/"
 
-    def until(self, close: str, patterns: Sequence[str] = (), never: Sequence[str] = ()) -> str:
+    def until(
+        self,
+        close: str,
+        patterns: Sequence[str] = (),
+        never: Sequence[str] = (),
+        spelled: bool = False,
+    ) -> str:
         """Text that ends with `close`, which it doesn't hold before; all of `patterns` match the
-        text before `close`, and none of `never`."""
+        text before `close`, and none of `never`. `spelled`: also what is a token is text."""
         core = close.strip()
-        head, token, rest = self._to_first_token(close)
+        head, token, rest = (close, "", "") if spelled else self._to_first_token(close)
         if token:
             # The token is no text: the text ends before it, whatever it is.
             terms = [f"/(?:{pattern}){regex(head)}/" for pattern in patterns or (ANY,)]

@@ -29,6 +29,7 @@ _CLASSES: Final = {
     sre.CATEGORY_WORD: "0-9A-Za-z_",
     sre.CATEGORY_SPACE: " \t\n\r\f",
 }
+_BY_NUMBER: Final = re.compile(r"\\u\{([0-9a-fA-F]{1,6})\}")
 NOTHING: Final = r"[^\s\S]"
 _LAST: Final = 0x10FFFF
 _META: Final = frozenset(r"\.+*?()|[]{}^$/-")
@@ -41,10 +42,15 @@ class Untranslatable(Exception):
 def translated(pattern: str, encode: Encode, dot_all: bool = False) -> str:
     """A pattern without anchors. Raises `Untranslatable`."""
     try:
-        tree = sre_parser.parse(pattern.replace("\\/", "/"), re.S if dot_all else 0)
+        tree = sre_parser.parse(_of_python(pattern), re.S if dot_all else 0)
     except (re.error, OverflowError, RecursionError) as error:
         raise Untranslatable(f"the pattern can't be read: {pattern[:100]}") from error
     return _sequence(tree, encode, dot_all)
+
+
+def _of_python(pattern: str) -> str:
+    """`\\u{2d}`, as other engines have a character by its number, in Python's way."""
+    return _BY_NUMBER.sub(lambda hit: f"\\U{int(hit[1], 16):08x}", pattern.replace("\\/", "/"))
 
 
 def text_pattern(text: str, encode: Encode, any_case: bool = False) -> str:

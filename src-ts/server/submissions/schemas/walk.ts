@@ -134,19 +134,20 @@ export class Walk {
     return value;
   }
 
-  /** A value that is written as it is. */
-  private check(value: unknown, path: Path): void {
+  /** A value that is written as it is. `whole`: what it is a part of. */
+  private check(value: unknown, path: Path, whole: Path = path): void {
     this.values++;
     if (this.values > limits.schemaValuesMax)
       wrong(this.rootPath, `must have at most ${limits.schemaValuesMax} values in const and enum`);
     if (typeof value === "number" && !isKeptExactly(value))
-      unenforceable(path, "so large a number is not read exactly");
+      unenforceable(path, "so large a number is not read exactly", whole);
     if (typeof value === "string" && hasControlCharacters(value))
-      unenforceable(path, "control characters can't be written");
+      unenforceable(path, "control characters can't be written", whole);
     if (typeof value === "object" && value !== null)
       for (const [key, part] of Object.entries(value)) {
-        if (hasControlCharacters(key)) unenforceable(path, "control characters can't be written");
-        this.check(part, [...path, Array.isArray(value) ? Number(key) : key]);
+        if (hasControlCharacters(key))
+          unenforceable(path, "control characters can't be written", whole);
+        this.check(part, [...path, Array.isArray(value) ? Number(key) : key], whole);
       }
   }
 }

@@ -6,14 +6,22 @@ const messages = [{ role: "user", content: "Hi" }];
 const input_schema = { type: "object", properties: { path: { type: "string" } } };
 const look = { name: "look", description: "Looks", input_schema };
 const search = { type: "web_search_20250305", name: "web_search", max_uses: 3 };
-const offer = (fields: object) => anthropicTools(AnthropicCountBody.parse({ messages, ...fields }));
+const offer = (fields: object) =>
+  anthropicTools(AnthropicCountBody.parse({ messages, ...fields })).offer;
 
-it("are offered with their schemas", () => {
+it("are offered with their schemas, and kept to what these name", () => {
+  const none = { kept: '{"type":"object","properties":{},"additionalProperties":false}' };
   const other = { type: "custom", name: "other", input_schema: {}, cache_control: {} };
   expect(offer({ tools: [look, other] })).toEqual({
     tools: [
-      { name: "look", description: "Looks", parameters: input_schema, custom: false },
-      { name: "other", description: "", parameters: {}, custom: false },
+      {
+        name: "look",
+        description: "Looks",
+        parameters: input_schema,
+        custom: false,
+        kept: JSON.stringify({ ...input_schema, additionalProperties: false }),
+      },
+      { ...none, name: "other", description: "", parameters: {}, custom: false },
     ],
     choice: "auto",
     parallel: true,

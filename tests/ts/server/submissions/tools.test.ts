@@ -8,14 +8,17 @@ import {
 } from "../../../../src-ts/server/submissions/tools.js";
 
 const messages = [{ role: "user", content: "Hi" }];
-const chat = (fields: object) => chatTools(ChatBody.parse({ messages, ...fields }));
-const responses = (fields: object) => responseTools(ResponseBody.parse({ input: "Hi", ...fields }));
+const chat = (fields: object) => chatTools(ChatBody.parse({ messages, ...fields })).offer;
+const responses = (fields: object) =>
+  responseTools(ResponseBody.parse({ input: "Hi", ...fields })).offer;
 
 const parameters = { type: "object", properties: { path: { type: "string" } } };
 const look = { name: "look", description: "Looks", parameters };
 const inChat = (name: string) => ({ type: "function", function: { ...look, name } });
 const own = (name: string) => ({ type: "function", ...look, name });
-const tool = (name: string) => ({ ...look, name, custom: false });
+const kept = JSON.stringify({ ...parameters, additionalProperties: false });
+const shown = (name: string) => ({ ...look, name, custom: false });
+const tool = (name: string) => ({ ...shown(name), kept });
 const run = { name: "run", description: "", parameters: {}, custom: true };
 
 const blames = (param: string) => expect.objectContaining({ status: 400, param });
@@ -53,7 +56,7 @@ describe("an offer", () => {
     expect(responses({ tools: [lark] })!.tools).toEqual([{ ...run, lark: definition }]);
     expect(
       chat({ tools: [{ type: "custom", custom: { name: "run", format: regex } }] })!.tools,
-    ).toEqual([{ ...run, pattern: "a+" }]);
+    ).toEqual([{ ...run, pattern: "a+", kept: expect.stringContaining('"^(?:a+)$"') }]);
     const free = { type: "custom", name: "run", format: { type: "text" } };
     expect(responses({ tools: [free] })!.tools).toEqual([run]);
   });
