@@ -80,10 +80,13 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Chat:
+    """`previous`: tokens of an earlier prompt and its answer, with which this one may begin."""
+
     messages: list[dict[str, Any]]
     template_args: dict[str, Any] = field(default_factory=dict)
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
+    previous: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

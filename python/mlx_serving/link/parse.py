@@ -57,7 +57,7 @@ from .offer import parse_offer, parse_reasoning
 _T = TypeVar("_T")
 
 _PREPARE_KEYS = frozenset({"id", "input", "constraint"})
-_CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning"})
+_CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning", "previous"})
 _SAMPLING_KEYS = frozenset(
     {
         "temperature",
@@ -88,11 +88,16 @@ _ADMISSION_KEYS = frozenset(
     }
 )
 # What may be left out, and is as if it were null then.
-_CHAT_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
+_TURN_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
 _ADMISSION_OPTIONAL: Final[Mapping[str, None]] = {
-    **_CHAT_OPTIONAL,
+    **_TURN_OPTIONAL,
     "fakeSay": None,
     "constraint": None,
+}
+_CHAT_OPTIONAL: Final[Mapping[str, object]] = {
+    **_TURN_OPTIONAL,
+    "templateArgs": {},
+    "previous": b"",
 }
 _CONSTRAINT_KEYS = frozenset({"kind", "text"})
 _CONSTRAINT_KINDS = ("json", "regex", "lark", "choice")
@@ -124,7 +129,7 @@ def _parse_input(value: object) -> PrepareInput:
     if kind == "tokens":
         body = record(value, "input", frozenset({"kind", "tokens"}))
         return Tokens(token_ids(body["tokens"], "input"))
-    body = record({"templateArgs": {}, **_CHAT_OPTIONAL, **body}, "messages", _CHAT_KEYS)
+    body = record({**_CHAT_OPTIONAL, **body}, "messages", _CHAT_KEYS)
     messages = [
         string_map(json_value(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(array(body["messages"], "messages"))
@@ -135,6 +140,7 @@ def _parse_input(value: object) -> PrepareInput:
         string_map(arguments, "templateArgs"),
         parse_offer(body["tools"], "tools"),
         parse_reasoning(body["reasoning"], "reasoning"),
+        token_ids(body["previous"], "previous"),
     )
 
 

@@ -36,13 +36,23 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
         if len(input.messages) > MESSAGES_MAX:
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
         text = model.render(input.messages, input.template_args, input.tools, input.reasoning)
-        tokens = _tokenize(text, True, field, model, context_max)
+        tokens = _tokens_of_chat(text, input.previous, field, model, context_max)
     elif isinstance(input, Text):
         tokens = _tokenize(input.text, False, field, model, context_max)
     else:
         tokens = input.tokens
     check_prompt(tokens, field, model, context_max)
     return tokens
+
+
+def _tokens_of_chat(
+    text: str, previous: list[int], field: str, model: TextModel, context_max: int
+) -> list[int]:
+    def tokenize(part: str) -> list[int]:
+        return _tokenize(part, True, field, model, context_max)
+
+    continued = model.continued(text, previous, tokenize) if previous else None
+    return tokenize(text) if continued is None else continued
 
 
 def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:
