@@ -56,6 +56,8 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     templateArgs: z.record(z.string(), z.unknown()).optional(),
     tools: ToolOffer.optional(),
     reasoning: ReasoningRequest.optional(),
+    /** Tokens of an earlier prompt and its answer: as many as say the same begin this one. */
+    previous: bytes.optional(),
   }),
   z.strictObject({ kind: z.literal("text"), text: z.string() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),

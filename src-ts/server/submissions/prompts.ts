@@ -36,15 +36,19 @@ export interface ChatRequest {
   templateArgs: Record<string, unknown> | null | undefined;
   tools?: ToolOffer | undefined;
   reasoning?: ReasoningRequest | undefined;
+  /** Tokens of an earlier prompt and its answer, with which this one may begin. */
+  previous?: Uint8Array | undefined;
 }
 
-export function chatInput({ messages, templateArgs, tools, reasoning }: ChatRequest): PrepareInput {
+export function chatInput(request: ChatRequest): PrepareInput {
+  const { messages, templateArgs, tools, reasoning, previous } = request;
   return {
     kind: "chat",
     messages: messages.map((message) => ({ ...message })),
     ...(templateArgs != null && { templateArgs }),
     ...(tools !== undefined && { tools }),
     ...(reasoning !== undefined && { reasoning }),
+    ...(previous !== undefined && { previous }),
   };
 }
 
