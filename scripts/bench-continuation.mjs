@@ -13,7 +13,7 @@ import WebSocket from "ws";
 import { interruptible } from "../setup/clone/interrupt.mjs";
 import { setUp } from "../setup/clone/setup.mjs";
 import { packageRoot } from "../setup/paths.mjs";
-import { median } from "./lib/statistics.mjs";
+import { medianOf } from "./lib/statistics.mjs";
 
 /** Of a turn's answer. */
 const answerTokens = 40;
@@ -108,7 +108,7 @@ await interruptible(async (signal) => {
         `${bytes} bytes, ${newTokens} of ${tokens} tokens computed: ${ttftMs.toFixed(0)} ms; ` +
           `${aloneTokens} alone: ${aloneMs.toFixed(0)} ms\n`,
       );
-    const ratio = median(rows.map(({ ttftMs, aloneMs }) => ttftMs / aloneMs));
+    const ratio = medianOf(rows.map(({ ttftMs, aloneMs }) => ttftMs / aloneMs));
     process.stdout.write(
       `time to first token, against the new tokens alone: ${ratio.toFixed(2)}\n`,
     );
