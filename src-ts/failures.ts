@@ -50,6 +50,21 @@ export const failures = {
     status: 400,
     words: "This connection has come to its end: the server restarts. Open another one.",
   },
+  previous_response_not_found: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `There is no response ${id} to go on from: send the whole input without previous_response_id.`,
+  },
+  previous_response_in_progress: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Response ${id} has not ended: wait for its end, or cancel it, and go on from it then.`,
+  },
+  previous_response_failed: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Response ${id} has failed: go on from the one before it, with its input once more.`,
+  },
   invalid_prompt: { status: 400, words: "The prompt could not be rendered." },
   invalid_request: { status: 400, words: "A worker could not read this request." },
   context_length_exceeded: {
@@ -101,6 +116,11 @@ export const failures = {
   response_not_found: {
     status: 404,
     words: ({ id }: { id: string }) => `There is no response ${id}.`,
+  },
+  input_items_not_found: {
+    status: 404,
+    words: ({ id }: { id: string }) =>
+      `Response ${id} is there without its input: the version that stored it kept none.`,
   },
   worker_not_found: { status: 404, words: "There is no such worker; see GET /admin/workers." },
   idempotency_conflict: {

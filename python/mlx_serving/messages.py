@@ -81,13 +81,15 @@ class LoadFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Chat:
     """`folds_system`: a message of the system's between turns, where the template refuses it,
-    becomes a part of the user's."""
+    becomes a part of the user's. `previous`: tokens of an earlier prompt and its answer, with which
+    this one may begin."""
 
     messages: list[dict[str, Any]]
     template_args: dict[str, Any] = field(default_factory=dict)
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
     folds_system: bool = False
+    previous: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

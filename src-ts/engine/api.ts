@@ -14,6 +14,7 @@ import type {
   SamplingDefaults,
   TokenLogprob,
 } from "../worker/messages.js";
+import type { Conversation } from "./conversation.js";
 
 export type {
   Abilities,
@@ -24,6 +25,7 @@ export type {
   NativeParts,
   NativePool,
 } from "../worker/messages.js";
+export type { Conversation } from "./conversation.js";
 
 export type Priority = "interactive" | "normal" | "batch";
 
@@ -147,6 +149,8 @@ export interface Submission {
   idempotency?: { key: string; fingerprint: string } | undefined;
   /** Opaque and JSON-serializable: what a renderer needs to show the request again. */
   echo?: unknown;
+  /** What the prompt says, for whoever goes on from the response; it is kept with it. */
+  conversation?: Conversation | undefined;
   /** Prefix of the response id: `resp`, `chatcmpl`, `cmpl`. */
   idPrefix: string;
 }
@@ -173,6 +177,8 @@ export interface Response {
   readonly createdAt: number;
   readonly store: boolean;
   readonly echo: unknown;
+  /** Undefined: nobody can go on from it. */
+  readonly conversation: Conversation | undefined;
   readonly maxTokens: number;
   /** With every default resolved. */
   readonly sampling: Sampling;

@@ -6,6 +6,7 @@ import type { ServingError } from "../errors.js";
 import type { Cost } from "../machines/Batch.js";
 import type { Constraint, Sampling, TurnRequest } from "../worker/messages.js";
 import type { LogEntry, Priority } from "./api.js";
+import type { Conversation } from "./conversation.js";
 
 /** Of an accepted request, what another process needs to go on with it. Never changes. */
 export interface Acceptance {
@@ -15,6 +16,7 @@ export interface Acceptance {
   /** Wall-clock milliseconds. */
   createdAt: number;
   echo: unknown;
+  conversation: Conversation | undefined;
   maxTokens: number;
   sampling: Sampling;
   promptTokens: Uint32Array;

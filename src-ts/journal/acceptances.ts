@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { packTokens, unpackTokens } from "../encoding/tokens.js";
+import { allItems, conversation } from "../engine/conversation.js";
 import type { Acceptance } from "../engine/journal.js";
 import { count, packedTokens } from "./values.js";
 
@@ -65,6 +66,8 @@ const fields = z.object({
   owner: z.string(),
   createdAt: z.number(),
   echo: z.unknown().optional(),
+  /** What was said before, and what the request itself said. Versions before 1.3 kept neither. */
+  said: z.tuple([z.array(z.unknown()), z.array(z.unknown())]).optional(),
   maxTokens: count,
   sampling: sampling.prefault({}),
   promptTokens: packedTokens.transform((bytes) => unpackTokens(bytes)),
@@ -84,9 +87,10 @@ const fields = z.object({
 
 /** The engine's acceptance: a field that is missing here doesn't compile. */
 export const acceptance = fields.transform(
-  ({ echo, clientId, constraint, deadlineAt, idempotency, ...rest }): Acceptance => ({
+  ({ echo, said, clientId, constraint, deadlineAt, idempotency, ...rest }): Acceptance => ({
     ...rest,
     echo,
+    conversation: said && conversation(said[1], conversation(said[0], undefined)),
     constraint,
     clientId: clientId ?? rest.owner,
     deadlineAt,
@@ -95,7 +99,8 @@ export const acceptance = fields.transform(
 );
 
 export function acceptanceToDisk(accepted: Acceptance): Record<string, unknown> {
-  const { turn, ...rest } = accepted;
-  const said = Object.keys(turn).length > 0 && { turn };
-  return { ...rest, ...said, promptTokens: packTokens(accepted.promptTokens) };
+  const { turn, conversation, ...rest } = accepted;
+  const turned = Object.keys(turn).length > 0 && { turn };
+  const said = conversation && { said: [allItems(conversation.before), conversation.items] };
+  return { ...rest, ...turned, ...said, promptTokens: packTokens(accepted.promptTokens) };
 }

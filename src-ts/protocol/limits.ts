@@ -101,6 +101,11 @@ export const choicesMax = 128;
 /** Token ids of one prompt. */
 export const promptTokensMax = jsonValuesMax;
 
+// Lists
+/** Items of one page of `input_items`. */
+export const listedItemsMax = 100;
+export const listedItemsDefault = 20;
+
 // Headers
 export const requestIdCharsMax = 128;
 export const idempotencyKeyCharsMax = 255;
@@ -127,6 +132,10 @@ export const lanesPerSocketMax = 128;
 export const queuedPerLaneMax = 64;
 /** Responses and waiting messages of one socket, all lanes together. */
 export const requestsPerSocketMax = 512;
+/** Unstored responses of a socket that it can go on from: the last ones. */
+export const rememberedResponsesMax = 128;
+/** Bytes that what they read and said may take, about. */
+export const rememberedBytesMax = 64 * 1024 * 1024;
 export const streamIdCharsMax = 256;
 export const eventIdCharsMax = 512;
 /** A socket that has sent so many bad messages is closed with 1008. */

@@ -121,6 +121,22 @@ export const response = {
   user: null,
 };
 
+export const inputItems = {
+  object: "list",
+  data: [
+    {
+      id: "msg_1_in_0",
+      type: "message",
+      role: "user",
+      status: "completed",
+      content: [{ type: "input_text", text: "Why is the sky blue?" }],
+    },
+  ],
+  first_id: "msg_1_in_0",
+  last_id: "msg_1_in_0",
+  has_more: false,
+};
+
 export const deleted = { id: "resp_1", object: "response", deleted: true };
 
 export const modelObject = {

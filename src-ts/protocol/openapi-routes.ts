@@ -17,7 +17,14 @@ import { Priority } from "./fields.js";
 import * as limits from "./limits.js";
 import * as examples from "./openapi-examples.js";
 import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
-import { DeletedResponse, ResponseBody, ResponseObject, ResponseQuery } from "./responses.js";
+import {
+  DeletedResponse,
+  InputItemList,
+  InputItemsQuery,
+  ResponseBody,
+  ResponseObject,
+  ResponseQuery,
+} from "./responses.js";
 import { TicketBody, WebSocketTicket } from "./tickets.js";
 
 export interface Parameter {
@@ -99,11 +106,12 @@ const responseId: Parameter = {
   example: "resp_1",
 };
 
-const query = (name: keyof typeof ResponseQuery.shape, description: string): Parameter => ({
+const queries = { ...ResponseQuery.shape, ...InputItemsQuery.shape };
+const query = (name: keyof typeof queries, description: string): Parameter => ({
   in: "query",
   name,
   description,
-  schema: ResponseQuery.shape[name].unwrap(),
+  schema: queries[name].unwrap(),
 });
 
 /** What can happen to a request before, or instead of, its answer. */
@@ -198,7 +206,7 @@ export const operations: readonly Operation[] = [
         ...json("The response, or its events.", ResponseObject, examples.response),
         events: { data: [ResponseStreamEvent, ErrorEvent] },
         links: {
-          to: ["getResponse", "cancelResponse", "deleteResponse"],
+          to: ["getResponse", "listInputItems", "cancelResponse", "deleteResponse"],
           parameter: responseId.name,
         },
       },
@@ -233,6 +241,24 @@ export const operations: readonly Operation[] = [
         events: { data: [ResponseStreamEvent, ErrorEvent] },
       },
     },
+    errors: [404],
+  },
+  {
+    id: "listInputItems",
+    isTolerant: true,
+    method: "get",
+    path: "/v1/responses/{response_id}/input_items",
+    tag: "responses",
+    summary: "What a response read: what was said before it, and its own input.",
+    parameters: [
+      responseId,
+      query("limit", "1 to 100; 20 if it is absent."),
+      query("order", "asc or desc, which is the default: the newest first."),
+      query("after", "Id of the item after which to begin."),
+      query("before", "Id of the item before which to end."),
+      query("include", "A hint: all that there is comes."),
+    ],
+    answers: { 200: json("A page of them.", InputItemList, examples.inputItems) },
     errors: [404],
   },
   {

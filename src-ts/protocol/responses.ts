@@ -59,6 +59,8 @@ export const responseFields = {
   functions: fields.tooling.functions,
   function_call: fields.tooling.function_call,
   ...fields.unserved,
+  /** Of a stored response or, over WebSocket, of one that its socket remembers: what it read and said comes first. */
+  previous_response_id: fields.identifier.min(1).nullish(),
   ...structuredOutput,
   input: ResponseInput,
   instructions: fields.text.nullish(),
@@ -91,6 +93,8 @@ export type ParsedResponseBody = z.output<typeof CreateResponseBody>;
 /** Body of POST /v1/responses. `store` is true unless it is false. */
 export const ResponseBody = z.object({
   ...responseFields,
+  /** Only what goes on from a response may come without it; `requireInput` sees to it. */
+  input: ResponseInput.optional(),
   stream: fields.flag,
   stream_options: z.object({ include_obfuscation: fields.includeObfuscation }).nullish(),
   /** Answered at once; needs `store`. */
@@ -231,7 +235,7 @@ export const ResponseObject = z.strictObject({
   metadata: z.record(z.string(), z.string()),
   parallel_tool_calls: z.boolean(),
   presence_penalty: z.number(),
-  previous_response_id: z.null(),
+  previous_response_id: z.string().nullable(),
   prompt_cache_key: z.string().nullable(),
   reasoning: z.strictObject({ effort: z.literal("none").nullable(), summary: z.null() }),
   safety_identifier: z.string().nullable(),
@@ -250,6 +254,63 @@ export const ResponseObject = z.strictObject({
   user: z.string().nullable(),
 });
 export type ResponseObject = z.infer<typeof ResponseObject>;
+
+/** Items of a request that say something to the model, as they are given back: each has an id. */
+const given = { id: z.string(), status: z.literal("completed") };
+const InputText = z.strictObject({ type: z.literal("input_text"), text: z.string() });
+const Refusal = z.strictObject({ type: z.literal("refusal"), refusal: z.string() });
+
+export const GivenMessage = z.strictObject({
+  ...given,
+  type: z.literal("message"),
+  role: z.enum(["system", "developer", "user", "assistant"]),
+  content: z.array(z.discriminatedUnion("type", [InputText, OutputText, Refusal])),
+});
+
+const givenOutput = {
+  ...given,
+  call_id: z.string(),
+  output: z.union([z.string(), z.array(InputText)]),
+};
+
+/** What a response read: what was said before, and its own input. */
+export const GivenItem = z.union([
+  OutputItem,
+  GivenMessage,
+  z.strictObject({ ...givenOutput, type: z.literal("function_call_output") }),
+  z.strictObject({ ...givenOutput, type: z.literal("custom_tool_call_output") }),
+]);
+export type GivenItem = z.infer<typeof GivenItem>;
+
+type WithoutId<T> = T extends unknown ? Omit<T, "id"> & { id?: string } : never;
+/** The same before its response has an id, of which an item's is made where its client gave none. */
+export type KeptItem = WithoutId<GivenItem>;
+
+/** Query of GET /v1/responses/{id}/input_items. */
+export const InputItemsQuery = z.object({
+  limit: z
+    .string()
+    .regex(/^[0-9]{1,9}$/, "must be a number")
+    .refine((text) => Number(text) >= 1 && Number(text) <= limits.listedItemsMax, {
+      error: `must be from 1 to ${limits.listedItemsMax}`,
+    })
+    .optional(),
+  order: z.enum(["asc", "desc"]).optional(),
+  /** Id of the item after which to begin, in that order. */
+  after: fields.identifier.min(1).optional(),
+  before: fields.identifier.min(1).optional(),
+  include: fields.hint(),
+});
+export type InputItemsQuery = z.infer<typeof InputItemsQuery>;
+
+export const InputItemList = z.strictObject({
+  object: z.literal("list"),
+  data: z.array(GivenItem),
+  first_id: z.string().nullable(),
+  last_id: z.string().nullable(),
+  has_more: z.boolean(),
+});
+export type InputItemList = z.infer<typeof InputItemList>;
 
 export const DeletedResponse = z.strictObject({
   id: z.string(),

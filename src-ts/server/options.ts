@@ -26,6 +26,8 @@ export interface ServerLimits {
   lanesPerSocketMax: number;
   queuedPerLaneMax: number;
   requestsPerSocketMax: number;
+  rememberedResponsesMax: number;
+  rememberedBytesMax: number;
   badMessagesMax: number;
   clientPingsPerIntervalMax: number;
   pingIntervalMs: number;
@@ -58,6 +60,8 @@ export const defaultLimits: Readonly<ServerLimits> = {
   lanesPerSocketMax: bounds.lanesPerSocketMax,
   queuedPerLaneMax: bounds.queuedPerLaneMax,
   requestsPerSocketMax: bounds.requestsPerSocketMax,
+  rememberedResponsesMax: bounds.rememberedResponsesMax,
+  rememberedBytesMax: bounds.rememberedBytesMax,
   badMessagesMax: bounds.badMessagesMax,
   clientPingsPerIntervalMax: bounds.clientPingsPerIntervalMax,
   pingIntervalMs: bounds.pingIntervalMs,

@@ -3,6 +3,7 @@ import type { Engine, Response, SubmissionInput } from "../engine/api.js";
 import { failure } from "../failures.js";
 import { withParam } from "./errors.js";
 import { isResponseEcho } from "./render/echo.js";
+import { givenItems } from "./render/given-items.js";
 import { outputItems } from "./render/output-items.js";
 import type { ItemLookup } from "./submissions/history.js";
 import { shown } from "./validation/shown.js";
@@ -18,12 +19,13 @@ export function ownResponse(engine: Engine, id: string, owner: string): Response
 /** Items of stored responses of `owner`, by their ids. */
 export function storedItems(engine: Engine, owner: string): ItemLookup {
   return (id) => {
-    // An item's id names its response.
-    const own = /^[a-z]+_([0-9a-z]+)(_[0-9]+)?$/.exec(id)?.[1];
+    // An item's id names its response, unless a client has named it.
+    const own = /^[a-z]+_([0-9a-z]+)(?:_in)?(?:_[0-9]+)?$/.exec(id)?.[1];
     const response = own === undefined ? undefined : engine.get(`resp_${own}`, owner);
     if (response === undefined || !response.store || !isResponseEcho(response.echo))
       return undefined;
-    return outputItems(response).find((item) => item.id === id);
+    const ofIt = [...outputItems(response), ...givenItems(response)];
+    return ofIt.find((item) => item.id === id);
   };
 }
 

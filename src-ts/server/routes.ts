@@ -16,7 +16,13 @@ import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
 import { listModels, oneModel } from "./openai/models.js";
-import { cancelResponse, createResponse, deleteResponse, getResponse } from "./openai/responses.js";
+import {
+  cancelResponse,
+  createResponse,
+  deleteResponse,
+  getResponse,
+  listInputItems,
+} from "./openai/responses.js";
 import { restartWorker, workers } from "./operations/admin.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
@@ -105,6 +111,11 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
   route(app, "/v1/responses/:id", one, needsNoBody);
+  const items: Handler = (request, reply) => {
+    const { query } = request;
+    return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);
+  };
+  route(app, "/v1/responses/:id/input_items", { GET: items });
   const cancel: Handler = (request, reply) =>
     cancelResponse(context, callerOf(request), idOf(request), reply);
   route(app, "/v1/responses/:id/cancel", { POST: cancel }, needsNoBody);

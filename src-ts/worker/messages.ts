@@ -61,6 +61,8 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     reasoning: ReasoningRequest.optional(),
     /** A message of the system's between turns, where the template refuses it, becomes a part of the user's. */
     foldsSystem: z.boolean().optional(),
+    /** Tokens of an earlier prompt and its answer: as many as say the same begin this one. */
+    previous: bytes.optional(),
   }),
   z.strictObject({ kind: z.literal("text"), text: z.string() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),

@@ -106,6 +106,23 @@ describe.each(formats.map(({ name }) => name))("a folder of %s", (format) => {
     }
   });
 
+  it("has nothing to go on from where no input was kept, and says so", async () => {
+    const { folder, expected } = copyOf(format);
+    using _folder = folder;
+    await using served = await serveAt(expected, folder.path);
+    const { id } = expected.responses.find(
+      (one) => isLocal(one) && one.state === "ended" && one.status === "completed",
+    )!;
+    const items = await fetch(`${served.url}/v1/responses/${id}/input_items`);
+    expect(items.status).toBe(404);
+    expect(await items.json()).toMatchObject({ error: { code: "input_items_not_found" } });
+    const next = await post(`${served.url}/v1/responses`, { input: "x", previous_response_id: id });
+    expect(next.status).toBe(400);
+    expect(await next.json()).toMatchObject({
+      error: { code: "previous_response_not_found", param: "previous_response_id" },
+    });
+  });
+
   it("is opened by the program, and read a second time as the first", async () => {
     const { folder, expected } = copyOf(format);
     using _folder = folder;

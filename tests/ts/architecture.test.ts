@@ -33,10 +33,20 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "src-ts/colors.ts": {},
 
   "src-ts/worker": { values: ["src-ts/encoding"] },
+  "src-ts/engine/conversation.ts": {},
   // The engine, from what all of it speaks of up to its face.
-  "src-ts/engine/api.ts": { values: ["src-ts/worker"], types: ["src-ts/errors.ts"] },
+  "src-ts/engine/api.ts": {
+    values: ["src-ts/worker"],
+    types: ["src-ts/engine/conversation.ts", "src-ts/errors.ts"],
+  },
   "src-ts/engine/journal.ts": {
-    types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/machines", "src-ts/worker"],
+    types: [
+      "src-ts/engine/api.ts",
+      "src-ts/engine/conversation.ts",
+      "src-ts/errors.ts",
+      "src-ts/machines",
+      "src-ts/worker",
+    ],
   },
   "src-ts/engine/ports.ts": { types: ["src-ts/engine/journal.ts", "src-ts/worker"] },
   "src-ts/engine/clock.ts": { types: ["src-ts/engine/ports.ts"] },
@@ -47,7 +57,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     types: ["src-ts/engine/ports.ts", "src-ts/worker"],
   },
   "src-ts/engine/responses": {
-    values: ["src-ts/errors.ts", "src-ts/failures.ts"],
+    values: ["src-ts/engine/conversation.ts", "src-ts/errors.ts", "src-ts/failures.ts"],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",
@@ -132,7 +142,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     types: ["src-ts/engine/api.ts", "src-ts/engine/ports.ts"],
   },
   "src-ts/journal": {
-    values: ["setup", "src-ts/encoding", "src-ts/failures.ts"],
+    values: ["setup", "src-ts/encoding", "src-ts/engine/conversation.ts", "src-ts/failures.ts"],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",
@@ -161,6 +171,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "src-ts/server/submissions": {
     values: [
       "src-ts/encoding",
+      "src-ts/engine/conversation.ts",
       "src-ts/failures.ts",
       "src-ts/protocol",
       "src-ts/server/submissions/schemas",
@@ -178,7 +189,12 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   // An entry becomes an event: the same.
   "src-ts/server/render": {
-    values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/protocol"],
+    values: [
+      "src-ts/engine/conversation.ts",
+      "src-ts/errors.ts",
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+    ],
     types: ["src-ts/engine/api.ts", "src-ts/worker"],
   },
   "src-ts/server/http": {
@@ -207,6 +223,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/protocol",
       "src-ts/server/errors.ts",
       "src-ts/server/http",
+      "src-ts/server/predecessors.ts",
       "src-ts/server/render",
       "src-ts/server/response-access.ts",
       "src-ts/server/streams",
@@ -237,6 +254,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/errors.ts",
       "src-ts/server/http",
       "src-ts/server/json",
+      "src-ts/server/predecessors.ts",
       "src-ts/server/render",
       "src-ts/server/response-access.ts",
       "src-ts/server/streams",
@@ -271,6 +289,17 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/validation",
     ],
     types: ["src-ts/engine/api.ts", "src-ts/server/submissions"],
+  },
+  "src-ts/server/predecessors.ts": {
+    values: [
+      "src-ts/encoding",
+      "src-ts/engine/conversation.ts",
+      "src-ts/failures.ts",
+      "src-ts/server/render",
+      "src-ts/server/submissions",
+      "src-ts/server/validation",
+    ],
+    types: ["src-ts/engine/api.ts"],
   },
   "src-ts/server/routes.ts": {
     values: [

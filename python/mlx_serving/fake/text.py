@@ -17,6 +17,7 @@ from ..calls.families import GENERIC
 from ..calls.format import ReasoningFormat
 from ..calls.needs import TemplateNeeds
 from ..messages import Admission, Refused, pack_tokens
+from ..text.continuation import Vocabulary, continued
 from ..text.streaming import Detokenizer, PieceDetokenizer, PieceTable
 from ..text.turn_formats import TurnFormat
 from ..tools import ReasoningRequest, ToolOffer, callable_tools
@@ -125,6 +126,11 @@ class FakeTextModel:
         self._on_prepare(text)
         # No text at all is the beginning of one.
         return list(text.encode()) or [END_TOKEN]
+
+    def continued(
+        self, text: str, previous: Sequence[int], tokenize: Callable[[str], list[int]]
+    ) -> list[int] | None:
+        return continued(text, previous, Vocabulary(PIECES, {END_TOKEN: END_NAME}), str, tokenize)
 
     def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
         return PieceDetokenizer(self._table)

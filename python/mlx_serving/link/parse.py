@@ -57,7 +57,9 @@ from .offer import parse_offer, parse_reasoning
 _T = TypeVar("_T")
 
 _PREPARE_KEYS = frozenset({"id", "input", "constraint"})
-_CHAT_KEYS = frozenset({"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem"})
+_CHAT_KEYS = frozenset(
+    {"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem", "previous"}
+)
 _SAMPLING_KEYS = frozenset(
     {
         "temperature",
@@ -88,11 +90,17 @@ _ADMISSION_KEYS = frozenset(
     }
 )
 # What may be left out, and is as if it were null then.
-_CHAT_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
+_TURN_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
 _ADMISSION_OPTIONAL: Final[Mapping[str, None]] = {
-    **_CHAT_OPTIONAL,
+    **_TURN_OPTIONAL,
     "fakeSay": None,
     "constraint": None,
+}
+_CHAT_OPTIONAL: Final[Mapping[str, object]] = {
+    **_TURN_OPTIONAL,
+    "templateArgs": {},
+    "foldsSystem": False,
+    "previous": b"",
 }
 _CONSTRAINT_KEYS = frozenset({"kind", "text"})
 _CONSTRAINT_KINDS = ("json", "regex", "lark", "choice")
@@ -124,8 +132,7 @@ def _parse_input(value: object) -> PrepareInput:
     if kind == "tokens":
         body = record(value, "input", frozenset({"kind", "tokens"}))
         return Tokens(token_ids(body["tokens"], "input"))
-    given = {"templateArgs": {}, "foldsSystem": False, **_CHAT_OPTIONAL, **body}
-    body = record(given, "messages", _CHAT_KEYS)
+    body = record({**_CHAT_OPTIONAL, **body}, "messages", _CHAT_KEYS)
     messages = [
         string_map(json_value(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(array(body["messages"], "messages"))
@@ -137,6 +144,7 @@ def _parse_input(value: object) -> PrepareInput:
         parse_offer(body["tools"], "tools"),
         parse_reasoning(body["reasoning"], "reasoning"),
         boolean(body["foldsSystem"], "messages"),
+        token_ids(body["previous"], "previous"),
     )
 
 

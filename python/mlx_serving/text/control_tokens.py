@@ -267,6 +267,13 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
+def hidden_by(stand_ins: Mapping[str, str]) -> Callable[[str], str]:
+    """What puts these characters in the place of what they stand for."""
+    by_token = {token: sign for sign, token in stand_ins.items()}
+    pattern = _any_of(by_token)
+    return lambda text: pattern.sub(lambda hit: by_token[hit[0]], text)
+
+
 def _restored(text: str, stand_ins: Mapping[str, str]) -> str:
     return text.translate({ord(sign): token for sign, token in stand_ins.items()})
 

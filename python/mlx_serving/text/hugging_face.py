@@ -5,7 +5,7 @@ libraries: it is handed the tokenizer.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from typing import Any, Final
@@ -14,7 +14,8 @@ from ..calls import history
 from ..calls.template import Message, Template
 from ..messages import Admission, Refused
 from ..tools import ReasoningRequest, ToolOffer, callable_tools
-from .control_tokens import ControlTokens, Rendered
+from . import continuation
+from .control_tokens import ControlTokens, Rendered, hidden_by
 from .pieces import Pieces
 from .streaming import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
 from .time_limit import within_seconds
@@ -219,6 +220,29 @@ class HfTextModel:
             if whole[begin : begin + len(alone)] == alone:
                 return whole[:begin]
         return []
+
+    def continued(
+        self, text: str, previous: Sequence[int], tokenize: Callable[[str], list[int]]
+    ) -> list[int] | None:
+        if self._table is None:
+            return None
+        stand_ins = text.stand_ins if isinstance(text, Rendered) else None
+        return continuation.continued(
+            text,
+            previous,
+            self._written,
+            hidden_by(stand_ins or {}),
+            lambda rest: tokenize(Rendered(rest, stand_ins)),
+        )
+
+    @cached_property
+    def _written(self) -> continuation.Vocabulary:
+        """What tokens are in a rendered text."""
+        assert self._table is not None
+        added = self._tokenizer.added_tokens_decoder.items()
+        blurred = {id for id, token in added if token.lstrip or token.rstrip or token.single_word}
+        names = {id: token.content for id, token in added}
+        return continuation.Vocabulary(self._table.pieces, names, frozenset(blurred))
 
     def detokenizer(self, continues: Sequence[int]) -> Detokenizer:
         if self._table is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..messages import Admission
@@ -12,8 +12,8 @@ from .turn_formats import TurnFormat
 
 
 class TextModel(Protocol):
-    """Template, tokenizer and vocabulary of the loaded model. `learn_turns`,
-    `reasoning_end`, `render` and `tokenize` are called by the prepare thread, the rest by the link
+    """Template, tokenizer and vocabulary of the loaded model. `learn_turns`, `reasoning_end`,
+    `render`, `tokenize` and `continued` are called by the prepare thread, the rest by the link
     thread."""
 
     end_tokens: frozenset[int]
@@ -47,6 +47,13 @@ class TextModel(Protocol):
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         """`rendered`: the text comes from a template, which brings its own special tokens."""
+        ...
+
+    def continued(
+        self, text: str, previous: Sequence[int], tokenize: Callable[[str], list[int]]
+    ) -> list[int] | None:
+        """The tokens of a rendered text, with `previous` for as much of its beginning as they are
+        the tokens of, and `tokenize` for the rest; None where they are of none."""
         ...
 
     def detokenizer(self, continues: Sequence[int]) -> Detokenizer:

@@ -36,7 +36,9 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
     if isinstance(input, Chat):
         if len(input.messages) > MESSAGES_MAX:
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
-        tokens = _tokenize(_rendered(input, model), True, field, model, context_max)
+        tokens = _tokens_of_chat(
+            _rendered(input, model), input.previous, field, model, context_max
+        )
     elif isinstance(input, Text):
         tokens = _tokenize(input.text, False, field, model, context_max)
     else:
@@ -61,6 +63,16 @@ def _rendered(chat: Chat, model: TextModel) -> str:
             return render(folded)
         except Refused:
             raise refusal from None
+
+
+def _tokens_of_chat(
+    text: str, previous: list[int], field: str, model: TextModel, context_max: int
+) -> list[int]:
+    def tokenize(part: str) -> list[int]:
+        return _tokenize(part, True, field, model, context_max)
+
+    continued = model.continued(text, previous, tokenize) if previous else None
+    return tokenize(text) if continued is None else continued
 
 
 def check_prompt(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:

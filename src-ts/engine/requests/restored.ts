@@ -45,7 +45,7 @@ export function restoring(
 
 function askedFor(acceptance: Acceptance, wall: number): Asked {
   const { id, owner, clientId, priority, sampling, constraint } = acceptance;
-  const { maxTokens, echo, deadlineAt } = acceptance;
+  const { maxTokens, echo, conversation, deadlineAt } = acceptance;
   return {
     sampling,
     constraint,
@@ -57,6 +57,7 @@ function askedFor(acceptance: Acceptance, wall: number): Asked {
     store: true,
     abandonment: { kind: "keep" },
     echo,
+    conversation,
     idPrefix: id.slice(0, id.indexOf("_")),
   };
 }

@@ -8,6 +8,7 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { Said, Sampling, StepRow, TokenLogprob } from "../../worker/messages.js";
 import type { Ending, Item, LogEntry, Notice, OutputItem, ResponseUsage } from "../api.js";
+import { type Conversation, textChars } from "../conversation.js";
 import type { LogPart, StoredResponse } from "../journal.js";
 import type { Turn } from "../turn.js";
 import { LogCursor, type ReadLog } from "./cursor.js";
@@ -24,6 +25,7 @@ export interface LogHeader {
   createdAt: number;
   store: boolean;
   echo: unknown;
+  conversation?: Conversation | undefined;
   maxTokens: number;
   sampling: Sampling;
   promptTokens: Uint32Array;
@@ -41,13 +43,6 @@ export interface LogKeeper {
   ended(log: ResponseLog): void;
 }
 
-/** Texts of an echo: they may be as long as a body. */
-function echoChars(echo: unknown): number {
-  if (typeof echo === "string") return echo.length;
-  if (typeof echo !== "object" || echo === null) return 0;
-  return Object.values(echo).reduce<number>((sum, value) => sum + echoChars(value), 0);
-}
-
 /** What an entry takes in memory, roughly, beside its text. */
 const entryBytes = 96;
 const tokenBytes = 8;
@@ -60,6 +55,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
   readonly createdAt: number;
   readonly store: boolean;
   readonly echo: unknown;
+  readonly conversation: Conversation | undefined;
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly promptTokens: Uint32Array;
@@ -90,6 +86,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
     this.createdAt = header.createdAt;
     this.store = header.store;
     this.echo = header.echo;
+    this.conversation = header.conversation;
     this.maxTokens = header.maxTokens;
     this.sampling = header.sampling;
     this.promptTokens = header.promptTokens;
@@ -166,10 +163,10 @@ export class ResponseLog implements ReadLog, WrittenLog {
 
   /** What keeping this log costs once it has ended, in bytes, roughly. */
   get bytes(): number {
-    const { textChars, logprobCount } = this.shownOutput;
+    const { textChars: shownChars, logprobCount } = this.shownOutput;
     return (
       this.allEntries.length * entryBytes +
-      (textChars + echoChars(this.echo)) * 2 +
+      (shownChars + textChars(this.echo) + (this.conversation?.chars ?? 0)) * 2 +
       (this.promptTokens.length + this.allTokens.length) * tokenBytes +
       logprobCount * logprobBytes
     );

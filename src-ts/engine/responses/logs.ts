@@ -70,6 +70,7 @@ export class Logs {
       owner: asked.owner,
       createdAt: clock.wall(),
       echo: asked.echo,
+      conversation: asked.conversation,
       maxTokens: request.maxTokens,
       sampling: request.sampling,
       promptTokens: request.promptTokens,
@@ -86,7 +87,8 @@ export class Logs {
 }
 
 function headerOf(acceptance: Acceptance, store: boolean): LogHeader {
-  const { id, model, owner, createdAt, echo, maxTokens, sampling, promptTokens } = acceptance;
+  const { id, model, owner, createdAt, echo, conversation, maxTokens } = acceptance;
+  const { sampling, promptTokens } = acceptance;
   const customTools = customToolsOf(acceptance);
   return {
     id,
@@ -95,6 +97,7 @@ function headerOf(acceptance: Acceptance, store: boolean): LogHeader {
     createdAt,
     store,
     echo,
+    conversation,
     maxTokens,
     sampling,
     promptTokens,

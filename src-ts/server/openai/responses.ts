@@ -6,6 +6,8 @@ import { failure } from "../../failures.js";
 import type { ErrorEvent } from "../../protocol/events.js";
 import {
   type DeletedResponse,
+  type InputItemList,
+  InputItemsQuery,
   ResponseBody,
   type ResponseObject,
   ResponseQuery,
@@ -14,6 +16,8 @@ import type { ServerContext } from "../context.js";
 import { reported } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { goneSignal, unlessGone } from "../http/client-gone.js";
+import { predecessorOf } from "../predecessors.js";
+import { allGivenItems, inputItemsPage } from "../render/given-items.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { earlyObject, responseObject } from "../render/response-object.js";
 import { ownResponse, storedItems, submitResponse } from "../response-access.js";
@@ -37,7 +41,8 @@ export function createResponse(
   const { engine, config } = context;
   const items = storedItems(engine, caller.owner);
   const dropping = { ...caller, drop: dropOf(context, reply) };
-  const submission = responseSubmission(create, dropping, config.resumeGraceMs, items);
+  const previous = predecessorOf(engine, caller.owner, create.previous_response_id);
+  const submission = responseSubmission(create, dropping, config.resumeGraceMs, items, previous);
   return unlessGone(reply, (gone) => submitResponse(engine, submission, gone))
     .finally(() => caller.lease?.release())
     .then((response) => {
@@ -79,6 +84,20 @@ export function getResponse(
   if (starting_after !== undefined)
     throw conflict("starting_after", "starting_after needs stream=true.");
   return responseObject(response);
+}
+
+/** GET /v1/responses/{id}/input_items. */
+export function listInputItems(
+  context: ServerContext,
+  { owner }: HttpCaller,
+  { id, query }: { id: string; query: unknown },
+  reply: FastifyReply,
+): InputItemList {
+  const asked = tolerateBody(context, InputItemsQuery, query, reply);
+  const response = ownResponse(context.engine, id, owner);
+  if (response.conversation === undefined)
+    throw failure("input_items_not_found", { id, param: "response_id" });
+  return inputItemsPage(allGivenItems(response), asked);
 }
 
 /** POST /v1/responses/{id}/cancel: answers when it has ended, whoever ended it. */

@@ -11,6 +11,8 @@ export interface ResponseEcho {
   max_tool_calls: number | null;
   metadata: Record<string, string>;
   parallel_tool_calls: boolean;
+  /** Absent in what versions before 1.3 have stored. */
+  previous_response_id?: string | null;
   prompt_cache_key: string | null;
   safety_identifier: string | null;
   /** Absent, like `text` and `tools`, in what versions before 1.2 have stored. */

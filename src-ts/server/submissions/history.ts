@@ -117,10 +117,22 @@ function chatCall(call: ChatToolCall, at: string): PromptCall {
 
 // Responses
 
-export function responseHistory(items: readonly InputItem[], lookup: ItemLookup): PromptMessage[] {
+/** `before`: what was said before, to which no field is to blame. */
+export function responseHistory(
+  items: readonly InputItem[],
+  lookup: ItemLookup,
+  before: readonly InputItem[] = [],
+): PromptMessage[] {
   const history = new ItemHistory(lookup);
+  for (const item of before) if (!isBrokenOff(item)) history.take(item, "previous_response_id");
   for (const [index, item] of items.entries()) history.take(item, `input[${index}]`);
   return history.messages;
+}
+
+/** A call that was never made: nobody can have an output of it. */
+function isBrokenOff(item: InputItem): boolean {
+  const isCall = item.type === "function_call" || item.type === "custom_tool_call";
+  return isCall && item.status === "incomplete";
 }
 
 class ItemHistory {

@@ -38,10 +38,12 @@ export interface ChatRequest {
   reasoning?: ReasoningRequest | undefined;
   /** Messages of the system's between turns become parts of the user's where the template refuses them. */
   foldsSystem?: boolean | undefined;
+  /** Tokens of an earlier prompt and its answer, with which this one may begin. */
+  previous?: Uint8Array | undefined;
 }
 
 export function chatInput(request: ChatRequest): PrepareInput {
-  const { messages, templateArgs, tools, reasoning, foldsSystem = false } = request;
+  const { messages, templateArgs, tools, reasoning, previous, foldsSystem = false } = request;
   const isFolded = foldsSystem && messages.slice(1).some(({ role }) => role === "system");
   return {
     kind: "chat",
@@ -50,6 +52,7 @@ export function chatInput(request: ChatRequest): PrepareInput {
     ...(tools !== undefined && { tools }),
     ...(reasoning !== undefined && { reasoning }),
     ...(isFolded && { foldsSystem }),
+    ...(previous !== undefined && { previous }),
   };
 }
 

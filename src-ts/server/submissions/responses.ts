@@ -1,15 +1,20 @@
 /** A body of the Responses API, over HTTP or WebSocket, as a submission. */
+import { z } from "zod";
 import type { SubmissionInput } from "../../engine/api.js";
+import { conversation } from "../../engine/conversation.js";
 import {
+  type InputItem,
   includeLogprobs,
   type ParsedResponseBody,
-  ResponseBody,
+  type ResponseBody,
+  ResponseInput,
 } from "../../protocol/responses.js";
 import type { ResponseEcho } from "../render/echo.js";
 import { validate } from "../validation/validate.js";
 import { type Caller, callerFields } from "./caller.js";
 import { checkStreamOptions, conflict } from "./conflict.js";
 import { constraintOf } from "./constraint.js";
+import { keptIn, keptItems, type Predecessor } from "./conversation.js";
 import { type ItemLookup, responseHistory } from "./history.js";
 import { idempotencyOf } from "./idempotency.js";
 import { chatInput, type PromptMessage } from "./prompts.js";
@@ -28,17 +33,20 @@ type AnyBody = Omit<ParsedResponseBody, "input"> & {
 };
 
 /** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
-export function requireInput({ input, generate, instructions }: AnyBody): void {
+export function requireInput(body: AnyBody): void {
+  const { input, generate, instructions, previous_response_id } = body;
   if (input !== undefined && input.length > 0) return;
+  if (previous_response_id != null) return;
   if (input === "" || (generate === false && instructions != null)) return;
   validate(RequiredInput, { input });
 }
 
 /** As a body over HTTP must have it. */
-const RequiredInput = ResponseBody.pick({ input: true });
+const RequiredInput = z.object({ input: ResponseInput });
 
 /** Of a body over HTTP: throws 400 for fields that do not go together. */
 export function checkTogether(body: ResponseBody): void {
+  requireInput(body);
   checkStreamOptions(body);
   if (body.background && body.store === false)
     throw conflict("background", "background needs store to be true: it is read by its id.");
@@ -50,6 +58,7 @@ export function responseSubmission(
   caller: Caller,
   resumeGraceMs: number,
   lookup: ItemLookup = nothing,
+  previous?: Predecessor,
 ): SubmissionInput {
   const store = body.store ?? true;
   const { offer, ...tooling } = responseTools(body, caller.drop);
@@ -57,7 +66,8 @@ export function responseSubmission(
   return {
     model: body.model ?? undefined,
     input: chatInput({
-      messages: messagesOf(body, lookup),
+      messages: messagesOf(body, lookup, previous),
+      previous: previous?.tokens,
       templateArgs: body.chat_template_kwargs,
       tools: offer,
       reasoning: reasoningOf(body.reasoning?.effort, body, reasoningBudgetOf(body)),
@@ -71,15 +81,22 @@ export function responseSubmission(
     abandonment: store ? { kind: "keep" } : { kind: "grace", ms: resumeGraceMs },
     idempotency: idempotencyOf("responses", caller.idempotencyKey, body),
     echo: echoOf(body),
+    conversation: conversation(keptItems(body.input, lookup), previous?.conversation),
     idPrefix: "resp",
   };
 }
 
 const nothing: ItemLookup = () => undefined;
 
-function messagesOf({ instructions, input = [] }: AnyBody, lookup: ItemLookup): PromptMessage[] {
-  const messages: PromptMessage[] =
-    typeof input === "string" ? [{ role: "user", content: input }] : responseHistory(input, lookup);
+/** The instructions of those before are not carried over. */
+function messagesOf(
+  { instructions, input = [] }: AnyBody,
+  lookup: ItemLookup,
+  previous: Predecessor | undefined,
+): PromptMessage[] {
+  const items: InputItem[] =
+    typeof input === "string" ? [{ role: "user", content: input }] : [...input];
+  const messages = responseHistory(items, lookup, previous && keptIn(previous.conversation));
   if (instructions == null) return messages;
   return [{ role: "system", content: instructions }, ...messages];
 }
@@ -93,6 +110,7 @@ function echoOf(body: AnyBody): ResponseEcho {
     max_tool_calls: body.max_tool_calls ?? null,
     metadata: body.metadata ?? {},
     parallel_tool_calls: body.parallel_tool_calls ?? true,
+    previous_response_id: body.previous_response_id ?? null,
     prompt_cache_key: body.prompt_cache_key?.value ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: null },
     text: { format: body.text?.format ?? { type: "text" }, verbosity: "medium" },

@@ -18,6 +18,7 @@ import type { Asker } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
 import { readJson } from "../json/read.js";
+import { predecessorOf } from "../predecessors.js";
 import { ResponseEvents } from "../render/response-events.js";
 import { ownResponse, storedItems, submitResponse } from "../response-access.js";
 import { type Reading, Writer, type WriterOwner } from "../streams/writer.js";
@@ -27,6 +28,7 @@ import { requireInput, responseSubmission } from "../submissions/responses.js";
 import { type Tolerated, tolerate, withName } from "../validation/tolerance.js";
 import { Arrival } from "./arrival.js";
 import { type Job, LaneQueue } from "./lanes.js";
+import { Memory } from "./memory.js";
 import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
 import { Outgoing, type OutgoingSocket } from "./outgoing.js";
 import { steerFailed } from "./steering.js";
@@ -63,6 +65,7 @@ export class Session implements WriterOwner {
   private readonly outgoing: Outgoing;
   /** The lanes, if they have a name, of the responses that are read here. */
   private followed: Map<string, string | undefined> | undefined;
+  private memory: Memory | undefined;
 
   constructor(
     private readonly context: ServerContext,
@@ -226,7 +229,11 @@ export class Session implements WriterOwner {
   private async begin(message: ResponseCreate, caller: Caller, signal: AbortSignal) {
     const { engine, config } = this.context;
     const items = storedItems(engine, caller.owner);
-    const submission = responseSubmission(message, caller, config.resumeGraceMs, items);
+    const previous = predecessorOf(engine, caller.owner, message.previous_response_id, {
+      remembered: (id) => this.memory?.find(id),
+      isHere: (id) => this.followed?.has(id) ?? false,
+    });
+    const submission = responseSubmission(message, caller, config.resumeGraceMs, items, previous);
     if (isExpired(submission)) throw failure("deadline_exceeded");
     return submitResponse(engine, submission, signal);
   }
@@ -262,8 +269,18 @@ export class Session implements WriterOwner {
 
   private accepted(response: Response, answering: Answering, done: () => void): void {
     const cursor = response.read(-1);
-    if (this.closed) cursor.close();
-    else this.follow(cursor, answering, done);
+    if (this.closed) return cursor.close();
+    this.follow(cursor, answering, () => {
+      this.remember(response);
+      done();
+    });
+  }
+
+  /** What is stored is found by its id, and not here. */
+  private remember(response: Response): void {
+    if (response.store || this.closed) return;
+    this.memory ??= new Memory(this.context.config.limits);
+    this.memory.add(response);
   }
 
   private follow(cursor: Reading["cursor"], answering: Answering, done: () => void): void {
@@ -384,6 +401,7 @@ export class Session implements WriterOwner {
     this.writer?.close();
     this.writer = undefined;
     this.followed = undefined;
+    this.memory = undefined;
   }
 }
 

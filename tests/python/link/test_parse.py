@@ -27,6 +27,7 @@ GOOD: dict[str, dict[str, Any]] = {
             "templateArgs": {"tools": []},
             "tools": offer(),
             "reasoning": REASONING,
+            "previous": pack_tokens([1, 2]),
         },
     },
     "admit": {
@@ -99,6 +100,10 @@ def test_inputs_of_prepare() -> None:
         ({"kind": "text", "text": "x"}, messages.Text("x")),
         ({"kind": "tokens", "tokens": pack_tokens([1, 70000])}, messages.Tokens([1, 70000])),
         ({"kind": "chat", "messages": []}, messages.Chat([], {})),
+        (
+            {"kind": "chat", "messages": [], "previous": pack_tokens([1, 70000])},
+            messages.Chat([], {}, previous=[1, 70000]),
+        ),
     ):
         prepare = parsed("prepare", {"id": 1, "input": body})
         assert isinstance(prepare, messages.Prepare) and prepare.input == expected
@@ -218,6 +223,8 @@ def said(content: object) -> dict[str, Any]:
             "messages has missing or",
         ),
         ({"kind": "chat", "messages": [], "templateArgs": []}, "templateArgs", "templateArgs"),
+        ({"kind": "chat", "messages": [], "previous": b"abc"}, "previous", "previous"),
+        ({"kind": "chat", "messages": [], "previous": [1]}, "previous", "previous"),
         (said("\ud800"), "messages", "messages[1].content is not valid UTF-8"),
         (said([{"text": "\udfff"}]), "messages", "messages[1].content[0].text is not valid UTF-8"),
         (said({"\udc80": 1}), "messages", "messages[1].content has a key that is not"),

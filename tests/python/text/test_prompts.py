@@ -73,3 +73,15 @@ def test_no_context_is_so_long_that_the_tokens_fit_into_no_frame() -> None:
     hashes = ["f" * 32] * (most // 64)
     answer = {"id": 1, "tokens": bytes(4 * most), "blockHashes": hashes}
     assert HEADER.size + len(msgpack.packb(answer)) < PAYLOAD_BYTES_MAX
+
+
+def test_what_goes_on_is_bounded_as_a_whole_and_in_its_rest() -> None:
+    """Tokens that were computed before count too, and a rest that can't fit is not cut up."""
+    said = {"role": "user", "content": "x"}
+    previous = prompts.prompt_tokens(Chat([said], {}), FakeTextModel(), 4096) + [256] * 4096
+    answer = {"role": "assistant", "content": " the" * 4096}
+    longer = Chat([said, answer, said], {}, previous=previous)
+    assert refused(longer).code == "context_length_exceeded"
+    assert prompts.prompt_tokens(longer, FakeTextModel(), 8192)[: len(previous)] == previous
+    huge = Chat([said, answer, {**said, "content": "x" * 10_000}], {}, previous=previous)
+    assert "at least 100" in str(refused(huge, 8192))

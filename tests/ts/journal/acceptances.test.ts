@@ -1,6 +1,7 @@
 /** Fields that a folder lacks, or has too many of: it outlives the version that wrote it. */
 import { pack, Unpackr } from "msgpackr";
 import { describe, expect, it } from "vitest";
+import { conversation } from "../../../src-ts/engine/conversation.js";
 import type { Acceptance } from "../../../src-ts/engine/journal.js";
 import { encodeRecord } from "../../../src-ts/journal/records.js";
 import { acceptanceOf, decoded } from "./support.js";
@@ -25,6 +26,10 @@ const accepted = acceptanceOf("resp_1", {
   },
   deadlineAt: 1_700_000_060_000,
   idempotency: { key: "k", fingerprint: "f" },
+  conversation: conversation(
+    [{ type: "message", role: "user", content: [{ type: "input_text", text: "two" }] }],
+    conversation([{ type: "message", id: "msg_1", role: "user", content: [] }], undefined),
+  ),
 });
 
 /** The map on disk, for a test to change. */
@@ -82,6 +87,28 @@ describe("an acceptance", () => {
     const { sampling } = read({ ...onDisk(), sampling: {} }) as Acceptance;
     expect(Object.keys(sampling).sort()).toEqual(Object.keys(accepted.sampling).sort());
     expect(read(without(onDisk(), "sampling"))).toEqual({ ...accepted, sampling });
+  });
+
+  it("has what was said before in one list, however many turns it took", () => {
+    const turns = [["a"], ["b", "c"], [], ["d"]].map((items) => items.map((text) => ({ text })));
+    const said = turns.reduce<ReturnType<typeof conversation> | undefined>(
+      (before, items) => conversation(items, before),
+      undefined,
+    );
+    const response = {
+      ...{ acceptance: acceptanceOf("r", { conversation: said }), entries: [], tokens: [] },
+      ...{ cachedTokens: 0, reasoningTokens: 0 },
+    };
+    const [record] = decoded(encodeRecord({ kind: "whole", response }));
+    if (record?.kind !== "whole") throw new Error(record?.kind);
+    const read = record.response.acceptance.conversation!;
+    expect(read).toMatchObject({ items: [{ text: "d" }], count: 4, chars: 4 });
+    expect(read.before).toMatchObject({ items: [{ text: "a" }, { text: "b" }, { text: "c" }] });
+  });
+
+  it("without what was said is one that nobody can go on from", () => {
+    expect(read(without(onDisk(), "said"))).toEqual({ ...accepted, conversation: undefined });
+    expect(read({ ...onDisk(), said: [[]] })).toMatch(/^a record of type 1: said/);
   });
 
   it.each([

@@ -39,6 +39,7 @@ export const acceptanceOf = (id: string, changes: Partial<Acceptance> = {}): Acc
     logprobs: 1,
   },
   promptTokens: Uint32Array.of(1, 2, 70_000),
+  conversation: undefined,
   chat: true,
   turn: {},
   constraint: { kind: "json", text: '{"type":"object"}' },

@@ -45,7 +45,12 @@ export function logOf(entries: readonly LogEntry[]): ResponseLog {
     priority: "normal",
     cost,
   } as const;
-  const none = { constraint: undefined, deadlineAt: undefined, idempotency: undefined };
+  const none = {
+    conversation: undefined,
+    constraint: undefined,
+    deadlineAt: undefined,
+    idempotency: undefined,
+  };
   const acceptance = { ...request, ...rest, ...none };
   log.restore({ acceptance, entries, tokens: [1, 2, 3], cachedTokens: 0, reasoningTokens: 0 });
   return log;

@@ -172,6 +172,7 @@ export class ScriptedEngine implements Engine {
         createdAt: Date.now(),
         store: submission.store,
         echo: submission.echo,
+        conversation: submission.conversation,
         maxTokens: submission.maxTokens ?? 4096,
         sampling: withDefaults(submission.sampling, { ...neutralSampling, temperature: 0.5 }),
         promptTokens: new Uint32Array(promptTokens),

@@ -9,7 +9,7 @@ import {
 const chat = (...messages: object[]) => chatHistory(ChatBody.parse({ messages }).messages);
 const responses = (items: object[], lookup: ItemLookup = () => undefined) => {
   const { input } = ResponseBody.parse({ input: items });
-  return responseHistory(input as Exclude<typeof input, string>, lookup);
+  return responseHistory(input as Exclude<typeof input, string | undefined>, lookup);
 };
 
 const called = (id: string, name: string, args: string) => ({
@@ -161,7 +161,8 @@ describe("items", () => {
 
   it("that are referred to stand where they are", () => {
     const stored = ResponseBody.parse({ input: [call("1"), said("a")] }).input;
-    const lookup: ItemLookup = (id) => (stored as Exclude<typeof stored, string>)[Number(id)];
+    const lookup: ItemLookup = (id) =>
+      (stored as Exclude<typeof stored, string | undefined>)[Number(id)];
     const reference = (id: string) => ({ type: "item_reference", id });
     expect(responses([reference("1"), reference("0"), output("1", "x")], lookup)).toEqual([
       { role: "assistant", content: "a", tool_calls: [called("1", "look", "{}")] },

@@ -74,6 +74,8 @@ describe("an input", () => {
     [{ instructions: "Be brief" }, "invalid_type"],
     [{ instructions: "Be brief", generate: false }, undefined],
     [{ generate: false }, "invalid_type"],
+    [{ previous_response_id: "resp_1" }, undefined],
+    [{ previous_response_id: null }, "invalid_type"],
   ])("of %j is %s", (body, expected) => {
     expect(code(body)).toBe(expected);
   });
