@@ -79,8 +79,9 @@ function tellOutput({ passed, output }) {
 }
 
 /** Undefined: a client that is never installed for the user, and isn't there. */
-async function placesOf({ kind, packages, agent }, node, signal) {
-  if (kind === "python") return { node, python: await ensurePython(signal) };
+async function placesOf({ kind, packages, agent, requirements }, node, signal) {
+  if (kind === "python")
+    return { node, python: await ensurePython(requirements ?? "requirements", signal) };
   if (Object.keys(packages).length > 0) return { node, modules: await ensureNpm(packages, signal) };
   return isOnPath(agent) ? { node } : undefined;
 }

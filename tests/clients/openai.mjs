@@ -31,9 +31,11 @@ async function streamedResponse(body) {
   const stream = client.responses.stream({ model, ...body });
   let text = "";
   for await (const event of stream) if (event.type === "response.output_text.delta") text += event.delta;
-  const final = await stream.finalResponse();
-  same(final.output_text, text);
-  return final;
+  // It has no `output_text` of its own.
+  const { output } = await stream.finalResponse();
+  const parts = output.flatMap((item) => (item.type === "message" ? item.content : []));
+  same(parts.map((part) => part.text).join(""), text);
+  return { output, output_text: text };
 }
 
 /** `ask` gives a whole response, however it came. */

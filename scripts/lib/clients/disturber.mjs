@@ -45,8 +45,13 @@ export class Disturber {
   }
 }
 
+/** Undefined where the server doesn't answer: it is looked at again soon, and whether it serves is the client's to see. */
 async function workerOf(url) {
-  const answer = await fetch(`${url}/admin/workers`);
-  const [worker] = await answer.json();
-  return worker;
+  try {
+    const answer = await fetch(`${url}/admin/workers`);
+    const [worker] = await answer.json();
+    return worker;
+  } catch {
+    return undefined;
+  }
 }

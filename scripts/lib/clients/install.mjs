@@ -10,7 +10,6 @@ import { ensureLockedEnvironment } from "../locked-environment.mjs";
 
 const root = join(cacheFolder(), "clients");
 const hashCharsMax = 12;
-const requirements = "tests/clients/requirements.txt";
 
 /** The package with a binary of Node for this machine. */
 function nodePackage() {
@@ -64,9 +63,13 @@ async function installNpm(packages, folder, signal) {
   renameSync(draft, folder);
 }
 
-/** @returns {Promise<string>} The interpreter that has all Python clients. */
-export async function ensurePython(signal) {
-  makeFolder(root);
-  const folder = join(root, "python");
+/**
+ * @param {string} name Of the requirements in tests/clients.
+ * @returns {Promise<string>} The interpreter that has them.
+ */
+export async function ensurePython(name, signal) {
+  makeFolder(join(root, "python"));
+  const folder = join(root, "python", name);
+  const requirements = `tests/clients/${name}.txt`;
   return join(await ensureLockedEnvironment({ folder, requirements, signal }), "python");
 }

@@ -38,13 +38,13 @@ const colour = { colour: "green", count: 3 };
 
 /** For libraries: the same task, and what their programs ask for by name. */
 export function libraryScript() {
-  const single = (when, say) => ({ when, say, repeat: true });
+  const single = (when, say, more = {}) => ({ when, say, repeat: true, ...more });
   return [
     single("SAY-1", "Hello from the script."),
     single("THINK-1", "<think>Let me think of it.</think>It is thought of."),
     // The name of the tool is in the prompt, since libraries choose it.
     ...["Colour", "final_result", "extract", "json"].map((name) =>
-      single(`CALL-${name}-1`, callOf(name, colour)),
+      single(`CALL-${name}-1`, callOf(name, colour), { tools: true }),
     ),
     single("SCHEMA-1", JSON.stringify(colour)),
     single("SLOW-1", "A long answer. ".repeat(200)),

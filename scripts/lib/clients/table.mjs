@@ -9,7 +9,8 @@ export const clientTests = join(packageRoot, "tests", "clients");
  * @typedef {{
  *   id: string, title: string, kind: "agent" | "node" | "python",
  *   packages: Record<string, string>, agent?: string, program?: string, variant?: string, nodeMin?: number,
- * }} Client `nodeMin`: what its packages ask for. The first package is the one that the client is called after.
+ *   requirements?: string,
+ * }} Client `nodeMin`: what its packages ask for; `requirements`: of a Python client with an environment of its own. The first package is the one that the client is called after.
  * @typedef {{ nodes: Record<string, string>, clients: Client[] }} Table `nodes`: major version to the pinned one.
  */
 
