@@ -5,6 +5,7 @@ from typing import Any
 
 import anthropic
 from pydantic import BaseModel
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import call_tool, do_task, message_tools, task_prompt
 
@@ -45,7 +46,11 @@ def task(ask: Callable[..., Any]) -> object:
         if not calls:
             return text_of(answer)
         results = [
-            {"type": "tool_result", "tool_use_id": call.id, "content": call_tool(call.name, call.input)}
+            {
+                "type": "tool_result",
+                "tool_use_id": call.id,
+                "content": call_tool(call.name, call.input),
+            }
             for call in calls
         ]
         messages += [

@@ -1,4 +1,4 @@
-"""Instructor, by OpenAI's client and by Anthropic's: models of Pydantic by calls, by schemas, in parts."""
+"""Instructor, by OpenAI's client and by Anthropic's: models by calls, by schemas, in parts."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import anthropic
 import instructor
 import openai
 from pydantic import BaseModel
+
 from support.steps import colour, model, run_steps, same, url
 
 
@@ -45,7 +46,9 @@ def in_parts(client: Any, prompt: str) -> object:
 run_steps(
     {
         "chat, by a call": lambda: made(by_openai(instructor.Mode.TOOLS), "CALL-Colour-1"),
-        "chat, by a call, stream": lambda: in_parts(by_openai(instructor.Mode.TOOLS), "CALL-Colour-1"),
+        "chat, by a call, stream": lambda: in_parts(
+            by_openai(instructor.Mode.TOOLS), "CALL-Colour-1"
+        ),
         "chat, by a schema": lambda: made(by_openai(instructor.Mode.JSON_SCHEMA), "SCHEMA-1"),
         "messages, by a call": lambda: made(by_anthropic(), "CALL-Colour-1", max_tokens=2048),
     }

@@ -1,4 +1,4 @@
-"""LangChain for Python, with OpenAI's chat and Responses and Anthropic's messages: texts, streams, tools, schemas."""
+"""LangChain for Python, over OpenAI's two APIs and Anthropic's: texts, tools, schemas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import call_tool, chat_tools, do_task, functions, task_prompt
 

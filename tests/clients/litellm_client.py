@@ -6,6 +6,7 @@ from typing import Any
 
 import litellm
 from pydantic import BaseModel
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import call_tool, chat_tools, do_task, task_prompt
 

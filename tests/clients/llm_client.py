@@ -11,6 +11,7 @@ os.environ["LLM_USER_PATH"] = str(home.resolve())
 
 import llm  # noqa: E402 - it reads the variable when it is imported
 from pydantic import BaseModel  # noqa: E402
+
 from support.steps import colour, greeting, model, run_steps, same, url  # noqa: E402
 from support.task import do_task, functions, task_prompt  # noqa: E402
 

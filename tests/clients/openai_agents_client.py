@@ -1,10 +1,11 @@
-"""OpenAI's Agents SDK for Python, over Responses and over chat: runs with tools, streamed and not, typed outputs."""
+"""OpenAI's Agents SDK for Python, over Responses and chat: tools, streams, typed outputs."""
 
 import asyncio
 from collections.abc import Callable
 
 from agents import Agent, OpenAIProvider, RunConfig, Runner, function_tool
 from pydantic import BaseModel
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import do_task, functions, task_prompt
 
@@ -22,9 +23,7 @@ typed = Agent(name="typed", instructions="Answer.", model=model, output_type=Col
 
 def steps_of(api: str, use_responses: bool) -> dict[str, Callable[[], object]]:
     def config() -> RunConfig:
-        provider = OpenAIProvider(
-            base_url=f"{url}/v1", api_key="none", use_responses=use_responses
-        )
+        provider = OpenAIProvider(base_url=f"{url}/v1", api_key="none", use_responses=use_responses)
         return RunConfig(model_provider=provider, tracing_disabled=True)
 
     async def whole(agent: Agent, said: str) -> object:

@@ -1,4 +1,4 @@
-"""openai for Python: chat and Responses, streamed and not, tools, schemas, background, continuation."""
+"""openai for Python: chat and Responses, streams, tools, schemas, background, continuation."""
 
 import json
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 import openai
 from pydantic import BaseModel
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import call_tool, chat_tools, do_task, response_tools, task_prompt
 
@@ -43,7 +44,9 @@ def chat_task(ask: Callable[..., Any]) -> object:
         message = ask(messages=messages, tools=chat_tools).choices[0].message
         if not message.tool_calls:
             return message.content
-        messages.append(message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"}))
+        messages.append(
+            message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"})
+        )
         for call in message.tool_calls:
             result = call_tool(call.function.name, json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})

@@ -1,4 +1,4 @@
-"""Pydantic AI, by OpenAI's chat and Responses and by Anthropic's messages: runs with tools, streams, typed outputs."""
+"""Pydantic AI, over OpenAI's two APIs and Anthropic's: tools, streams, typed outputs."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
+
 from support.steps import colour, greeting, model, run_steps, same, url
 from support.task import do_task, functions, task_prompt
 
@@ -69,9 +70,7 @@ def steps_of(api: str, of: Callable[[], Any]) -> dict[str, Callable[[], object]]
         api: lambda: same(whole(agent(), "SAY-1"), greeting),
         f"{api} stream": lambda: same(streamed(agent(), "SAY-1"), greeting),
         f"{api} tools": lambda: do_task(lambda: whole(working(), task_prompt)),
-        f"{api} tools stream": lambda: do_task(
-            lambda: asyncio.run(all_of(working(), task_prompt))
-        ),
+        f"{api} tools stream": lambda: do_task(lambda: asyncio.run(all_of(working(), task_prompt))),
         f"{api} output by a call": call,
     }
     # By a table of Anthropic's models, which has none of ours.

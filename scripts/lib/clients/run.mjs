@@ -182,7 +182,8 @@ function judgeAgent(ended, work) {
     ...(read("notes.txt") === task.after ? [] : ["the file is unchanged"]),
     ...(ended.stdout.includes(task.answer) ? [] : ["the answer is missing"]),
   ];
-  if (problems.length > 0) return failed(problems.join(", "), ended);
+  const last = lastLine(ended.stderr) || lastLine(ended.stdout);
+  if (problems.length > 0) return failed(`${problems.join(", ")}; it said: ${last}`, ended);
   return { passed: true, did: ["read", "run", "edit", "answer"], seen: task.answer };
 }
 

@@ -13,7 +13,12 @@ export const callOf = (name, args) =>
   `<tool_call>${JSON.stringify({ name, arguments: args })}</tool_call>`;
 
 /**
+ * @typedef {{ when: string, say: string, tools?: boolean, repeat: boolean }} Entry
+ */
+
+/**
  * The turns are told apart by what came last, so that a request that is sent twice gets the same answer.
+ * @returns {Entry[]}
  * @param {{ read: string, run: string, edit: string }} calls As the agent's own tools want them.
  */
 export function taskScript({ read, run, edit }) {
@@ -36,7 +41,10 @@ const ownCalls = {
 };
 const colour = { colour: "green", count: 3 };
 
-/** For libraries: the same task, and what their programs ask for by name. */
+/**
+ * For libraries: the same task, and what their programs ask for by name.
+ * @returns {Entry[]}
+ */
 export function libraryScript() {
   const single = (when, say, more = {}) => ({ when, say, repeat: true, ...more });
   return [

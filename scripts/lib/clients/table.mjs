@@ -26,7 +26,11 @@ export function versionOf({ packages }) {
   return [[name, version], ...beside].map(([of, is]) => `${of} ${is}`).join(", ");
 }
 
-/** Why this client can't run on this Node at all; undefined: it can. */
+/**
+ * Why this client can't run on this Node at all; undefined: it can.
+ * @param {{ nodeMin?: number }} client
+ * @param {number} major
+ */
 export function refusalOf({ nodeMin }, major) {
   return nodeMin !== undefined && major < nodeMin ? `asks for Node ${nodeMin}` : undefined;
 }

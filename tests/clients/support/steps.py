@@ -1,4 +1,7 @@
-"""What a program of this folder does, step by step; its last line tells `scripts/lib/clients/run.mjs` of each."""
+"""What a program of this folder does, step by step.
+
+Its last line tells `scripts/lib/clients/run.mjs` of each.
+"""
 
 import json
 import os
