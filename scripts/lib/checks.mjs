@@ -16,8 +16,9 @@ const ruffTargets = [
   "python/pyproject.toml",
   // Relative to where it runs: for the sorting of imports, the tests' own modules are theirs.
   "--config",
-  'src=["tests/python/support"]',
+  'src=["tests/python/support", "tests/clients"]',
   "python",
+  "tests/clients",
   "tests/python",
 ];
 

@@ -2,13 +2,13 @@
 import { Command } from "commander";
 import { isClientError } from "../client/errors.js";
 import { type Client, connect } from "../client/index.js";
-import { errColors, outColors } from "../colors.js";
-import { readApiKeys, resolveConfig } from "../config.js";
-import type { ServeConfig } from "../options.js";
+import { outColors } from "../colors.js";
+import { readApiKeys } from "../config.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
 import { askLine, readAll } from "./input.js";
-import { interruptedCode, interruptible } from "./interrupt.js";
+import { interruptedCode } from "./interrupt.js";
+import { findServer } from "./local-server.js";
 
 const probeTimeoutMs = 1_000;
 
@@ -45,7 +45,7 @@ export function chatCommand(): Command {
 
 async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void> {
   const answers = answerOptions(flags);
-  const { url, close } = await findServer(flags);
+  const { url, close } = await findServer(flags, { isThere: isHealthy });
   try {
     const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
     const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
@@ -85,52 +85,13 @@ function numberOf(text: string | undefined, flag: string, min: number, max: numb
   throw new CommandError(`${flag} must be a number from ${min} to ${max}, not "${text}".`, 2);
 }
 
-interface FoundServer {
-  url: string;
-  close(): Promise<void>;
-}
-
-async function findServer({ url, model }: ChatFlags): Promise<FoundServer> {
-  const none = async () => {};
-  if (url !== undefined) return { url, close: none };
-  const config = resolveConfig({ environment: process.env });
-  const usual = `http://127.0.0.1:${config.port}`;
-  if (await answers(usual)) return { url: usual, close: none };
-  process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
-  return startServer(model === undefined ? config : { ...config, model: [model] });
-}
-
-async function answers(url: string): Promise<boolean> {
+async function isHealthy(url: string): Promise<boolean> {
   try {
     const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(probeTimeoutMs) });
     return response.ok;
   } catch {
     // Nothing there, or nothing that speaks HTTP: either way not a server of ours.
     return false;
-  }
-}
-
-/** A server of this process, with the options of the environment and the file, on a free port. */
-async function startServer(config: ServeConfig): Promise<FoundServer> {
-  const [{ serveConfig }, { createLogger }, { createStartupDisplay }] = await Promise.all([
-    import("../serve.js"),
-    import("./logger.js"),
-    import("./startup.js"),
-  ]);
-  const display = createStartupDisplay();
-  const logger = createLogger({ level: "warn", print: (text) => display.print(text) });
-  const parts = { ...config, host: "127.0.0.1", port: 0, apiKeyFile: undefined };
-  try {
-    return await interruptible((signal) =>
-      serveConfig(parts, {
-        logger,
-        signal,
-        onProgress: (text) => display.progress(text, logger),
-        onEngine: (engine) => display.follow(engine, logger),
-      }),
-    );
-  } finally {
-    display.end();
   }
 }
 

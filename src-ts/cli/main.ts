@@ -23,6 +23,10 @@ const subcommands: Record<string, Subcommand> = {
     summary: "talk to a running server, or to one started for it",
     load: async () => (await import("./chat.js")).chatCommand(),
   },
+  launch: {
+    summary: "start a coding agent on a server: codex, claude, opencode, qwen, pi",
+    load: async () => (await import("./launch.js")).launchCommand(),
+  },
   bench: {
     summary: "load test of any OpenAI-compatible server",
     load: async () => (await import("./bench.js")).benchCommand(),

@@ -227,7 +227,8 @@ export const AnthropicUsage = z.strictObject({
 export type AnthropicUsage = z.infer<typeof AnthropicUsage>;
 
 export const AnthropicBlock = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("text"), text: z.string(), citations: z.null() }),
+  /** No `citations: null`, as its type has it: Anthropic sends none where there are none, and clients refuse it. */
+  z.strictObject({ type: z.literal("text"), text: z.string() }),
   /** `signature`: opaque; nothing here reads it when it is sent back. */
   z.strictObject({ type: z.literal("thinking"), thinking: z.string(), signature: z.string() }),
   z.strictObject({

@@ -53,7 +53,7 @@ export const anthropicMessage = {
   type: "message",
   role: "assistant",
   model,
-  content: [{ type: "text", text: answer, citations: null }],
+  content: [{ type: "text", text: answer }],
   stop_reason: "end_turn",
   stop_sequence: null,
   usage: {

@@ -364,6 +364,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: [
       "setup",
       "src-ts/bench",
+      "src-ts/cli/agents",
       "src-ts/client",
       "src-ts/colors.ts",
       "src-ts/config.ts",
@@ -374,6 +375,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
     ],
     types: ["src-ts/engine/api.ts", "src-ts/server/index.ts"],
   },
+
+  "src-ts/cli/agents": {},
 
   // Runs before anything is installed or built: Node alone.
   setup: {},

@@ -283,6 +283,21 @@ const exceptions: readonly Exception[] = [
     ],
   },
   {
+    because: ["tests/ts/cli/launch.test.ts"],
+    sources: [
+      "src-ts/cli/agent-program.ts",
+      "src-ts/cli/agent-target.ts",
+      "src-ts/cli/local-server.ts",
+      "src-ts/cli/agents/agent.ts",
+      "src-ts/cli/agents/claude.ts",
+      "src-ts/cli/agents/codex.ts",
+      "src-ts/cli/agents/index.ts",
+      "src-ts/cli/agents/opencode.ts",
+      "src-ts/cli/agents/pi.ts",
+      "src-ts/cli/agents/qwen.ts",
+    ],
+  },
+  {
     because: ["tests/ts/cli/chat.test.ts", "tests/ts/cli/display.test.ts"],
     sources: ["src-ts/cli/conversation.ts", "src-ts/cli/format.ts", "src-ts/cli/input.ts"],
   },

@@ -10,14 +10,15 @@ const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n/;
 const strangeVariables = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"];
 
 /**
- * @param {{ flags: readonly string[], env: Record<string, string>, signal: AbortSignal }} options
+ * @param {{ flags: readonly string[], env: Record<string, string>, signal: AbortSignal, node?: string }} options
+ *   `node`: the program that runs it.
  * @returns {Promise<{ url: string, parts: () => Promise<Record<string, { on: boolean, reason: string | null }>>, stop: () => Promise<void> }>}
  */
-export async function startServer({ flags, env, signal }) {
+export async function startServer({ flags, env, signal, node = process.execPath }) {
   signal.throwIfAborted();
   const environment = { ...process.env, ...env };
   for (const name of strangeVariables) delete environment[name];
-  const child = spawn(process.execPath, [commandLine, "serve", "--port", "0", ...flags], {
+  const child = spawn(node, [commandLine, "serve", "--port", "0", ...flags], {
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,

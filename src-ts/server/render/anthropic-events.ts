@@ -102,7 +102,7 @@ export class AnthropicEvents {
 function emptyBlock(item: Item): Block {
   switch (item.kind) {
     case "message":
-      return { type: "text", text: "", citations: null };
+      return { type: "text", text: "" };
     case "reasoning":
       return { type: "thinking", thinking: "", signature: "" };
     case "functionCall":

@@ -79,7 +79,7 @@ function blockOf(output: OutputItem, response: Response): AnthropicBlock[] {
   const text = output.parts.map((part) => part.text).join("");
   switch (item.kind) {
     case "message":
-      return text === "" ? [] : [{ type: "text", text, citations: null }];
+      return text === "" ? [] : [{ type: "text", text }];
     case "reasoning":
       if (text === "") return [];
       return [{ type: "thinking", thinking: text, signature: signatureOf(response) }];

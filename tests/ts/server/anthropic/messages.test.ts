@@ -38,7 +38,7 @@ describe("a message", () => {
       type: "message",
       role: "assistant",
       model: "second",
-      content: [{ type: "text", text: hello, citations: null }],
+      content: [{ type: "text", text: hello }],
       stop_reason: "end_turn",
       stop_sequence: null,
       usage,

@@ -33,7 +33,7 @@ describe("a message", () => {
     ]);
     expect(content).toEqual([
       { type: "thinking", thinking: "Hm, well.", signature: "resp_1" },
-      { type: "text", text: "One part, another.", citations: null },
+      { type: "text", text: "One part, another." },
       { type: "tool_use", id: "1", name: "look", input: { a: { b: [1] } } },
       { type: "tool_use", id: "2", name: "look", input: {} },
     ]);
