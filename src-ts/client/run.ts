@@ -4,7 +4,7 @@
  * runs tools in `run-tools.ts`.
  */
 import { AbortedError, DefinitionError } from "./errors.js";
-import type { Format } from "./formats.js";
+import { type Format, wireFormat } from "./formats.js";
 import type { ClientPorts } from "./ports.js";
 import type { RespondOptions, ResponseRequest } from "./requests.js";
 import { Outbox } from "./run-outbox.js";
@@ -72,7 +72,8 @@ export class Run<Parsed = unknown> implements AsyncIterable<RunEvent> {
   constructor(host: RunHost, request: RunRequest, options: RunOptions) {
     const limits = limitsOf(options);
     const tools = runnable(request.tools);
-    // Said before anything is sent, and once.
+    // What is wrong is said now, before anything is sent.
+    wireFormat(request.text?.format);
     const body: ResponseRequest = { ...request, tools: wireTools(tools) };
     const { signal } = this.#controller;
     const { lane, deadlineMs, priority } = options;
