@@ -154,8 +154,10 @@ function failure(call: ToolCall, cause: unknown): ToolError {
   );
 }
 
+/** Errors of other realms and languages are no `Error` here, and have a message all the same. */
 function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  const { message } = (cause ?? {}) as { message?: unknown };
+  return typeof message === "string" ? message : String(cause);
 }
 
 function outputOf(value: unknown, call: ToolCall): string {
