@@ -19,6 +19,7 @@ const ruffTargets = [
   'src=["tests/python/support"]',
   "python",
   "tests/python",
+  "examples/python",
 ];
 
 const checks = [
