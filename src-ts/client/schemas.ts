@@ -55,7 +55,7 @@ export function jsonSchemaOf(schema: Schema, subject: string, param: string): Js
     );
   }
   try {
-    return convert(standard, zodOptions(closeObject));
+    return convert(standard, zodOptions(asEnforced));
   } catch (cause) {
     const place = standard.vendor === "zod" ? unrepresentablePlace(standard) : "";
     const field = place === "" ? "" : `, field ${place.slice(place.startsWith(".") ? 1 : 0)}`;
@@ -115,6 +115,12 @@ function convert(
   return schema;
 }
 
+/** Says the same so that it can be kept while a model writes. */
+function asEnforced(part: ZodPart): void {
+  closeObject(part);
+  nameKeys(part);
+}
+
 /**
  * Zod drops properties that an object doesn't name: a model need not write them. Inside of an intersection
  * another part may name them.
@@ -123,6 +129,19 @@ function closeObject({ zodSchema, jsonSchema, path }: ZodPart): void {
   const { type, catchall } = zodSchema._zod.def;
   const isOpen = type === "object" && catchall === undefined && !path.includes("allOf");
   if (isOpen && jsonSchema.type === "object") jsonSchema.additionalProperties ??= false;
+}
+
+/** Keys of a record as properties: what may be a key can't be kept to by itself. */
+function nameKeys({ zodSchema, jsonSchema }: ZodPart): void {
+  const { propertyNames, additionalProperties: value } = jsonSchema;
+  if (zodSchema._zod.def.type !== "record" || !isObject(propertyNames)) return;
+  const { enum: names, pattern } = propertyNames as { enum?: string[]; pattern?: string };
+  if (names !== undefined) {
+    jsonSchema.properties = Object.fromEntries(names.map((name) => [name, value]));
+  } else if (pattern !== undefined) jsonSchema.patternProperties = { [pattern]: value };
+  else return;
+  delete jsonSchema.propertyNames;
+  jsonSchema.additionalProperties = false;
 }
 
 /** Types of Zod that hold others, or anything; all others that give an empty schema have none. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import * as mini from "zod/mini";
 import { jsonSchemaOf, type Schema } from "../../../src-ts/client/schemas.js";
+import { enforceable } from "../../../src-ts/server/submissions/schemas/index.js";
 
 const of = (schema: unknown) => jsonSchemaOf(schema as Schema, "The schema", "tools[0].parameters");
 
@@ -56,6 +57,21 @@ describe("a schema of Zod", () => {
     expect(JSON.stringify(both)).not.toContain("additionalProperties");
   });
 
+  it("names the keys of records", () => {
+    const value = { type: "number" };
+    const inner = (schema: z.ZodType) => of(z.object({ inner: schema })).properties;
+    const closed = { type: "object", additionalProperties: false };
+    expect(inner(z.partialRecord(z.enum(["a", "b"]), z.number()))).toEqual({
+      inner: { ...closed, properties: { a: value, b: value } },
+    });
+    expect(inner(z.record(z.enum(["a"]), z.number()))).toEqual({
+      inner: { ...closed, properties: { a: value }, required: ["a"] },
+    });
+    expect(inner(z.record(z.string().regex(/^x-/), z.number()))).toEqual({
+      inner: { ...closed, patternProperties: { "^x-": value } },
+    });
+  });
+
   it("may call itself", () => {
     const tree = z.object({
       name: z.string(),
@@ -93,6 +109,54 @@ describe("a schema of Zod", () => {
     expect(refusal(z.object({ a: z.date(), b: z.bigint(), c: z.set(z.string()) })).param).toBe(
       "tools[0].parameters.a",
     );
+  });
+});
+
+describe("what Zod says is kept by the server, not refused", () => {
+  it.each<[string, z.ZodType]>([
+    [
+      "texts",
+      z
+        .string()
+        .min(1)
+        .max(9)
+        .regex(/^[a-z]+$/),
+    ],
+    ["an address", z.email()],
+    ["a link", z.url()],
+    ["an id", z.uuid()],
+    ["a moment", z.iso.datetime()],
+    ["a day", z.iso.date()],
+    ["an IPv4 address", z.ipv4()],
+    ["numbers", z.number().min(0).max(1)],
+    ["whole numbers", z.int().positive().lt(10)],
+    ["a multiple", z.int().multipleOf(5)],
+    ["choices", z.enum(["a", "b"])],
+    ["a literal", z.literal(["a", 1, null])],
+    ["what may be null or missing", z.string().nullable().optional()],
+    ["a default", z.boolean().default(false)],
+    ["a list", z.array(z.string()).min(1).max(3)],
+    ["a tuple", z.tuple([z.string(), z.int()])],
+    ["a tuple with a rest", z.tuple([z.string()]).rest(z.int())],
+    ["a record", z.record(z.string(), z.number())],
+    ["a record of all", z.record(z.enum(["a", "b"]), z.number())],
+    ["a record by pattern", z.record(z.string().regex(/^x-/), z.number())],
+    ["a record of some", z.partialRecord(z.enum(["a", "b"]), z.number())],
+    ["one of several", z.union([z.string(), z.int()])],
+    [
+      "one of several kinds",
+      z.discriminatedUnion("kind", [
+        z.object({ kind: z.literal("a") }),
+        z.object({ kind: z.literal("b"), n: z.int() }),
+      ]),
+    ],
+    ["both", z.intersection(z.object({ a: z.string() }), z.object({ b: z.string() }))],
+    ["more", z.object({ a: z.string() }).extend({ b: z.int() })],
+    ["anything", z.json()],
+    ["a transform", z.string().transform(Number)],
+  ])("%s", (_, schema) => {
+    const converted = of(z.object({ value: schema }));
+    expect(() => enforceable(converted, ["tools", 0, "parameters"])).not.toThrow();
   });
 });
 
