@@ -20,6 +20,7 @@ const ruffTargets = [
   "python",
   "tests/clients",
   "tests/python",
+  "examples/python",
 ];
 
 const checks = [

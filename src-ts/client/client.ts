@@ -5,11 +5,9 @@
  * how long to reconnect `link.ts`'s.
  */
 import type {
-  CreateResponseBody,
   DrainingNotice,
   ErrorEvent,
   MigratedNotice,
-  Priority,
   ResponseStreamEvent,
 } from "../protocol/index.js";
 import type { Channel } from "./channel.js";
@@ -24,10 +22,13 @@ import {
   RequestError,
 } from "./errors.js";
 import { Exchange, isLateCancel, type Order } from "./exchange.js";
+import type { Format, ParsedOf } from "./formats.js";
 import { Lanes } from "./lanes.js";
 import { Link, type LinkOptions, type ReconnectedInfo, type ReconnectingInfo } from "./link.js";
 import { platformPorts } from "./platform.js";
 import type { ClientPorts, Timer } from "./ports.js";
+import { type RespondOptions, type ResponseRequest, wireBody } from "./requests.js";
+import { Run, type RunOptions, type RunRequest } from "./run.js";
 import { ResponseStream } from "./stream.js";
 
 export interface ConnectOptions extends LinkOptions {
@@ -35,24 +36,6 @@ export interface ConnectOptions extends LinkOptions {
   bufferedEventsMax?: number | undefined;
   /** How long `close` waits for the server to confirm cancellations, in ms. Default 5,000. */
   closeTimeoutMs?: number | undefined;
-}
-
-/** The body of a response. `generate: false` computes its prompt for the next one, and nothing else. */
-export type ResponseRequest = CreateResponseBody & { generate?: boolean | undefined };
-
-export interface RespondOptions {
-  /** Cancels the response on the server and ends the stream with an AbortError. */
-  signal?: AbortSignal | undefined;
-  /** Responses of one lane run one after another. Default: a lane of its own. */
-  lane?: string | undefined;
-  /** After so many ms the server ends it with `deadline_exceeded`; time without a connection counts. */
-  deadlineMs?: number | undefined;
-  priority?: Priority | undefined;
-  /**
-   * The same key and body attach to the same response; with another body it is refused (409). Default: one
-   * of its own, so that it can be asked for again after a reconnect; none where `notices` is false.
-   */
-  idempotencyKey?: string | undefined;
 }
 
 export interface ResumeOptions {
@@ -146,7 +129,8 @@ export class Client {
 
   /**
    * Asks for a response. A refusal, a closed client, a lost connection don't throw here: they reject
-   * the stream's iteration and `final()`.
+   * the stream's iteration and `final()`. Throws DefinitionError where a tool or a format is wrong: nothing
+   * was sent then.
    *
    * @example
    * const stream = client.respond({ input: "Why is the sky blue?" });
@@ -155,7 +139,10 @@ export class Client {
    * }
    * const { text, usage } = await stream.final();
    */
-  respond(body: ResponseRequest, options: RespondOptions = {}): ResponseStream {
+  respond<const F extends Format = undefined>(
+    body: ResponseRequest<F>,
+    options: RespondOptions = {},
+  ): ResponseStream<ParsedOf<F>> {
     const { deadlineMs, priority, idempotencyKey = this.#ownKey() } = options;
     const extensions = {
       ...(priority !== undefined && { "mlx_serving:priority": priority }),
@@ -163,12 +150,38 @@ export class Client {
     };
     const order: Order = {
       kind: "create",
-      body: { ...body, ...extensions },
+      body: { ...wireBody(body), ...extensions },
       deadlineMs,
       orderedAt: this.#ports.now(),
       isRepeatable: idempotencyKey !== undefined,
     };
-    return this.#start(order, options);
+    return new ResponseStream(this.#start(order, options), body.text?.format);
+  }
+
+  /**
+   * Asks, runs the tools that the model calls, and asks again with their outputs, until it answers. Throws
+   * DefinitionError where a tool, a format or a limit is wrong: nothing was sent then.
+   *
+   * @example
+   * const { text } = await client.run({
+   *   input: "What is the weather in Oslo?",
+   *   tools: [
+   *     {
+   *       name: "weather",
+   *       parameters: z.object({ city: z.string() }),
+   *       execute: ({ city }) => forecast(city),
+   *     },
+   *   ],
+   * }).final();
+   */
+  run<const P extends readonly unknown[], const F extends Format = undefined>(
+    body: RunRequest<P, F>,
+    options: RunOptions = {},
+  ): Run<ParsedOf<F>> {
+    const { bufferedEventsMax = bufferedEventsMaxDefault } = this.#options;
+    const ask = (turn: ResponseRequest, asked: RespondOptions) => this.respond(turn, asked);
+    const host = { ask, after: this.#ports.after, bufferedEventsMax };
+    return new Run(host, body as unknown as RunRequest, options);
   }
 
   /**
@@ -176,9 +189,9 @@ export class Client {
    * events after `startingAfter`, then goes on. Refusals reject the stream: 404 for an unknown or
    * expired response, 400 for a number that it doesn't have yet.
    */
-  resume(responseId: string, options: ResumeOptions = {}): ResponseStream {
+  resume(responseId: string, options: ResumeOptions = {}): ResponseStream<null> {
     const { startingAfter = -1 } = options;
-    return this.#start({ kind: "resume", responseId, startingAfter }, options);
+    return new ResponseStream(this.#start({ kind: "resume", responseId, startingAfter }, options));
   }
 
   /**
@@ -249,7 +262,7 @@ export class Client {
   #start(
     order: Order,
     { signal, lane }: { signal?: AbortSignal | undefined; lane?: string | undefined },
-  ): ResponseStream {
+  ): Channel {
     const { bufferedEventsMax = bufferedEventsMaxDefault } = this.#options;
     const exchange = new Exchange({
       order,
@@ -267,7 +280,7 @@ export class Client {
       this.#lanes.add(exchange);
       if (signal !== undefined) abortWith(signal, channel);
     }
-    return new ResponseStream(channel);
+    return channel;
   }
 
   /** 128 random bits. Servers that speak nothing but the OpenAI protocol refuse the field. */

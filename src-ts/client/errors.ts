@@ -174,3 +174,68 @@ export class ProtocolError extends ClientError {
     super(message, { code: "protocol_error", cause });
   }
 }
+
+/** What is wrong with a value, and where. */
+export interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+const issuesToldMax = 10;
+
+function issueText(issues: readonly SchemaIssue[]): string {
+  const lines = issues.slice(0, issuesToldMax).map(({ message, path = [] }) => {
+    const keys = path.map((step) => String(typeof step === "object" ? step.key : step));
+    return keys.length === 0 ? message : `${keys.join(".")}: ${message}`;
+  });
+  return lines.join("; ");
+}
+
+/**
+ * A tool, a format or an option is wrong, and nothing was sent: code `invalid_definition`; `param` is the field.
+ * Thrown at once, by `respond` and `run` themselves.
+ */
+export class DefinitionError extends ClientError {
+  override name = "DefinitionError";
+
+  constructor(message: string, param: string, cause?: unknown) {
+    super(message, { code: "invalid_definition", param, cause });
+  }
+}
+
+/** The arguments of a call are not what its tool's schema lets through: code `invalid_arguments`. */
+export class InvalidArgumentsError extends ClientError {
+  override name = "InvalidArgumentsError";
+  readonly toolName: string;
+  readonly callId: string;
+  readonly issues: readonly SchemaIssue[];
+
+  constructor(toolName: string, callId: string, issues: readonly SchemaIssue[]) {
+    super(`The arguments for ${toolName} are not valid: ${issueText(issues)}`, {
+      code: "invalid_arguments",
+    });
+    this.toolName = toolName;
+    this.callId = callId;
+    this.issues = issues;
+  }
+}
+
+/**
+ * A complete answer is not what its format lets through: code `invalid_output`. A schema that checks more than its
+ * JSON schema says (`refine`), a stop string in mid-answer, or a server that doesn't keep schemas.
+ */
+export class InvalidOutputError extends ClientError {
+  override name = "InvalidOutputError";
+  readonly text: string;
+  readonly response: ResponseObject;
+  readonly issues: readonly SchemaIssue[];
+
+  constructor(text: string, response: ResponseObject, issues: readonly SchemaIssue[]) {
+    super(`The answer is not what its format says: ${issueText(issues)}`, {
+      code: "invalid_output",
+    });
+    this.text = text;
+    this.response = response;
+    this.issues = issues;
+  }
+}

@@ -3,14 +3,33 @@
  * The public face of one response: events to iterate over, the whole of it at its end, and ways to
  * cancel. What happens behind it is in `channel.ts`.
  */
-import type { ResponseObject, ResponseStreamEvent, ResponseUsage } from "../protocol/index.js";
+import type {
+  CustomToolCall,
+  FunctionCall,
+  ResponseObject,
+  ResponseStreamEvent,
+  ResponseUsage,
+} from "../protocol/index.js";
 import type { Channel } from "./channel.js";
 import { AbortedError } from "./errors.js";
+import { type Format, parsedOutput } from "./formats.js";
+
+/** A tool that the model wants to be called. */
+export type ToolCall = FunctionCall | CustomToolCall;
 
 /** A response that has ended. */
-export interface FinalResponse {
+export interface FinalResponse<Parsed = unknown> {
   /** All of its text, also where the stream was resumed in the middle. */
   text: string;
+  /** What the model thought, where it tells. */
+  reasoning: string;
+  /** The calls that are complete, in order. `argumentsOf` reads their arguments. */
+  calls: ToolCall[];
+  /**
+   * The value that the text is, checked by the schema of `text.format`. Null where no JSON was asked for, the answer
+   * did not come to its end, or it has calls and no text.
+   */
+  parsed: Parsed | null;
   usage: ResponseUsage | null;
   /** The response object of the terminal event; `status` is `completed`, `incomplete` or `cancelled`. */
   response: ResponseObject;
@@ -26,6 +45,24 @@ export function outputText(response: ResponseObject): string {
   return text;
 }
 
+/** What the model thought, in order. */
+export function reasoningText(response: ResponseObject): string {
+  let text = "";
+  for (const item of response.output) {
+    if (item.type === "reasoning") for (const part of item.content) text += part.text;
+  }
+  return text;
+}
+
+/** The complete calls of a response, in order. */
+export function toolCalls(response: ResponseObject): ToolCall[] {
+  return response.output.filter(
+    (item): item is ToolCall =>
+      (item.type === "function_call" || item.type === "custom_tool_call") &&
+      item.status === "completed",
+  );
+}
+
 /**
  * The events of one response, in order and without gaps. One reader: either iterate, or `listen`, or
  * only wait for `final()`.
@@ -35,12 +72,14 @@ export function outputText(response: ResponseObject): string {
  * the stream fails with `consumer_too_slow` once the reader has taken what is kept, the response goes
  * on, and `client.resume(stream.responseId, { startingAfter: stream.cursor })` continues it.
  */
-export class ResponseStream implements AsyncIterable<ResponseStreamEvent> {
+export class ResponseStream<Parsed = unknown> implements AsyncIterable<ResponseStreamEvent> {
   readonly #channel: Channel;
+  readonly #format: Format;
 
   /** @internal */
-  constructor(channel: Channel) {
+  constructor(channel: Channel, format?: Format) {
     this.#channel = channel;
+    this.#format = format;
   }
 
   /** The response's id; undefined until the server has accepted the request. */
@@ -92,12 +131,16 @@ export class ResponseStream implements AsyncIterable<ResponseStreamEvent> {
   }
 
   /**
-   * Waits for the end; works with and without a reader. Rejects as the iterator does, and with
-   * ResponseFailedError after `response.failed`.
+   * Waits for the end; works with and without a reader. Rejects as the iterator does, with
+   * ResponseFailedError after `response.failed`, and with InvalidOutputError where a complete answer is not
+   * what its schema lets through.
    */
-  async final(): Promise<FinalResponse> {
+  async final(): Promise<FinalResponse<Parsed>> {
     const response = await this.#channel.final();
-    return { text: outputText(response), usage: response.usage, response };
+    const text = outputText(response);
+    const parsed = (await parsedOutput(this.#format, text, response)) as Parsed | null;
+    const reasoning = reasoningText(response);
+    return { text, reasoning, calls: toolCalls(response), parsed, usage: response.usage, response };
   }
 
   /**

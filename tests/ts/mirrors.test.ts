@@ -30,6 +30,7 @@ const exceptions: readonly Exception[] = [
       "src-ts/index.ts",
       "src-ts/client/index.ts",
       "src-ts/client/platform.ts",
+      "src-ts/client/run-progress.ts",
       "src-ts/client/socket.ts",
       "src-ts/engine/api.ts",
       "src-ts/engine/index.ts",
@@ -52,6 +53,7 @@ const exceptions: readonly Exception[] = [
       "src-ts/worker/launcher.ts",
     ],
   },
+  { because: ["tests/ts/client/run.test.ts"], sources: ["src-ts/client/run-turns.ts"] },
   {
     because: ["tests/ts/server/submissions/schemas/index.test.ts", "tests/ts/schemas.test.ts"],
     sources: [

@@ -1,7 +1,16 @@
 // The package's other entries: their types are what a program needs, their errors what it can tell apart.
 import assert from "node:assert/strict";
 import { ConfigError, type RunningServer, type ServeOptions, serve } from "mlx-serving";
-import { connect, isClientError, type ResponseStream } from "mlx-serving/client";
+import {
+  argumentsOf,
+  type Client,
+  connect,
+  isClientError,
+  type ResponseStream,
+  type RunEvent,
+  RunLimitError,
+  tool,
+} from "mlx-serving/client";
 import {
   createEngine,
   type Engine,
@@ -9,6 +18,7 @@ import {
   type LogEntry,
   type Response,
 } from "mlx-serving/engine";
+import { z } from "zod";
 
 /** Compiles, and needs a server to run: how an answer is read. */
 export async function answer(url: string, signal: AbortSignal): Promise<string> {
@@ -18,6 +28,43 @@ export async function answer(url: string, signal: AbortSignal): Promise<string> 
     if (event.type === "response.output_text.delta") process.stdout.write(event.delta);
   const { text, usage } = await stream.final();
   return `${text} (${usage?.output_tokens ?? 0} tokens)`;
+}
+
+const weather = tool({
+  name: "weather",
+  parameters: z.object({ city: z.string() }),
+  execute: ({ city }, { signal }) => (signal.aborted ? "" : city.toUpperCase()),
+});
+/** Compiles, and needs a server to run: tools are typed by their schemas, one by one, and so is the answer. */
+export async function packing(client: Client): Promise<string[]> {
+  const run = client.run(
+    {
+      input: "What do I pack?",
+      tools: [
+        weather,
+        { name: "days", parameters: z.object({ n: z.int() }), execute: ({ n }) => n.toFixed() },
+        { name: "plain", parameters: { type: "object" }, execute: (all) => Object.keys(all) },
+        { type: "custom", name: "shell", execute: (text) => text.trim() },
+      ],
+      text: { format: z.object({ items: z.array(z.string()) }) },
+    },
+    { turnsMax: 4, toolErrors: "raise" },
+  );
+  run.listen((event: RunEvent) => {
+    if (event.type === "run.tool.ended") process.stdout.write(event.outcome.output);
+  });
+  try {
+    return (await run.final()).parsed?.items ?? [];
+  } catch (error) {
+    if (error instanceof RunLimitError) return error.partial.toolCalls.map(({ output }) => output);
+    throw error;
+  }
+}
+/** The same by hand. */
+export async function cities(client: Client): Promise<string[]> {
+  const { calls } = await client.respond({ input: "Where?", tools: [weather] }).final();
+  const functions = calls.filter((call) => call.type === "function_call");
+  return Promise.all(functions.map(async (call) => (await argumentsOf(weather, call)).city));
 }
 
 /** Compiles, and needs Python to run: the server and the engine inside a program. */
