@@ -18,6 +18,7 @@ import type {
 export type {
   Abilities,
   Constraint,
+  GrammarFigures,
   NativeMetrics,
   NativePart,
   NativePartStatus,
@@ -43,6 +44,14 @@ export interface ResponseUsage {
   completionTokens: number;
   /** Of them, read inside of reasoning. */
   reasoningTokens: number;
+  /** Of them, those that the model had no choice of; undefined: not counted. */
+  forcedTokens?: number | undefined;
+}
+
+/** Calls of tools in one response. `complete`: of them, those that were not broken off. */
+export interface CallCounts {
+  made: number;
+  complete: number;
 }
 
 /** A thing that a response's output consists of. */
@@ -290,6 +299,7 @@ export interface EngineObserver {
     info: {
       ending: Ending;
       usage: ResponseUsage;
+      calls: CallCounts;
       e2eMs: number;
       queueMs: number;
       ttftMs: number | undefined;

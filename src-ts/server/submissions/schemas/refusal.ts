@@ -1,6 +1,17 @@
 /** Why a schema is refused, and where in it. */
 import { failure } from "../../../failures.js";
 import { paramOf } from "../../validation/validate.js";
+import { keywords } from "./keywords.js";
+
+/** Of which failure it is the cause: `keyword` is to blame, one of a fixed list, or "schema". */
+export class SchemaFault {
+  readonly keyword: string;
+
+  constructor(path: Path) {
+    const last = path.at(-1);
+    this.keyword = typeof last === "string" && keywords.has(last) ? last : "schema";
+  }
+}
 
 /** From the body's root to the place in the schema. */
 export type Path = readonly PropertyKey[];
@@ -8,11 +19,17 @@ export type Path = readonly PropertyKey[];
 /** Throws 400: valid JSON Schema that no grammar here can enforce. */
 export function unenforceable(path: Path, why: string): never {
   const param = paramOf(path);
-  throw failure("unsupported_parameter", { message: `${param} can't be enforced: ${why}.`, param });
+  const cause = new SchemaFault(path);
+  throw failure("unsupported_parameter", {
+    message: `${param} can't be enforced: ${why}.`,
+    param,
+    cause,
+  });
 }
 
 /** Throws 400: what can't be meant, or is no JSON Schema. `what`: what follows the path. */
 export function wrong(path: Path, what: string): never {
   const param = paramOf(path);
-  throw failure("invalid_value", { message: `${param} ${what}.`, param });
+  const cause = new SchemaFault(path);
+  throw failure("invalid_value", { message: `${param} ${what}.`, param, cause });
 }
