@@ -4,7 +4,8 @@
  */
 import type { Piece, Said, Tool, ToolOffer } from "../../src-ts/worker/messages.js";
 
-const kinds = ["content", "reasoning", "call", "arguments", "callEnd"] as const;
+/** `nextCall` ends one call and begins another. */
+const kinds = ["content", "reasoning", "call", "arguments", "callEnd", "nextCall"] as const;
 type Kind = (typeof kinds)[number];
 
 const kindOf = (token: number): Kind | undefined => kinds[Math.floor(token / 1_000) - 1];
@@ -30,15 +31,19 @@ export function turnTokenAt(key: number, index: number, drawn: number): number {
   if (index < reasoning) return tokenOf("reasoning", drawn);
   if (index < message) return tokenOf("content", drawn);
   const callTokens = 3 + ((key >>> 12) % 3);
-  switch ((index - message) % callTokens) {
-    case 0:
-      return tokenOf("call", drawn);
-    case callTokens - 1:
-      return tokenOf("callEnd", drawn);
-    default:
-      return tokenOf("arguments", drawn);
-  }
+  const place = (index - message) % callTokens;
+  const [first, last] = callBorders[(key >>> 15) % callBorders.length]!;
+  if (place === 0) return tokenOf(index === message ? "call" : first, drawn);
+  return tokenOf(place === callTokens - 1 ? last : "arguments", drawn);
 }
+
+/** How each further call begins, and how all of them end; one whose end is never said is broken off. */
+const callBorders = [
+  ["call", "callEnd"],
+  ["call", "callEnd"],
+  ["nextCall", "arguments"],
+  ["call", "arguments"],
+] as const satisfies [Kind, Kind][];
 
 /** Its text comes with the next token, or with the end. */
 function isHeldBack(token: number | undefined): boolean {
@@ -47,6 +52,18 @@ function isHeldBack(token: number | undefined): boolean {
   return kind === "content" || kind === "reasoning" || kind === "arguments";
 }
 
+function beginning(token: number): Piece[] {
+  return [
+    ["call", tools[token % tools.length]!.name],
+    ["arguments", "{"],
+  ];
+}
+
+const end: readonly Piece[] = [
+  ["arguments", "}"],
+  ["callEnd", true],
+];
+
 /** All that a token says. */
 function piecesOf(token: number): Piece[] {
   const kind = kindOf(token);
@@ -54,15 +71,11 @@ function piecesOf(token: number): Piece[] {
     case undefined:
       return [];
     case "call":
-      return [
-        ["call", tools[token % tools.length]!.name],
-        ["arguments", "{"],
-      ];
+      return beginning(token);
     case "callEnd":
-      return [
-        ["arguments", "}"],
-        ["callEnd", true],
-      ];
+      return [...end];
+    case "nextCall":
+      return [...end, ...beginning(token)];
     default:
       return [[kind, `${token} `]];
   }
@@ -96,14 +109,14 @@ export function saidOf(pieces: Piece[]): Said {
 function isInCall(tokens: readonly number[]): boolean {
   const last = tokens.findLast((token) => {
     const kind = kindOf(token);
-    return kind === "call" || kind === "callEnd";
+    return kind === "call" || kind === "nextCall" || kind === "callEnd";
   });
-  return last !== undefined && kindOf(last) === "call";
+  return last !== undefined && kindOf(last) !== "callEnd";
 }
 
 /** A call is complete. */
 export function hasCalled(tokens: readonly number[]): boolean {
-  return tokens.some((token) => kindOf(token) === "callEnd");
+  return tokens.some((token) => kindOf(token) === "callEnd" || kindOf(token) === "nextCall");
 }
 
 /** Where a worker dies that is about to make a call, or has made it. */
@@ -116,5 +129,6 @@ export function callStageOf(tokens: readonly number[], endToken: number): CallSt
   if (last === endToken)
     return tokens.some((token) => kindOf(token) === "call") ? "end" : undefined;
   const kind = kindOf(last);
+  if (kind === "nextCall") return "call";
   return kind === "call" || kind === "arguments" || kind === "callEnd" ? kind : undefined;
 }

@@ -168,8 +168,13 @@ export class World {
       throw new Violation(`${id} was deleted and is back`);
   }
 
+  private readonly checkedEntries = new WeakMap<Response, number>();
+
   /** Whatever is out is a beginning of the right answer. */
   private checkText(response: Response): void {
+    const { length } = response.entries;
+    if (this.checkedEntries.get(response) === length) return;
+    this.checkedEntries.set(response, length);
     const prompt = promptOf(response);
     const { kind } = response.ending ?? {};
     const isWhole = kind === "stop" || kind === "length" || kind === "toolCalls";
