@@ -19,6 +19,7 @@ import mlx.core as mx
 from ..engine import RowLogprobs
 from .caches import Cache, size_bytes
 from .grouping import Grouping, Lengths
+from .joining import extend, merged
 from .row import Row
 from .sampling import LazyLogprobs, Masks, Sampler, arrays, draw
 
@@ -82,7 +83,7 @@ class Group(Generic[H]):
     def __init__(self, rows: Sequence[H]) -> None:
         self.rows = list(rows)
         self._is_merged = len(rows) > 1
-        self.cache = _merged([row.cache for row in rows]) if self._is_merged else rows[0].cache
+        self.cache = merged([row.cache for row in rows]) if self._is_merged else rows[0].cache
         _let_go(rows)
 
     @property
@@ -96,10 +97,9 @@ class Group(Generic[H]):
     def take(self, rows: Sequence[H]) -> None:
         caches = [row.cache for row in rows]
         if self._is_merged:
-            for mine, theirs in zip(self.cache, _merged(caches), strict=True):
-                mine.extend(theirs)
+            extend(self.cache, merged(caches))
         else:
-            self.cache = _merged([self.cache, *caches])
+            self.cache = merged([self.cache, *caches])
             self._is_merged = True
         self.rows += rows
         _let_go(rows)
@@ -120,10 +120,6 @@ class Group(Generic[H]):
             self.rows = [self.rows[i] for i in places]
             for layer in self.cache:
                 layer.filter(list(places))
-
-
-def _merged(caches: Sequence[Cache]) -> Cache:
-    return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
 
 
 def _let_go(rows: Iterable[Held]) -> None:

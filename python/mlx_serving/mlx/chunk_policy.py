@@ -111,7 +111,8 @@ class Units:
         tokens = min(left, unit - done % unit)
         is_short = self._is_short(budget.cost, done)
         longer = 2 * unit
-        while longer <= min(left, budget.tokens_max) and done % longer == 0:
+        most = min(left, budget.tokens_max, max(longer, budget.cost.tokens_foreseeable))
+        while longer <= most and done % longer == 0:
             is_least = is_short and tokens == unit
             if not is_least and budget.cost.seconds(longer, done) > budget.seconds:
                 break

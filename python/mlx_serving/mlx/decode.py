@@ -37,13 +37,14 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`alone`: no prompt shares the step; `whole`: its device time is in `seconds`; `joined`: rows
-    joined in it."""
+    """`alone`: no prompt shares its time; `whole`: all of its time is in `seconds`, and nothing
+    else; `beside_prompts`: prompts are prefilled after it; `joined`: rows joined in it."""
 
     fed: list[Fed]
     seconds: float
     alone: bool
     whole: bool
+    beside_prompts: bool
     joined: bool
 
 
@@ -87,20 +88,30 @@ class DecodePhase:
         self._announcer.before("decode", self._batch.passes, 1, self._budget.step_seconds)
         start = time.monotonic()
         fed = self._batch.step()
-        waits = plan.beside_prompts and not self._on_gpu
-        if waits:
-            # Where Python and MLX share the processor, nothing is lost by waiting, and the chunk is
-            # measured alone.
-            mx.eval(self._batch.pending.tokens)
-        alone, joined = not plan.beside_prompts, bool(plan.joining)
-        # On a GPU the caches of rows that join are copied meanwhile.
-        whole = (alone and not (joined and self._on_gpu)) or waits
-        return Decoded(fed, time.monotonic() - start, alone=alone, whole=whole, joined=joined)
+        joined = bool(plan.joining)
+        if self._on_gpu:
+            # The chunks before it are computed meanwhile, and the caches of rows that join.
+            alone = self._budget.is_undisturbed
+            whole = alone and not joined
+        else:
+            alone, whole = not plan.beside_prompts, True
+            if plan.beside_prompts:
+                # Where Python and MLX share the processor, nothing is lost by waiting, and the
+                # chunk is measured alone.
+                mx.eval(self._batch.pending.tokens)
+        return Decoded(
+            fed,
+            time.monotonic() - start,
+            alone=alone,
+            whole=whole,
+            beside_prompts=plan.beside_prompts,
+            joined=joined,
+        )
 
     def postprocess(self, ran: Decoded, output: StepOutput) -> None:
         self._budget.stepped(ran.seconds, len(ran.fed), alone=ran.alone, whole=ran.whole)
         self._steps_to_bound -= 1
-        if self._steps_to_bound < 0 and ran.alone and not ran.joined:
+        if self._steps_to_bound < 0 and not ran.beside_prompts and not ran.joined:
             self._steps_to_bound = BOUND_STEPS
             self._bound_buffers(self._buffer_bytes_max)
         rows: list[OutputRow] = []

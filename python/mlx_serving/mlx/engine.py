@@ -69,8 +69,12 @@ class Machine:
     budget_bytes: int
 
     @property
+    def is_cuda(self) -> bool:
+        return self.on_gpu and expected_backend() == "cuda"
+
+    @property
     def unit_tokens(self) -> int:
-        return UNIT_TOKENS_CUDA if self.on_gpu and expected_backend() == "cuda" else 1
+        return UNIT_TOKENS_CUDA if self.is_cuda else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +232,7 @@ def _runner(
         max_batch=max(1, options.max_batch),
         chunk_policy=chunks,
         on_gpu=machine.on_gpu,
+        queues_chunks=machine.is_cuda,
         sampler=_sampler(machine.parts),
         grouping=Grouping(
             limits.kv_bytes_per_token,

@@ -85,7 +85,12 @@ class PassCost:
         """How long a chunk may be to take no longer; 0 where a pass alone does. Not much longer
         than those of late: they say little about a chunk of another size."""
         fitting = (seconds - self.fixed_seconds(depth)) / self.token_seconds(depth)
-        return max(0, int(min(fitting, GROWTH * self._tokens_known)))
+        return max(0, int(min(fitting, self.tokens_foreseeable)))
+
+    @property
+    def tokens_foreseeable(self) -> int:
+        """The longest chunk of which those of late say enough."""
+        return int(GROWTH * self._tokens_known)
 
     def learn(self, tokens: int, depth: int, seconds: float) -> None:
         terms = self._terms(tokens, depth)

@@ -36,7 +36,8 @@ class Computed:
     chunk: Chunk
     depth: int
     """Tokens that were in the cache before."""
-    seconds: float
+    seconds: float | None
+    """None: it is queued, and nobody has waited for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class PrefillPhase:
         prefixes: PrefixPolicy,
         announcer: Announcer,
         host: Host,
+        *,
+        queues_chunks: bool,
     ) -> None:
         self._stages = stages
         self._caches = caches
@@ -63,9 +66,14 @@ class PrefillPhase:
         self._prefixes = prefixes
         self._announcer = announcer
         self._host = host
+        self._queues_chunks = queues_chunks
+        # When the latest step had decoded, and how many rows.
+        self._decoded: tuple[float, int] = (0.0, 0)
 
     def schedule(self) -> Iterator[Chunk]:
         """Chunk by chunk: what one has taken decides about the next."""
+        if self._queues_chunks:
+            self._settle()
         stages = self._stages
         if not stages.prefilling:
             self._budget.idle()
@@ -82,7 +90,7 @@ class PrefillPhase:
     def run(self, chunk: Chunk) -> Computed | Failure:
         depth = chunk.row.done
         try:
-            return Computed(chunk, depth, self._compute(chunk) if chunk.tokens else 0.0)
+            return Computed(chunk, depth, self._compute(chunk))
         except Exception as error:
             return Failure(chunk, error)
 
@@ -93,7 +101,10 @@ class PrefillPhase:
             return
         if ran.chunk.tokens:
             computed = ran.chunk.tokens + ran.chunk.padding
-            self._budget.prefilled(computed, ran.depth, ran.seconds)
+            if ran.seconds is None:
+                self._budget.queued(computed, ran.depth)
+            else:
+                self._budget.prefilled(computed, ran.depth, ran.seconds)
             self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         if row.left:
             self._stages.prefilling.append(row)
@@ -105,20 +116,37 @@ class PrefillPhase:
         else:
             self._stages.ready.append(row)
 
-    def _compute(self, chunk: Chunk) -> float:
-        """How many seconds it took."""
+    def _settle(self) -> None:
+        """Tells how long a step has taken. One in which rows come or go says nothing, since their
+        caches are copied."""
+        before, rows_before = self._decoded
+        self._decoded = now, rows = time.monotonic(), len(self._stages.batch.rows)
+        self._budget.settle(now - before if rows == rows_before else None)
+
+    def _compute(self, chunk: Chunk) -> float | None:
+        """How many seconds it took, where it was waited for."""
         row, tokens, depth = chunk.row, chunk.tokens, chunk.row.done
+        if not tokens:
+            return 0.0
         expected = self._budget.cost.seconds(tokens, depth)
         self._announcer.before("prefill", (1,), tokens, expected)
         start = time.monotonic()
         fed = row.prefill[depth : depth + tokens] + [row.last] * chunk.padding
         self._caches.model(mx.array([fed]), cache=row.cache)
         self._caches.trim(row.cache, chunk.padding)
-        mx.eval([layer.state for layer in row.cache])
-        seconds = time.monotonic() - start
+        seconds = self._wait(row, start)
         row.done += tokens
         self._prefixes.keep_prompt(row)
         return seconds
+
+    def _wait(self, row: Row, start: float) -> float | None:
+        """For what is computed, unless the next step of decoding rows is to be queued meanwhile."""
+        computed = [layer.state for layer in row.cache]
+        if self._queues_chunks and self._budget.beside_rows:
+            mx.async_eval(computed)  # type: ignore[no-untyped-call]
+            return None
+        mx.eval(computed)
+        return time.monotonic() - start
 
     def _padding(self, row: Row, tokens: int) -> int:
         """Tokens that can be taken off again: a window that they fill has lost what it pushed

@@ -4,6 +4,11 @@ While rows decode, every decode step earns prefill some time. A chunk is as long
 one step earns, so the gap between two tokens stays within a multiple of the undisturbed one. A
 forward pass has a fixed cost however short its chunk is. Where not even an efficient chunk fits,
 chunks come less often, since shorter ones would do nothing but cost.
+
+Where the device works on while Python goes on, nobody waits for a chunk beside decoding rows: it is
+queued, and counts as what it is expected to take until the gaps between tokens tell. The next gap
+has Python's part of it, the one after the device's, and it has cost by what the longer of the two
+is longer than an undisturbed one.
 """
 
 from __future__ import annotations
@@ -22,6 +27,19 @@ CHUNK_TOKENS_MIN: Final = 4
 # A chunk shorter than what brings its pass's fixed cost up by this share only wastes passes.
 TOKENS_SHARE_MIN: Final = 0.25
 SMOOTHING: Final = 0.5
+# What a step queues is waited for in the second one after it.
+STEPS_AHEAD: Final = 2
+# Chunks have cost no less than this share of a gap, however long an undisturbed one is.
+GAP_SHARE_MIN: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A chunk that nobody waited for."""
+
+    tokens: int
+    depth: int
+    expected_seconds: float
 
 
 @dataclass(slots=True)
@@ -45,16 +63,28 @@ class PrefillBudget:
     _needed: float = field(default=0.0, init=False)
     # That decoded in the latest step.
     _rows: int = field(default=0, init=False)
-    # That decoded in the latest step whose whole time is known.
-    _rows_measured: int = field(default=0, init=False)
-    # The least that a step of these rows has taken, of steps that were not measured whole.
-    _least_seconds: float = field(default=float("inf"), init=False)
+    # What an undisturbed step takes, by how many rows decode, in powers of two.
+    _known_seconds: dict[int, float] = field(default_factory=dict, init=False)
+    # In this step, and in the one before, with what the gap after it showed that was its own.
+    _queued: list[Queued] = field(default_factory=list, init=False)
+    _earlier: list[Queued] = field(default_factory=list, init=False)
+    _earlier_seconds: float = field(default=0.0, init=False)
+    _steps_since_chunk: int = field(default=STEPS_AHEAD, init=False)
 
     def begin(self, beside_rows: bool) -> None:
         """A step's prefill. To be called after `stepped` where rows decode."""
         self.beside_rows = beside_rows
-        self._is_first = True
-        self._left = self._earned if beside_rows else SECONDS_MAX
+        self._steps_since_chunk += 1
+        # Nothing for a moment, where it isn't known yet what a step of so many rows takes.
+        has_time = not beside_rows or not self._rows or _size(self._rows) in self._known_seconds
+        self._is_first = has_time
+        self._left = (self._earned if beside_rows else SECONDS_MAX) if has_time else 0.0
+
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether the latest steps had no chunks: where each is waited for in the next one, that
+        one shows what it takes by itself."""
+        return self._steps_since_chunk >= STEPS_AHEAD
 
     @property
     def seconds(self) -> float:
@@ -89,36 +119,63 @@ class PrefillBudget:
     def prefilled(self, tokens: int, depth: int, seconds: float) -> None:
         """A chunk with `depth` tokens before it is computed."""
         self.cost.learn(tokens, depth, seconds)
+        self._spend(seconds)
+
+    def queued(self, tokens: int, depth: int) -> None:
+        """A chunk with `depth` tokens before it will be computed while the next step is queued."""
+        expected = self.cost.seconds(tokens, depth)
+        self._queued.append(Queued(tokens, depth, expected))
+        self._spend(expected)
+
+    def settle(self, gap_seconds: float | None) -> None:
+        """So long after the tokens before it a step's were there; None: other things were done
+        meanwhile. To be called once a step, after `stepped`."""
+        taken = 0.0
+        if gap_seconds is not None:
+            taken = max(gap_seconds - self.step_seconds, GAP_SHARE_MIN * gap_seconds)
+            self._learn(self._earlier, max(taken, self._earlier_seconds))
+        self._earlier_seconds = 0.0 if self._earlier else taken
+        self._earlier, self._queued = self._queued, []
+
+    def _learn(self, queued: list[Queued], seconds: float) -> None:
+        expected = sum(chunk.expected_seconds for chunk in queued)
+        for chunk in queued:
+            share = chunk.expected_seconds / expected
+            self.cost.learn(chunk.tokens, chunk.depth, share * seconds)
+        if queued:
+            self._earnings = max(self._earnings + expected - seconds, -self._earned)
+
+    def _spend(self, seconds: float) -> None:
         self._left -= seconds
         self._is_first = False
+        if self.beside_rows:
+            self._steps_since_chunk = 0
         self._earnings = max(self._earnings - seconds, -self._earned)
         self.chunks += 1
 
     def stepped(self, seconds: float, rows: int, *, alone: bool, whole: bool = True) -> None:
         """So many rows have decoded. `alone`: no prompt shared the step, which makes it longer than
-        it would be undisturbed; `whole`: all of it was waited for."""
+        it would be undisturbed; `whole`: nothing else was done in this time, and all of it was
+        waited for."""
+        is_known = _size(rows) in self._known_seconds
         if not whole:
-            self._stepped_in_part(seconds, rows)
+            self.step_seconds = self._known_seconds.get(_size(rows), self.step_seconds)
         elif alone or rows != self._rows:
-            smoothing = SMOOTHING if rows == self._rows else 1.0
+            smoothing = SMOOTHING if is_known and rows == self._rows else 1.0
             self.step_seconds += smoothing * (seconds - self.step_seconds)
         else:
             self.step_seconds = min(self.step_seconds, seconds)
         if whole:
-            self._rows_measured = rows
+            self._known_seconds[_size(rows)] = self.step_seconds
         self._rows = rows
         self._earnings = min(self._earnings + self._earned, self._earned + self._needed)
 
-    def _stepped_in_part(self, seconds: float, rows: int) -> None:
-        """All that is known is that a step of so many rows takes no less than the shortest of them.
-        The one in which they joined says nothing: it waits for their caches."""
-        if rows != self._rows:
-            self._least_seconds = float("inf")
-        elif rows != self._rows_measured:
-            self._least_seconds = min(self._least_seconds, seconds)
-            self.step_seconds = max(self.step_seconds, self._least_seconds)
-
     def idle(self) -> None:
         """No prompt waits: time for it can't be saved up."""
+        self._steps_since_chunk += 1
         self._needed = 0.0
         self._earnings = min(self._earnings, self._earned)
+
+
+def _size(rows: int) -> int:
+    return rows.bit_length()

@@ -52,7 +52,7 @@ def play(phase: Phase[Plan, Ran], output: StepOutput) -> None:
 
 
 class MlxRunner:
-    """Implements `Runner`."""
+    """Implements `Runner`. `queues_chunks`: beside decoding rows nobody waits for a chunk."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class MlxRunner:
         prompt_cache: PromptCache,
         host: Host,
         on_gpu: bool,
+        queues_chunks: bool,
         sampler: Sampler,
         grouping: Grouping,
     ) -> None:
@@ -86,7 +87,14 @@ class MlxRunner:
             self._stages, chunk_policy, self._prefixes, limits, vocabulary
         )
         self._prefill = PrefillPhase(
-            self._stages, caches, chunk_policy, prefill_budget, self._prefixes, announcer, host
+            self._stages,
+            caches,
+            chunk_policy,
+            prefill_budget,
+            self._prefixes,
+            announcer,
+            host,
+            queues_chunks=queues_chunks,
         )
 
     def insert(self, request: Admission, matcher: Matcher | None = None) -> None:

@@ -88,11 +88,29 @@ def test_a_step_beside_prompts_is_waited_for_where_the_processor_is_shared(
 ) -> None:
     phases = Phases(toy, on_gpu=on_gpu)
     ready(phases, request(1, prompt(1, 9)))
+    step(phases)
     phases.wait(request(2, prompt(2, 9)))
+    play(phases.admission, StepOutput())
+    phases.budget.begin(beside_rows=True)
+    phases.budget.prefilled(8, 0, 0.001)
     [plan] = plans(phases)
     assert plan.beside_prompts
     ran = phases.decode.run(plan)
     assert not ran.alone and ran.whole != on_gpu
+
+
+def test_on_a_gpu_a_step_tells_once_chunks_and_joins_are_behind_it(toy: Any) -> None:
+    phases = Phases(toy, on_gpu=True)
+    ready(phases, request(1, prompt(1, 9)))
+    whole = []
+    for chunk in (False, True, False, False, False):
+        [plan] = plans(phases)
+        ran = phases.decode.run(plan)
+        whole.append(ran.whole)
+        phases.budget.begin(beside_rows=True)
+        if chunk:
+            phases.budget.queued(8, 0)
+    assert whole == [False, True, False, False, True]
 
 
 def test_a_replay_is_progress_and_no_token(toy: Any) -> None:

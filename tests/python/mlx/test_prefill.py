@@ -12,7 +12,7 @@ from mlx_serving.mlx.prefill import Chunk, Computed, Failure
 from mlx_serving.mlx.runner import play
 
 from phases import Phases
-from toy import model, prompt, request
+from toy import END, model, prompt, request
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,26 @@ def test_without_prompts_no_time_is_saved_up(toy: Any) -> None:
         assert scheduled(phases) == []
     phases.budget.begin(beside_rows=True)
     assert phases.budget.seconds <= 2 * 0.05
+
+
+def test_beside_rows_a_chunk_is_queued_and_the_steps_after_it_tell(toy: Any) -> None:
+    phases = Phases(toy, queues_chunks=True, on_gpu=True)
+    endless = {"logit_bias": ((END, -1000.0),)}
+    phases.wait(request(0, prompt(0, 20), 40, **endless))
+    play(phases.admission, StepOutput())
+    scheduled(phases)
+    assert not phases.stages.prefilling, "alone, all chunks are waited for"
+    phases.wait(request(1, prompt(1, 30), 5))
+    ran: list[Computed | Failure] = []
+    for _ in range(6):
+        play(phases.decode, StepOutput())
+        play(phases.admission, StepOutput())
+        for chunk in phases.prefill.schedule():
+            ran.append(phases.prefill.run(chunk))
+            phases.prefill.postprocess(ran[-1], StepOutput())
+    assert ran and all(isinstance(one, Computed) and one.seconds is None for one in ran)
+    assert sum(one.chunk.tokens for one in ran) == 29
+    assert len(phases.stages.batch.rows) == 2
 
 
 class Broken:

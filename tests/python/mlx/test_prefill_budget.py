@@ -7,7 +7,7 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.mlx.chunk_policy import FreeLengths
+from mlx_serving.mlx.chunk_policy import FreeLengths, Units
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import (
     CHUNK_TOKENS_MIN,
@@ -16,7 +16,7 @@ from mlx_serving.mlx.prefill_budget import (
     PrefillBudget,
 )
 
-from prefill_machine import PRIORS, STEP_SECONDS, Cost, Machine, cpu, gpu
+from prefill_machine import PRIORS, STEP_SECONDS, Cost, Machine, QueueingMachine, cpu, gpu
 
 FREE = FreeLengths()
 
@@ -108,25 +108,98 @@ def test_the_undisturbed_step_counts() -> None:
     disturbed.stepped(0.09, 9, alone=False)
     disturbed.stepped(0.07, 9, alone=False)
     assert disturbed.step_seconds == pytest.approx(0.07)
-    disturbed.stepped(0.02, 9, alone=False, whole=False)
-    assert disturbed.step_seconds == pytest.approx(0.07)
     for _ in range(10):
         disturbed.stepped(0.03, 2, alone=True)
     assert disturbed.step_seconds == pytest.approx(0.03)
-    for _ in range(10):
-        disturbed.stepped(0.06, 2, alone=False, whole=False)
-    assert disturbed.step_seconds == pytest.approx(0.03)
 
 
-def test_of_steps_that_nobody_waited_for_the_shortest_counts() -> None:
-    """One in which rows join waits for their caches, and says nothing of the others."""
+def test_a_step_that_tells_nothing_changes_nothing() -> None:
     partly = budget()
     partly.stepped(0.01, 1, alone=True)
-    for seconds in (0.2, 0.03, 0.02, 0.04):
-        partly.stepped(seconds, 8, alone=False, whole=False)
-    assert partly.step_seconds == pytest.approx(0.03)
-    partly.stepped(0.012, 8, alone=True)
-    assert partly.step_seconds < 0.03
+    partly.stepped(0.03, 8, alone=True)
+    for rows, expected in ((8, 0.03), (1, 0.01), (9, 0.03), (40, 0.03)):
+        partly.stepped(0.2, rows, alone=False, whole=False)
+        assert partly.step_seconds == pytest.approx(expected)
+
+
+def test_prefill_waits_until_it_is_known_what_so_many_rows_take() -> None:
+    quiet = budget()
+    for _ in range(2):
+        quiet.stepped(0.2, 8, alone=False, whole=False)
+        quiet.begin(beside_rows=True)
+        assert FREE.chunk_tokens(quiet, 0, 1000) == 0
+    assert quiet.is_undisturbed
+    quiet.stepped(0.03, 8, alone=True)
+    quiet.stepped(0.03, 8, alone=True)
+    quiet.begin(beside_rows=True)
+    assert FREE.chunk_tokens(quiet, 0, 1000) > 0
+    quiet.queued(20, 0)
+    quiet.stepped(0.2, 9, alone=False, whole=False)
+    quiet.begin(beside_rows=True)
+    assert not quiet.is_undisturbed and quiet.step_seconds == pytest.approx(0.03)
+
+
+def test_a_queued_chunk_has_cost_what_the_longer_of_two_gaps_shows() -> None:
+    learned: list[tuple[int, int, float]] = []
+
+    class Spy(PassCost):
+        def learn(self, tokens: int, depth: int, seconds: float) -> None:
+            learned.append((tokens, depth, round(seconds, 6)))
+
+    queueing = budget(Spy(0.001, 0.001, 512))
+    queueing.stepped(0.01, 8, alone=True)
+
+    def step(tokens: int, gap: float | None) -> None:
+        queueing.settle(gap)
+        queueing.begin(beside_rows=True)
+        if tokens:
+            queueing.queued(tokens, 0)
+
+    step(100, 0.01)
+    step(0, 0.018)
+    step(0, 0.07)
+    assert learned == [(100, 0, 0.06)]
+    learned.clear()
+    # In each gap Python's part of one chunk and the device's of the one before.
+    step(50, 0.01)
+    step(100, 0.02)
+    step(0, 0.03)
+    step(0, 0.05)
+    assert learned == [(50, 0, 0.02), (100, 0, 0.04)]
+    learned.clear()
+    step(50, 0.01)
+    step(0, 0.02)
+    step(0, None)
+    step(0, 0.03)
+    assert learned == []
+
+
+@pytest.mark.parametrize("python_seconds", [0.004, 0.007, 0.012])
+@pytest.mark.parametrize("fixed_seconds", [0.004, 0.008, 0.012])
+@pytest.mark.parametrize("prior", [(0.0125, 0.00004, 512), (0.008, 0.002, 64), (0.05, 0.0, 64)])
+def test_queued_chunks_stay_within_three_steps(
+    python_seconds: float, fixed_seconds: float, prior: tuple[float, float, int]
+) -> None:
+    machine = QueueingMachine(
+        lambda tokens, depth: fixed_seconds + 0.00005 * tokens + 0.0000001 * depth,
+        PassCost(*prior),
+        Units(64),
+        step_seconds=0.006,
+        python_step_seconds=python_seconds,
+        python_chunk_seconds=1.2 * python_seconds,
+    )
+    machine.rest(20)
+    idle = max(0.006, python_seconds)
+    assert machine.budget.step_seconds == pytest.approx(idle, rel=0.01)
+    first = machine.prefill(4000)
+    machine.rest(20)
+    settled = machine.prefill(4000)
+    waited = sum(2 * idle + fixed_seconds + 0.007 + 0.0000001 * at for at in range(0, 4000, 128))
+    assert first < 1.5 * waited and settled < 1.5 * waited
+    # Not even the shortest chunk fits into twice a step of 6 ms where a pass takes 12.
+    limit = max((1 + PREFILL_SHARE) * idle, idle + fixed_seconds + 0.007)
+    assert sorted(machine.gaps)[int(0.95 * len(machine.gaps))] <= 1.2 * limit
+    assert max(machine.gaps) <= 1.6 * limit
 
 
 def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:

@@ -34,6 +34,7 @@ class Phases:
         prefix_bytes: int = 0,
         kv_budget: float = 1e9,
         on_gpu: bool = False,
+        queues_chunks: bool = False,
         buffer_bytes_max: float = 1e12,
     ) -> None:
         caches, policy = CacheFactory(model), policy or FreeLengths()
@@ -46,7 +47,14 @@ class Phases:
         limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
         self.admission = AdmissionPhase(self.stages, policy, prefixes, limits, VOCABULARY)
         self.prefill = PrefillPhase(
-            self.stages, caches, policy, self.budget, prefixes, announcer, self.host
+            self.stages,
+            caches,
+            policy,
+            self.budget,
+            prefixes,
+            announcer,
+            self.host,
+            queues_chunks=queues_chunks,
         )
         self.decode = DecodePhase(
             self.stages,

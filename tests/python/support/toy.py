@@ -93,6 +93,7 @@ class Driver:
         chunk_tokens: int = 64,
         kv_budget: float = 1e9,
         on_gpu: bool = False,
+        queues_chunks: bool = False,
         sampler: Sampler | None = None,
         grouping: Grouping | None = None,
         unit_tokens: int = 1,
@@ -114,6 +115,7 @@ class Driver:
             prompt_cache=self.prompt_cache,
             host=self.host,
             on_gpu=on_gpu,
+            queues_chunks=queues_chunks,
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
         )

@@ -158,6 +158,7 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
         prompt_cache=FlatPromptCache(caches, 0),
         host=toy.Recorder(),
         on_gpu=False,
+        queues_chunks=False,
         sampler=StockSampler(),
         grouping=Grouping(),
     )

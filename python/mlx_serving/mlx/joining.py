@@ -1,0 +1,62 @@
+"""How rows come into a cache that others share.
+
+mlx-lm's `extend` pads what is there, puts it beside what comes, and the next step's growth copies
+it all once more. Of a long row beside short ones that is gigabytes, in new buffers. Here the
+commonest kind of cache is written once, into buffers that have room for the next steps. All other
+kinds go mlx-lm's way. Knows the fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import mlx.core as mx
+
+from .caches import Cache
+
+WRITTEN_ONCE: Final = "BatchKVCache"
+
+
+def merged(caches: list[Cache]) -> Cache:
+    """One cache of the rows of all."""
+    return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
+
+
+def extend(cache: Cache, joining: Cache) -> None:
+    """Takes the rows of `joining` into `cache`, after its own. Both are merged ones."""
+    for mine, theirs in zip(cache, joining, strict=True):
+        if is_written_once(mine) and is_written_once(theirs):
+            _write(mine, theirs)
+        else:
+            mine.extend(theirs)
+
+
+def is_written_once(layer: Any) -> bool:
+    return type(layer).__name__ == WRITTEN_ONCE and layer.keys is not None
+
+
+def _write(mine: Any, theirs: Any) -> None:
+    length = max(mine._idx, theirs._idx)
+    # Whole steps of growth, and at least one more token.
+    size = (length // mine.step + 1) * mine.step
+    both = (mine, theirs)
+    mine.keys = _written([(layer.keys, layer._idx) for layer in both], length, size)
+    mine.values = _written([(layer.values, layer._idx) for layer in both], length, size)
+    mine.left_padding = mx.concatenate(
+        [layer.left_padding + (length - layer._idx) for layer in both]
+    )
+    mine.offset = mx.concatenate([layer.offset for layer in both])
+    mine._idx = length
+
+
+def _written(parts: list[tuple[mx.array, int]], length: int, size: int) -> mx.array:
+    """The rows of all parts, [rows, heads, size, width], each part's tokens before `length`."""
+    first = parts[0][0]
+    rows = sum(array.shape[0] for array, _ in parts)
+    written = mx.zeros((rows, first.shape[1], size, first.shape[3]), dtype=first.dtype)
+    row = 0
+    for array, tokens in parts:
+        end = row + array.shape[0]
+        written[row:end, :, length - tokens : length] = array[..., :tokens, :]
+        row = end
+    return written
