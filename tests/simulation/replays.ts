@@ -33,3 +33,6 @@ export function checkStored(response: Response | undefined, told: readonly Outpu
   if (kept !== JSON.stringify(told))
     throw new Error(`${response.id} is ${kept}, and what was told is ${JSON.stringify(told)}`);
 }
+
+export const promptOf = ({ promptTokens }: Response): string =>
+  String.fromCodePoint(...promptTokens.subarray(1));

@@ -13,13 +13,14 @@ import {
   checkIdle,
   checkUnblamed,
   goesOn,
+  isAtRest,
   preparedFor,
   responsesOf,
 } from "./invariants.js";
 import { Ledger } from "./ledger.js";
 import { type Answer, answerTo } from "./oracle.js";
 import { Random } from "./random.js";
-import { checkReplay, checkSame, checkStored } from "./replays.js";
+import { checkReplay, checkSame, checkStored, promptOf } from "./replays.js";
 import type { DirectPlan, FaultPlan, RequestPlan, Scenario } from "./scenario.js";
 import { type ServerWorld, SimServer } from "./server.js";
 import { settle, Timeline } from "./timeline.js";
@@ -586,18 +587,5 @@ export class World {
 
   trace(what: string): void {
     if (this.isTraced) this.lines.push(`${this.timeline.now.toFixed(1).padStart(9)} ${what}`);
-  }
-}
-
-const promptOf = ({ promptTokens }: Response): string =>
-  String.fromCodePoint(...promptTokens.subarray(1));
-
-/** Everything that was ordered down has come back, and nobody is being prepared. */
-function isAtRest(server: SimServer): boolean {
-  try {
-    checkIdle(server);
-    return true;
-  } catch {
-    return false;
   }
 }
