@@ -2,17 +2,20 @@
 //   -- --seed N           one life, told event by event
 //   -- --seeds A-B        so many, quietly (default: 1-10000)
 //   -- --mutations        breaks every promise of the mutation list, and tells which breaks are caught
+//   -- --catching-seeds   the same from seed 1 on, and keeps the first seed that catches each: it is played first
 //   -- --report FILE      all of it, as a test suite: kept seeds, 10,000 seeds, mutations
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { packageRoot } from "../setup/paths.mjs";
 import { keptSeeds } from "../tests/simulation/kept-seeds.mjs";
 import { mutations } from "../tests/simulation/mutations.mjs";
 import { bundleSimulator } from "./lib/simulation/bundle.mjs";
-import { play } from "./lib/simulation/play.mjs";
+import { firstBroken, inParallel, play } from "./lib/simulation/play.mjs";
 
-const usageText = "Usage: npm run simulate -- [--seed N | --seeds A-B | --mutations]\n";
+const usageText =
+  "Usage: npm run simulate -- [--seed N | --seeds A-B | --mutations | --catching-seeds]\n";
 const values = readOptions();
 
 /** So many seeds a mutation gets to be caught by; none of them is new. */
@@ -20,11 +23,13 @@ const seedsPerMutation = 3_000;
 /** So many are tried before the kept ones. */
 const seedsBeforeKept = 100;
 const seedsOfSuite = "1-10000";
+const catchingSeedsFile = join(packageRoot, "tests", "simulation", "catching-seeds.json");
 const count = { passed: 0, failed: 0, skipped: 0 };
 
 if (values.seed !== undefined) process.exitCode = await tell(values.seed);
 else if (values.report !== undefined) await suite(values.report);
 else if (values.mutations) await playMutations();
+else if (values["catching-seeds"]) await playMutations({ keeps: true });
 else await playSeeds(values.seeds ?? seedsOfSuite);
 if (count.failed > 0) process.exitCode = 1;
 
@@ -53,6 +58,7 @@ function readOptions() {
         seed: { type: "string" },
         seeds: { type: "string" },
         mutations: { type: "boolean" },
+        "catching-seeds": { type: "boolean" },
         report: { type: "string" },
       },
     }).values;
@@ -93,39 +99,42 @@ async function playSeeds(range) {
   );
 }
 
-async function playMutations() {
-  let caught = 0;
-  for (const mutation of mutations) {
-    const { isCaught, how } = await tryMutation(mutation);
-    if (isCaught) caught++;
-    note(isCaught, `broken on purpose: ${mutation.name}: ${how}`);
-  }
-  process.stdout.write(`mutation score: ${caught} of ${mutations.length}\n`);
+async function playMutations({ keeps = false } = {}) {
+  const known = JSON.parse(readFileSync(catchingSeedsFile, "utf8"));
+  const tried = await inParallel(mutations, (mutation) =>
+    tryMutation(mutation, keeps ? undefined : known[mutation.name]),
+  );
+  for (const { name, seed, how } of tried)
+    note(seed !== undefined, `broken on purpose: ${name}: ${how}`);
+  const caught = tried.filter(({ seed }) => seed !== undefined);
+  process.stdout.write(`mutation score: ${caught.length} of ${mutations.length}\n`);
+  if (keeps) keepSeeds(caught);
 }
 
-async function tryMutation(mutation) {
+/** @returns {Promise<{ name: string, seed?: number, how: string }>} `seed`: the first that catches it. */
+async function tryMutation(mutation, knownSeed) {
+  const { name } = mutation;
   try {
-    const bundle = await bundleSimulator("mutated", mutation);
-    const [first] = await firstBroken(bundle);
-    if (first === undefined)
-      return { isCaught: false, how: `not caught in ${seedsPerMutation} seeds` };
-    return {
-      isCaught: true,
-      how: `seed ${first.seed}: ${first.broken.split("\n")[0].slice(0, 160)}`,
-    };
+    const bundle = await bundleSimulator(`mutated-${mutations.indexOf(mutation)}`, mutation);
+    const first = await firstBroken(bundle, seedsToTry(knownSeed));
+    rmSync(bundle);
+    if (first === undefined) return { name, how: `not caught in ${seedsPerMutation} seeds` };
+    const how = `seed ${first.seed}: ${first.broken.split("\n")[0].slice(0, 160)}`;
+    return { name, seed: first.seed, how };
   } catch (error) {
-    return { isCaught: false, how: error.message };
+    return { name, how: error.message };
   }
 }
 
-/** Looked for from seed 1 on, but for what is caught late: its seed is kept. */
-async function firstBroken(bundle) {
-  const early = await play(bundle, { from: 1, to: seedsBeforeKept, stopsAtFirst: true });
-  if (early.broken.length > 0) return early.broken.toSorted((a, b) => a.seed - b.seed);
-  for (const { seed } of keptSeeds) {
-    const { broken } = await play(bundle, { from: seed, to: seed });
-    if (broken.length > 0) return broken;
-  }
-  const from = seedsBeforeKept + 1;
-  return (await play(bundle, { from, to: seedsPerMutation, stopsAtFirst: true })).broken;
+/** The one that caught it last, then from seed 1 on, but for what is caught late: its seed is kept. */
+function seedsToTry(knownSeed) {
+  const early = `1-${seedsBeforeKept}`;
+  const late = `${seedsBeforeKept + 1}-${seedsPerMutation}`;
+  const kept = keptSeeds.map(({ seed }) => seed);
+  return [knownSeed ?? [], early, kept, late].flat().map(String);
+}
+
+function keepSeeds(caught) {
+  const seeds = Object.fromEntries(caught.map(({ name, seed }) => [name, seed]));
+  writeFileSync(catchingSeedsFile, `${JSON.stringify(seeds, null, 2)}\n`);
 }

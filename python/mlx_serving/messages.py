@@ -434,12 +434,14 @@ class NativeFigures(TypedDict):
 
 class GrammarFigures(TypedDict):
     """Of this worker since its start. `requests`: ended that had a grammar; `refused`: grammars
-    that could not be compiled. Masks are counted when their request ends."""
+    that could not be compiled. Masks are counted when their request ends. `compileTimes`: bounds
+    in ms, rising, each with how many took at most so long and longer than the one before."""
 
     requests: int
     refused: int
     compiled: int
     compileMs: float
+    compileTimes: list[tuple[float, int]]
     masks: int
     maskMs: float
 

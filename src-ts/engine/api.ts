@@ -19,6 +19,7 @@ import type { Conversation } from "./conversation.js";
 export type {
   Abilities,
   Constraint,
+  GrammarFigures,
   NativeMetrics,
   NativePart,
   NativePartStatus,
@@ -48,6 +49,12 @@ export interface ResponseUsage {
   reasoningTokens: number;
   /** Of them, and none of those: tokens of which the model had no choice. Absent: none. */
   forcedTokens?: number;
+}
+
+/** Calls of tools in one response. `complete`: of them, those that were not broken off. */
+export interface CallCounts {
+  made: number;
+  complete: number;
 }
 
 /** A thing that a response's output consists of. */
@@ -303,6 +310,7 @@ export interface EngineObserver {
     info: {
       ending: Ending;
       usage: ResponseUsage;
+      calls: CallCounts;
       e2eMs: number;
       queueMs: number;
       ttftMs: number | undefined;

@@ -1,5 +1,6 @@
 /** What every route and socket works with. */
 import type { Engine } from "../engine/api.js";
+import type { ServingError } from "../errors.js";
 import type { BodyBudget } from "./bodies/budget.js";
 import type { ServerConfig, ServerLogger } from "./options.js";
 
@@ -8,6 +9,8 @@ export interface ServerContext {
   bodies: BodyBudget;
   config: ServerConfig;
   logger: ServerLogger;
+  /** Is told of every error that a client gets. */
+  onError?(error: ServingError): void;
   /** Monotonic milliseconds. */
   now(): number;
 }

@@ -1,6 +1,7 @@
 /** The server: an engine in, HTTP and WebSocket out. */
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
+import type { ServingError } from "../errors.js";
 import { HostPolicy } from "./access/hosts.js";
 import { Keys } from "./access/keys.js";
 import { Tickets } from "./access/tickets.js";
@@ -8,6 +9,7 @@ import { BodyBudget } from "./bodies/budget.js";
 import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
 import { Metrics } from "./operations/metrics.js";
+import { SchemaRefusals } from "./operations/schema-refusals.js";
 import {
   resolveOptions,
   type ServerConfig,
@@ -82,10 +84,12 @@ class Server implements ServingServer {
     logger: ServerLogger,
   ) {
     const bodies = new BodyBudget(config.limits);
-    this.context = { engine, bodies, config, logger, now: () => performance.now() };
+    const refusals = new SchemaRefusals();
+    const onError = (error: ServingError): void => refusals.take(error);
+    this.context = { engine, bodies, config, logger, onError, now: () => performance.now() };
     const keys = new Keys(config.apiKeys);
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, keys, hosts: this.hosts, bodies });
+    this.app = createApp({ config, logger, keys, hosts: this.hosts, bodies, onError });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),
@@ -94,7 +98,7 @@ class Server implements ServingServer {
           ? keys.identify(headers, socket.remoteAddress ?? "")
           : tickets.redeem(ticket),
     });
-    this.metrics = new Metrics(engine, this.sockets);
+    this.metrics = new Metrics(engine, this.sockets, refusals);
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
     addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, drain });

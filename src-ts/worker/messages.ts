@@ -299,12 +299,16 @@ export const NativeFigures = z.object({
 });
 export type NativeFigures = z.infer<typeof NativeFigures>;
 
-/** Of a worker's answers that are kept to something, since it was started. Masks count when their request has ended. */
+/**
+ * Of a worker's answers that are kept to something, since it was started. Masks count when their request has ended.
+ * `compileTimes`: bounds in ms, rising, each with how many took at most so long and longer than the one before.
+ */
 export const GrammarFigures = z.object({
   requests: count,
   refused: count,
   compiled: count,
   compileMs: finite,
+  compileTimes: z.array(z.tuple([finite, count])),
   masks: count,
   maskMs: finite,
 });

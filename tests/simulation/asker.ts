@@ -3,9 +3,16 @@ import { type Client, connectWith } from "../../src-ts/client/client.js";
 import { ClientError } from "../../src-ts/client/errors.js";
 import type { ClientPorts } from "../../src-ts/client/ports.js";
 import type { ResponseStream } from "../../src-ts/client/stream.js";
-import type { CreateResponseBody, ResponseStreamEvent } from "../../src-ts/protocol/index.js";
+import type {
+  CreateResponseBody,
+  OutputItem,
+  ResponseStreamEvent,
+  ResponseUsage,
+} from "../../src-ts/protocol/index.js";
+import { HeardOutput } from "./heard.js";
 import { answerTo, promptTokensOf } from "./oracle.js";
 import type { RequestPlan } from "./scenario.js";
+import { toolsOfBody } from "./turns.js";
 
 /** What the world knows that bears on what may happen to a request. */
 export interface AskerWorld {
@@ -25,6 +32,7 @@ export interface AskerWorld {
 interface Asked {
   plan: RequestPlan;
   lastNumber: number;
+  output: HeardOutput;
   responseId: string | undefined;
   settled: boolean;
   /** When its end was ordered and it could be: once its id was known. */
@@ -65,6 +73,7 @@ export class Asker {
       const asked = {
         plan,
         lastNumber: -1,
+        output: new HeardOutput(),
         responseId: undefined,
         settled: false,
         cancelledAt: Number.POSITIVE_INFINITY,
@@ -74,6 +83,9 @@ export class Asker {
       else this.respond(this.client, asked);
     }
   }
+
+  /** What was told at the end of a response, by its id. */
+  readonly finals = new Map<string, readonly OutputItem[]>();
 
   /** Prompts that were refused because they could not be stored. */
   readonly turnedAway: string[] = [];
@@ -101,6 +113,7 @@ export class Asker {
       seed: plan.seed,
       ...(plan.maxTokens === 0 ? { generate: false } : { max_output_tokens: plan.maxTokens }),
       store: plan.store,
+      ...(plan.tools && { tools: toolsOfBody }),
     } as CreateResponseBody;
     const abort = new AbortController();
     const stream = client.respond(body, {
@@ -133,6 +146,15 @@ export class Asker {
     if (asked.responseId === undefined)
       return this.world.violated(`${asked.plan.prompt}: ${event.type} came first`);
     this.world.sawEvent(asked.responseId, event);
+    this.add(asked, event);
+  }
+
+  private add({ plan, output }: Asked, event: ResponseStreamEvent): void {
+    try {
+      output.take(event);
+    } catch (error) {
+      this.world.violated(`"${plan.prompt}": ${(error as Error).message}`);
+    }
   }
 
   private follow(asked: Asked, stream: ResponseStream): void {
@@ -141,6 +163,7 @@ export class Asker {
         asked.settled = true;
         this.world.trace(`${this.name}: "${asked.plan.prompt}" is ${response.status}`);
         const { plan } = asked;
+        this.finals.set(response.id, response.output);
         if (plan.maxTokens === 0 && response.output.length > 0)
           this.world.violated(`"${plan.prompt}" has output, and only its prompt was wanted`);
         this.check(plan, response.status, text, usage);
@@ -169,20 +192,25 @@ export class Asker {
     plan: RequestPlan,
     status: string,
     text: string,
-    usage: { input_tokens: number; output_tokens: number } | null,
+    usage: ResponseUsage | null,
   ): void {
-    const { prompt, seed, maxTokens } = plan;
-    const answer = answerTo(prompt, seed, maxTokens);
+    const { prompt } = plan;
+    const answer = answerTo(plan);
     if (!answer.text.startsWith(text))
       this.world.violated(`"${prompt}": got ${text} where ${answer.text} was right`);
     if (usage?.input_tokens !== promptTokensOf(prompt).length)
       this.world.violated(`"${prompt}": ${usage?.input_tokens} prompt tokens`);
     if (status === "cancelled" && plan.leave !== undefined) return;
     if (this.world.mayEnd(plan, status, true)) return;
-    const expected = answer.finish === "stop" ? "completed" : "incomplete";
+    const expected = answer.finish === "length" ? "incomplete" : "completed";
     if (status !== expected) this.world.violated(`"${prompt}" is ${status}, not ${expected}`);
     if (text !== answer.text) this.world.violated(`"${prompt}": ${text} is not ${answer.text}`);
     if (usage.output_tokens !== answer.tokens.length)
       this.world.violated(`"${prompt}": ${usage.output_tokens} output tokens`);
+    const { reasoning_tokens: reasoned } = usage.output_tokens_details;
+    if (reasoned !== answer.reasoningTokens)
+      this.world.violated(
+        `"${prompt}": ${reasoned} reasoning tokens, not ${answer.reasoningTokens}`,
+      );
   }
 }

@@ -163,3 +163,13 @@ export function checkIdle(server: SimServer): void {
   for (const [what, count] of Object.entries(counts))
     if (count !== 0) throw new Error(`at rest there are ${count} ${what}`);
 }
+
+/** Everything that was ordered down has come back, and nobody is being prepared. */
+export function isAtRest(server: SimServer): boolean {
+  try {
+    checkIdle(server);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -4,10 +4,12 @@
  */
 import type { Response } from "../../src-ts/engine/api.js";
 import type { ResponseStreamEvent } from "../../src-ts/protocol/events.js";
+import { LogShape } from "./shape.js";
 
 export class Ledger {
   private readonly entries = new Map<string, string[]>();
   private readonly events = new Map<string, string[]>();
+  private readonly shapes = new Map<string, LogShape>();
 
   constructor(
     private readonly violated: (what: string) => never,
@@ -19,10 +21,15 @@ export class Ledger {
   sawEntries(response: Response, isNewServer: boolean): void {
     const known = listOf(this.entries, response.id);
     const { entries } = response;
+    const shape = this.shapes.get(response.id) ?? new LogShape(response.id);
+    this.shapes.set(response.id, shape);
     if (entries.length < known.length)
       this.violated(`${response.id}: entry ${known.length - 1} was seen and is gone`);
-    for (let number = isNewServer ? 0 : known.length; number < entries.length; number++)
+    if (!isNewServer && entries.length === known.length) return;
+    for (let number = isNewServer ? 0 : known.length; number < entries.length; number++) {
+      if (number === known.length) shape.take(entries[number]!);
       this.agree("entry", response.id, known, number, JSON.stringify(entries[number]));
+    }
     const ends = entries.filter(({ kind }) => kind === "ended").length;
     if (ends > 1 || (ends === 1 && entries.at(-1)?.kind !== "ended"))
       this.violated(`${response.id}: ${ends} ends`);

@@ -1,11 +1,12 @@
 /**
- * Plays seeds: `main.mjs <from> <to> [--trace]`. Prints one line of JSON a broken promise and one with
- * what was played; ends with 1 if a promise was broken. With --trace each event is told.
+ * Plays seeds: `main.mjs 7 20-30 [--trace] [--first]`. Prints one line of JSON a broken promise and one with
+ * what was played; ends with 1 if a promise was broken. With --trace each event is told, with --first the first
+ * broken promise is the last.
  */
 import { scenarioOf } from "./scenario.js";
 import { Violation, World } from "./world.js";
 
-const [from = "1", to = from] = process.argv.slice(2).filter((word) => /^\d+$/.test(word));
+const ranges = process.argv.slice(2).filter((word) => /^\d+(-\d+)?$/.test(word));
 const isTraced = process.argv.includes("--trace");
 const stopsAtFirst = process.argv.includes("--first");
 
@@ -21,7 +22,12 @@ function describe(seed: number): string {
   return `${lines.join("\n")}\n\n`;
 }
 
-for (let seed = Number(from); seed <= Number(to); seed++) {
+function* seedsIn(range: string): Generator<number> {
+  const [from, to = from] = range.split("-").map(Number);
+  for (let seed = from!; seed <= to!; seed++) yield seed;
+}
+
+for (const seed of ranges.flatMap((range) => [...seedsIn(range)])) {
   const world = new World(scenarioOf(seed), isTraced);
   if (isTraced) process.stdout.write(describe(seed));
   total.seeds++;

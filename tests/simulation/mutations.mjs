@@ -183,6 +183,111 @@ export const mutations = [
     find: "const passed = (): void => this.host.post({ kind: \"deadline\", requestId });",
     replace: "const passed = (): void => {};",
   },
+  // Turns: reasoning, text, calls.
+  {
+    name: "a call that was broken off is complete",
+    file: "src-ts/engine/responses/items.ts",
+    find: "const incomplete = isCall(open.item) && !complete;",
+    replace: "const incomplete = false;",
+  },
+  {
+    name: "two calls are one",
+    file: "src-ts/engine/responses/items.ts",
+    find: 'return !("callId" in one) || !("callId" in other) || one.callId === other.callId;',
+    replace: "return true;",
+  },
+  {
+    name: "an item stays open when the next begins",
+    file: "src-ts/engine/responses/items.ts",
+    find: "return [...this.closing(), added, ...first];",
+    replace: "return [added, ...first];",
+  },
+  {
+    name: "all calls have one id",
+    file: "src-ts/engine/responses/items.ts",
+    find: "if (isCall(item)) this.calls++;",
+    replace: "void 0;",
+  },
+  {
+    name: "a call has an id of its moment",
+    file: "src-ts/engine/responses/log.ts",
+    find: "callId: `call_${own}_${this.openItem.calls}`",
+    replace: "callId: `call_${own}_${this.allEntries.length}`",
+  },
+  {
+    name: "the end of a call is not noted",
+    file: "src-ts/engine/responses/log.ts",
+    find: "if (item === undefined || !isCall(item)) return;",
+    replace: "if (item !== undefined) return;",
+  },
+  {
+    name: "what is open at the end stays open",
+    file: "src-ts/engine/responses/log.ts",
+    find: 'for (const entry of this.openItem.closing()) this.append(entry);\n    this.append({ kind: "ended"',
+    replace: 'this.append({ kind: "ended"',
+  },
+  {
+    name: "reasoning is forgotten over a restart",
+    file: "src-ts/engine/responses/log.ts",
+    find: "this.reasoningTokens = reasoningTokens;",
+    replace: "void reasoningTokens;",
+  },
+  {
+    name: "a restored log knows no open item",
+    file: "src-ts/engine/responses/log.ts",
+    find: "for (const entry of entries) this.take(entry);",
+    replace: "for (const entry of entries) this.allEntries.push(entry);",
+  },
+  {
+    name: "a piece of reasoning counts as a token",
+    file: "src-ts/engine/responses/utterances.ts",
+    find: 'if (pieces.some(([kind]) => kind === "reasoning")) arrived.reasoningTokens++;',
+    replace: 'for (const [kind] of pieces) if (kind === "reasoning") arrived.reasoningTokens++;',
+  },
+  {
+    name: "text goes to what was said of its kind before",
+    file: "src-ts/engine/responses/utterances.ts",
+    find: "const last = utterances.at(-1);\n  if (last?.kind === kind) return last;",
+    replace:
+      "const last = utterances.findLast((one) => one.kind === kind) as Text | undefined;\n  if (last !== undefined) return last;",
+  },
+  {
+    name: "a broken-off call is shown as whole",
+    file: "src-ts/engine/responses/output.ts",
+    find: "this.items[entry.index]!.isIncomplete = entry.incomplete ?? false;",
+    replace: "void 0;",
+  },
+  {
+    name: "tools are not carried to the worker",
+    file: "src-ts/engine/requests/content.ts",
+    find: "...turn,",
+    replace: "",
+  },
+  {
+    name: "tools are forgotten on disk",
+    file: "src-ts/journal/acceptances.ts",
+    find: "const said = Object.keys(turn).length > 0 && { turn };",
+    replace: "const said = turn === undefined && { turn };",
+  },
+  {
+    name: "a broken-off call is whole on disk",
+    file: "src-ts/journal/entries.ts",
+    find: 'if (entry.kind === "itemDone" && entry.incomplete) return { kind: entry.kind, incomplete: true };',
+    replace: "",
+  },
+  {
+    name: "an item's id says nothing of its place",
+    file: "src-ts/server/render/output-items.ts",
+    find: "return index === 0 ? `${prefix}_${own}` : `${prefix}_${own}_${index}`;",
+    replace: "return `${prefix}_${own}_${response.output.length}`;",
+  },
+  {
+    name: "a call that is being made is complete",
+    file: "src-ts/server/render/response-events.ts",
+    find: 'return { type: "response.function_call_arguments.done", ...place, name, arguments: text };',
+    replace:
+      'return { type: "response.function_call_arguments.done", ...place, name, arguments: text.trim() };',
+  },
   // Numbers.
   {
     name: "an event is renumbered",

@@ -1,5 +1,12 @@
 /** Chance from a seed: the same seed, the same life. */
 
+/** A number that both decide; another one for each pair, nearly always. */
+export function mix(a: number, b: number): number {
+  let h = Math.imul(a ^ (b + 0x9e37_79b9 + (a << 6)), 0x85eb_ca6b);
+  h ^= h >>> 13;
+  return Math.imul(h, 0xc2b2_ae35) >>> 0;
+}
+
 /** Mulberry32. Not for secrets. */
 export class Random {
   private state: number;

@@ -3,6 +3,7 @@ import type { EngineOptions } from "../../src-ts/engine/api.js";
 import { fakeEngine } from "../support/engine-options.js";
 import { Random } from "./random.js";
 import type { ServerPlan } from "./server.js";
+import { type CallStage, callStages } from "./turns.js";
 import { type Misbehaviour, misbehaviours } from "./worker.js";
 
 export interface RequestPlan {
@@ -12,6 +13,8 @@ export interface RequestPlan {
   seed: number;
   /** 0: only the prompt is wanted. */
   maxTokens: number;
+  /** It offers tools: the answer may reason and call. */
+  tools: boolean;
   store: boolean;
   lane: string | undefined;
   priority: "interactive" | "normal" | "batch";
@@ -28,11 +31,14 @@ export interface DirectPlan {
   prompt: string;
   seed: number;
   maxTokens: number;
+  tools: boolean;
   goesAfterMs: number | undefined;
 }
 
 export type FaultPlan = { at: number } & (
   | { kind: "kill worker"; keepBytes: number }
+  /** The first worker after it that is so far with a call. */
+  | { kind: "kill in a call"; stage: CallStage; keepBytes: number }
   | { kind: "stop worker"; ms: number }
   | { kind: "hang worker" }
   | { kind: "misbehave"; how: Misbehaviour }
@@ -67,7 +73,7 @@ export function scenarioOf(seed: number): Scenario {
   const clients = random.int(1, 3);
   const isDurable = random.chance(0.7);
   const count = random.int(2, 7);
-  return twisted(random, {
+  const scenario = twisted(random, {
     seed,
     plan: planOf(random, isDurable),
     clients,
@@ -76,6 +82,19 @@ export function scenarioOf(seed: number): Scenario {
     faults: Array.from({ length: random.int(0, 6) }, () => faultOf(random, isDurable)),
     rowsMax: random.chance(0.15) ? random.int(1, 3) : Number.POSITIVE_INFINITY,
   });
+  return { ...scenario, faults: [...scenario.faults, ...deathsInCalls(scenario)] };
+}
+
+/** Workers that die in mid-call, in lives that have other faults too. Of draws of their own, so that nothing else changes. */
+function deathsInCalls({ seed, faults }: Scenario): FaultPlan[] {
+  const random = new Random(seed ^ 0x0ca11);
+  if (faults.length === 0 || random.chance(0.5)) return [];
+  return Array.from({ length: random.int(1, 2) }, () => ({
+    kind: "kill in a call",
+    at: random.between(0, activeMs),
+    stage: random.pick(callStages),
+    keepBytes: random.chance(0.5) ? 1e9 : random.int(0, 120),
+  }));
 }
 
 const onDisk = { segmentBytesMax: 1e6 };
@@ -165,12 +184,13 @@ function engineOf(random: Random): EngineOptions {
 
 function requestOf(random: Random, index: number, clients: number): RequestPlan {
   const special = random.next();
-  return promptAlone({
+  return ofOwnSeed({
     at: random.between(0, activeMs),
     client: random.int(0, clients - 1),
     prompt: `${wordOf(special)} ${index} ${"x".repeat(random.pick([0, 3, 30, 120]))}`,
     seed: random.int(0, 2 ** 32 - 1),
     maxTokens: random.int(1, 16),
+    tools: false,
     store: random.chance(0.7),
     lane: random.chance(0.4) ? random.pick(["a", "b"]) : undefined,
     priority: random.pick(["interactive", "normal", "normal", "batch"]),
@@ -182,9 +202,10 @@ function requestOf(random: Random, index: number, clients: number): RequestPlan 
   });
 }
 
-/** Some want no answer. The request's own seed says who, so that no other chance depends on it. */
-function promptAlone(plan: RequestPlan): RequestPlan {
-  return plan.seed % 10 === 0 ? { ...plan, maxTokens: 0 } : plan;
+/** Some want no answer, some offer tools. The request's own seed says who, so that no other chance depends on it. */
+function ofOwnSeed<T extends RequestPlan | DirectPlan>(plan: T): T {
+  const maxTokens = "store" in plan && plan.seed % 10 === 0 ? 0 : plan.maxTokens;
+  return { ...plan, maxTokens, tools: plan.seed % 7 < 3 };
 }
 
 /** What is wrong with a prompt: refused when it is prepared or admitted, or it kills who does either. */
@@ -196,13 +217,14 @@ function wordOf(special: number): string {
 }
 
 function directOf(random: Random, index: number): DirectPlan {
-  return {
+  return ofOwnSeed({
     at: random.between(0, activeMs),
     prompt: `direct ${index}`,
     seed: random.int(0, 2 ** 32 - 1),
     maxTokens: random.int(1, 16),
+    tools: false,
     goesAfterMs: random.chance(0.5) ? random.between(0, 300) : undefined,
-  };
+  });
 }
 
 function faultOf(random: Random, isDurable: boolean): FaultPlan {

@@ -14,9 +14,10 @@ import {
 } from "../../src-ts/worker/messages.js";
 import type { OneWorker, WorkerEvents } from "../support/launching.js";
 import { abilities, nativeParts } from "../ts/support/native-figures.js";
-import { certainText, endToken, promptTokensOf, tokenAt, wholeText } from "./oracle.js";
+import { endToken, promptTokensOf, tokenAt } from "./oracle.js";
 import type { Random } from "./random.js";
 import type { Due, Owner, Timeline } from "./timeline.js";
+import { type CallStage, callStageOf, hasCalled, saidAtEnd, saidBy, saidOf } from "./turns.js";
 
 export const contextMax = 400;
 export const kvBudgetBytes = 900;
@@ -28,7 +29,7 @@ export interface WorkerWorld {
   trace(what: string): void;
   violated(what: string): never;
   /** A worker has taken a request up: `emitted` are the tokens it was given with it. */
-  admitted(worker: SimProcess, prompt: readonly number[], emitted: readonly number[]): void;
+  admitted(worker: SimProcess, prompt: readonly number[], taken: Taken): void;
   /** Anything a worker does that no honest one would. */
   dishonest(): void;
   isPoison(prompt: readonly number[]): boolean;
@@ -37,6 +38,14 @@ export interface WorkerWorld {
   /** Rows of a batch that fit into memory. */
   rowsMax(): number;
   loadFails(): boolean;
+  /** Whether it dies now that an answer is so far, and how many bytes of what is on its way arrive then. */
+  deathAt(stage: CallStage): { keepBytes: number } | undefined;
+}
+
+/** What a worker was given with a request: its tokens so far, and whether it may call. */
+export interface Taken {
+  emitted: readonly number[];
+  isTurn: boolean;
 }
 
 interface Row {
@@ -45,6 +54,7 @@ interface Row {
   tokens: number[];
   maxTokens: number;
   seed: number;
+  isTurn: boolean;
   prefilled: number;
   total: number;
 }
@@ -289,7 +299,8 @@ export class SimProcess implements OneWorker {
   private admit(request: Admission): void {
     const prompt = [...unpackTokens(request.prompt)];
     const tokens = [...unpackTokens(request.emitted)];
-    this.world.admitted(this, prompt, tokens);
+    const isTurn = request.tools !== undefined;
+    this.world.admitted(this, prompt, { emitted: tokens, isTurn });
     if (isUnreadable(prompt)) {
       const refusal = { code: "invalid_request", field: "sampling", message: "no" } as const;
       return this.say({ type: "refused", id: request.id, ...refusal });
@@ -297,7 +308,8 @@ export class SimProcess implements OneWorker {
     if (this.world.isPoison(prompt)) return this.die(139, "SIGSEGV", 0);
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
-    const row = { id: request.id, prompt, tokens, maxTokens, seed: Number(sampling.seed) };
+    const seed = Number(sampling.seed);
+    const row = { id: request.id, prompt, tokens, maxTokens, seed, isTurn };
     const finish = finishOf(row);
     this.rows.set(request.id, { ...row, prefilled: 0, total });
     if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
@@ -322,10 +334,23 @@ export class SimProcess implements OneWorker {
     const rows = decoding.map((row) => this.decode(row));
     this.credits--;
     this.say({ type: "step", step: ++this.steps, rows });
+    if (this.diesOf(decoding)) return;
     for (const row of decoding) {
       const finish = finishOf(row);
       if (finish !== undefined) this.end(row, finish);
     }
+  }
+
+  /** In the middle of a call, or between its end and that of the answer. */
+  private diesOf(rows: readonly Row[]): boolean {
+    for (const { tokens } of rows) {
+      const stage = callStageOf(tokens, endToken);
+      const death = stage === undefined ? undefined : this.world.deathAt(stage);
+      if (death === undefined) continue;
+      this.die(0, "SIGKILL", death.keepBytes);
+      return true;
+    }
+    return false;
   }
 
   private prefill(row: Row): void {
@@ -336,18 +361,15 @@ export class SimProcess implements OneWorker {
   }
 
   private decode(row: Row): StepRow {
-    const before = certainText(row.tokens);
-    const token = tokenAt(row.prompt, row.seed, row.tokens.length);
+    const index = row.tokens.length;
+    const token = tokenAt(row, index);
     row.tokens.push(token);
-    const text = certainText(row.tokens).slice(before.length);
-    return [row.id, row.tokens.length - 1, token, text];
+    return [row.id, index, token, saidOf(saidBy(row.tokens, index))];
   }
 
-  private end(row: Row, finish: "stop" | "length"): void {
-    this.rows.delete(row.id);
-    const { tokens } = row;
-    const tail = wholeText(tokens).slice(certainText(tokens).length);
-    this.say({ type: "ended", id: row.id, finish, tail });
+  private end({ id, tokens }: Row, finish: Finish): void {
+    this.rows.delete(id);
+    this.say({ type: "ended", id, finish, tail: saidOf(saidAtEnd(tokens)) });
   }
 
   private outOfMemory(): void {
@@ -434,8 +456,10 @@ function isUnreadable(prompt: readonly number[]): boolean {
   return String.fromCodePoint(...prompt.slice(1)).startsWith("garble");
 }
 
-function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">) {
+type Finish = "stop" | "length" | "toolCalls";
+
+function finishOf({ tokens, maxTokens }: Pick<Row, "tokens" | "maxTokens">): Finish | undefined {
   if (maxTokens === 0) return undefined; // ends with its prompt
-  if (tokens.at(-1) === endToken) return "stop";
+  if (tokens.at(-1) === endToken) return hasCalled(tokens) ? "toolCalls" : "stop";
   return tokens.length >= maxTokens ? "length" : undefined;
 }

@@ -2,7 +2,7 @@
  * One life: a scenario played to its end on virtual time, with every promise checked after every event.
  * The same seed is the same life, to the byte.
  */
-import type { Response } from "../../src-ts/engine/api.js";
+import type { LogEntry, Response } from "../../src-ts/engine/api.js";
 import { isServingError } from "../../src-ts/errors.js";
 import { preparationDeathsMax } from "../../src-ts/machines/Request.js";
 import { MemoryDisk } from "../support/memory-disk.js";
@@ -13,17 +13,21 @@ import {
   checkIdle,
   checkUnblamed,
   goesOn,
+  isAtRest,
   preparedFor,
   responsesOf,
 } from "./invariants.js";
 import { Ledger } from "./ledger.js";
-import { answerTo } from "./oracle.js";
+import { type Answer, answerTo } from "./oracle.js";
 import { Random } from "./random.js";
+import { checkReplay, checkSame, checkStored, promptOf } from "./replays.js";
 import type { DirectPlan, FaultPlan, RequestPlan, Scenario } from "./scenario.js";
 import { type ServerWorld, SimServer } from "./server.js";
 import { settle, Timeline } from "./timeline.js";
+import { wrongIn } from "./turn-items.js";
+import { type CallStage, offer } from "./turns.js";
 import { Wire } from "./wire.js";
-import type { SimProcess } from "./worker.js";
+import type { SimProcess, Taken } from "./worker.js";
 
 /** A promise that was broken. */
 export class Violation extends Error {
@@ -165,13 +169,29 @@ export class World {
       throw new Violation(`${id} was deleted and is back`);
   }
 
+  private readonly checkedEntries = new WeakMap<Response, number>();
+
   /** Whatever is out is a beginning of the right answer. */
   private checkText(response: Response): void {
-    const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
-    const answer = answerTo(prompt, Number(response.sampling.seed), response.maxTokens);
-    if (!answer.text.startsWith(response.text))
-      throw new Violation(`${response.id} says ${response.text} where ${answer.text} is right`);
+    const { length } = response.entries;
+    if (this.checkedEntries.get(response) === length) return;
+    this.checkedEntries.set(response, length);
+    const prompt = promptOf(response);
+    const { kind } = response.ending ?? {};
+    const isWhole = kind === "stop" || kind === "length" || kind === "toolCalls";
+    const wrong = wrongIn(response.output, this.answerOf(response, prompt).items, isWhole);
+    if (wrong !== undefined) throw new Violation(`${response.id} ${wrong}`);
     this.noteAccepted(prompt, response.id);
+  }
+
+  private answerOf({ sampling, maxTokens }: Response, prompt: string): Answer {
+    const tools = this.planOf(prompt)?.tools ?? false;
+    return answerTo({ prompt, seed: Number(sampling.seed), maxTokens, tools });
+  }
+
+  private planOf(prompt: string): RequestPlan | DirectPlan | undefined {
+    const { requests, directs } = this.scenario;
+    return [...requests, ...directs].find((one) => one.prompt === prompt);
   }
 
   /** An idempotency key makes one response, unless its server forgot it by dying. */
@@ -193,8 +213,10 @@ export class World {
     if (server === undefined) throw new Violation("at the end there is no server");
     this.checkNow();
     checkIdle(server);
+    for (const response of responsesOf(server)) checkReplay(response, this.random);
     for (const asker of this.askers) {
       this.checkAcknowledged(server, asker.acknowledged);
+      for (const [id, output] of asker.finals) checkStored(server.engine.get(id, "open"), output);
       // A server that dies before its disk works again could not take back what it had written.
       if (this.down.times > 0 && this.diedAt - this.diskOkAt < retractedMsMax) continue;
       for (const prompt of asker.turnedAway) {
@@ -272,6 +294,10 @@ export class World {
     switch (fault.kind) {
       case "kill worker":
         return worker()?.die(0, "SIGKILL", fault.keepBytes);
+      case "kill in a call":
+        this.harmed = true;
+        this.deathsInCalls.push(fault);
+        return;
       case "stop worker":
         return this.stopWorker(worker(), fault.ms);
       case "hang worker":
@@ -308,6 +334,13 @@ export class World {
       case "bad message":
         return wire?.send("{this is no JSON");
     }
+  }
+
+  private readonly deathsInCalls: Extract<FaultPlan, { kind: "kill in a call" }>[] = [];
+
+  private deathAt(stage: CallStage): { keepBytes: number } | undefined {
+    const index = this.deathsInCalls.findIndex((one) => one.stage === stage);
+    return index < 0 ? undefined : this.deathsInCalls.splice(index, 1)[0];
   }
 
   private someWorker(): SimProcess | undefined {
@@ -409,7 +442,11 @@ export class World {
     };
     const { prompt, seed, maxTokens } = plan;
     const submitted = server.engine.submit({
-      input: { kind: "chat", messages: [{ role: "user", content: prompt }] },
+      input: {
+        kind: "chat",
+        messages: [{ role: "user", content: prompt }],
+        ...(plan.tools && { tools: offer }),
+      },
       sampling: { seed },
       maxTokens,
       owner: "direct",
@@ -433,13 +470,9 @@ export class World {
     };
     if (gone.aborted) leave();
     gone.addEventListener("abort", leave);
-    let text = "";
-    for await (const entry of cursor) if (entry.kind === "delta") text += entry.text;
-    const prompt = String.fromCodePoint(...response.promptTokens.subarray(1));
-    const answer = answerTo(prompt, Number(response.sampling.seed), response.maxTokens);
-    const ends = response.ending?.kind;
-    if ((ends === "stop" || ends === "length") && cursor.finished && text !== answer.text)
-      throw new Error(`${prompt}: ${text} is not ${answer.text}`);
+    const seen: LogEntry[] = [];
+    for await (const entry of cursor) seen.push(entry);
+    if (cursor.finished) checkSame(response, seen, 0);
   }
 
   private onDeath(server: SimServer, run: () => void): void {
@@ -469,7 +502,8 @@ export class World {
       rowsMax: () => this.scenario.rowsMax,
       loadFails: () => this.isBroken,
       killed: (worker, slotId) => this.killed(worker, slotId),
-      admitted: (_worker, prompt, emitted) => this.admitted(prompt, emitted),
+      admitted: (_worker, prompt, taken) => this.admitted(prompt, taken),
+      deathAt: (stage) => this.deathAt(stage),
     };
   }
 
@@ -486,13 +520,14 @@ export class World {
       this.violated(`${id} kills ${spec.workerId} beside ${preparing + rows.size - 1}`);
   }
 
-  private admitted(prompt: readonly number[], emitted: readonly number[]): void {
+  private admitted(prompt: readonly number[], { emitted, isTurn }: Taken): void {
     const text = String.fromCodePoint(...prompt.slice(1));
     this.admissions.set(text, (this.admissions.get(text) ?? 0) + 1);
-    const { requests, directs } = this.scenario;
-    const plan = [...requests, ...directs].find((one) => one.prompt === text);
+    const plan = this.planOf(text);
     if (plan === undefined) return this.violated(`a worker got "${text}", which nobody asked for`);
-    const { tokens } = answerTo(text, plan.seed, plan.maxTokens);
+    if (isTurn !== plan.tools)
+      this.violated(`"${text}" comes to a worker with${isTurn ? "" : "out"} tools`);
+    const { tokens } = answerTo(plan);
     if (emitted.some((token, i) => token !== tokens[i]))
       this.violated(`"${text}" goes on from ${emitted}, not from ${tokens}`);
   }
@@ -552,15 +587,5 @@ export class World {
 
   trace(what: string): void {
     if (this.isTraced) this.lines.push(`${this.timeline.now.toFixed(1).padStart(9)} ${what}`);
-  }
-}
-
-/** Everything that was ordered down has come back, and nobody is being prepared. */
-function isAtRest(server: SimServer): boolean {
-  try {
-    checkIdle(server);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -270,12 +270,17 @@ const arrows: Readonly<Record<string, Arrows>> = {
     ],
   },
   "src-ts/server/operations": {
-    values: ["src-ts/engine/workers", "src-ts/failures.ts"],
-    types: ["src-ts/engine/api.ts", "src-ts/server/access"],
+    values: ["src-ts/engine/workers", "src-ts/failures.ts", "src-ts/server/submissions/schemas"],
+    types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/access"],
   },
   "src-ts/server/options.ts": { values: ["src-ts/protocol"] },
   "src-ts/server/context.ts": {
-    types: ["src-ts/engine/api.ts", "src-ts/server/bodies", "src-ts/server/options.ts"],
+    types: [
+      "src-ts/engine/api.ts",
+      "src-ts/errors.ts",
+      "src-ts/server/bodies",
+      "src-ts/server/options.ts",
+    ],
   },
   "src-ts/server/errors.ts": {
     values: ["src-ts/errors.ts", "src-ts/failures.ts", "src-ts/server/bodies"],
@@ -323,7 +328,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/routes.ts",
       "src-ts/server/websocket",
     ],
-    types: ["src-ts/engine/api.ts", "src-ts/server/context.ts"],
+    types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/context.ts"],
   },
 
   "src-ts/client": { types: ["src-ts/protocol"] },

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..messages import Constraint, Refused
+from .compile_times import CompileTimes
 from .lazy import LazyMatcher, Watch
 from .limits import JSON_OPTIONS, SILENT, parser_limits
 from .matcher import ERROR_CHARACTERS_MAX, WORD_BITS, WORD_BYTES, Matcher
@@ -101,6 +102,7 @@ class Grammars:
         self._tokenizer_lock = threading.Lock()
         self.compiled = 0
         self.compile_seconds = 0.0
+        self.compile_times = CompileTimes()
 
     def warm_up(self) -> None:
         """Reads the vocabulary on a thread of its own, so that no request waits for it."""
@@ -129,9 +131,11 @@ class Grammars:
         tokenizer = self._tokenizer_once()
         start = perf_counter()
         compiled = self._compile(wish, tokenizer)
+        seconds = perf_counter() - start
         with self._lock:
             self.compiled += 1
-            self.compile_seconds += perf_counter() - start
+            self.compile_seconds += seconds
+            self.compile_times.add(seconds)
             if wish not in self._kept:
                 self._kept[wish] = compiled
                 self._kept_characters += characters_of(wish)

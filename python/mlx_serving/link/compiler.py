@@ -55,6 +55,7 @@ class GrammarCompiler:
             "refused": self._refused,
             "compiled": grammars.compiled if grammars else 0,
             "compileMs": grammars.compile_seconds * MILLISECONDS if grammars else 0.0,
+            "compileTimes": grammars.compile_times.counts() if grammars else [],
             "masks": self._masks,
             "maskMs": self._mask_ms,
         }

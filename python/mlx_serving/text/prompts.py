@@ -36,9 +36,7 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
     if isinstance(input, Chat):
         if len(input.messages) > MESSAGES_MAX:
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
-        tokens = _tokens_of_chat(
-            _rendered(input, model), input.previous, field, model, context_max
-        )
+        tokens = _tokens_of_chat(_rendered(input, model), input.previous, field, model, context_max)
     elif isinstance(input, Text):
         tokens = _tokenize(input.text, False, field, model, context_max)
     else:

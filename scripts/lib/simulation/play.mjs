@@ -1,4 +1,4 @@
-/** Plays seeds in processes of their own, as many at a time as there are cores. */
+/** Plays seeds in processes of their own. */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 
@@ -9,34 +9,57 @@ import { availableParallelism } from "node:os";
 
 /** Seeds that one process plays: not so many that the last one is waited for by all. */
 const seedsPerProcess = 250;
-/** Where the first broken promise is looked for: it mostly comes soon, so the first processes get few. */
-const seedsPerFirstLook = 10;
-const seedsPerLook = 80;
-/** A life that takes longer does not end. */
+/** Lives that take longer do not end. */
 const processMsMax = 120_000;
+const lookMsMax = 600_000;
 
 /**
+ * As many processes at a time as there are cores.
  * @param {string} bundle
- * @param {{ from: number, to: number, stopsAtFirst?: boolean, onProgress?: (seeds: number) => void }} options
+ * @param {{ from: number, to: number }} range
  * @returns {Promise<Played>}
  */
-export async function play(bundle, { from, to, stopsAtFirst = false, onProgress }) {
+export async function play(bundle, { from, to }) {
   /** @type {Played} */
   const total = { seeds: 0, events: 0, virtualMs: 0, faults: 0, broken: [] };
-  let next = from;
-  let share = stopsAtFirst ? seedsPerFirstLook : seedsPerProcess;
+  const starts = [];
+  for (let first = from; first <= to; first += seedsPerProcess) starts.push(first);
+  await inParallel(starts, async (first) => {
+    const last = Math.min(to, first + seedsPerProcess - 1);
+    add(total, await playSome(bundle, [`${first}-${last}`], [], processMsMax));
+  });
+  return total;
+}
+
+/**
+ * One process plays these seeds in this order, up to the first that breaks a promise.
+ * @param {string} bundle
+ * @param {string[]} ranges
+ * @returns {Promise<Broken | undefined>}
+ */
+export async function firstBroken(bundle, ranges) {
+  const { broken } = await playSome(bundle, ranges, ["--first"], lookMsMax);
+  return broken[0];
+}
+
+/**
+ * @template T
+ * @template R
+ * @param {readonly T[]} list
+ * @param {(one: T) => Promise<R>} run
+ * @returns {Promise<R[]>} In the order of the list. As many at a time as there are cores.
+ */
+export async function inParallel(list, run) {
+  const results = [];
+  let next = 0;
   const work = async () => {
-    while (next <= to && !(stopsAtFirst && total.broken.length > 0)) {
-      const first = next;
-      const last = Math.min(to, first + share - 1);
-      next = last + 1;
-      if (stopsAtFirst) share = Math.min(2 * share, seedsPerLook);
-      add(total, await playSome(bundle, first, last, stopsAtFirst ? ["--first"] : []));
-      onProgress?.(total.seeds);
+    while (next < list.length) {
+      const index = next++;
+      results[index] = await run(list[index]);
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, work));
-  return total;
+  return results;
 }
 
 function add(total, part) {
@@ -45,13 +68,11 @@ function add(total, part) {
 }
 
 /** @returns {Promise<Played>} */
-async function playSome(bundle, from, to, flags) {
-  const child = spawn(
-    process.execPath,
-    ["--enable-source-maps", bundle, String(from), String(to), ...flags],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
-  const timer = setTimeout(() => child.kill("SIGKILL"), processMsMax);
+async function playSome(bundle, ranges, flags, msMax) {
+  const child = spawn(process.execPath, ["--enable-source-maps", bundle, ...ranges, ...flags], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), msMax);
   let output = "";
   let errors = "";
   child.stdout.on("data", (chunk) => {
@@ -68,7 +89,7 @@ async function playSome(bundle, from, to, flags) {
   const broken = lines.filter((line) => typeof line.broken === "string");
   const sum = lines.find((line) => typeof line.broken === "number");
   if (sum !== undefined) return { ...sum, broken };
-  const why = `seeds ${from} to ${to} ended with ${code}: ${errors.slice(-2000)}`;
-  const none = { seeds: to - from + 1, events: 0, virtualMs: 0, faults: 0 };
-  return { ...none, broken: [...broken, { seed: from, broken: why }] };
+  const why = `seeds ${ranges.join(", ")} ended with ${code}: ${errors.slice(-2000)}`;
+  const none = { seeds: 0, events: 0, virtualMs: 0, faults: 0 };
+  return { ...none, broken: [...broken, { seed: Number.parseInt(ranges[0], 10), broken: why }] };
 }

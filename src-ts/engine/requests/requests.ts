@@ -209,7 +209,8 @@ export class Requests {
     const { clock, observers } = this.host;
     const ending = endingOf(finish, explained);
     log.end(ending, whole ? (said.tail ?? "") : "", clock.wall());
-    const info = { ending, usage: log.usage, ...timings(identity, times, clock.now()) };
+    const { usage, calls } = log;
+    const info = { ending, usage, calls, ...timings(identity, times, clock.now()) };
     observers.tell("ended", log, info);
   }
 

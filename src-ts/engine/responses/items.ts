@@ -63,6 +63,8 @@ export class OpenItem {
   count = 0;
   /** Of them, calls. */
   calls = 0;
+  /** Of these, done and not broken off. */
+  completeCalls = 0;
 
   get item(): Item | undefined {
     return this.open?.item;
@@ -86,6 +88,7 @@ export class OpenItem {
         this.open!.part = undefined;
         return;
       case "itemDone":
+        if (isCall(this.open!.item) && !entry.incomplete) this.completeCalls++;
         this.open = undefined;
         return;
     }

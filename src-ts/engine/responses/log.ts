@@ -7,7 +7,15 @@
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { Said, Sampling, StepRow, TokenLogprob } from "../../worker/messages.js";
-import type { Ending, Item, LogEntry, Notice, OutputItem, ResponseUsage } from "../api.js";
+import type {
+  CallCounts,
+  Ending,
+  Item,
+  LogEntry,
+  Notice,
+  OutputItem,
+  ResponseUsage,
+} from "../api.js";
 import { type Conversation, textChars } from "../conversation.js";
 import type { LogPart, StoredResponse } from "../journal.js";
 import type { Turn } from "../turn.js";
@@ -150,6 +158,10 @@ export class ResponseLog implements ReadLog, WrittenLog {
       reasoningTokens: this.reasoningTokens,
       ...this.forced,
     };
+  }
+
+  get calls(): CallCounts {
+    return { made: this.openItem.calls, complete: this.openItem.completeCalls };
   }
 
   /** It outlives this process. */

@@ -11,6 +11,7 @@ import fastify, {
   type FastifyRequest,
   type HTTPMethods,
 } from "fastify";
+import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
@@ -30,6 +31,8 @@ export interface HttpParts {
   keys: Keys;
   hosts: HostPolicy;
   bodies: BodyBudget;
+  /** Is told of every error that a client gets. */
+  onError?(error: ServingError): void;
 }
 
 export interface RouteConfig extends BodyConfig {
@@ -167,7 +170,7 @@ function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
 }
 
 function sendError(
-  { logger }: HttpParts,
+  { logger, onError }: HttpParts,
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -177,6 +180,7 @@ function sendError(
     const level = request.raw.destroyed && !request.raw.complete ? "debug" : "error";
     logger[level]({ err: fault, requestId: request.id }, "request failed");
   });
+  onError?.(known);
   dropRest(request, reply);
   const body = dialectOf(request).errorBody(known, request.id);
   reply.code(known.status).headers(errorHeaders(known)).send(body);

@@ -1,7 +1,8 @@
 /** GET /metrics: vLLM's names under our prefix, and a few of our own. Fed by the engine's observer. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Engine, EngineObserver, WorkerInfo } from "../../engine/api.js";
+import type { CallCounts, Engine, EngineObserver, WorkerInfo } from "../../engine/api.js";
 import { ModelHistogram, type Series } from "./histogram.js";
+import type { SchemaRefusals } from "./schema-refusals.js";
 import { addWorkerMetrics } from "./worker-metrics.js";
 
 const prefix = "mlx_serving:";
@@ -67,6 +68,11 @@ export class Metrics {
     "forced_tokens_total",
     "Generated tokens of which the model had no choice.",
   );
+  private readonly toolCalls = this.counter(
+    "tool_calls_total",
+    "Calls of tools; broken_off: the answer ended in the middle of it.",
+    ["outcome"],
+  );
   private readonly prefixQueries = this.counter(
     "prefix_cache_queries_total",
     "Prompt tokens looked up in the prefix cache.",
@@ -94,10 +100,11 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(engine: Engine, sockets: { readonly size: number }) {
+  constructor(engine: Engine, sockets: { readonly size: number }, refusals: SchemaRefusals) {
     collectDefaultMetrics({ register: this.registry });
     this.workerGauges(engine);
     addWorkerMetrics(this.registry, prefix, () => engine.workers());
+    refusals.register(this.registry, prefix);
     this.socketGauge(sockets);
     this.stop = engine.observe(this.observer());
   }
@@ -131,7 +138,7 @@ export class Metrics {
 
   private ended(
     model: string,
-    { ending, usage, e2eMs, queueMs }: Parameters<NonNullable<EngineObserver["ended"]>>[1],
+    { ending, usage, calls, e2eMs, queueMs }: Parameters<NonNullable<EngineObserver["ended"]>>[1],
   ): void {
     this.e2e.of(model).observe(e2eMs / 1000);
     this.queue.of(model).observe(queueMs / 1000);
@@ -142,9 +149,15 @@ export class Metrics {
     this.generationTokens.inc(labels, usage.completionTokens);
     this.reasoningTokens.inc(labels, usage.reasoningTokens);
     this.forcedTokens.inc(labels, usage.forcedTokens ?? 0);
+    this.countCalls(labels, calls);
     this.prefixQueries.inc(labels, usage.promptTokens);
     this.prefixHits.inc(labels, usage.cachedTokens);
     this.finished.inc({ ...labels, finished_reason: ending.kind });
+  }
+
+  private countCalls(labels: { model_name: string }, { made, complete }: CallCounts): void {
+    if (complete > 0) this.toolCalls.inc({ ...labels, outcome: "complete" }, complete);
+    if (made > complete) this.toolCalls.inc({ ...labels, outcome: "broken_off" }, made - complete);
   }
 
   private hotOf(model: string): HotSeries {

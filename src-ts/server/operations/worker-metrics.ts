@@ -3,7 +3,7 @@
  * process: after a restart they begin at zero, which is what Prometheus takes a reset for.
  */
 import { Counter, Gauge, type Metric, type Registry } from "prom-client";
-import type { NativeMetrics, NativePool, WorkerInfo } from "../../engine/api.js";
+import type { GrammarFigures, NativeMetrics, NativePool, WorkerInfo } from "../../engine/api.js";
 
 type Workers = () => readonly WorkerInfo[];
 
@@ -48,6 +48,10 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
       undefined,
       valuesOf(workers, ({ telemetry }) => grammarFigure(telemetry, figure, unit)),
     );
+  addCompileTimes(
+    named("worker_grammar_compile_time_seconds", "What compiling one grammar took."),
+    workers,
+  );
   addGauge(
     named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
     valuesOf(workers, partsOf),
@@ -150,6 +154,37 @@ function addCounter(
       for (const { labels, value } of read()) this.inc(labels, value);
     },
   });
+}
+
+/** As a worker has counted it. */
+function addCompileTimes({ name, help, registry }: Described, workers: Workers): void {
+  const get = async () => {
+    const values = workers().flatMap(({ id, telemetry }) => {
+      const figures = telemetry?.grammars as GrammarFigures | undefined;
+      return figures === undefined ? [] : compileTimesOf(name, id, figures);
+    });
+    return { name, help, type: "histogram", values };
+  };
+  registry.registerMetric({ name, get } as unknown as Metric);
+}
+
+function compileTimesOf(name: string, worker: string, figures: GrammarFigures) {
+  const { compiled, compileMs, compileTimes } = figures;
+  let cumulated = 0;
+  const buckets = compileTimes.map(([boundMs, count]) => {
+    cumulated += count;
+    return {
+      metricName: `${name}_bucket`,
+      value: cumulated,
+      labels: { worker, le: boundMs / 1000 },
+    };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_bucket`, value: compiled, labels: { worker, le: "+Inf" } },
+    { metricName: `${name}_sum`, value: compileMs / 1000, labels: { worker } },
+    { metricName: `${name}_count`, value: compiled, labels: { worker } },
+  ];
 }
 
 /** prom-client's own summary computes its quantiles; these come computed. */

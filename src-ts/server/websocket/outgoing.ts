@@ -51,6 +51,7 @@ export class Outgoing implements Sink {
     const known = toServingError(error, (fault) => {
       this.context.logger.error({ err: fault, requestId: this.start.requestId }, "message failed");
     });
+    this.context.onError?.(known);
     const event: ErrorEvent = {
       type: "error",
       status: known.status,

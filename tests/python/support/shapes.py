@@ -166,6 +166,7 @@ SHAPES: dict[str, Shape] = {
                 refused=u32,
                 compiled=u32,
                 compileMs=number,
+                compileTimes=list_of(list_of(number)),
                 masks=u32,
                 maskMs=number,
             ),

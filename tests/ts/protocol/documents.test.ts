@@ -20,6 +20,7 @@ import { Tickets } from "../../../src-ts/server/access/tickets.js";
 import { BodyBudget } from "../../../src-ts/server/bodies/budget.js";
 import { createApp } from "../../../src-ts/server/http/app.js";
 import { Metrics } from "../../../src-ts/server/operations/metrics.js";
+import { SchemaRefusals } from "../../../src-ts/server/operations/schema-refusals.js";
 import { resolveOptions, type ServerLogger } from "../../../src-ts/server/options.js";
 import { addRoutes } from "../../../src-ts/server/routes.js";
 import { ScriptedEngine } from "../support/scripted-engine.js";
@@ -98,7 +99,7 @@ function registeredRoutes(): string[] {
     const taken = onRequest === undefined ? [method].flat() : [];
     for (const one of taken) routes.push(`${one.toLowerCase()} ${url.replace(/:\w+/g, "{}")}`);
   });
-  const metrics = new Metrics(engine, { size: 0 });
+  const metrics = new Metrics(engine, { size: 0 }, new SchemaRefusals());
   const tickets = new Tickets(config.limits);
   const context = { engine, bodies, config, logger, now: () => 0 };
   addRoutes(app, context, { keys, tickets, metrics, drain() {} });

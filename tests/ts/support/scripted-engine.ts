@@ -115,6 +115,8 @@ export class ScriptedEngine implements Engine {
     metrics: nativeFigures.metrics,
     pool: nativeFigures.pool,
   };
+  /** Of its one worker, beside what it always tells. */
+  telemetry: Record<string, unknown> = {};
   draining = false;
   /** Its model's reasoning can't be bounded. */
   unbounded = false;
@@ -218,7 +220,8 @@ export class ScriptedEngine implements Engine {
   private end(log: ResponseLog, ending: Ending): void {
     if (log.ending !== undefined) return;
     log.end(ending, "", Date.now());
-    const info = { ending, usage: log.usage, e2eMs: 10, queueMs: 1, ttftMs: 2 };
+    const { usage, calls } = log;
+    const info = { ending, usage, calls, e2eMs: 10, queueMs: 1, ttftMs: 2 };
     for (const observer of this.observers) observer.ended?.(log, info);
   }
 
@@ -273,7 +276,7 @@ export class ScriptedEngine implements Engine {
         limits: { contextMax: 4096, kvBudgetBytes: 1000, weightsBytes: 1 },
         loading: undefined,
         reason: undefined,
-        telemetry: { kvBytes: 250 },
+        telemetry: { kvBytes: 250, ...this.telemetry },
         native: this.native,
       },
     ];

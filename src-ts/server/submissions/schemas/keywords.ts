@@ -37,3 +37,14 @@ export const applicators = new Set(["allOf", "anyOf", "oneOf", "$ref", "const", 
 
 export const types = ["null", "boolean", "integer", "number", "string", "array", "object"] as const;
 export type Type = (typeof types)[number];
+
+/** That a refusal may name. */
+export const keywords: ReadonlySet<string> = new Set([
+  ...Object.keys(refused),
+  ...applicators,
+  ...["$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "type", "format"],
+  ...["pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"],
+  ...["exclusiveMaximum", "multipleOf", "items", "prefixItems", "additionalItems", "minItems"],
+  ...["maxItems", "uniqueItems", "properties", "patternProperties", "additionalProperties"],
+  ...["required", "minProperties", "maxProperties", "$defs", "definitions"],
+]);

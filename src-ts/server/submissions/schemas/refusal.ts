@@ -2,6 +2,17 @@
 import { ServingError } from "../../../errors.js";
 import { failure, failures } from "../../../failures.js";
 import { paramOf } from "../../validation/validate.js";
+import { keywords } from "./keywords.js";
+
+/** Of which failure it is the cause: `keyword` is to blame, one of a fixed list, or "schema". */
+export class SchemaFault {
+  readonly keyword: string;
+
+  constructor(path: Path) {
+    const last = path.at(-1);
+    this.keyword = typeof last === "string" && keywords.has(last) ? last : "schema";
+  }
+}
 
 /** From the body's root to the place in the schema. */
 export type Path = readonly PropertyKey[];
@@ -15,7 +26,13 @@ export class Unenforceable extends ServingError {
   ) {
     const param = paramOf(path);
     const { status } = failures.unsupported_parameter;
-    super(`${param} can't be enforced: ${why}.`, { code: "unsupported_parameter", status, param });
+    const cause = new SchemaFault(path);
+    super(`${param} can't be enforced: ${why}.`, {
+      code: "unsupported_parameter",
+      status,
+      param,
+      cause,
+    });
   }
 }
 
@@ -27,5 +44,6 @@ export function unenforceable(path: Path, why: string, place: Path = path): neve
 /** Throws 400: what can't be meant, or is no JSON Schema. `what`: what follows the path. */
 export function wrong(path: Path, what: string): never {
   const param = paramOf(path);
-  throw failure("invalid_value", { message: `${param} ${what}.`, param });
+  const cause = new SchemaFault(path);
+  throw failure("invalid_value", { message: `${param} ${what}.`, param, cause });
 }

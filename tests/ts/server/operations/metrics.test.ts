@@ -62,6 +62,155 @@ describe("/metrics", () => {
   });
 });
 
+const look = {
+  type: "function",
+  name: "look",
+  parameters: { type: "object", properties: {} },
+};
+
+describe("turns in /metrics", () => {
+  const linesOf = async (get: (path: string) => Promise<Response>, names: RegExp) =>
+    (await (await get("/metrics")).text())
+      .split("\n")
+      .filter((line) => names.test(line) && !line.startsWith("#"));
+
+  it("count calls, whole and broken off, and tokens of reasoning", async () => {
+    const { get, post, engine } = await startServer();
+    engine.script = (run) => {
+      run.start();
+      run.speak(["reasoning", "Hm"]);
+      run.speak(["reasoning", ""]);
+      run.speak(["call", "look"], ["arguments", "{}"], ["callEnd", true]);
+      run.speak(["call", "look"], ["arguments", "{}"], ["callEnd", true]);
+      run.speak(["call", "look"], ["arguments", "{"]);
+      run.end({ kind: "length" });
+    };
+    await post("/v1/responses", { input: "Look.", tools: [look] });
+    await post("/v1/responses", { input: "Look again.", tools: [look] });
+    const model = 'model_name="org/first"';
+    expect(await linesOf(get, /tool_calls_total|reasoning_tokens_total|forced_tokens/)).toEqual([
+      `mlx_serving:reasoning_tokens_total{${model}} 4`,
+      `mlx_serving:forced_tokens_total{${model}} 0`,
+      `mlx_serving:tool_calls_total{${model},outcome="complete"} 4`,
+      `mlx_serving:tool_calls_total{${model},outcome="broken_off"} 2`,
+    ]);
+  });
+
+  it("count nothing of an answer without a call", async () => {
+    const { get, post } = await startServer();
+    await post("/v1/chat/completions", chat);
+    expect(await linesOf(get, /tool_calls_total/)).toEqual([]);
+  });
+
+  it("count the tokens that were forced", async () => {
+    const { get, engine, post } = await startServer();
+    await post("/v1/responses", { input: "Hi" });
+    const { log } = engine.runs[0]!;
+    const times = { e2eMs: 1, queueMs: 0, ttftMs: 1 };
+    const calls = { made: 0, complete: 0 };
+    const usage = { ...log.usage, forcedTokens: 12 };
+    engine.tellObservers((observer) =>
+      observer.ended?.(log, { ending: { kind: "stop" }, usage, calls, ...times }),
+    );
+    expect(await linesOf(get, /forced_tokens/)).toEqual([
+      'mlx_serving:forced_tokens_total{model_name="org/first"} 12',
+    ]);
+  });
+});
+
+describe("refused schemas in /metrics", () => {
+  const refusalsOf = async (get: (path: string) => Promise<Response>) =>
+    (await (await get("/metrics")).text())
+      .split("\n")
+      .filter((line) => line.startsWith("mlx_serving:schemas_refused_total{"))
+      .map((line) => line.slice(line.indexOf("{")))
+      .toSorted();
+  const asking = (schema: object) => ({ input: "Hi", text: { format: formatOf(schema) } });
+  const formatOf = (schema: object) => ({ type: "json_schema", name: "answer", schema });
+
+  it("are counted by the keyword that is to blame, whichever API they came to", async () => {
+    const { get, post } = await startServer();
+    const not = { type: "object", properties: { secret: { not: {} } } };
+    expect((await post("/v1/responses", asking(not))).status).toBe(400);
+    const nested = { type: "json_schema", json_schema: { name: "a", schema: not } };
+    expect((await post("/v1/chat/completions", { ...chat, response_format: nested })).status).toBe(
+      400,
+    );
+    await post("/v1/chat/completions", { ...chat, guided_json: { uniqueItems: true } });
+    await post("/v1/chat/completions", { ...chat, guided_json: { format: "made-up" } });
+    await post("/v1/chat/completions", { ...chat, guided_json: { minLength: "long" } });
+    await post("/v1/messages", {
+      ...{ model: "org/first", max_tokens: 9, messages: chat.messages },
+      output_config: { format: { type: "json_schema", schema: { if: {} } } },
+    });
+    expect(await refusalsOf(get)).toEqual([
+      '{code="invalid_value",keyword="minLength"} 1',
+      '{code="unsupported_parameter",keyword="format"} 1',
+      '{code="unsupported_parameter",keyword="if"} 1',
+      '{code="unsupported_parameter",keyword="not"} 2',
+      '{code="unsupported_parameter",keyword="uniqueItems"} 1',
+    ]);
+  });
+
+  it("never bear a name of the client's", async () => {
+    const { get, post } = await startServer();
+    await post("/v1/responses", asking({ properties: { mySecret: 7 } }));
+    await post("/v1/responses", asking({ anyOf: [{}, 7] }));
+    await post("/v1/chat/completions", { ...chat, guided_regex: "(?=x)" });
+    expect(await refusalsOf(get)).toEqual([
+      '{code="invalid_value",keyword="schema"} 2',
+      '{code="unsupported_parameter",keyword="schema"} 1',
+    ]);
+  });
+
+  it("are counted on a socket too, and other errors are not", async () => {
+    const { get, post, url } = await startServer();
+    const socket = await openSocket(url);
+    const body = { type: "response.create", ...asking({ contains: {} }) };
+    socket.send(body);
+    await socket.type("error");
+    await post("/v1/responses", { input: 7 });
+    expect(await refusalsOf(get)).toEqual(['{code="unsupported_parameter",keyword="contains"} 1']);
+  });
+});
+
+describe("the metrics of grammars", () => {
+  it("are a worker's counts, with compile times as a histogram in seconds", async () => {
+    const { get, engine } = await startServer();
+    const times: [number, number][] = [
+      [1, 3],
+      [10, 0],
+      [100, 2],
+    ];
+    engine.telemetry = {
+      grammars: {
+        ...{ requests: 9, refused: 1, compiled: 6, compileMs: 2_500, masks: 400, maskMs: 8 },
+        compileTimes: times,
+      },
+    };
+    const text = await (await get("/metrics")).text();
+    const lines = text
+      .split("\n")
+      .filter((line) => /worker_grammar|worker_constrained/.test(line) && !line.startsWith("#"));
+    const name = "mlx_serving:worker_grammar_compile_time_seconds";
+    expect(lines).toEqual([
+      'mlx_serving:worker_constrained_requests_total{worker="w1"} 9',
+      'mlx_serving:worker_grammars_refused_total{worker="w1"} 1',
+      'mlx_serving:worker_grammars_compiled_total{worker="w1"} 6',
+      'mlx_serving:worker_grammar_compile_seconds_total{worker="w1"} 2.5',
+      'mlx_serving:worker_grammar_masks_total{worker="w1"} 400',
+      'mlx_serving:worker_grammar_mask_seconds_total{worker="w1"} 0.008',
+      `${name}_bucket{worker="w1",le="0.001"} 3`,
+      `${name}_bucket{worker="w1",le="0.01"} 3`,
+      `${name}_bucket{worker="w1",le="0.1"} 5`,
+      `${name}_bucket{worker="w1",le="+Inf"} 6`,
+      `${name}_sum{worker="w1"} 2.5`,
+      `${name}_count{worker="w1"} 6`,
+    ]);
+    expect(text).toContain(`# TYPE ${name} histogram`);
+  });
+});
+
 describe("the metrics of workers", () => {
   const linesOf = async (get: (path: string) => Promise<Response>) =>
     (await (await get("/metrics")).text())

@@ -1,0 +1,3 @@
+import { searchShare } from "./exhaustive/loaded.js";
+
+searchShare(1);
