@@ -14,7 +14,8 @@ const patch = [
   "EOF",
   "",
 ].join("\n");
-const websockets = ["-c", "model_providers.mlx-serving.supports_websockets=true"];
+// `launch` turns it on.
+const overHttp = ["-c", "model_providers.mlx-serving.supports_websockets=false"];
 
 /** @type {Record<string, { calls: (folder: string) => { read: string, run: string, edit: string }, args: (variant?: string) => string[] }>} */
 export const agentTasks = {
@@ -25,7 +26,7 @@ export const agentTasks = {
       edit: callOf("exec_command", { cmd: patch }),
     }),
     args: (variant) => [
-      ...(variant === "websocket" ? websockets : []),
+      ...(variant === "websocket" ? [] : overHttp),
       ...["exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", prompt],
     ],
   },

@@ -1,4 +1,7 @@
-/** Codex CLI: a provider in `-c` flags, which count for one run. It speaks the Responses API. */
+/**
+ * Codex CLI: a provider in `-c` flags, which count for one run. It speaks the Responses API, over a WebSocket: there
+ * each turn sends what is new and goes on from the turn before.
+ */
 import type { Agent } from "./agent.js";
 
 const provider = "mlx-serving";
@@ -21,6 +24,7 @@ export const codex: Agent = {
       ...setting(`model_providers.${provider}.name`, provider),
       ...setting(`model_providers.${provider}.base_url`, `${url}/v1`),
       ...setting(`model_providers.${provider}.wire_api`, "responses"),
+      ...setting(`model_providers.${provider}.supports_websockets`, true),
       ...(apiKey === undefined ? [] : setting(`model_providers.${provider}.env_key`, keyVariable)),
       // As `--model` it would not reach subcommands such as `exec`.
       ...setting("model", model),

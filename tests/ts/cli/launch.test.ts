@@ -91,6 +91,7 @@ describe("each agent is pointed at the server", () => {
     expect(settings).toContain('model_provider="mlx-serving"');
     expect(settings).toContain(`model_providers.mlx-serving.base_url="${url}/v1"`);
     expect(settings).toContain('model_providers.mlx-serving.wire_api="responses"');
+    expect(settings).toContain("model_providers.mlx-serving.supports_websockets=true");
     expect(settings).toContain(`model="${model}"`);
     const variable = /env_key="([^"]*)"/.exec(settings.join(" "))![1]!;
     expect(env[variable]).toBe(key);
