@@ -26,6 +26,8 @@ STRUCTURES = (
 )
 # What is made by other requests.
 CURSORS = ("after", "before")
+# Of a tool, what its calls are kept to.
+KEPT_TO = ("format", "strict", "parameters")
 # Tokens that every model has.
 TOKENS = 256
 
@@ -35,6 +37,9 @@ def map_case(context: HookContext, case: Case) -> Case:
     is_meant_right = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
     if is_meant_right and isinstance(case.body, dict):
         case.body = agreeing(case.body)
+        if case.path == "/v1/responses":
+            # Needed where nothing is before it.
+            case.body.setdefault("input", "x")
     if is_meant_right and isinstance(case.query, dict):
         case.query = {name: value for name, value in case.query.items() if name not in CURSORS}
     return case
@@ -42,8 +47,7 @@ def map_case(context: HookContext, case: Case) -> Case:
 
 def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     body = dict(body)
-    if body.pop("previous_response_id", None) is not None:
-        body.setdefault("input", "x")
+    body.pop("previous_response_id", None)
     if body.get("stream_options") is not None:
         body["stream"] = True
     given = [name for name in TOKEN_LIMITS if body.get(name) is not None]
@@ -95,8 +99,16 @@ def without_tools(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def lone(tool: dict[str, Any]) -> dict[str, Any]:
-    """Tools of one namespace have names of their own."""
-    return {**tool, "tools": tool["tools"][:1]} if isinstance(tool.get("tools"), list) else tool
+    """Tools of one namespace have names of their own. Without what its calls are kept to."""
+    plain = {name: value for name, value in tool.items() if name not in KEPT_TO}
+    if "input_schema" in plain:
+        plain["input_schema"] = {"type": "object"}
+    for name in ("function", "custom"):
+        if isinstance(plain.get(name), dict):
+            plain[name] = lone(plain[name])
+    if isinstance(plain.get("tools"), list):
+        plain["tools"] = [lone(one) for one in plain["tools"][:1]]
+    return plain
 
 
 def is_said(message: dict[str, Any]) -> bool:
