@@ -52,8 +52,8 @@ export const failures = {
   },
   previous_response_not_found: {
     status: 400,
-    words: ({ id }: { id: string }) =>
-      `There is no response ${id} to go on from: send the whole input without previous_response_id.`,
+    words:
+      "There is no response of this id to go on from: send the whole input without previous_response_id.",
   },
   previous_response_in_progress: {
     status: 400,

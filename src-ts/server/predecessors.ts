@@ -7,7 +7,6 @@ import { isResponseEcho } from "./render/echo.js";
 import { responseEndingOf } from "./render/endings.js";
 import { saidItems } from "./render/given-items.js";
 import { isReadable, type Predecessor } from "./submissions/conversation.js";
-import { shown } from "./validation/shown.js";
 
 /** What a connection has beside what is stored. */
 export interface Connection {
@@ -30,8 +29,8 @@ export function predecessorOf(
   const remembered = connection?.remembered(id);
   if (remembered !== undefined) return remembered;
   const response = engine.get(id, owner);
-  if (response === undefined || !isResponseEcho(response.echo)) throw notFound(id);
-  if (!response.store && !connection?.isHere(id)) throw notFound(id);
+  if (response === undefined || !isResponseEcho(response.echo)) throw notFound();
+  if (!response.store && !connection?.isHere(id)) throw notFound();
   return asPredecessor(response);
 }
 
@@ -64,6 +63,4 @@ function whatWasSaid(response: Response): Conversation {
   return whole;
 }
 
-function notFound(id: string) {
-  return failure("previous_response_not_found", { id: shown(id), param });
-}
+const notFound = () => failure("previous_response_not_found", { param });
