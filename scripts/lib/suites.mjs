@@ -40,6 +40,8 @@ function pytest() {
   const python = interpreterOf(environmentFolder());
   // A file's tests share models that are dear to build: a file stays in one process.
   const parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"];
+  // In the order of tests/python/conftest.py: by default a file of one long test comes last.
+  parallel.push("--no-loadscope-reorder");
   return {
     id: "python",
     command: [python, "-m", "pytest", "tests/python", ...parallel, `--junitxml=${report}`],
