@@ -94,8 +94,9 @@ function endToEnd() {
   return Object.entries(runs).map(([id, mode]) => ({
     ...vitest(
       id,
-      // A model takes all cores: two servers at a time would only wait for each other.
-      "--no-file-parallelism",
+      // A model takes all cores: more than two servers at a time would only wait for each other. One alone leaves
+      // cores idle whenever it starts, or its client waits.
+      "--maxWorkers=2",
       ...(aboutNative[id]?.map((name) => `tests/e2e/${name}.test.ts`) ?? ["tests/e2e"]),
     ),
     env: { E2E_NATIVE: mode },
