@@ -15,8 +15,8 @@ import embedded_model
 for name in ("MLX_SERVING_NATIVE", "MLX_SERVING_NATIVE_PARTS"):
     os.environ.pop(name, None)
 
-# Those that take longest, in the order in which they begin: no process is left alone with one at the
-# end of a run, while the others have nothing more to do.
+# Those that take longest, in the order in which they begin: no process is left alone with one at
+# the end of a run, while the others have nothing more to do.
 LONGEST = (
     "fast/test_embedded_model.py",
     "families/test_families.py",
