@@ -40,6 +40,8 @@ function pytest() {
   const python = interpreterOf(environmentFolder());
   // A file's tests share models that are dear to build: a file stays in one process.
   const parallel = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"];
+  // In the order of tests/python/conftest.py: by default a file of one long test comes last.
+  parallel.push("--no-loadscope-reorder");
   return {
     id: "python",
     command: [python, "-m", "pytest", "tests/python", ...parallel, `--junitxml=${report}`],
@@ -92,8 +94,9 @@ function endToEnd() {
   return Object.entries(runs).map(([id, mode]) => ({
     ...vitest(
       id,
-      // A model takes all cores: two servers at a time would only wait for each other.
-      "--no-file-parallelism",
+      // A model takes all cores: more than two servers at a time would only wait for each other. One alone leaves
+      // cores idle whenever it starts, or its client waits.
+      "--maxWorkers=2",
       ...(aboutNative[id]?.map((name) => `tests/e2e/${name}.test.ts`) ?? ["tests/e2e"]),
     ),
     env: { E2E_NATIVE: mode },

@@ -15,11 +15,30 @@ import embedded_model
 for name in ("MLX_SERVING_NATIVE", "MLX_SERVING_NATIVE_PARTS"):
     os.environ.pop(name, None)
 
+# Those that take longest, in the order in which they begin: no process is left alone with one at
+# the end of a run, while the others have nothing more to do.
+LONGEST = (
+    "fast/test_embedded_model.py",
+    "families/test_families.py",
+    "text/test_vocabularies.py",
+    "mlx/test_native_parts.py",
+    "mlx/test_runner.py",
+    "link/test_frames_fuzz.py",
+    "mlx/test_engine.py",
+    "models/test_safety.py",
+    "test_worker.py",
+)
+
 # No deadline and no check of how fast data is made, since machines are busy; nothing kept on disk.
 settings.register_profile(
     "plain", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("plain")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session")

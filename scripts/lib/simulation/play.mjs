@@ -1,20 +1,23 @@
 /** Plays seeds in processes of their own. */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
+import { createInterface } from "node:readline";
 
 /**
  * @typedef {{ seed: number, broken: string }} Broken
  * @typedef {{ seeds: number, events: number, virtualMs: number, faults: number, broken: Broken[] }} Played
  */
 
-/** Seeds that one process plays: not so many that the last one is waited for by all. */
-const seedsPerProcess = 250;
+/** Seeds that are played before the next are handed out: not so many that the last ones are waited for by all. */
+const seedsPerTurn = 250;
 /** Lives that take longer do not end. */
-const processMsMax = 120_000;
+const turnMsMax = 120_000;
 const lookMsMax = 600_000;
+/** There is a process a core: what V8 does on threads beside it would only wait for another's core. */
+const v8Flags = ["--single-threaded", "--min-semi-space-size=64", "--max-semi-space-size=64"];
 
 /**
- * As many processes at a time as there are cores.
+ * As many processes as there are cores, each for many turns: one that begins is slow until its code is compiled.
  * @param {string} bundle
  * @param {{ from: number, to: number }} range
  * @returns {Promise<Played>}
@@ -22,12 +25,16 @@ const lookMsMax = 600_000;
 export async function play(bundle, { from, to }) {
   /** @type {Played} */
   const total = { seeds: 0, events: 0, virtualMs: 0, faults: 0, broken: [] };
-  const starts = [];
-  for (let first = from; first <= to; first += seedsPerProcess) starts.push(first);
-  await inParallel(starts, async (first) => {
-    const last = Math.min(to, first + seedsPerProcess - 1);
-    add(total, await playSome(bundle, [`${first}-${last}`], [], processMsMax));
+  const turns = [];
+  for (let first = from; first <= to; first += seedsPerTurn)
+    turns.push(`${first}-${Math.min(to, first + seedsPerTurn - 1)}`);
+  const idle = [];
+  await inParallel(turns, async (range) => {
+    const player = idle.pop() ?? startPlayer(bundle);
+    add(total, await player.play([range], turnMsMax));
+    if (player.isAlive()) idle.push(player);
   });
+  for (const player of idle) player.end();
   return total;
 }
 
@@ -38,7 +45,9 @@ export async function play(bundle, { from, to }) {
  * @returns {Promise<Broken | undefined>}
  */
 export async function firstBroken(bundle, ranges) {
-  const { broken } = await playSome(bundle, ranges, ["--first"], lookMsMax);
+  const player = startPlayer(bundle, ["--first"]);
+  const { broken } = await player.play(ranges, lookMsMax);
+  player.end();
   return broken[0];
 }
 
@@ -67,29 +76,42 @@ function add(total, part) {
   total.broken.push(...part.broken);
 }
 
-/** @returns {Promise<Played>} */
-async function playSome(bundle, ranges, flags, msMax) {
-  const child = spawn(process.execPath, ["--enable-source-maps", bundle, ...ranges, ...flags], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const timer = setTimeout(() => child.kill("SIGKILL"), msMax);
-  let output = "";
+/** A process that plays what it is asked to, until its end. */
+function startPlayer(bundle, flags = []) {
+  const args = [...v8Flags, "--enable-source-maps", bundle, "--listen", ...flags];
+  const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "pipe"] });
   let errors = "";
-  child.stdout.on("data", (chunk) => {
-    output += chunk;
-  });
   child.stderr.on("data", (chunk) => {
     errors += chunk;
   });
-  const code = await new Promise((resolve) => child.on("close", resolve));
-  clearTimeout(timer);
-  const lines = output
-    .split("\n")
-    .flatMap((line) => (line.startsWith("{") ? JSON.parse(line) : []));
-  const broken = lines.filter((line) => typeof line.broken === "string");
-  const sum = lines.find((line) => typeof line.broken === "number");
-  if (sum !== undefined) return { ...sum, broken };
-  const why = `seeds ${ranges.join(", ")} ended with ${code}: ${errors.slice(-2000)}`;
-  const none = { seeds: 0, events: 0, virtualMs: 0, faults: 0 };
-  return { ...none, broken: [...broken, { seed: Number.parseInt(ranges[0], 10), broken: why }] };
+  // One that has died says so by the end of what it prints.
+  child.stdin.on("error", () => {});
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  let isAlive = true;
+
+  /** @returns {Promise<Played>} */
+  async function play(ranges, msMax) {
+    const timer = setTimeout(() => child.kill("SIGKILL"), msMax);
+    child.stdin.write(`${ranges.join(" ")}\n`);
+    const broken = [];
+    try {
+      for (;;) {
+        const { value: line, done } = await lines.next();
+        if (done) break;
+        if (!line.startsWith("{")) continue;
+        const told = JSON.parse(line);
+        if (typeof told.broken === "number") return { ...told, broken };
+        broken.push(told);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+    isAlive = false;
+    const why = `seeds ${ranges.join(", ")} ended with ${await ended}: ${errors.slice(-2000)}`;
+    const none = { seeds: 0, events: 0, virtualMs: 0, faults: 0 };
+    return { ...none, broken: [...broken, { seed: Number.parseInt(ranges[0], 10), broken: why }] };
+  }
+
+  return { play, isAlive: () => isAlive, end: () => child.stdin.end() };
 }

@@ -4,6 +4,7 @@ failed once, and neighbours of their kinds. `npm run families` does the same wit
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,21 +39,32 @@ APART = {
 }
 
 
+@cache
+def comparison_of(family: str) -> Comparison:
+    """Dear to make: what a family can and what mlx-lm says alone. It serves anew each time."""
+    return Comparison(build(family))
+
+
+@cache
+def comparison_of_case(family: str) -> Comparison:
+    return Comparison(instance(CASES[family]))
+
+
 @pytest.mark.parametrize("family", CASES)
 def test_the_cases_answer_as_alone(family: str) -> None:
-    seen = Comparison(instance(CASES[family])).seen()
+    seen = comparison_of_case(family).seen()
     assert is_right(seen), seen
     assert not seen.abilities["batch"] and seen.abilities["batch_reason"]
 
 
 def test_a_chunk_that_is_gone_is_not_cut_back_to() -> None:
-    abilities = Comparison(instance(CASES["llama4"])).abilities
+    abilities = comparison_of_case("llama4").abilities
     assert abilities.prefix == "whole" and "differ" in str(abilities.prefix_reason)
 
 
 @pytest.mark.parametrize("family", [*TOGETHER, *APART])
 def test_neighbours_answer_as_alone_in_a_batch(family: str) -> None:
-    comparison = Comparison(build(family))
+    comparison = comparison_of(family)
     assert comparison.batch() is None
     assert comparison.abilities.batch is (family in TOGETHER)
     assert comparison.abilities.prefix == {**TOGETHER, **APART}[family]
@@ -60,7 +72,7 @@ def test_neighbours_answer_as_alone_in_a_batch(family: str) -> None:
 
 
 def test_a_model_that_is_wrong_in_pieces_gets_whole_prompts() -> None:
-    comparison = Comparison(build("plamo3"))
+    comparison = comparison_of("plamo3")
     assert not comparison.abilities.pieces and comparison.abilities.prefix == "none"
     assert comparison.alone() is None and comparison.resume() is None
 
@@ -68,7 +80,7 @@ def test_a_model_that_is_wrong_in_pieces_gets_whole_prompts() -> None:
 @pytest.mark.parametrize("family", ["gpt_oss", "gemma3_text", "recurrent_gemma", "llama4", "mamba"])
 def test_repeats_from_the_prefix_cache_beside_others(family: str) -> None:
     """Hits that join a batch that goes on: a window's ring once came back cut, and wrong."""
-    comparison = Comparison(build(family))
+    comparison = comparison_of(family)
     assert comparison.prefix() is None
     serving = comparison.serving(1 << 26)
     asked = [comparison.prompts[0], comparison.prompts[3], comparison.prompts[0]]
@@ -82,7 +94,7 @@ def test_repeats_from_the_prefix_cache_beside_others(family: str) -> None:
 @pytest.mark.parametrize("family", ["gpt_oss", "gemma3_text", "baichuan_m1", "llama4", "llama"])
 def test_padding_of_whole_units_fills_no_window(family: str, unit: int) -> None:
     """As on CUDA, where chunks have few lengths: the padding is taken off again."""
-    comparison = Comparison(build(family))
+    comparison = comparison_of(family)
     serving = comparison.serving(0, unit)
     assert serving.run([(tokens, []) for tokens in comparison.prompts]) == comparison.truth
 
@@ -90,7 +102,7 @@ def test_padding_of_whole_units_fills_no_window(family: str, unit: int) -> None:
 def test_memory_of_long_answers_is_that_of_their_caches() -> None:
     """Paddings that are only ever computed with are to be computed, or all steps stay in memory."""
     for family in ("gpt_oss", "mamba", "lfm2"):
-        comparison = Comparison(build(family))
+        comparison = comparison_of(family)
         serving = comparison.serving()
         for tokens in ([5], [7], comparison.prompts[0]):
             serving.insert(tokens, [], 400)
