@@ -266,8 +266,8 @@ export const mutations = [
   {
     name: "tools are forgotten on disk",
     file: "src-ts/journal/acceptances.ts",
-    find: "const said = Object.keys(turn).length > 0 && { turn };",
-    replace: "const said = turn === undefined && { turn };",
+    find: "const turned = Object.keys(turn).length > 0 && { turn };",
+    replace: "const turned = turn === undefined && { turn };",
   },
   {
     name: "a broken-off call is whole on disk",
