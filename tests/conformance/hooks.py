@@ -1,6 +1,7 @@
-"""Bodies that JSON Schema calls valid and the server is right to refuse are mended: those that
+"""Requests that JSON Schema calls valid and the server is right to refuse are mended: those that
 contradict themselves (calls and choices of tools that aren't there, two things to keep an answer
-to), and those that only the model can judge: nothing to answer, unknown tokens, schemas.
+to), those that name what isn't there (an earlier response, an item of a list), and those that only
+the model can judge: nothing to answer, unknown tokens, schemas.
 Tests in tests/ts/server see to it that they are refused."""
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ STRUCTURES = (
     "output_config",
     "output_format",
 )
+# What is made by other requests.
+CURSORS = ("after", "before")
 # Tokens that every model has.
 TOKENS = 256
 
@@ -32,11 +35,15 @@ def map_case(context: HookContext, case: Case) -> Case:
     is_meant_right = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
     if is_meant_right and isinstance(case.body, dict):
         case.body = agreeing(case.body)
+    if is_meant_right and isinstance(case.query, dict):
+        case.query = {name: value for name, value in case.query.items() if name not in CURSORS}
     return case
 
 
 def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     body = dict(body)
+    if body.pop("previous_response_id", None) is not None:
+        body.setdefault("input", "x")
     if body.get("stream_options") is not None:
         body["stream"] = True
     given = [name for name in TOKEN_LIMITS if body.get(name) is not None]

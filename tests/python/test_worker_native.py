@@ -27,10 +27,10 @@ from mlx_serving.fake.engine import FakeRunner
 
 insert = FakeRunner.insert
 
-def picky(engine, request, matcher=None):
+def picky(engine, request, *what_else):
     if len(request.prompt) == 1:
         raise RuntimeError("one token is too few")
-    insert(engine, request, matcher)
+    insert(engine, request, *what_else)
 
 FakeRunner.insert = picky
 main()

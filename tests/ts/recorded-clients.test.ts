@@ -15,7 +15,7 @@ import { ChatChunk, ChatCompletion } from "../../src-ts/protocol/chat.js";
 import { Completion } from "../../src-ts/protocol/completions.js";
 import { ErrorResponse } from "../../src-ts/protocol/errors.js";
 import { ResponseStreamEvent } from "../../src-ts/protocol/events.js";
-import { DeletedResponse, ResponseObject } from "../../src-ts/protocol/responses.js";
+import { DeletedResponse, InputItemList, ResponseObject } from "../../src-ts/protocol/responses.js";
 import { parseSse } from "./support/test-server.js";
 import { type AnyEvent, isTerminal } from "./support/test-socket.js";
 
@@ -175,6 +175,7 @@ interface Piece {
 function wholeAnswer({ method, path }: Sent, text: string): void {
   const parse = <T extends z.ZodType>(schema: T) => schema.parse(JSON.parse(text));
   if (method === "DELETE") parse(DeletedResponse);
+  else if (path.endsWith("/input_items")) expect(parse(InputItemList).data).not.toEqual([]);
   else if (path.startsWith("/v1/responses")) {
     const response = parse(ResponseObject);
     // Asked for in the background it is answered before it has begun.
