@@ -168,6 +168,7 @@ const Thinking = z.discriminatedUnion(
 
 /** What makes the prompt, and what both routes take beside it. */
 const prompt = {
+  ...fields.unserved,
   model: fields.model,
   messages: z.array(AnthropicMessageParam).min(1).max(limits.messagesMax),
   system: system.nullish(),
@@ -194,6 +195,8 @@ const prompt = {
   service_tier: fields.hint("auto", "standard_only"),
   metadata: fields.hint(),
   betas: fields.hint(),
+  /** A conversation that the server holds: whoever goes on with one sends nothing of what was said before. */
+  thread: fields.absent(),
 };
 
 const { stop: _stop, ...sampling } = fields.sampling;
@@ -281,6 +284,13 @@ export const AnthropicError = z.strictObject({
     message: z.string(),
     param: z.string().nullable(),
     code: z.string().nullable(),
+    /** By which clients know what they can ask for in another way. */
+    details: z
+      .strictObject({
+        error_code: z.literal("thread_unsupported_request"),
+        unsupported: z.array(z.string()),
+      })
+      .optional(),
   }),
   request_id: z.string(),
 });

@@ -213,6 +213,14 @@ const output = z.union([fields.text, z.array(outputPart).max(limits.contentParts
   error: "must be a string or a list of text parts",
 });
 const sentBack = { id: fields.sentBack, status: fields.sentBack };
+/** A call that was broken off says so, and is left out. */
+const sentBackCall = {
+  ...sentBack,
+  status: z.unknown().optional().meta({
+    description:
+      "Of an earlier output. A call that is `incomplete` is left out; nothing else is read.",
+  }),
+};
 
 const ReasoningPart = z.object({ type: z.string(), text: fields.text });
 const reasoningParts = z.array(ReasoningPart).max(limits.contentPartsMax).nullish();
@@ -225,7 +233,7 @@ export const historyItems = [
     name: toolName,
     namespace,
     arguments: fields.text,
-    ...sentBack,
+    ...sentBackCall,
   }),
   z.object({ type: z.literal("function_call_output"), call_id: callId, output, ...sentBack }),
   z.object({
@@ -234,7 +242,7 @@ export const historyItems = [
     name: toolName,
     namespace,
     input: fields.text,
-    ...sentBack,
+    ...sentBackCall,
   }),
   z.object({ type: z.literal("custom_tool_call_output"), call_id: callId, output, ...sentBack }),
   z.object({

@@ -68,7 +68,13 @@ const arrows: Readonly<Record<string, Arrows>> = {
     ],
   },
   "src-ts/engine/requests": {
-    values: ["src-ts/encoding", "src-ts/failures.ts", "src-ts/machines", "src-ts/worker"],
+    values: [
+      "src-ts/engine/conversation.ts",
+      "src-ts/encoding",
+      "src-ts/failures.ts",
+      "src-ts/machines",
+      "src-ts/worker",
+    ],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/engine/journal.ts",

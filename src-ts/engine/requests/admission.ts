@@ -1,6 +1,7 @@
 /** How a worker is told of the requests that it runs from now on. Knows frames' limits and no lifecycle. */
 import { UnsendableMessage } from "../../worker/link.js";
-import type { Admission, ToWorker } from "../../worker/messages.js";
+import type { Admission, ToolOffer, ToWorker } from "../../worker/messages.js";
+import { textChars } from "../conversation.js";
 
 type Refuse = (slot: number, error: UnsendableMessage) => void;
 
@@ -22,11 +23,22 @@ export function sendAdmission(
   for (const some of inFrames(admissions)) sendTogether(some);
 }
 
-function bytesOf({ prompt, emitted, constraint }: Admission): number {
-  return prompt.length + emitted.length + (constraint?.text.length ?? 0);
+function bytesOf({ prompt, emitted, constraint, tools, fakeSay = "" }: Admission): number {
+  const texts = (constraint?.text.length ?? 0) + fakeSay.length + charsOf(tools);
+  return prompt.length + emitted.length + texts;
 }
 
-/** Token ids and grammars of one `admit`, in bytes, roughly: a frame holds no more than it must. */
+/** Choices of one request offer the same. */
+const offered = new WeakMap<ToolOffer, number>();
+
+function charsOf(tools: ToolOffer | undefined): number {
+  if (tools === undefined) return 0;
+  const known = offered.get(tools) ?? textChars(tools);
+  offered.set(tools, known);
+  return known;
+}
+
+/** Token ids, tools and grammars of one `admit`, in bytes, roughly: a frame holds no more than it must. */
 const admittedBytesMax = 8 * 1024 * 1024;
 
 /** As many together as a frame should hold, and at least one. */

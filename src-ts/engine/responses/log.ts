@@ -77,6 +77,8 @@ export class ResponseLog implements ReadLog, WrittenLog {
   private readonly allEntries: LogEntry[] = [];
   /** Of all entries: where the next text goes. */
   private readonly openItem = new OpenItem();
+  /** Of tokens that have brought no text yet: it may come, or they are of a mark and say nothing. */
+  private silent: TokenLogprob[] = [];
   private shown = nothing;
   /** Of the entries that are shown. */
   private readonly shownOutput = new Output();
@@ -215,6 +217,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
     if (this.finalEnding !== undefined) throw new Error(`response ${this.id} has ended already`);
     for (const utterance of utterancesOf(tail)) this.say(utterance);
     if (this.openItem.count === 0 && this.hasOutput(ending)) this.open({ kind: "message" });
+    this.writeSilent();
     for (const entry of this.openItem.closing()) this.append(entry);
     this.append({ kind: "ended", ending, usage: this.usage, endedAt });
   }
@@ -316,6 +319,7 @@ export class ResponseLog implements ReadLog, WrittenLog {
   private say(utterance: Utterance): void {
     switch (utterance.kind) {
       case "call":
+        this.silent = [];
         return this.open(this.newCall(utterance.name));
       case "callEnd":
         return this.closeCall(utterance.complete);
@@ -326,11 +330,29 @@ export class ResponseLog implements ReadLog, WrittenLog {
 
   /** An item without text is none. */
   private write({ kind, text, tokens, logprobs }: Text): void {
-    if (text === "" && logprobs.length === 0) return;
+    if (text === "") {
+      this.silent.push(...logprobs);
+      return;
+    }
     const item = itemOf(kind, this.openItem.item);
     // Of a call that nobody has begun there is nothing to tell.
     if (item === undefined) return;
+    const isTold = kind === "content" && this.silent.length > 0;
+    const told = isTold ? [...this.silent, ...logprobs] : logprobs;
+    this.silent = [];
     this.open(item);
+    this.writeDelta(text, tokens, told);
+  }
+
+  /** A stop string has no text, and is none of a mark. */
+  private writeSilent(): void {
+    const { silent, openItem } = this;
+    if (silent.length > 0 && openItem.item?.kind === "message")
+      this.writeDelta("", silent.length, silent);
+  }
+
+  /** Of the open item. */
+  private writeDelta(text: string, tokens: number, logprobs: readonly TokenLogprob[]): void {
     const { index, part } = this.openItem.place;
     const delta = { kind: "delta", index, part, text, tokens } as const;
     this.append(logprobs.length === 0 ? delta : { ...delta, logprobs });

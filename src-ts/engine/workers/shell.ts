@@ -289,8 +289,11 @@ export class WorkerShell {
       case "refused": {
         const { id: slot, code, message: words } = message;
         // Templates know prompts as messages; not every API does.
-        const field = message.field === "messages" ? promptField : message.field;
-        return post({ kind: "refused", workerId, epoch, slot, code }, { message: words, field });
+        const said =
+          message.field === "messages"
+            ? { message: words.replace(/^messages\b/, promptField), field: promptField }
+            : { message: words, field: message.field };
+        return post({ kind: "refused", workerId, epoch, slot, code }, said);
       }
       case "prefill": {
         const { id: slot, done, total, cached } = message;

@@ -16,5 +16,12 @@ export function anthropicError(error: ServingError, requestId: string): Anthropi
   const { status, message, param, code } = error;
   const byRange = status < 500 ? "invalid_request_error" : "api_error";
   const type = typesByStatus[status] ?? byRange;
-  return { type: "error", error: { type, message, param, code }, request_id: requestId };
+  const said = { type, message, param, code, ...detailsOf(error) };
+  return { type: "error", error: said, request_id: requestId };
+}
+
+/** Anthropic's clients then send the whole conversation, and no thread any more. */
+function detailsOf({ param, code }: ServingError): Pick<AnthropicError["error"], "details"> {
+  if (param !== "thread" || code !== "unsupported_parameter") return {};
+  return { details: { error_code: "thread_unsupported_request", unsupported: ["thread"] } };
 }

@@ -6,7 +6,7 @@ import type { Conversation } from "../../engine/api.js";
 import { allItems } from "../../engine/conversation.js";
 import { identifierCharsMax } from "../../protocol/limits.js";
 import type { InputItem, InputMessage, KeptItem, ResponseInput } from "../../protocol/responses.js";
-import type { ItemLookup } from "./history.js";
+import { type ItemLookup, isBrokenOff } from "./history.js";
 import { textOf } from "./prompts.js";
 
 /** A response that can be gone on from. */
@@ -57,12 +57,12 @@ function kept(item: InputItem, lookup: ItemLookup): KeptItem | undefined {
     case "function_call": {
       const { type, call_id, name, namespace, arguments: text } = item;
       const called = { call_id, name, ...(namespace != null && { namespace }) };
-      return { ...idOf(item), type, ...completed, ...called, arguments: text };
+      return { ...idOf(item), type, ...statusOf(item), ...called, arguments: text };
     }
     case "custom_tool_call": {
       const { type, call_id, name, namespace, input } = item;
       const called = { call_id, name, ...(namespace != null && { namespace }) };
-      return { ...idOf(item), type, ...completed, ...called, input };
+      return { ...idOf(item), type, ...statusOf(item), ...called, input };
     }
     case "function_call_output":
     case "custom_tool_call_output": {
@@ -83,6 +83,10 @@ function kept(item: InputItem, lookup: ItemLookup): KeptItem | undefined {
     default:
       return keptMessage(item);
   }
+}
+
+function statusOf(call: InputItem) {
+  return isBrokenOff(call) ? ({ status: "incomplete" } as const) : completed;
 }
 
 function keptMessage({ role, content, ...message }: InputMessage): KeptItem {

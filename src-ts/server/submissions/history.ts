@@ -124,13 +124,13 @@ export function responseHistory(
   before: readonly InputItem[] = [],
 ): PromptMessage[] {
   const history = new ItemHistory(lookup);
-  for (const item of before) if (!isBrokenOff(item)) history.take(item, "previous_response_id");
+  for (const item of before) history.take(item, "previous_response_id");
   for (const [index, item] of items.entries()) history.take(item, `input[${index}]`);
   return history.messages;
 }
 
-/** A call that was never made: nobody can have an output of it. */
-function isBrokenOff(item: InputItem): boolean {
+/** A call that was never made, sent back as it was told: nobody can have an output of it. */
+export function isBrokenOff(item: InputItem): boolean {
   const isCall = item.type === "function_call" || item.type === "custom_tool_call";
   return isCall && item.status === "incomplete";
 }
@@ -142,6 +142,7 @@ class ItemHistory {
   constructor(private readonly lookup: ItemLookup) {}
 
   take(item: InputItem, at: string): void {
+    if (isBrokenOff(item)) return;
     switch (item.type) {
       case "reasoning":
         return this.reasoning((item.content ?? []).map(({ text }) => text).join(""));

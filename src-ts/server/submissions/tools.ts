@@ -140,7 +140,9 @@ function fieldsOf(offered: readonly Offered[]): (pointer: string) => string | un
       .split("/")
       .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
     const found = offered.find((one) => one.name === name);
-    return found && paramOf([...found.binds, ...steps]);
+    if (found === undefined) return undefined;
+    // Of a tool that takes one text, the body has one place alone that binds it.
+    return paramOf(found.tool.custom ? found.binds : [...found.binds, ...steps]);
   };
 }
 

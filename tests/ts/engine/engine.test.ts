@@ -152,6 +152,13 @@ describe("what is turned away before it is accepted", () => {
     await expect(refused).rejects.toMatchObject({ status, code, param });
   });
 
+  it("a prompt, by the name that the engine has for it, in words too", async () => {
+    const sim = await new Sim().start();
+    const refused = sim.engine.submit(submission({ input: { kind: "text", text: "refuse me" } }));
+    const message = "input: unknown role, of messages";
+    await expect(refused).rejects.toMatchObject({ param: "input", message });
+  });
+
   it("without a name that a client made up among what observers hear", async () => {
     const sim = await new Sim().start();
     const heard: unknown[] = [];

@@ -3,7 +3,13 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { inFrames } from "../../../src-ts/engine/requests/admission.js";
 import { encodeFrame, frameBytesMax, UnsendableMessage } from "../../../src-ts/worker/link.js";
-import type { Admission, PrepareInput, Sampling } from "../../../src-ts/worker/messages.js";
+import type {
+  Admission,
+  PrepareInput,
+  Sampling,
+  Tool,
+  ToolOffer,
+} from "../../../src-ts/worker/messages.js";
 import { Sim, SimWorker, settle, submission } from "./sim.js";
 
 const MiB = 1024 * 1024;
@@ -13,6 +19,11 @@ function admission(id: number, promptBytes: number, emittedBytes = 0): Admission
   const emitted = new Uint8Array(emittedBytes);
   const sampling = submission().sampling as Sampling;
   return { id, prompt, emitted, maxTokens: 1, sampling, chat: true };
+}
+
+function offerOf(fields: Partial<Tool>): ToolOffer {
+  const tool = { name: "look", description: "", parameters: {}, custom: false, ...fields };
+  return { tools: [tool], choice: "auto", parallel: true };
 }
 
 describe("admissions of one batch", () => {
@@ -28,6 +39,18 @@ describe("admissions of one batch", () => {
   it("are one frame where they are short, and none where there are none", () => {
     expect(inFrames(Array.from({ length: 256 }, (_, id) => admission(id, 400)))).toHaveLength(1);
     expect(inFrames([])).toEqual([]);
+  });
+
+  it.each<[string, (text: string) => Partial<Admission>]>([
+    ["tools", (description) => ({ tools: offerOf({ description }) })],
+    ["schemas", (pattern) => ({ tools: offerOf({ parameters: { type: "string", pattern } }) })],
+    ["kept schemas", (kept) => ({ tools: offerOf({ kept }) })],
+    ["constraints", (text) => ({ constraint: { kind: "lark", text } })],
+    ["scripts", (fakeSay) => ({ fakeSay })],
+  ])("count the text of their %s", (_name, withText) => {
+    const long = withText("x".repeat(MiB));
+    const all = Array.from({ length: 20 }, (_, id) => ({ ...admission(id, 4), ...long }));
+    expect(inFrames(all)).toHaveLength(3);
   });
 
   it("stand alone where one is longer than the rest together", () => {

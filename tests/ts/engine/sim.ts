@@ -212,7 +212,7 @@ export class SimWorker implements OneWorker {
         id,
         code: "invalid_prompt",
         field: "messages",
-        message: "unknown role",
+        message: "messages: unknown role, of messages",
       });
     const tokens = packTokens([...text].map((c) => c.codePointAt(0)!));
     if (this.options.holdPrepares) this.held.push({ id, tokens });

@@ -189,6 +189,39 @@ describe("a log", () => {
     expect(log.logprobs.map(({ token }) => token)).toEqual(["One ", "two"]);
   });
 
+  it("has no probabilities of marks, and no message for them alone", () => {
+    const log = begun();
+    log.emit(said([1], "", [logprob("<think>")]));
+    log.emit(said([2], [["reasoning", "Hm."]], [logprob("Hm.")]));
+    log.emit(said([3], "", [logprob("</think>")]));
+    log.emit(said([4], [["call", "look"]]));
+    log.emit(said([5], [["callEnd", true]]));
+    log.emit(said([6], "", [logprob("<tool_call>")]));
+    log.emit(said([7], [["call", "look"]]));
+    log.emit(said([8], [["callEnd", true]]));
+    log.emit(said([9], "", [logprob("<|im_end|>")]));
+    log.end({ kind: "toolCalls" }, "", 5);
+    expect(shown(log).map(([kind]) => kind)).toEqual(["reasoning", "functionCall", "functionCall"]);
+    expect(log.logprobs).toEqual([]);
+  });
+
+  it("has the probabilities of what was held back where its text is, or at the end", () => {
+    const log = begun();
+    log.emit(said([1], "", [logprob("<")]));
+    log.emit(said([2], "<b", [logprob("b")]));
+    log.emit(said([3], "", [logprob("ST")]));
+    log.emit(said([4], "", [logprob("OP")]));
+    log.end({ kind: "stop", sequence: "STOP" }, "", 5);
+    const names = ({ logprobs }: { logprobs?: readonly { token: string }[] }) =>
+      logprobs?.map(({ token }) => token);
+    const deltas = output(log).flatMap((entry) => (entry.kind === "delta" ? [entry] : []));
+    expect(deltas.map((delta) => [delta.text, names(delta)])).toEqual([
+      ["<b", ["<", "b"]],
+      ["", ["ST", "OP"]],
+    ]);
+    expect(names(log)).toEqual(["<", "b", "ST", "OP"]);
+  });
+
   it.each([
     ["stop", 100, 1],
     ["length", 100, 1],

@@ -53,6 +53,30 @@ function expectAgent({ content, stop_reason }: Anthropic.Message): void {
 }
 
 describe("the official client", () => {
+  it.each([true, false])(
+    "runs tools, streamed: %s, with all that was said before",
+    async (stream) => {
+      const { client, engine } = await setup();
+      engine.script = (run) => (engine.runs.length === 1 ? agent(run) : say(["Sunny."])(run));
+      const [{ name, input_schema }] = tools as [Anthropic.Tool];
+      const run = async ({ city }: { city?: string }) => `Fine in ${city ?? "town"}`;
+      const tool = {
+        type: "custom" as const,
+        name,
+        input_schema,
+        run,
+        parse: (x: unknown) => x as object,
+      };
+      const runner = client.beta.messages.toolRunner({ ...body, stream, tools: [tool] });
+      const { content } = await runner.runUntilDone();
+      expect(content).toMatchObject([{ type: "text", text: "Sunny." }]);
+      expect(engine.runs).toHaveLength(2);
+      const [, second] = engine.runs;
+      const roles = ["user", "assistant", "tool", "tool"].map((role) => ({ role }));
+      expect(second!.submission.input).toMatchObject({ kind: "chat", messages: roles });
+    },
+  );
+
   it("gets a message", async () => {
     const { client } = await setup();
     const message = await client.messages.create(body);

@@ -172,6 +172,13 @@ describe("refusals", () => {
     [withBlock(result), "messages[0].content[0].content[0].type"],
     [{ ...body, system: [image] }, "system[0].type"],
     [{ ...body, system: 3 }, "system"],
+    [{ ...body, thread: { type: "create" } }, "thread"],
+    [{ ...body, thread: { type: "continue", previous_message_id: "msg_1" } }, "thread"],
+    [{ ...body, previous_response_id: "resp_1" }, "previous_response_id"],
+    [{ ...body, conversation: "c" }, "conversation"],
+    [{ ...body, json_schema: {} }, "json_schema"],
+    [{ ...body, documents: [{}] }, "documents"],
+    [{ ...body, continue_final_message: true }, "continue_final_message"],
   ])("%j", async (wrong, param) => {
     const { post } = await startServer();
     for (const stream of [true, false])

@@ -34,3 +34,19 @@ it("every failure has the shape", () => {
     });
   }
 });
+
+it("a thread is refused in the way by which clients go on without one", () => {
+  const errorOf = (param: string, code: string) =>
+    AnthropicError.parse(
+      anthropicError(new ServingError("said", { code, status: 400, param }), "r"),
+    ).error;
+  expect(errorOf("thread", "unsupported_parameter").details).toEqual({
+    error_code: "thread_unsupported_request",
+    unsupported: ["thread"],
+  });
+  for (const [param, code] of [
+    ["thread", "invalid_value"],
+    ["messages", "unsupported_parameter"],
+  ] as const)
+    expect(errorOf(param, code)).not.toHaveProperty("details");
+});

@@ -88,6 +88,16 @@ describe("what is kept", () => {
     expect(kept([InputItem.parse(whole)])).toEqual([whole]);
   });
 
+  it.each(["function_call", "custom_tool_call"])("of a %s that was broken off says so", (type) => {
+    const call = { type, call_id: "c", name: "look", status: "incomplete" };
+    const texts = type === "function_call" ? { arguments: '{"a' } : { input: "l" };
+    const [one] = kept([{ ...call, ...texts }]);
+    expect(one).toEqual({ ...call, ...texts });
+    expect(kept([InputItem.parse(GivenItem.parse({ id: "x_1", ...one }))])).toEqual([
+      { id: "x_1", ...one },
+    ]);
+  });
+
   it("of a text is a message of its user", () => {
     expect(kept("Hi")).toEqual(kept([{ role: "user", content: "Hi" }]));
     expect(keptItems(undefined, () => undefined)).toEqual([]);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ChatBody, ResponseBody } from "../../../../src-ts/protocol/index.js";
+import { InputItem } from "../../../../src-ts/protocol/responses.js";
 import {
   chatHistory,
   type ItemLookup,
@@ -157,6 +158,19 @@ describe("items", () => {
     expect(
       responses([{ type: "reasoning", summary: [], encrypted_content: "x" }, said("a")]),
     ).toEqual([{ role: "assistant", content: "a" }]);
+  });
+
+  it("that were broken off are left out, and nobody has an output of them", () => {
+    const cut = { status: "incomplete" };
+    const custom = { type: "custom_tool_call", call_id: "3", name: "run", input: "l", ...cut };
+    const items = [said("a"), call("1", { arguments: '{"a', ...cut }), call("2", cut), custom];
+    expect(responses(items)).toEqual([{ role: "assistant", content: "a" }]);
+    const reference = { type: "item_reference", id: "fc_1" };
+    const lookup: ItemLookup = () => InputItem.parse(call("1", { arguments: "{", ...cut }));
+    expect(responses([reference, said("a")], lookup)).toEqual(responses([said("a")]));
+    for (const status of ["completed", "in_progress", null, 7])
+      expect(responses([call("1", { status }), output("1", "x")])).toHaveLength(2);
+    expect(() => responses([call("1", cut), output("1", "x")])).toThrow(blames("input[1].call_id"));
   });
 
   it("that are referred to stand where they are", () => {

@@ -128,4 +128,10 @@ describe("a custom tool", () => {
     expect(() => offer("lark", "start: %json {}")).toThrow(blames);
     expect(offer("lark", "start: /a/").offer!.tools[0]!.lark).toBe("start: /a/");
   });
+
+  it("that a worker can't keep to is blamed for the one place that binds it", () => {
+    const { toolField } = offer("lark", "start: /a/");
+    for (const pointer of ["c", "c/format/definition", "c/properties/input/pattern"])
+      expect(toolField!(pointer)).toBe("tools[0].format.definition");
+  });
 });
