@@ -308,7 +308,6 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/failures.ts",
       "src-ts/server/render",
       "src-ts/server/submissions",
-      "src-ts/server/validation",
     ],
     types: ["src-ts/engine/api.ts"],
   },
