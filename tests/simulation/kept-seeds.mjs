@@ -12,4 +12,5 @@ export const keptSeeds = [
   { seed: 510, found: "a part was taken though one before it was missing" },
   { seed: 1680, found: "what waited behind an interrupted response was taken for the rest of it" },
   { seed: 1750, found: "memory that ran out before a worker had said hello was a bug of nobody's" },
+  { seed: 9623, found: "a response that came to a socket full of errors waited for ever" },
 ];

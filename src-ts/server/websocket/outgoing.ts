@@ -28,8 +28,8 @@ export class Outgoing implements Sink {
     private readonly start: OutgoingSocket,
     /** The client provokes messages and doesn't read them. */
     private readonly onFlooded: () => void,
-    /** What waits for the buffer to empty is called after whatever is sent. */
-    private readonly sent: () => (() => void) | undefined,
+    /** Called after whatever is sent: who has come to wait for room by then is to be told. */
+    private readonly onSent: () => void,
   ) {}
 
   get bufferedBytes(): number {
@@ -44,7 +44,7 @@ export class Outgoing implements Sink {
   /** What is no event of a response. */
   sendText(text: string): void {
     if (this.bufferedBytes > this.context.config.limits.controlBufferBytesMax) this.onFlooded();
-    else this.write([text], this.sent());
+    else this.write([text], this.onSent);
   }
 
   sendError(error: unknown, correlation: Correlation): void {

@@ -75,7 +75,7 @@ export class Session implements WriterOwner {
       context,
       start,
       () => this.close(closeCodes.overload, "consumer_too_slow"),
-      () => this.writer?.sent,
+      () => this.writer?.sent(),
     );
   }
 
