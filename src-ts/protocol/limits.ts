@@ -104,6 +104,8 @@ export const promptTokensMax = jsonValuesMax;
 // Lists
 /** Items of one page of `input_items`. */
 export const listedItemsMax = 100;
+/** The same as the description of the API can say it. */
+export const listedItemsPattern = /^([1-9][0-9]?|100)$/;
 export const listedItemsDefault = 20;
 
 // Headers

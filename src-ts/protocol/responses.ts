@@ -290,8 +290,7 @@ export type KeptItem = WithoutId<GivenItem>;
 export const InputItemsQuery = z.object({
   limit: z
     .string()
-    // Up to `limits.listedItemsMax`, as a pattern that the description of the API can say.
-    .regex(/^([1-9][0-9]?|100)$/, `must be a number from 1 to ${limits.listedItemsMax}`)
+    .regex(limits.listedItemsPattern, `must be a number from 1 to ${limits.listedItemsMax}`)
     .optional(),
   order: z.enum(["asc", "desc"]).optional(),
   /** Id of the item after which to begin, in that order. */
