@@ -357,8 +357,12 @@ export interface Engine {
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */
   cancel(id: string, owner: string): boolean;
-  /** Forgets it (cancelling it first); false if there is no such response. */
-  delete(id: string, owner: string): boolean;
+  /**
+   * Forgets it at once (cancelling it first) and resolves when no restart brings it back; false if there is
+   * no such response. Rejects with `storage_unavailable` when the disk can't take that for some seconds: it
+   * is gone, and may be back if this process dies before the disk works again.
+   */
+  delete(id: string, owner: string): Promise<boolean>;
   models(): ModelInfo[];
   workers(): WorkerInfo[];
   readiness(): Readiness;

@@ -158,9 +158,12 @@ export class WorkerEngine implements Engine {
     return true;
   }
 
-  delete(id: string, owner: string): boolean {
+  async delete(id: string, owner: string): Promise<boolean> {
     if (!this.cancel(id, owner)) return false;
-    return this.registry.forget(id);
+    const { store } = this.registry.find(id, owner)!;
+    this.registry.forget(id);
+    if (store) await this.ports.journal?.settled();
+    return true;
   }
 
   models(): ModelInfo[] {

@@ -85,6 +85,11 @@ export interface Journal {
   touch(log: JournaledLog): void;
   /** Forgets it, here and after a restart. */
   forget(id: string): void;
+  /**
+   * Resolves once all that it was told before is on disk. Rejects with `storage_unavailable` when that
+   * takes as long as a reader waits; it is still written once it can be.
+   */
+  settled(): Promise<void>;
   /** Writes what there is, if it can be written, and lets the folder go. Nothing is taken in any more. */
   close(): Promise<void>;
 }

@@ -43,6 +43,13 @@ interface Batch {
   /** Copies of what another version wrote, by id. */
   foreign: Map<string, Buffer>;
   forgotten: string[];
+  /** Those who wait until all up to here is written. */
+  settling: Settling[];
+}
+
+interface Settling {
+  written(): void;
+  fail(reason: ServingError): void;
 }
 
 interface Entry {
@@ -61,6 +68,7 @@ export class SegmentJournal implements Journal {
   /** The same of what another version wrote, by id. */
   private readonly movingForeign = new Set<string>();
   private forgotten: string[] = [];
+  private settling: Settling[] = [];
   private readonly segments: Segments;
   private running: Promise<void> | undefined;
   private closing = false;
@@ -111,10 +119,21 @@ export class SegmentJournal implements Journal {
     this.wantWrite();
   }
 
+  settled(): Promise<void> {
+    if (this.running === undefined && this.failing === undefined && !this.hasWork)
+      return Promise.resolve();
+    if (this.running === undefined && this.closing) return Promise.reject(this.reason);
+    return new Promise((written, fail) => {
+      this.settling.push({ written, fail });
+      this.wantWrite();
+    });
+  }
+
   async close(): Promise<void> {
     this.closing = true;
     this.wakeUp();
     await this.running;
+    this.failSettling(this.settling);
     await this.segments.close();
     this.options.release();
   }
@@ -129,7 +148,7 @@ export class SegmentJournal implements Journal {
 
   private get hasWork(): boolean {
     const moving = this.moving.size + this.movingForeign.size;
-    return this.dirty.size + moving + this.forgotten.length > 0;
+    return this.dirty.size + moving + this.forgotten.length + this.settling.length > 0;
   }
 
   private async run(): Promise<void> {
@@ -139,7 +158,7 @@ export class SegmentJournal implements Journal {
       const batch = this.gather();
       while (!(await this.write(batch))) {
         this.failed(batch);
-        if (this.closing) return;
+        if (this.closing) return this.failSettling(batch.settling);
         await this.pause();
       }
       this.succeeded(batch);
@@ -150,9 +169,11 @@ export class SegmentJournal implements Journal {
   // A write: gathered, tried, done.
 
   private gather(): Batch {
-    const { forgotten } = this;
-    const batch: Batch = { entering: new Set(), logs: new Map(), foreign: new Map(), forgotten };
+    const { forgotten, settling } = this;
+    const noLogs = { entering: new Set<JournaledLog>(), logs: new Map(), foreign: new Map() };
+    const batch: Batch = { ...noLogs, forgotten, settling };
     this.forgotten = [];
+    this.settling = [];
     for (const id of this.movingForeign) batch.foreign.set(id, this.copyOf(id));
     for (const log of this.moving) batch.logs.set(log, entryOf(wholeOf(log)));
     for (const log of this.dirty) if (!batch.logs.has(log)) this.gatherNew(log, batch);
@@ -196,6 +217,7 @@ export class SegmentJournal implements Journal {
     for (const [id, bytes] of batch.foreign) this.segments.replaced(id, bytes.length);
     for (const id of batch.forgotten) this.segments.drop(id);
     for (const log of batch.logs.keys()) log.written();
+    for (const { written } of batch.settling) written();
     void this.segments.removeUnneeded();
   }
 
@@ -211,6 +233,16 @@ export class SegmentJournal implements Journal {
     this.entering.clear();
     if (this.options.clock.now() - this.failingSince < stallMs) return;
     for (const log of [...batch.logs.keys(), ...this.dirty]) log.stalled(this.failing!);
+    this.failSettling(batch.settling);
+    this.failSettling(this.settling);
+  }
+
+  private failSettling(all: Settling[]): void {
+    for (const { fail } of all.splice(0)) fail(this.reason);
+  }
+
+  private get reason(): ServingError {
+    return this.failing ?? storageUnavailable(undefined);
   }
 
   private discard(log: JournaledLog, batch: Batch): void {

@@ -266,10 +266,10 @@ export const operations: readonly Operation[] = [
     method: "delete",
     path: "/v1/responses/{response_id}",
     tag: "responses",
-    summary: "Cancels it if it runs, and forgets it.",
+    summary: "Cancels it if it runs, and forgets it; answers once no restart brings it back.",
     parameters: [responseId],
     answers: { 200: json("It is forgotten.", DeletedResponse, examples.deleted) },
-    errors: [404],
+    errors: [404, 503],
   },
   {
     id: "cancelResponse",

@@ -59,8 +59,6 @@ describe("a conversation", () => {
       items = await inputItems(server, expected.body.id);
       expect(items.body.data).toHaveLength(5);
       await fetch(`${server.url}/v1/responses/${ids[0]}`, { method: "DELETE" });
-      // Answered once it is on disk, and what was deleted before it with it.
-      await create(server, { input: "afterwards" });
       server.signal("SIGKILL");
       await server.exited;
     }

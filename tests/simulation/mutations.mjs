@@ -43,6 +43,13 @@ export const mutations = [
     find: "return this.maxTokens > 0 && kind",
     replace: "return kind",
   },
+  // Deletion.
+  {
+    name: "a deletion is answered before it is on disk",
+    file: "src-ts/engine/engine.ts",
+    find: "if (store) await this.ports.journal?.settled();",
+    replace: "void store;",
+  },
   // Recovery.
   {
     name: "a restart carries no tokens to the worker",

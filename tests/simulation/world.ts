@@ -44,8 +44,6 @@ export interface Life {
 const lifeMsMax = 400_000;
 /** From the order to take a slot back until it is free: two ways over the link. */
 const cancelMsMax = 60;
-/** Until the word that a response is gone is on disk. */
-const deletedMsMax = 50;
 /** Until the disk has the word that what it may hold was turned away. */
 const retractedMsMax = 700;
 const eventsMax = 60_000;
@@ -72,8 +70,9 @@ export class World {
   private readonly kills = new Map<string, number>();
   private readonly admissions = new Map<string, number>();
   private readonly accepted = new Map<string, Set<string>>();
-  /** When each was. */
-  private readonly deleted = new Map<string, number>();
+  private readonly deleted = new Set<string>();
+  /** Those of them of which the server said that no restart brings them back. */
+  private readonly gone = new Set<string>();
   private diedAt = 0;
   private diskOkAt = 0;
   private pendingDirects = 0;
@@ -161,12 +160,9 @@ export class World {
 
   private readonly prompts = new Map<string, string>();
 
-  /** What was deleted in time is not there after a restart. */
+  /** What the server said is deleted is not there after a restart. */
   private checkForgotten(id: string): void {
-    const deletedAt = this.deleted.get(id);
-    if (deletedAt === undefined || this.seen.diskFull) return;
-    if (this.diedAt - deletedAt > deletedMsMax)
-      throw new Violation(`${id} was deleted and is back`);
+    if (this.gone.has(id)) throw new Violation(`${id} was deleted and is back`);
   }
 
   private readonly checkedEntries = new WeakMap<Response, number>();
@@ -425,8 +421,13 @@ export class World {
     const responses = server === undefined ? [] : responsesOf(server);
     if (responses.length === 0) return;
     const { id } = this.random.pick(responses);
-    this.deleted.set(id, this.timeline.now);
-    server?.engine.delete(id, "open");
+    this.deleted.add(id);
+    server?.engine.delete(id, "open").then(
+      () => this.gone.add(id),
+      (error: unknown) => {
+        if (!isServingError(error)) throw error;
+      },
+    );
   }
 
   // Those who use the engine itself.

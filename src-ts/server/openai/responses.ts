@@ -112,14 +112,14 @@ export async function cancelResponse(
   return whatEnds(response, reply);
 }
 
-/** DELETE /v1/responses/{id}. */
-export function deleteResponse(
+/** DELETE /v1/responses/{id}: answers once no restart brings it back. */
+export async function deleteResponse(
   { engine }: ServerContext,
   { owner }: HttpCaller,
   id: string,
-): DeletedResponse {
+): Promise<DeletedResponse> {
   ownResponse(engine, id, owner);
-  engine.delete(id, owner);
+  await engine.delete(id, owner);
   return { id, object: "response", deleted: true };
 }
 

@@ -155,7 +155,8 @@ describe("a stored response", () => {
     const disk = new MemoryDisk();
     const sim = await boot(disk);
     const deleted = await begin(sim);
-    sim.engine.delete(deleted.id, "o");
+    await expect(sim.engine.delete(deleted.id, "o")).resolves.toBe(true);
+    expect((await reboot(sim, disk)).sim.engine.get(deleted.id, "o")).toBeUndefined();
     const abort = new AbortController();
     const given = sim.engine.submit(submission({ store: true }), abort.signal);
     abort.abort();

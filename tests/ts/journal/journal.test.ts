@@ -43,6 +43,42 @@ describe("a journal", () => {
     ]);
   });
 
+  it("is settled when what came before is written, and not before", async () => {
+    const disk = new MemoryDisk();
+    const opened = await open(disk);
+    const { journal } = opened;
+    await stored(opened, "a");
+    await journal.settled();
+    let arrive = (): void => {};
+    disk.faults.delay = () => new Promise((resolve) => (arrive = resolve));
+    journal.forget("a");
+    let settled = 0;
+    void journal.settled().then(() => settled++);
+    await settle();
+    void journal.settled().then(() => settled++);
+    await settle();
+    expect(settled).toBe(0);
+    expect(await contents(disk)).toEqual({ a: "" });
+    arrive();
+    await settle();
+    expect(settled).toBe(2);
+    expect(await contents(disk)).toEqual({});
+  });
+
+  it("that closes while it can't be written lets nobody wait", async () => {
+    const disk = new MemoryDisk();
+    const opened = await open(disk);
+    await stored(opened, "a");
+    disk.faults.roomBytes = 0;
+    opened.journal.forget("a");
+    const settled = opened.journal.settled();
+    const refused = expect(settled).rejects.toMatchObject({ code: "storage_unavailable" });
+    await settle();
+    await opened.journal.close();
+    await refused;
+    await expect(opened.journal.settled()).rejects.toMatchObject({ code: "storage_unavailable" });
+  });
+
   it("says that something is written only when it is", async () => {
     const disk = new MemoryDisk();
     let arrive = (): void => {};
@@ -144,6 +180,30 @@ describe("a disk that is full", () => {
       "the journal can be written again",
     ]);
     expect(await contents(disk)).toEqual({ a: "x" });
+  });
+
+  it("lets those who wait for what is deleted go, and still forgets it", async () => {
+    const disk = new MemoryDisk();
+    const opened = await open(disk);
+    const { journal, clock } = opened;
+    await stored(opened, "a");
+    disk.faults.roomBytes = 0;
+    journal.forget("a");
+    const settled = journal.settled().then(
+      () => "written",
+      ({ code }: { code: string }) => code,
+    );
+    let answer: string | undefined;
+    void settled.then((what) => (answer = what));
+    await clock.advance(4_000);
+    expect(answer).toBeUndefined();
+    await clock.advance(2_000);
+    expect(answer).toBe("storage_unavailable");
+    expect(await contents(disk)).toEqual({ a: "" });
+    disk.faults.roomBytes = 1e6;
+    await clock.advance(1_000);
+    await journal.settled();
+    expect(await contents(disk)).toEqual({});
   });
 
   it("leaves no trace of a response that was turned away, even if the write got through", async () => {

@@ -246,7 +246,7 @@ export class ScriptedEngine implements Engine {
     return true;
   }
 
-  delete(id: string, owner: string): boolean {
+  async delete(id: string, owner: string): Promise<boolean> {
     return this.cancel(id, owner) && this.registry.forget(id);
   }
 
