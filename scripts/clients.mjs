@@ -15,7 +15,7 @@ import { setUp } from "../setup/clone/setup.mjs";
 import { packageRoot } from "../setup/paths.mjs";
 import { ensureNode, ensureNpm, ensurePython } from "./lib/clients/install.mjs";
 import { countsOf, documentOf, tableOf } from "./lib/clients/report.mjs";
-import { isOnPath, runOnce } from "./lib/clients/run.mjs";
+import { isOnPath, runOnce, versionOnPath } from "./lib/clients/run.mjs";
 import { chosen, readTable, refusalOf } from "./lib/clients/table.mjs";
 
 const { values: flags, positionals } = parseArgs({
@@ -62,16 +62,17 @@ async function outcomeOf(client, { major, node }, signal) {
     return notRun(firstLine(error));
   }
   if (places === undefined) return notRun("not installed by the user");
+  const version = places.version;
   const asked = { client, places, signal };
   const still = await runOnce({ ...asked, isDisturbed: false });
   tellOutput(still);
-  if (!still.passed) return { did: still.did, outcome: `failed: ${still.problem}` };
+  if (!still.passed) return { version, did: still.did, outcome: `failed: ${still.problem}` };
   const disturbed = await runOnce({ ...asked, isDisturbed: true });
   tellOutput(disturbed);
   const problem =
     disturbed.passed && disturbed.seen !== still.seen ? "another outcome" : disturbed.problem;
   const outcome = problem === undefined ? "passed" : `failed with the worker killed: ${problem}`;
-  return { did: still.did, outcome };
+  return { version, did: still.did, outcome };
 }
 
 function tellOutput({ passed, output }) {
@@ -83,7 +84,7 @@ async function placesOf({ kind, packages, agent, requirements }, node, signal) {
   if (kind === "python")
     return { node, python: await ensurePython(requirements ?? "requirements", signal) };
   if (Object.keys(packages).length > 0) return { node, modules: await ensureNpm(packages, signal) };
-  return isOnPath(agent) ? { node } : undefined;
+  return isOnPath(agent) ? { node, version: versionOnPath(agent) } : undefined;
 }
 
 const rows = await interruptible(main);

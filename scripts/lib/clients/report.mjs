@@ -2,8 +2,9 @@
 import { versionOf } from "./table.mjs";
 
 /**
- * @typedef {{ client: import("./table.mjs").Client, on: string, outcome: string, did: readonly string[] }} Row
- *   `on`: such as "Node 24"; `outcome`: "passed", "failed: …" or "not run: …".
+ * @typedef {{ client: import("./table.mjs").Client, on: string, outcome: string, did: readonly string[], version?: string }} Row
+ *   `on`: such as "Node 24"; `outcome`: "passed", "failed: …" or "not run: …"; `version`: of what the user has
+ *   installed.
  */
 
 /** @param {readonly Row[]} rows */
@@ -23,8 +24,10 @@ Python's clients on Python, with the server on the first of them.
 `;
 
 export function tableOf(rows) {
-  const lines = rows.map(({ client, on, outcome, did }) =>
-    [client.title, versions(client), on, [...did].join(", "), outcome].map(cell).join(" | "),
+  const lines = rows.map(({ client, on, outcome, did, version }) =>
+    [client.title, versions(client, version), on, [...did].join(", "), outcome]
+      .map(cell)
+      .join(" | "),
   );
   return ["| client | version | on | what was done | outcome |", "|---|---|---|---|---|"]
     .concat(lines.map((line) => `| ${line} |`))
@@ -32,8 +35,10 @@ export function tableOf(rows) {
     .concat("\n");
 }
 
-const versions = (client) =>
-  Object.keys(client.packages).length === 0 ? "the user's own" : versionOf(client);
+const versions = (client, own) =>
+  Object.keys(client.packages).length > 0
+    ? versionOf(client)
+    : ["the user's own", own].filter(Boolean).join(", ");
 
 const cell = (text) => text.replaceAll("|", "\\|").replaceAll(/\s+/g, " ").trim();
 

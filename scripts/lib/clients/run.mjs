@@ -1,5 +1,5 @@
 /** One run of one client: a server with its script, the client's program in folders of its own, and what came of it. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -21,6 +21,7 @@ import { libraryScript, task, taskScript } from "./script.mjs";
 import { clientTests } from "./table.mjs";
 
 const runTimeoutMs = 180_000;
+const versionTimeoutMs = 30_000;
 const outputCharsMax = 200_000;
 const problemCharsMax = 300;
 /** A call takes long enough that a worker can be killed in it. */
@@ -209,4 +210,13 @@ const lastLine = (text) => text.trim().split("\n").at(-1) ?? "";
 export function isOnPath(name) {
   const folders = (process.env.PATH ?? "").split(delimiter);
   return folders.some((folder) => existsSync(join(folder, name)));
+}
+
+/** What it calls itself; undefined where it doesn't say. */
+export function versionOnPath(name) {
+  const { stdout } = spawnSync(name, ["--version"], {
+    encoding: "utf8",
+    timeout: versionTimeoutMs,
+  });
+  return stdout?.trim().split("\n")[0] || undefined;
 }

@@ -29,12 +29,20 @@ function offersTools(input: PrepareInput): boolean {
   return input.kind === "chat" && (input.tools?.tools.length ?? 0) > 0;
 }
 
+const isFromSystem = ({ role }: Record<string, unknown>): boolean =>
+  role === "system" || role === "developer";
+
+function textOf({ content }: Record<string, unknown>): string {
+  return typeof content === "string" ? content : "";
+}
+
 /** What was said last, by whomever. Token ids have no text here. */
 function lastText(input: PrepareInput): string {
   switch (input.kind) {
     case "chat": {
-      const content = input.messages.at(-1)?.content;
-      return typeof content === "string" ? content : "";
+      // What the system says behind a turn is the end of that turn, as in a prompt.
+      const turn = input.messages.findLastIndex((message) => !isFromSystem(message));
+      return input.messages.slice(Math.max(turn, 0)).map(textOf).join("\n\n");
     }
     case "text":
       return input.text;

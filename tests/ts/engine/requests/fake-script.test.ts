@@ -34,6 +34,19 @@ it("plays the first entry not used yet whose text occurs in what was said last",
   expect(play(chat("a file"), text("file"), chat("first"))).toEqual(["1", "2", undefined]);
 });
 
+it("takes what the system says behind a turn for the end of that turn", () => {
+  const play = playing({ when: "first", say: "1", repeat: true });
+  const said = (...roles: string[]): PrepareInput => ({
+    kind: "chat",
+    messages: roles.map((role) => ({ role, content: role === "user" ? "first" : "mind this" })),
+  });
+  const late = [said("user", "system"), said("user", "developer", "system")];
+  expect(play(...late)).toEqual(["1", "1"]);
+  expect(play(said("user", "assistant", "system"), said("system"))).toEqual([undefined, undefined]);
+  const reminder = playing({ when: "mind", say: "2", repeat: true });
+  expect(reminder(said("user", "system"), said("system"))).toEqual(["2", "2"]);
+});
+
 it("begins again when all are used, and not before", () => {
   const play = playing({ when: "a", say: "1" }, { when: "b", say: "2" });
   expect(play(text("a"), text("a"), text("b"), text("a"))).toEqual(["1", undefined, "2", "1"]);
