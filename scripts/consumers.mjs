@@ -113,6 +113,8 @@ async function checkFirstStart(tarball) {
   const folder = join(workspace, "an empty folder");
   const cache = join(workspace, "an empty cache");
   const env = { MLX_SERVING_CACHE: cache, MLX_SERVING_ACCELERATOR: "cpu", CXX: "" };
+  // What is compiled here is compiled for this folder, and goes with it.
+  if (process.env.PYTHONPYCACHEPREFIX) env.PYTHONPYCACHEPREFIX = join(workspace, "pycache");
   const fake = await check(
     "npx: serves the fake engine, builds nothing, ends with npx",
     async () => {
