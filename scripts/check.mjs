@@ -7,6 +7,6 @@ import { writeFileSync } from "node:fs";
 import { runChecks } from "./lib/checks.mjs";
 
 const [flag, report] = process.argv.slice(2);
-const count = runChecks();
+const count = await runChecks();
 if (flag === "--report") writeFileSync(report, JSON.stringify(count));
 process.exitCode = count.failed > 0 ? 1 : 0;

@@ -3,8 +3,10 @@
  * install it, build and run; programs that they must not write do not compile.
  *
  *   node scripts/consumers.mjs [--report FILE]    FILE: gets the counts as JSON
- *   node scripts/consumers.mjs --machines         only what the compiler must refuse in the machines; the whole
- *                                                 run starts it as a process of its own, for the other core
+ *   node scripts/consumers.mjs --part PART        what the whole run starts as a process of its own, for the other
+ *                                                 core; “machines”: what the compiler must refuse in the machines;
+ *                                                 “old-and-first” --tarball FILE: the package with ReScript 11.1,
+ *                                                 and its first start by npx
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -35,7 +37,7 @@ import {
 } from "./lib/consumers/project.mjs";
 
 const { values } = parseArgs({
-  options: { report: { type: "string" }, machines: { type: "boolean", default: false } },
+  options: { report: { type: "string" }, part: { type: "string" }, tarball: { type: "string" } },
 });
 const workspace = realpathSync(mkdtempSync(join(tmpdir(), "mlx-serving-consumers-")));
 const count = { passed: 0, failed: 0, skipped: 0 };
@@ -113,6 +115,8 @@ async function checkFirstStart(tarball) {
   const folder = join(workspace, "an empty folder");
   const cache = join(workspace, "an empty cache");
   const env = { MLX_SERVING_CACHE: cache, MLX_SERVING_ACCELERATOR: "cpu", CXX: "" };
+  // What is compiled here is compiled for this folder, and goes with it.
+  if (process.env.PYTHONPYCACHEPREFIX) env.PYTHONPYCACHEPREFIX = join(workspace, "pycache");
   const fake = await check(
     "npx: serves the fake engine, builds nothing, ends with npx",
     async () => {
@@ -156,36 +160,42 @@ async function checkMutations() {
     );
 }
 
-/** Its own process: the programs of both wait for each other otherwise. */
-function checkMutationsBeside() {
-  const report = join(workspace, "machines.json");
-  const args = [fileURLToPath(import.meta.url), "--machines", "--report", report];
+/** Its own process: the programs of all would wait for each other otherwise. */
+function beside(part, ...options) {
+  const report = join(workspace, `${part}.json`);
+  const args = [fileURLToPath(import.meta.url), "--part", part, "--report", report, ...options];
   const child = spawn(process.execPath, args, { stdio: "inherit" });
   const exited = once(child, "exit");
   return async () => {
     await exited;
     const none = { passed: 0, failed: 1, skipped: 0 };
-    const part = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : none;
-    for (const name of Object.keys(count)) count[name] += part[name];
+    const counted = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : none;
+    for (const name of Object.keys(count)) count[name] += counted[name];
   };
 }
 
+async function checkOldAndFirst() {
+  await checkReScript("rescript-11", values.tarball);
+  await checkFirstStart(values.tarball);
+}
+
 async function checkAll() {
-  const machines = checkMutationsBeside();
+  const others = [beside("machines")];
   const packed = await check("package: packs", () => pack(workspace));
   if (packed) {
     const { tarball } = packed.result;
+    others.push(beside("old-and-first", "--tarball", tarball));
     await checkPackage(packed.result);
     await checkTypeScript(tarball);
     await checkReScript("rescript-12", tarball);
-    await checkReScript("rescript-11", tarball);
-    await checkFirstStart(tarball);
   }
-  await machines();
+  for (const counted of others) await counted();
 }
 
+const parts = { machines: checkMutations, "old-and-first": checkOldAndFirst };
+
 try {
-  await (values.machines ? checkMutations() : checkAll());
+  await (values.part === undefined ? checkAll() : parts[values.part]());
 } finally {
   rmSync(workspace, { recursive: true, force: true });
 }

@@ -12,6 +12,7 @@ import { dirname } from "node:path";
 import { interruptible } from "../setup/clone/interrupt.mjs";
 import { setUp } from "../setup/clone/setup.mjs";
 import { packageRoot } from "../setup/paths.mjs";
+import { withBytecode } from "./lib/bytecode.mjs";
 import { allSuites, countOf, suiteIds } from "./lib/suites.mjs";
 
 const wanted = process.argv.slice(2);
@@ -41,7 +42,7 @@ function runSuite(suite) {
   const [program, ...args] = suite.command;
   const child = spawn(program, args, {
     cwd: packageRoot,
-    env: { ...process.env, ...suite.env },
+    env: { ...withBytecode(process.env), ...suite.env },
     stdio: "inherit",
   });
   const stop = (name) => {

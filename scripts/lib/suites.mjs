@@ -153,7 +153,8 @@ export function allSuites() {
     simulation(),
     conformance(),
     vitest("cases", "tests/cases"),
-    vitest("faults", "tests/faults"),
+    // They wait for processes to start and for times to pass: more at a time than there are cores.
+    vitest("faults", "--maxWorkers=3", "tests/faults"),
     ...endToEnd(),
     ...native(),
   ];

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { countOf, readJunit, readVitest } from "../../scripts/lib/suites.mjs";
+import { packageRoot } from "../../setup/paths.mjs";
+import { longestFiles } from "../support/longest.js";
 
 describe("reading reports", () => {
   it("counts Vitest's tests, and a file that can't be loaded as one failure", () => {
@@ -51,6 +53,10 @@ describe("reading reports", () => {
       "broken\n    gone",
     ]);
   });
+});
+
+it("the files that begin first are there", () => {
+  expect(longestFiles.filter((name) => !existsSync(join(packageRoot, name)))).toEqual([]);
 });
 
 describe("counting a suite", () => {

@@ -40,16 +40,27 @@ const folder = join(import.meta.dirname, "../fixtures/clients");
 const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
 const read = (name: string) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Client;
 
-let server: RunningServer;
+/** Room for every prompt here, and not for much more: the fake engine always writes to the limit. */
+const contexts = { short: 1_024, long: 4_096 };
+const shortBytesMax = 700;
+let servers: { short: RunningServer; long: RunningServer };
 
 beforeAll(async () => {
-  // Room for every prompt here, and not for much more: the fake engine always writes to the limit.
-  server = await serve({ port: 0, engine: "fake", maxContext: 4_096, maxQueue: 1_024 });
+  const start = (maxContext: number) =>
+    serve({ port: 0, engine: "fake", maxContext, maxQueue: 1_024 });
+  const [short, long] = await Promise.all([start(contexts.short), start(contexts.long)]);
+  servers = { short, long };
 });
 
 afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
+  for (const server of Object.values(servers ?? {})) await server[Symbol.asyncDispose]();
 });
+
+/** The server that has room for this request and not for much more. */
+function serverFor({ body = "" }: Recording["request"]): RunningServer {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return servers[Buffer.byteLength(text) > shortBytesMax ? "long" : "short"];
+}
 
 describe.each(files)("%s", (file) => {
   const { client, headers, recordings } = read(file);
@@ -59,9 +70,11 @@ describe.each(files)("%s", (file) => {
     `${client}, request %i: %s`,
     async (_index, _name, recording) => {
       const { request, now } = recording;
-      const id = request.path.includes("{id}") ? await made(first(recording.case), headers) : "";
+      const maker = request.path.includes("{id}") ? first(recording.case) : undefined;
+      const { url } = serverFor((maker ?? recording).request);
+      const id = maker === undefined ? "" : await made(url, maker, headers);
       const path = request.path.replace("{id}", id);
-      const sent = { ...request, path, headers: request.headers ?? headers };
+      const sent = { ...request, url, path, headers: request.headers ?? headers };
       const answer = request.method === "WS" ? await onSocket(sent) : await overHttp(sent);
       if (now === "served") return served(sent, answer);
       expect(answer.status, answer.text).toBe(now.status);
@@ -95,17 +108,17 @@ describe("the recordings", () => {
 
 const isAnthropic = (path: string) => path.startsWith("/v1/messages");
 
-type Sent = Recording["request"] & { headers: Record<string, string> };
+type Sent = Recording["request"] & { url: string; headers: Record<string, string> };
 
 interface Answer {
   status: number;
   text: string;
 }
 
-async function overHttp({ method, path, headers, body }: Sent): Promise<Answer> {
+async function overHttp({ url, method, path, headers, body }: Sent): Promise<Answer> {
   const sent = typeof body === "object" ? JSON.stringify(known(body)) : body;
   const init = { method, headers, ...(method !== "GET" && sent !== undefined && { body: sent }) };
-  const answer = await fetch(`${server.url}${path}`, init);
+  const answer = await fetch(`${url}${path}`, init);
   return { status: answer.status, text: await answer.text() };
 }
 
@@ -121,8 +134,8 @@ function known(body: Record<string, unknown>): object {
 }
 
 /** All events of the answer, one a line; an error event is its status and the body of an HTTP error. */
-function onSocket({ path, headers, body }: Sent): Promise<Answer> {
-  const ws = new WebSocket(`${server.url.replace("http", "ws")}${path}`, { headers });
+function onSocket({ url, path, headers, body }: Sent): Promise<Answer> {
+  const ws = new WebSocket(`${url.replace("http", "ws")}${path}`, { headers });
   const events: string[] = [];
   return new Promise<Answer>((resolve, reject) => {
     ws.on("error", reject);
@@ -139,8 +152,12 @@ function onSocket({ path, headers, body }: Sent): Promise<Answer> {
 }
 
 /** The id of a response that this request makes. */
-async function made({ request }: Recording, headers: Record<string, string>): Promise<string> {
-  const { text } = await overHttp({ ...request, headers });
+async function made(
+  url: string,
+  { request }: Recording,
+  headers: Record<string, string>,
+): Promise<string> {
+  const { text } = await overHttp({ ...request, url, headers });
   return (JSON.parse(text) as { id: string }).id;
 }
 

@@ -38,9 +38,13 @@ export async function serveByNpx({ folder, tarball, flags = [], env = {} }) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };
-  await within(readyMsMax, ready(), () => `no server after ${readyMsMax} ms:\n${stderr}`);
-  child.kill("SIGTERM");
-  await within(endMsMax, ended, () => `the server goes on after the end of npx:\n${stderr}`);
+  try {
+    await within(readyMsMax, ready(), () => `no server after ${readyMsMax} ms:\n${stderr}`);
+  } finally {
+    // Also where it did not come: what goes on would write into folders that are removed.
+    child.kill("SIGTERM");
+    await within(endMsMax, ended, () => `the server goes on after the end of npx:\n${stderr}`);
+  }
   return stderr;
 }
 
