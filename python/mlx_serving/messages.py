@@ -40,6 +40,7 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "refused": 43,
     "telemetry": 44,
     "fault": 45,
+    "evicted": 46,
 }
 
 Finish = Literal["stop", "length", "toolCalls", "failed"]
@@ -367,6 +368,12 @@ class Aborted(TypedDict):
     id: int
 
 
+class Evicted(TypedDict):
+    """Blocks of prompts that the prefix cache holds no more, by the hashes of `Prepared`."""
+
+    blockHashes: list[str]
+
+
 class Prefill(TypedDict):
     id: int
     done: int
@@ -471,6 +478,7 @@ FromWorkerBody = (
     | Prepared
     | Busy
     | Aborted
+    | Evicted
     | Prefill
     | Step
     | Ended

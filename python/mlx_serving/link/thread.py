@@ -360,6 +360,8 @@ class LinkThread:
                 self._send_ended(one)
         for end in output.ends:
             self._on_ended(end)
+        if output.evicted:
+            self._link.send("evicted", {"blockHashes": output.evicted})
 
     def _on_ended(self, end: End) -> None:
         active, _ = self._ready()

@@ -258,6 +258,10 @@ export class WorkerShell {
         from.nativeFigures = native ?? from.nativeFigures;
         return;
       }
+      case "evicted": {
+        const { blockHashes } = message;
+        return post({ kind: "evicted", workerId, epoch, blockHashes });
+      }
       case "fault":
         return this.fault(from, message);
       default:

@@ -138,6 +138,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
+    "evicted": record(blockHashes=list_of(text)),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),
     "ended": record(
