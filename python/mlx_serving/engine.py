@@ -62,13 +62,15 @@ class PrefillProgress:
 
 @dataclass(slots=True)
 class StepOutput:
-    """What one call of `Runner.step` did. `rows` is one decode step of the whole batch;
-    `evicted`: hashes of blocks that the prompt cache holds no more."""
+    """What one call of `Runner.step` did. `rows` is one decode step of the whole batch; `kept` and
+    `evicted`: hashes of blocks that the prompt cache holds now, and of those that it holds no
+    more."""
 
     prefills: list[PrefillProgress] = field(default_factory=list)
     rows: Sequence[Row] = ()
     ends: list[End] = field(default_factory=list)
-    evicted: list[str] = field(default_factory=list)
+    kept: Sequence[str] = ()
+    evicted: Sequence[str] = ()
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "refused": 43,
     "telemetry": 44,
     "fault": 45,
-    "evicted": 46,
+    "blocks": 46,
 }
 
 Finish = Literal["stop", "length", "toolCalls", "failed"]
@@ -368,10 +368,12 @@ class Aborted(TypedDict):
     id: int
 
 
-class Evicted(TypedDict):
-    """Blocks of prompts that the prefix cache holds no more, by the hashes of `Prepared`."""
+class Blocks(TypedDict):
+    """What the prefix cache holds now, and what it holds no more, by hashes as those of
+    `Prepared`."""
 
-    blockHashes: list[str]
+    kept: list[str]
+    evicted: list[str]
 
 
 class Prefill(TypedDict):
@@ -478,7 +480,7 @@ FromWorkerBody = (
     | Prepared
     | Busy
     | Aborted
-    | Evicted
+    | Blocks
     | Prefill
     | Step
     | Ended

@@ -356,8 +356,8 @@ export const fromWorker = {
   }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
-  /** Blocks of prompts that the prefix cache holds no more, by the hashes of `prepared`. */
-  evicted: z.object({ blockHashes: z.array(z.string()) }),
+  /** What the prefix cache holds now, and what it holds no more, by hashes as those of `prepared`. */
+  blocks: z.object({ kept: z.array(z.string()), evicted: z.array(z.string()) }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
   /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
   step: z.object({ step: u32, rows: z.array(z.any()) }),
@@ -421,7 +421,7 @@ export const fromWorkerTypes = {
   refused: 43,
   telemetry: 44,
   fault: 45,
-  evicted: 46,
+  blocks: 46,
 } as const;
 
 export type ToWorkerName = keyof typeof toWorker;

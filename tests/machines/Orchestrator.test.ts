@@ -124,7 +124,7 @@ describe("a request", () => {
     expect(view(driven.orchestrator).requests).toEqual([]);
   });
 
-  it("goes to the worker that holds its beginning, until that one has evicted it", () => {
+  it("goes to the worker that holds its beginning, until it holds that no more", () => {
     const driven = new Driven(make({ ...config, activeMax: 2, queueMax: 9 }));
     driven.say({ kind: "start" });
     driven.load("w1", 1);
@@ -142,13 +142,17 @@ describe("a request", () => {
       finish: { kind: "stop" },
     });
     const { workerId } = place("r1");
+    const blocks = (kept: string[], evicted: string[], epoch = 1): Input => ({
+      ...{ kind: "blocks", workerId, epoch },
+      ...{ kept, evicted },
+    });
+    driven.say(blocks(["a"], []));
     const second = place("r2");
     expect(second.workerId).toBe(workerId);
-    const evicted: Input = { kind: "evicted", workerId, epoch: 1, blockHashes: ["b", "a"] };
-    driven.say(end(second.slot), { ...evicted, epoch: 0 });
+    driven.say(end(second.slot), blocks([], ["a"], 0));
     const third = place("r3");
     expect(third.workerId).toBe(workerId);
-    driven.say(end(third.slot), evicted);
+    driven.say(end(third.slot), blocks(["b"], ["c", "a"]));
     expect(place("r4").workerId).not.toBe(workerId);
   });
 
@@ -324,7 +328,11 @@ describe("whatever it is told", () => {
       finish: fc.constantFrom({ kind: "stop" }, { kind: "cancelled" }),
     }),
     record({ kind: kind("aborted"), workerId, epoch, slot }),
-    record({ kind: kind("evicted"), workerId, epoch, blockHashes: fc.constant(["a"]) }),
+    record({
+      ...{ kind: kind("blocks"), workerId, epoch },
+      kept: fc.constant(["a"]),
+      evicted: fc.constant(["b"]),
+    }),
     record({ kind: kind("refused"), workerId, epoch, slot, code: kind("invalid_prompt") }),
     record({ kind: kind("unsendable"), slot, code: kind("request_too_large") }),
     record({

@@ -258,9 +258,9 @@ export class WorkerShell {
         from.nativeFigures = native ?? from.nativeFigures;
         return;
       }
-      case "evicted": {
-        const { blockHashes } = message;
-        return post({ kind: "evicted", workerId, epoch, blockHashes });
+      case "blocks": {
+        const { kept, evicted } = message;
+        return post({ kind: "blocks", workerId, epoch, kept, evicted });
       }
       case "fault":
         return this.fault(from, message);

@@ -138,7 +138,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
-    "evicted": record(blockHashes=list_of(text)),
+    "blocks": record(kept=list_of(text), evicted=list_of(text)),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),
     "ended": record(
