@@ -149,7 +149,10 @@ class Serving:
             chunk_policy=chunk_policy(
                 deterministic=False, in_pieces=abilities.pieces, unit_tokens=unit_tokens
             ),
-            prompt_cache=prefix_store(caches, 0 if abilities.prefix == "none" else prefix_bytes),
+            # Its prompts are short.
+            prompt_cache=prefix_store(
+                caches, 0 if abilities.prefix == "none" else prefix_bytes, block_tokens=1
+            ),
             host=Silent(),
             on_gpu=False,
             sampler=StockSampler(),

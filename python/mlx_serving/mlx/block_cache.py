@@ -25,9 +25,7 @@ class BlockPromptCache:
 
     in_blocks = True
 
-    def __init__(
-        self, caches: BlockCaches, bytes_max: int, block_tokens: int = BLOCK_TOKENS
-    ) -> None:
+    def __init__(self, caches: BlockCaches, bytes_max: int, block_tokens: int) -> None:
         self._caches = caches
         self._tree = BlockTree(block_tokens, bytes_max)
         self._counts = PrefixCounts()

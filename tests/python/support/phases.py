@@ -43,7 +43,7 @@ class Phases:
         self.budget = PrefillBudget(
             chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
         )
-        self.prompt_cache = prefix_store(caches, prefix_bytes)
+        self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens=1)
         prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
         announcer = Announcer(self.host, on_gpu)
         limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)

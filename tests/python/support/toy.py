@@ -98,10 +98,11 @@ class Driver:
         grouping: Grouping | None = None,
         unit_tokens: int = 1,
         in_pieces: bool = True,
+        block_tokens: int = 1,
     ) -> None:
         self.host = Recorder()
         caches = CacheFactory(toy)
-        self.prompt_cache = prefix_store(caches, prefix_bytes)
+        self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens)
         self.runner = MlxRunner(
             caches,
             limits=Capabilities(CONTEXT, 100, 0, 0, kv_budget),
