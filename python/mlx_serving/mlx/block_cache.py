@@ -15,7 +15,7 @@ from ..engine import PrefixCounts
 from ..messages import pack_tokens
 from .block_tree import BlockTree, Node
 from .caches import BlockCaches
-from .prompt_cache import Match, PromptCacheFigures, Source
+from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
 
 BLOCK_TOKENS: Final = 64
 
@@ -84,6 +84,9 @@ class BlockPromptCache:
     def counts(self) -> PrefixCounts:
         self._counts.evictions = self._tree.evictions
         return self._counts
+
+    def changes(self) -> BlockChanges:
+        return self._tree.held.changes()
 
     def check(self) -> None:
         self._tree.check()

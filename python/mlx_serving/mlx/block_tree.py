@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..text.block_hashes import digests
 from .caches import KvBlock
+from .held_blocks import HeldBlocks
 
 # Of evicted blocks that many are remembered, to tell them from those never seen.
 EVICTED_MAX: Final = 65_536
@@ -22,7 +24,7 @@ EVICTED_MAX: Final = 65_536
 class Node:
     """A block in its place. A root has no block, and is its own salt's."""
 
-    __slots__ = ("chain", "children", "key", "kv", "parent", "salt")
+    __slots__ = ("chain", "children", "digest", "hashes", "key", "kv", "parent", "salt")
 
     def __init__(self, salt: str, parent: Node | None, key: bytes, kv: KvBlock | None) -> None:
         self.salt = salt
@@ -30,6 +32,9 @@ class Node:
         self.key = key
         self.kv = kv
         self.chain: int = chained(parent.chain, key) if parent else 0
+        found = list(digests(parent.digest, key)) if parent else []
+        self.digest: bytes = found[-1] if found else salt.encode()
+        self.hashes = [digest.hex() for digest in found]
         self.children: dict[bytes, Node] = {}
 
     @property
@@ -57,6 +62,7 @@ class BlockTree:
         self.bytes_max = bytes_max
         self.size_bytes = 0
         self.evictions = 0
+        self.held = HeldBlocks()
         self._roots: dict[str, Node] = {}
         # The least recently used first. Whoever uses a block uses all before it, and those count as
         # used after it: so the first is a leaf, always.
@@ -103,6 +109,7 @@ class BlockTree:
             self._evicted.pop(hash((node.chain, salt)), None)
             self.size_bytes += kv.size_bytes
             self._order[node] = None
+            self.held.add(node.hashes)
             path.append(node)
         self.use(path)
 
@@ -125,6 +132,7 @@ class BlockTree:
             del self._roots[leaf.salt]
         del self._order[leaf]
         self.size_bytes -= leaf.size_bytes
+        self.held.drop(leaf.hashes)
         self.evictions += 1
         self._chains[leaf.chain] -= 1
         if not self._chains[leaf.chain]:

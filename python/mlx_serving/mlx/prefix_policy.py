@@ -9,7 +9,7 @@ from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
 from .kv_sources import RowSource
-from .prompt_cache import PromptCache, PromptCacheFigures
+from .prompt_cache import BlockChanges, PromptCache, PromptCacheFigures
 from .row import Row
 
 # Of what can be kept as a whole only, a record is made each time that so many tokens are computed.
@@ -26,6 +26,9 @@ class PrefixPolicy:
 
     def figures(self) -> PromptCacheFigures:
         return self._prompt_cache.figures()
+
+    def changes(self) -> BlockChanges:
+        return self._prompt_cache.changes()
 
     def counts(self) -> PrefixCounts:
         return self._prompt_cache.counts()

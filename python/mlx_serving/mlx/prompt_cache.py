@@ -30,6 +30,14 @@ class PromptCacheFigures:
     bytes_max: int
 
 
+@dataclass(frozen=True, slots=True)
+class BlockChanges:
+    """Hashes of blocks of prompts that are held now, and of those that are held no more."""
+
+    kept: list[str]
+    evicted: list[str]
+
+
 class Source(Protocol):
     """Where a row's tokens are computed: its own cache, or its place in one that it shares. What is
     taken of it are copies, and the row goes on."""
@@ -70,6 +78,10 @@ class PromptCache(Protocol):
     def figures(self) -> PromptCacheFigures: ...
 
     def counts(self) -> PrefixCounts: ...
+
+    def changes(self) -> BlockChanges:
+        """Since the last call."""
+        ...
 
     def check(self) -> None:
         """Raises `AssertionError` where the cache contradicts itself. For tests."""

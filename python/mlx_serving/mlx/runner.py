@@ -114,6 +114,8 @@ class MlxRunner:
         # Rows that have ended have left places.
         play(self._admission, output)
         play(self._prefill, output)
+        changes = self._prefixes.changes()
+        output.kept, output.evicted = changes.kept, changes.evicted
         return output
 
     def figures(self) -> EngineFigures:

@@ -16,8 +16,10 @@ from typing import Final
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
+from ..text.block_hashes import block_hashes
 from .caches import Cache, Caches, size_bytes
-from .prompt_cache import Match, PromptCacheFigures, Source
+from .held_blocks import HeldBlocks
+from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
 
 RECORDS_MAX: Final = 256
 # Of records that are beginnings of one another, where none can stand for another.
@@ -37,6 +39,7 @@ class Record:
     cache: Cache
     size_bytes: int
     whole: bool
+    hashes: list[str]
 
     @property
     def key(self) -> Key:
@@ -67,6 +70,7 @@ class WholePromptCache:
         self._size_bytes = 0
         self._counts = PrefixCounts()
         self._evicted: deque[Key] = deque(maxlen=EVICTED_MAX)
+        self._held = HeldBlocks()
 
     def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
         packed = pack_tokens(list(tokens))
@@ -122,7 +126,8 @@ class WholePromptCache:
         size = size_bytes(cache)
         if size > self._bytes_max:
             return
-        record = Record(salt, packed, cache, size, whole=not self._caches.can_trim(cache))
+        whole = not self._caches.can_trim(cache)
+        record = Record(salt, packed, cache, size, whole, block_hashes(list(tokens), salt))
         chain = [one for one in mine if packed.startswith(one.packed)]
         if record.whole:
             for one in crowded([*chain, record]):
@@ -134,6 +139,7 @@ class WholePromptCache:
             self._evict_first()
         self.evict(self._size_bytes + size - self._bytes_max)
         self._records[record.key] = record
+        self._held.add(record.hashes)
         self._size_bytes += size
 
     def evict(self, size_bytes: int) -> int:
@@ -150,6 +156,7 @@ class WholePromptCache:
 
     def _drop(self, record: Record) -> None:
         del self._records[record.key]
+        self._held.drop(record.hashes)
         self._size_bytes -= record.size_bytes
 
     def figures(self) -> PromptCacheFigures:
@@ -157,6 +164,9 @@ class WholePromptCache:
 
     def counts(self) -> PrefixCounts:
         return self._counts
+
+    def changes(self) -> BlockChanges:
+        return self._held.changes()
 
     def check(self) -> None:
         for key, record in self._records.items():
