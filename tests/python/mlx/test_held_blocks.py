@@ -40,11 +40,11 @@ def test_what_comes_and_goes_at_once_is_not_told() -> None:
 
 
 def in_blocks() -> PromptCache:
-    return BlockPromptCache(Trimmer(), 8 * BLOCK_TOKENS * 10, BLOCK_TOKENS)
+    return BlockPromptCache(Trimmer(), 160, BLOCK_TOKENS)
 
 
 def in_records() -> PromptCache:
-    return WholePromptCache(Trimmer(), 600, 4)
+    return WholePromptCache(Trimmer(), 35, 4)
 
 
 @pytest.mark.parametrize("new", [in_blocks, in_records])
@@ -66,5 +66,6 @@ def test_whoever_listens_knows_what_can_be_found(new: Callable[[], PromptCache])
             told = next((i for i, one in enumerate(hashes) if one not in listener), len(hashes))
             found = cache.peek(known, BLOCK_TOKENS, its_salt)
             assert told * BLOCK_TOKENS == found
+    assert cache.counts().evictions
     cache.evict(10**9)
     assert set(cache.changes().evicted) == listener and most > 3
