@@ -40,6 +40,7 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "refused": 43,
     "telemetry": 44,
     "fault": 45,
+    "blocks": 46,
 }
 
 Finish = Literal["stop", "length", "toolCalls", "failed"]
@@ -144,7 +145,8 @@ class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
     means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
     begins a turn, which is read as one; else it goes on from the prompt. `fake_say`: what the fake
-    engine says instead of its usual text."""
+    engine says instead of its usual text. `salt`: what is computed of its prompt is shared with
+    requests of the same one alone."""
 
     id: int
     prompt: list[int]
@@ -156,6 +158,7 @@ class Admission:
     reasoning: ReasoningRequest | None = None
     fake_say: str | None = None
     constraint: Constraint | None = None
+    salt: str = ""
 
     @property
     def prefill_only(self) -> bool:
@@ -193,9 +196,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
+    """`salt`: as of the `Admission` that may follow."""
+
     id: int
     input: PrepareInput
     constraint: Constraint | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +373,14 @@ class Aborted(TypedDict):
     id: int
 
 
+class Blocks(TypedDict):
+    """What the prefix cache holds now, and what it holds no more, by hashes as those of
+    `Prepared`."""
+
+    kept: list[str]
+    evicted: list[str]
+
+
 class Prefill(TypedDict):
     id: int
     done: int
@@ -446,6 +460,19 @@ class GrammarFigures(TypedDict):
     maskMs: float
 
 
+class PrefixFigures(TypedDict):
+    """Of this worker's prompt cache since its start. `entries`: blocks or records that are kept.
+    Tokens of prompts, found or not, and why not."""
+
+    entries: int
+    hitTokens: int
+    neverSeenTokens: int
+    evictedTokens: int
+    otherSaltTokens: int
+    belowBlockTokens: int
+    evictions: int
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -455,6 +482,7 @@ class Telemetry(TypedDict):
     memoryBytes: float
     native: NotRequired[NativeFigures]
     grammars: NotRequired[GrammarFigures]
+    prefixes: NotRequired[PrefixFigures]
 
 
 class Fault(TypedDict):
@@ -471,6 +499,7 @@ FromWorkerBody = (
     | Prepared
     | Busy
     | Aborted
+    | Blocks
     | Prefill
     | Step
     | Ended

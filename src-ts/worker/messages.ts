@@ -123,6 +123,8 @@ export const Admission = z.strictObject({
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */
   fakeSay: z.string().optional(),
   constraint: Constraint.optional(),
+  /** What is computed of its prompt is shared with requests of the same salt alone. */
+  salt: z.string().optional(),
 });
 export type Admission = z.infer<typeof Admission>;
 
@@ -134,6 +136,8 @@ export const Preparation = z.strictObject({
   id: u32,
   input: PrepareInput,
   constraint: Constraint.optional(),
+  /** As of the admission that may follow. */
+  salt: z.string().optional(),
 });
 export type Preparation = z.infer<typeof Preparation>;
 
@@ -314,6 +318,18 @@ export const GrammarFigures = z.object({
 });
 export type GrammarFigures = z.infer<typeof GrammarFigures>;
 
+/** Of a worker's prompt cache since it was started: blocks or records that are kept; tokens of prompts, found or not, and why not. */
+export const PrefixFigures = z.object({
+  entries: count,
+  hitTokens: count,
+  neverSeenTokens: count,
+  evictedTokens: count,
+  otherSaltTokens: count,
+  belowBlockTokens: count,
+  evictions: count,
+});
+export type PrefixFigures = z.infer<typeof PrefixFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "invalid_request",
@@ -356,6 +372,8 @@ export const fromWorker = {
   }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
+  /** What the prefix cache holds now, and what it holds no more, by hashes as those of `prepared`. */
+  blocks: z.object({ kept: z.array(z.string()), evicted: z.array(z.string()) }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
   /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
   step: z.object({ step: u32, rows: z.array(z.any()) }),
@@ -386,6 +404,7 @@ export const fromWorker = {
     memoryBytes: finite,
     native: NativeFigures.optional(),
     grammars: GrammarFigures.optional(),
+    prefixes: PrefixFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({
@@ -419,6 +438,7 @@ export const fromWorkerTypes = {
   refused: 43,
   telemetry: 44,
   fault: 45,
+  blocks: 46,
 } as const;
 
 export type ToWorkerName = keyof typeof toWorker;

@@ -124,6 +124,38 @@ describe("a request", () => {
     expect(view(driven.orchestrator).requests).toEqual([]);
   });
 
+  it("goes to the worker that holds its beginning, until it holds that no more", () => {
+    const driven = new Driven(make({ ...config, activeMax: 2, queueMax: 9 }));
+    driven.say({ kind: "start" });
+    driven.load("w1", 1);
+    driven.load("w2", 1);
+    const place = (requestId: string) => {
+      driven.say(submit(requestId));
+      driven.prepare(driven.of("prepare").at(-1)!.workerId);
+      const { workerId, requests } = driven.of("admit").at(-1)!;
+      const { slot } = requests[0]!;
+      driven.say(step(slot, 0, workerId));
+      return { workerId, slot };
+    };
+    const end = (slot: number): Input => ({
+      ...{ kind: "ended", workerId, epoch: 1, slot },
+      finish: { kind: "stop" },
+    });
+    const { workerId } = place("r1");
+    const blocks = (kept: string[], evicted: string[], epoch = 1): Input => ({
+      ...{ kind: "blocks", workerId, epoch },
+      ...{ kept, evicted },
+    });
+    driven.say(blocks(["a"], []));
+    const second = place("r2");
+    expect(second.workerId).toBe(workerId);
+    driven.say(end(second.slot), blocks([], ["a"], 0));
+    const third = place("r3");
+    expect(third.workerId).toBe(workerId);
+    driven.say(end(third.slot), blocks(["b"], ["c", "a"]));
+    expect(place("r4").workerId).not.toBe(workerId);
+  });
+
   it("that is stored is written before it is accepted", () => {
     const driven = new Driven();
     driven.say({ kind: "start" });
@@ -296,6 +328,11 @@ describe("whatever it is told", () => {
       finish: fc.constantFrom({ kind: "stop" }, { kind: "cancelled" }),
     }),
     record({ kind: kind("aborted"), workerId, epoch, slot }),
+    record({
+      ...{ kind: kind("blocks"), workerId, epoch },
+      kept: fc.constant(["a"]),
+      evicted: fc.constant(["b"]),
+    }),
     record({ kind: kind("refused"), workerId, epoch, slot, code: kind("invalid_prompt") }),
     record({ kind: kind("unsendable"), slot, code: kind("request_too_large") }),
     record({

@@ -47,10 +47,20 @@ export function checkEngine(server: SimServer, maxBatch: number): void {
     const { workerId } = worker;
     const alive = server.processes.filter(({ spec, alive }) => alive && spec.workerId === workerId);
     if (alive.length > 1) throw new Error(`${workerId} has ${alive.length} processes`);
+    checkBlocks(worker, server);
   }
   const { live } = insideOf(server).requests;
   for (const id of live.keys())
     if (!requests.has(id)) throw new Error(`${id} has ended, and its content is kept`);
+}
+
+/** What a worker holds is what it said, and one that is gone holds nothing. */
+function checkBlocks({ workerId, state, blocks }: WorkerView, { processes }: SimServer): void {
+  const held = processes.findLast(({ spec }) => spec.workerId === workerId)?.toldBlocks.size ?? 0;
+  const isUp = state.kind === "ready" || state.kind === "suspect" || state.kind === "draining";
+  const expected = isUp ? held : 0;
+  if (blocks !== expected && state.kind !== "stopping")
+    throw new Error(`${workerId} is ${state.kind} and holds ${expected} blocks, not ${blocks}`);
 }
 
 function checkTrial({ workerId, preparations, slots }: WorkerView): void {

@@ -43,6 +43,19 @@ export const mutations = [
     find: "return this.maxTokens > 0 && kind",
     replace: "return kind",
   },
+  // Prefix caches.
+  {
+    name: "a lost worker keeps its blocks",
+    file: "src-res/Placement.res.mjs",
+    find: "  worker.blocks.clear();",
+    replace: "",
+  },
+  {
+    name: "evicted blocks are counted on",
+    file: "src-res/Placement.res.mjs",
+    find: "  evicted.forEach(hash => {\n    worker.blocks.delete(hash);\n  });",
+    replace: "",
+  },
   // Deletion.
   {
     name: "a deletion is answered before it is on disk",

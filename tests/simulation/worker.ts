@@ -59,6 +59,10 @@ interface Row {
   total: number;
 }
 
+/** Tokens of a block of a prompt, and blocks that a worker's prefix cache has room for. */
+const blockTokens = 3;
+const blocksMax = 12;
+
 /** A frame, or a part of one, on its way to the orchestrator. */
 const linkMsMax = 3;
 const prefillTokensPerStep = 8;
@@ -78,6 +82,9 @@ export class SimProcess implements OneWorker {
   readonly rows = new Map<number, Row>();
   /** Prompts that it prepares. */
   preparing = 0;
+  /** Blocks that the orchestrator was told of. */
+  readonly toldBlocks = new Set<string>();
+  private readonly blocks = new Set<string>();
   private readonly inbox: ToWorker[] = [];
   private readonly decoder: FrameDecoder;
   private readonly epoch: number;
@@ -100,7 +107,10 @@ export class SimProcess implements OneWorker {
   ) {
     this.pid = pid;
     this.epoch = spec.epoch;
-    this.decoder = new FrameDecoder(spec.epoch, (message) => this.events.message(message));
+    this.decoder = new FrameDecoder(spec.epoch, (message) => {
+      if (message.type === "blocks") this.tell(message);
+      this.events.message(message);
+    });
     this.later(1, () => {
       this.events.spawned(pid);
       this.own(world.random.between(1, 30), () => this.hello());
@@ -290,8 +300,9 @@ export class SimProcess implements OneWorker {
         const refusal = { code: "invalid_prompt", field: "messages", message: "no" } as const;
         this.say({ type: "refused", id, ...refusal });
       } else {
-        const tokens = packTokens(promptTokensOf(prompt));
-        this.say({ type: "prepared", id, tokens, blockHashes: [] });
+        const tokens = promptTokensOf(prompt);
+        const blockHashes = blocksOf(tokens);
+        this.say({ type: "prepared", id, tokens: packTokens(tokens), blockHashes });
       }
     });
   }
@@ -358,6 +369,26 @@ export class SimProcess implements OneWorker {
     row.prefilled = Math.min(row.total, row.prefilled + prefillTokensPerStep);
     const { id, prefilled: done, total } = row;
     this.say({ type: "prefill", id, done, total, cached: 0 });
+    if (done >= total) this.keep(blocksOf(row.prompt));
+  }
+
+  /** The last block goes first: each is behind all that it needs. */
+  private keep(blocks: readonly string[]): void {
+    const kept = blocks.filter((block) => !this.blocks.has(block));
+    for (const block of blocks.toReversed()) {
+      this.blocks.delete(block);
+      this.blocks.add(block);
+    }
+    const evicted = [...this.blocks].slice(0, Math.max(0, this.blocks.size - blocksMax));
+    for (const block of evicted) this.blocks.delete(block);
+    const held = kept.filter((block) => this.blocks.has(block));
+    const gone = evicted.filter((block) => !kept.includes(block));
+    if (held.length + gone.length > 0) this.say({ type: "blocks", kept: held, evicted: gone });
+  }
+
+  private tell({ kept, evicted }: Extract<FromWorker, { type: "blocks" }>): void {
+    for (const block of evicted) this.toldBlocks.delete(block);
+    for (const block of kept) this.toldBlocks.add(block);
   }
 
   private decode(row: Row): StepRow {
@@ -450,6 +481,14 @@ export const misbehaviours = [
   "out of memory",
 ] as const;
 export type Misbehaviour = (typeof misbehaviours)[number];
+
+/** Each stands for all before it too. */
+function blocksOf(prompt: readonly number[]): string[] {
+  const count = Math.floor(prompt.length / blockTokens);
+  return Array.from({ length: count }, (_, i) =>
+    String.fromCodePoint(...prompt.slice(0, (i + 1) * blockTokens)),
+  );
+}
 
 /** A request that its frame names and that can't be read. */
 function isUnreadable(prompt: readonly number[]): boolean {

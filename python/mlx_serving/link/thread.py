@@ -360,6 +360,9 @@ class LinkThread:
                 self._send_ended(one)
         for end in output.ends:
             self._on_ended(end)
+        if output.kept or output.evicted:
+            blocks: Blocks = {"kept": list(output.kept), "evicted": list(output.evicted)}
+            self._link.send("blocks", blocks)
 
     def _on_ended(self, end: End) -> None:
         active, _ = self._ready()

@@ -63,7 +63,7 @@ class AdmissionPhase:
         emitted = request.emitted
         replays = bool(emitted) and self._chunks.replays
         known = request.prompt if replays else request.prompt + emitted
-        cache, cached = self._prefixes.start(known)
+        cache, cached = self._prefixes.start(known, request.salt)
         first = len(emitted)
         return Row(
             request=request,
@@ -84,4 +84,5 @@ class AdmissionPhase:
             matcher=self._stages.matchers.pop(request.id, None),
             forcing=self._stages.forcings.pop(request.id, None),
             generated=[] if replays else emitted[:-1],
+            kept=cached,
         )

@@ -133,7 +133,7 @@ class PrefillPhase:
         self._caches.trim(row.cache, chunk.padding)
         row.done += tokens
         seconds = self._wait(row, start)
-        self._prefixes.keep_prompt(row)
+        self._prefixes.keep_prompt(row, waits=seconds is not None)
         return seconds
 
     def _wait(self, row: Row, start: float) -> float | None:

@@ -15,6 +15,7 @@ from .sampling import RowSampling
 class Row:
     """`prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are
     in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
+    As many as `kept` have been given to the prompt cache.
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
     after the tokens below `first`; `forcing`: which tokens must come, likewise.
@@ -36,6 +37,7 @@ class Row:
     generated: list[int] = field(default_factory=list)
     matcher: Matcher | None = None
     forcing: Forcing | None = None
+    kept: int = 0
 
     @property
     def id(self) -> int:

@@ -258,6 +258,10 @@ export class WorkerShell {
         from.nativeFigures = native ?? from.nativeFigures;
         return;
       }
+      case "blocks": {
+        const { kept, evicted } = message;
+        return post({ kind: "blocks", workerId, epoch, kept, evicted });
+      }
       case "fault":
         return this.fault(from, message);
       default:

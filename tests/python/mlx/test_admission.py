@@ -92,7 +92,7 @@ def test_a_cached_prefix_is_done(toy: Any) -> None:
 def test_what_fails_is_told_and_takes_no_place(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     phases = Phases(toy, max_batch=1)
 
-    def fail(tokens: list[int]) -> Any:
+    def fail(tokens: list[int], salt: str) -> Any:
         raise RuntimeError("[malloc] no memory for a copy")
 
     with monkeypatch.context() as patched:

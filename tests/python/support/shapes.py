@@ -138,6 +138,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
+    "blocks": record(kept=list_of(text), evicted=list_of(text)),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),
     "ended": record(
@@ -161,6 +162,15 @@ SHAPES: dict[str, Shape] = {
     "telemetry": record(
         {
             "native": native_figures,
+            "prefixes": record(
+                entries=u32,
+                hitTokens=u32,
+                neverSeenTokens=u32,
+                evictedTokens=u32,
+                otherSaltTokens=u32,
+                belowBlockTokens=u32,
+                evictions=u32,
+            ),
             "grammars": record(
                 requests=u32,
                 refused=u32,

@@ -27,6 +27,7 @@ const frames = [
     tokens: Buffer.from([1, 0, 0, 0]),
     blockHashes: ["ab"],
   }),
+  encodeRaw(fromWorkerTypes.blocks, epoch, { kept: ["ab", "cd"], evicted: ["ef"] }),
   encodeRaw(fromWorkerTypes.prefill, epoch, { id: 2, done: 3, total: 4, cached: 0 }),
   encodeRaw(fromWorkerTypes.step, epoch, { step: 1, rows: [[7, 0, 42, "Grüße 🙂", logprobs]] }),
   encodeRaw(fromWorkerTypes.ended, epoch, {
