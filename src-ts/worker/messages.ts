@@ -228,6 +228,7 @@ export const nativeParts = [
   "blas",
   "products",
   "blocks",
+  "attention",
   "sampling",
   "kernels",
 ] as const;
