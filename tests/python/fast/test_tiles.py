@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import mlx.core as mx
 import numpy as np
 import pytest
-from test_attention import assert_close, case, causal, reference
 
+from attention_cases import assert_close, case, causal, reference
 from fast_cases import DTYPES, ISAS, bits_of, native, strided, using
 
 SHAPES = [
