@@ -11,10 +11,18 @@ from typing import Final
 
 from . import native
 from .messages import LoadFailed, PartStatus
-from .native.choice import ON_GPU, PARTS, Part, is_required, is_wanted, why_unwanted
+from .native.choice import (
+    ON_GPU,
+    PARTS,
+    WITHOUT_BLOCKS,
+    Part,
+    is_required,
+    is_wanted,
+    why_unwanted,
+)
 
 MODULE_PARTS: Final[tuple[Part, ...]] = ("pool", "metrics")
-CPU_PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
+CPU_PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "attention", "sampling")
 
 Parts = dict[Part, PartStatus]
 
@@ -35,6 +43,8 @@ def mlx_parts(on_gpu: bool) -> Parts:
 
     reason = fast.status()["reason"]
     parts = {part: _status(part, reason) for part in CPU_PARTS}
+    if not is_wanted("blocks"):
+        parts["attention"] = _status("attention", WITHOUT_BLOCKS, False)
     parts["blas"] = _status("blas", blas.status()["reason"], sys.platform == "linux")
     parts["kernels"] = _status("kernels", "MLX computes on the CPU here", False)
     return parts

@@ -58,7 +58,7 @@ export const nativeParts = [
   },
   {
     id: "krserve_mlx_ops",
-    gives: ["products", "blocks", "sampling"],
+    gives: ["products", "blocks", "attention", "sampling"],
     byDefault: true,
     source: "native/mlx_ops",
     inputs: ["CMakeLists.txt", "compute", "core", "ops", "simd", "krserve_mlx_ops.pyi"]

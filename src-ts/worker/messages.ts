@@ -232,6 +232,7 @@ export const nativeParts = [
   "blas",
   "products",
   "blocks",
+  "attention",
   "sampling",
   "kernels",
 ] as const;

@@ -99,7 +99,9 @@ def test_parts_on_a_gpu(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     monkeypatch.setattr(device, "backend", lambda: backend)
     parts = mlx_parts(on_gpu=True)
     kernels = parts.pop("kernels")
-    assert parts == dict.fromkeys(("blas", "products", "blocks", "sampling"), ELSEWHERE)
+    assert parts == dict.fromkeys(
+        ("blas", "products", "blocks", "attention", "sampling"), ELSEWHERE
+    )
     unmeasured = {**ELSEWHERE, "reason": "nothing has been measured on Metal"}
     assert kernels == (ON if backend == "cuda" else unmeasured)
     monkeypatch.setenv("MLX_SERVING_NATIVE", "on")
@@ -118,6 +120,7 @@ def test_parts_on_a_cpu(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
         **UNWANTED,
         "reason": "not among --native-parts",
     }
+    assert parts["attention"] == parts["blocks"] | {"applicable": False}
     assert parts["blas"] == {
         **(BROKEN if platform == "linux" else UNWANTED),
         "applicable": platform == "linux",
@@ -132,6 +135,15 @@ def test_parts_on_a_cpu(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
             require(parts)
     else:
         require(parts)
+
+
+def test_attention_has_nothing_to_do_without_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    say(monkeypatch, fast, None)
+    say(monkeypatch, blas, None)
+    alone = {**ELSEWHERE, "reason": "nothing to do without blocks"}
+    for asked, wanted in (("attention", alone), ("attention,blocks", ON)):
+        monkeypatch.setenv("MLX_SERVING_NATIVE_PARTS", asked)
+        assert mlx_parts(on_gpu=False)["attention"] == wanted
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])

@@ -70,6 +70,7 @@ WITHOUT_SOURCE = {
     "families/test_families.py": "the folder as a whole",
     "formats/test_formats.py": "the folder as a whole, on the templates of real models",
     "fast/test_attention.py": "an operation of krserve_mlx_ops",
+    "fast/test_tiles.py": "an operation of krserve_mlx_ops: fast/test_attention.py packed",
     "fast/test_embedded_model.py": "the folder as a whole, on the embedded model",
     "fast/test_linear.py": "an operation of krserve_mlx_ops",
     "fast/test_rowwise.py": "an operation of krserve_mlx_ops",

@@ -65,6 +65,20 @@ describe("the verdict", () => {
   });
 });
 
+describe("the table", () => {
+  it("leaves a cell empty where a pair has no such load", () => {
+    const load = (title: string) => ({ title, gain: steady(0.25) });
+    const rows = tableOf([
+      { id: "pool", about: "buffers", loads: [load("one")] },
+      { id: "attention", about: "tiles", loads: [load("one"), load("two")] },
+    ]).split("\n");
+    const cell = "+25.0 % (+25.0 % to +25.0 %)";
+    expect(rows[0]).toBe("| part | one | two | verdict |");
+    expect(rows[2]).toBe(`| pool: buffers | ${cell} |  | +25.0 %: native |`);
+    expect(rows[3]).toBe(`| attention: tiles | ${cell} | ${cell} | +25.0 %: native |`);
+  });
+});
+
 describe("a regression", () => {
   const stored = [
     { id: "products", gain: 20 },
@@ -100,9 +114,12 @@ describe("the plan", () => {
     }
   });
 
-  it("gives every pair the same kinds of load", () => {
-    const kinds = pairs.map((pair) => loadsOf(pair).map(({ id }) => id));
-    for (const kind of kinds) expect(kind).toEqual(kinds[0]);
+  it("gives every pair the same kinds of load, and attention a long prompt too", () => {
+    for (const pair of pairs) {
+      const kinds = loadsOf(pair).map(({ id }) => id);
+      const common = ["single", "streams-1", "streams-8", "streams-16"];
+      expect(kinds).toEqual(pair.id === "attention" ? [...common, "long"] : common);
+    }
   });
 
   it("sets exactly the parts", () => {

@@ -175,11 +175,11 @@ describe("errors", () => {
     [{ native: "2" }, '--native must be one of auto, on, off (or 1, 0), not "2".'],
     [
       { nativeParts: "blas,magic" },
-      '--native-parts must be some of pool, metrics, blas, products, blocks, sampling, kernels, separated by commas, or all, not "blas,magic".',
+      '--native-parts must be some of pool, metrics, blas, products, blocks, attention, sampling, kernels, separated by commas, or all, not "blas,magic".',
     ],
     [
       { nativeParts: [] },
-      "--native-parts must be some of pool, metrics, blas, products, blocks, sampling, kernels, separated by commas, or all, not [].",
+      "--native-parts must be some of pool, metrics, blas, products, blocks, attention, sampling, kernels, separated by commas, or all, not [].",
     ],
     [
       { drainTimeout: "30" },

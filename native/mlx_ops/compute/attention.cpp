@@ -1,10 +1,12 @@
 #include "attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "../core/memory.h"
 #include "../core/pool.h"
+#include "attention_tiles.h"
 
 namespace kr::ops {
 namespace {
@@ -187,9 +189,16 @@ std::vector<Block> blocks_of(const Attention& a) {
   return blocks;
 }
 
+std::atomic<bool> may_use_tiles{true};
+
 }  // namespace
 
+void use_tiles(bool use) { may_use_tiles.store(use, std::memory_order_relaxed); }
+
+bool uses_tiles() { return may_use_tiles.load(std::memory_order_relaxed); }
+
 void attend(const Attention& a) {
+  if (uses_tiles() && tiles_suit(a)) return attend_tiles(a);
   const std::vector<Block> blocks = blocks_of(a);
   const int count = int(blocks.size());
   const int threads = Pool::shared().size();

@@ -33,4 +33,9 @@ struct Attention {
 
 void attend(const Attention& attention);
 
+/// Whether `attend` may pack keys and values where many queries share them (attention_tiles.h): the
+/// result is the same, bit for bit. It may unless told otherwise.
+void use_tiles(bool use);
+bool uses_tiles();
+
 }  // namespace kr::ops

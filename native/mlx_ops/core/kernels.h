@@ -30,6 +30,8 @@ inline constexpr int kPanelRows = 16;
 inline constexpr int kAttentionChunk = 256;
 /// Queries that `attend` takes at once.
 inline constexpr int kAttentionRows = 4;
+/// Queries that `attend_tile` takes at once. Where panels of queries begin is a multiple of it.
+inline constexpr int kTileRows = 24;
 
 /// A matrix of `rows` x `cols`: w[n][k] = scale[n][k / group] * code[n][k] + bias[n][k / group].
 ///
@@ -87,6 +89,14 @@ struct AttentionKeys {
   bool mask_is_bool;        // else float32, added to the scores
 };
 
+/// Some keys and values as `pack_tile` leaves them: float32, in an order of its own, with room for
+/// kAttentionChunk keys of head_dim elements, and values of value_dim elements and 16 more.
+struct AttentionTile {
+  const float *keys, *values;
+  int begin, end;  // which keys these are
+  int head_dim, value_dim;
+};
+
 struct Kernels {
   const char* name;
 
@@ -124,6 +134,17 @@ struct Kernels {
                  AttentionPart* parts);
   /// Takes the softmax over other keys into `into`.
   void (*merge_parts)(AttentionPart* into, const AttentionPart* more, int value_dim);
+
+  /// The keys begin <= t < end, at most kAttentionChunk of them, for `attend_tile`.
+  void (*pack_tile)(const AttentionKeys& keys, int begin, int end, float* packed_keys,
+                    float* packed_values);
+  /// The query number `q` of a tile, already multiplied by the scale, to its place in `packed`,
+  /// which has the elements of a multiple of kTileRows queries.
+  void (*pack_query)(const float* query, int head_dim, int q, float* packed);
+  /// As `attend`, with the same result to the bit, for `count` packed queries, at most kTileRows.
+  /// Query q sees the keys t < ends[q].
+  void (*attend_tile)(const AttentionTile& tile, const float* queries, const int* ends, int count,
+                      AttentionPart* parts);
 
   void (*add)(const float* a, const float* b, float* out, int n);
   void (*scale)(const float* x, float factor, float* out, int n);

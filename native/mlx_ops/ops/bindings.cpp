@@ -83,6 +83,8 @@ void bind_rowwise(nb::module_& m) {
 void bind_attention(nb::module_& m) {
   m.def("can_attend", &can_attend, "q"_a, "k"_a, "v"_a);
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
+  m.def("use_tiles", &use_tiles, "use"_a);
+  m.def("uses_tiles", &uses_tiles);
 }
 
 /// A projection as Python gives it: matrices that are kept, and a bias.

@@ -5,6 +5,7 @@
 #include "rowwise.h"
 #include "rotary.h"
 #include "attention.h"
+#include "attention_tile.h"
 #include "quantize.h"
 #include "product_neon.h"
 #include "table.h"

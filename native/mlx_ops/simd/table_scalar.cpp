@@ -6,6 +6,7 @@
 #include "rowwise.h"
 #include "rotary.h"
 #include "attention.h"
+#include "attention_tile.h"
 #include "quantize.h"
 #include "product_scalar.h"
 #include "table.h"

@@ -68,6 +68,33 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
       _mm256_add_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
   _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
+// Quarters of a vector are added crosswise: the first to the third, the second to the fourth.
+constexpr int summed_lane(int i) { return i / 4 == 1 ? i + 4 : i / 4 == 2 ? i - 4 : i; }
+
+inline void transpose(Vec (&rows)[16]) {
+  __m512 pairs[16], fours[16], halves[16];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_ps(rows[i].v, rows[i + 1].v);
+    pairs[i + 1] = _mm512_unpackhi_ps(rows[i].v, rows[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int k = 0; k < 2; k++) {
+      fours[i + 2 * k] = _mm512_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0x44);
+      fours[i + 2 * k + 1] = _mm512_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0xee);
+    }
+  // fours[4 g + k] holds, in its quarter q, column 4 q + k of the rows 4 g .. 4 g + 3.
+  for (int k = 0; k < 4; k++)
+    for (int g = 0; g < 16; g += 8) {
+      halves[g + k] = _mm512_shuffle_f32x4(fours[g + k], fours[g + k + 4], 0x88);
+      halves[g + k + 4] = _mm512_shuffle_f32x4(fours[g + k], fours[g + k + 4], 0xdd);
+    }
+  for (int k = 0; k < 4; k++) {
+    rows[k].v = _mm512_shuffle_f32x4(halves[k], halves[k + 8], 0x88);
+    rows[k + 8].v = _mm512_shuffle_f32x4(halves[k], halves[k + 8], 0xdd);
+    rows[k + 4].v = _mm512_shuffle_f32x4(halves[k + 4], halves[k + 12], 0x88);
+    rows[k + 12].v = _mm512_shuffle_f32x4(halves[k + 4], halves[k + 12], 0xdd);
+  }
+}
 
 }  // namespace
 }  // namespace kr::ops

@@ -66,6 +66,19 @@ inline float largest_in(Vec a) { return vmaxnmvq_f32(a.v); }
 inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
   vst1q_f32(p, vpaddq_f32(vpaddq_f32(a.v, b.v), vpaddq_f32(c.v, d.v)));
 }
+constexpr int summed_lane(int i) { return i; }
+
+inline float64x2_t pairs_of(float32x4_t a) { return vreinterpretq_f64_f32(a); }
+inline void transpose(Vec (&rows)[4]) {
+  const float32x4_t even01 = vtrn1q_f32(rows[0].v, rows[1].v);
+  const float32x4_t odd01 = vtrn2q_f32(rows[0].v, rows[1].v);
+  const float32x4_t even23 = vtrn1q_f32(rows[2].v, rows[3].v);
+  const float32x4_t odd23 = vtrn2q_f32(rows[2].v, rows[3].v);
+  rows[0].v = vreinterpretq_f32_f64(vtrn1q_f64(pairs_of(even01), pairs_of(even23)));
+  rows[1].v = vreinterpretq_f32_f64(vtrn1q_f64(pairs_of(odd01), pairs_of(odd23)));
+  rows[2].v = vreinterpretq_f32_f64(vtrn2q_f64(pairs_of(even01), pairs_of(even23)));
+  rows[3].v = vreinterpretq_f32_f64(vtrn2q_f64(pairs_of(odd01), pairs_of(odd23)));
+}
 
 }  // namespace
 }  // namespace kr::ops

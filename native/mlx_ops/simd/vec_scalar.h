@@ -55,6 +55,11 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
   p[2] = c.v;
   p[3] = d.v;
 }
+/// The order in which store_sums adds lanes: neighbours in this order, then neighbouring pairs,
+/// then pairs of pairs.
+constexpr int summed_lane(int i) { return i; }
+/// rows[i][k] becomes rows[k][i].
+inline void transpose(Vec (&)[1]) {}
 
 }  // namespace
 }  // namespace kr::ops

@@ -59,6 +59,7 @@ def accelerate(model: Any) -> Report:
     if module is None:
         return Report(on=False, reason=reason)
     products, blocks = is_wanted("products"), is_wanted("blocks")
+    module.use_tiles(is_wanted("attention"))
     if not (products or blocks):
         return Report(on=False, reason=why_unwanted("products", "blocks"))
     from .swap import swap

@@ -23,21 +23,23 @@ MODES: Final[dict[str, Mode]] = {
     "0": "off",
 }
 
-Part = Literal["pool", "metrics", "blas", "products", "blocks", "sampling", "kernels"]
+Part = Literal["pool", "metrics", "blas", "products", "blocks", "attention", "sampling", "kernels"]
 PARTS: Final[tuple[Part, ...]] = (
     "pool",  # krserve_native: frames are built in pooled buffers
     "metrics",  # krserve_native: the collector
     "blas",  # OpenBLAS under MLX
     "products",  # krserve_mlx_ops: quantized products and embedding
     "blocks",  # krserve_mlx_ops: norms, rotary, attention, activation, whole blocks
+    "attention",  # krserve_mlx_ops: attention of a prompt's chunk, within blocks
     "sampling",  # krserve_mlx_ops: from logits to tokens
     "kernels",  # GPU kernels
 )
 ALL: Final = "all"
 ON_GPU: Final = "MLX computes on the GPU here"
+WITHOUT_BLOCKS: Final = "nothing to do without blocks"
 # The verdicts of `npm run bench:native`; docs/decisions says why.
 DEFAULT_PARTS: Final[frozenset[Part]] = frozenset(
-    ("blas", "products", "blocks", "sampling", "kernels")
+    ("blas", "products", "blocks", "attention", "sampling", "kernels")
 )
 
 

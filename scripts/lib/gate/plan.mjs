@@ -1,7 +1,16 @@
 /** What the gate of the native parts compares: pairs of servers, and the loads that both get. */
 
 /** All parts, as python/mlx_serving/native/choice.py has them. */
-export const partNames = ["pool", "metrics", "blas", "products", "blocks", "sampling", "kernels"];
+export const partNames = [
+  "pool",
+  "metrics",
+  "blas",
+  "products",
+  "blocks",
+  "attention",
+  "sampling",
+  "kernels",
+];
 
 /**
  * @typedef {{
@@ -11,10 +20,11 @@ export const partNames = ["pool", "metrics", "blas", "products", "blocks", "samp
  *   off: string,
  *   floatModel?: boolean,
  *   slow?: boolean,
+ *   longPrompt?: boolean,
  *   body?: Record<string, unknown>,
  * }} Pair `on` and `off`: MLX_SERVING_NATIVE_PARTS of the two servers, `none` for no part; `floatModel`:
  *   the model without its quantization; `slow`: short loads, since one side takes long; `body`: fields of
- *   every request.
+ *   every request; `longPrompt`: one more load, since the part gains with the length of a prompt.
  *
  * @typedef {{
  *   id: string,
@@ -63,6 +73,13 @@ export const pairs = [
     off: without("blocks"),
   },
   {
+    id: "attention",
+    about: "attention of a prompt's chunk on packed keys and values",
+    on: "all",
+    off: without("attention"),
+    longPrompt: true,
+  },
+  {
     id: "sampling",
     about: "from logits to tokens; temperature 0.7, top_p 0.9",
     on: "all",
@@ -77,7 +94,7 @@ export const pairs = [
  * @param {Pair} pair
  * @returns {Load[]}
  */
-export function loadsOf({ slow = false }) {
+export function loadsOf({ slow = false, longPrompt = false }) {
   const maxTokens = slow ? 24 : 64;
   const streams = (count) => ({
     id: `streams-${count}`,
@@ -96,7 +113,13 @@ export function loadsOf({ slow = false }) {
     figure: "end to end p50",
     load: { streams: 1, requests: slow ? 1 : 4, promptTokens: 270, maxTokens: 8 },
   };
-  return [single, streams(1), streams(8), streams(16)];
+  const long = {
+    id: "long",
+    title: "one request, 4,000-token prompt, end to end",
+    figure: "end to end p50",
+    load: { streams: 1, requests: 1, promptTokens: 3970, maxTokens: 1 },
+  };
+  return [single, streams(1), streams(8), streams(16), ...(longPrompt ? [long] : [])];
 }
 
 /** The environment of a server that uses exactly these parts. */

@@ -62,9 +62,11 @@ export function formatGain(gain) {
  * @returns {string}
  */
 export function tableOf(results) {
-  const titles = results[0]?.loads.map(({ title }) => title) ?? [];
+  const titles = [...new Set(results.flatMap(({ loads }) => loads.map(({ title }) => title)))];
   const rows = results.map(({ id, about, loads }) => {
-    const cells = loads.map(({ gain }) => {
+    const cells = titles.map((title) => {
+      const gain = loads.find((load) => load.title === title)?.gain;
+      if (gain === undefined) return "";
       const spread = `${formatGain(gain.min)} to ${formatGain(gain.max)}`;
       return `${formatGain(gain.median)} (${spread})${isClear(gain) ? "" : " ~"}`;
     });

@@ -1,0 +1,154 @@
+#include "attention_tiles.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "../core/memory.h"
+#include "../core/pool.h"
+
+namespace kr::ops {
+namespace {
+
+// Queries, of all heads that share keys, from which on packing these pays.
+constexpr int kQueriesMin = 24;
+// Queries that share packed keys: what is kept of them, and a tile, stay in a core's own cache.
+constexpr int kQueriesMax = 384;
+// Where there are many threads a piece is smaller, but packing must still be a small part of it.
+constexpr int kQueriesWorthPacking = 192;
+constexpr int kPiecesPerThread = 8;
+
+/// Queries of one row of the batch that share keys: positions [first, last) of a group of heads,
+/// position by position.
+struct Piece {
+  int b, kv_head, first, last;
+};
+
+class PieceRun {
+ public:
+  PieceRun(const Attention& attention, const Piece& piece)
+      : a_(attention),
+        piece_(piece),
+        group_(a_.heads / a_.kv_heads),
+        count_((piece.last - piece.first) * group_),
+        ends_(workspace_.take<int>(count_)),
+        queries_(workspace_.take<float>(padded() * a_.head_dim)),
+        total_(take_parts(count_)),
+        part_(take_parts(kTileRows)) {}
+
+  void operator()() {
+    pack_queries();
+    const AttentionKeys keys = keys_of();
+    float* packed_keys = workspace_.take<float>(size_t(kAttentionChunk) * a_.head_dim);
+    float* packed_values = workspace_.take<float>(size_t(kAttentionChunk) * (a_.value_dim + 16));
+    const int last = *std::max_element(ends_, ends_ + count_);
+    for (int begin = 0; begin < last; begin += kAttentionChunk) {
+      const int end = std::min(begin + kAttentionChunk, last);
+      kernels().pack_tile(keys, begin, end, packed_keys, packed_values);
+      attend_tile({packed_keys, packed_values, begin, end, a_.head_dim, a_.value_dim});
+    }
+    put();
+  }
+
+ private:
+  size_t padded() const { return size_t(count_ + kTileRows - 1) / kTileRows * kTileRows; }
+
+  AttentionPart* take_parts(int count) {
+    auto* parts = workspace_.take<AttentionPart>(count);
+    auto* values = workspace_.take<float>(size_t(count) * a_.value_dim);
+    for (int i = 0; i < count; i++) parts[i] = {0, 0, values + size_t(i) * a_.value_dim};
+    return parts;
+  }
+
+  int position(int i) const { return piece_.first + i / group_; }
+  int head(int i) const { return piece_.kv_head * group_ + i % group_; }
+
+  int end_of(int l) const {
+    if (a_.mask_kind == MaskKind::none) return a_.keys;
+    return std::clamp(a_.keys - a_.queries + l + 1, 0, a_.keys);
+  }
+
+  void pack_queries() {
+    Workspace mine;
+    float* query = mine.take<float>(a_.head_dim);
+    const int64_t *strides = a_.q_strides, bytes = int64_t(bytes_of(a_.q_kind));
+    std::fill_n(queries_, padded() * a_.head_dim, 0.f);
+    for (int i = 0; i < count_; i++) {
+      const int64_t at = piece_.b * strides[0] + head(i) * strides[1] + position(i) * strides[2];
+      kernels().to_float(a_.q + at * bytes, a_.q_kind, query, a_.head_dim);
+      kernels().scale(query, a_.scale, query, a_.head_dim);
+      kernels().pack_query(query, a_.head_dim, i, queries_);
+      ends_[i] = end_of(position(i));
+    }
+  }
+
+  AttentionKeys keys_of() const {
+    const auto bytes = int64_t(bytes_of(a_.kv_kind));
+    const int64_t k = piece_.b * a_.k_strides[0] + piece_.kv_head * a_.k_strides[1];
+    const int64_t v = piece_.b * a_.v_strides[0] + piece_.kv_head * a_.v_strides[1];
+    return {a_.k + k * bytes,
+            a_.v + v * bytes,
+            a_.k_strides[2],
+            a_.v_strides[2],
+            a_.kv_kind,
+            a_.head_dim,
+            a_.value_dim,
+            0,
+            false};
+  }
+
+  void attend_tile(const AttentionTile& tile) {
+    for (int i = 0; i < count_; i += kTileRows) {
+      const int count = std::min(kTileRows, count_ - i);
+      kernels().attend_tile(tile, queries_ + size_t(i) * a_.head_dim, ends_ + i, count, part_);
+      for (int q = 0; q < count; q++)
+        kernels().merge_parts(&total_[i + q], &part_[q], a_.value_dim);
+    }
+  }
+
+  void put() const {
+    for (int i = 0; i < count_; i++) {
+      float* out = a_.out + piece_.b * a_.out_strides[0] + head(i) * a_.out_strides[1] +
+                   position(i) * a_.out_strides[2];
+      if (total_[i].sum == 0)
+        std::fill_n(out, a_.value_dim, 0.f);
+      else
+        kernels().scale(total_[i].values, 1 / total_[i].sum, out, a_.value_dim);
+    }
+  }
+
+  Workspace workspace_;
+  const Attention& a_;
+  const Piece piece_;
+  const int group_, count_;
+  int* ends_;
+  float* queries_;
+  AttentionPart *total_, *part_;
+};
+
+/// The longest first: with the causal mask these are the last positions.
+std::vector<Piece> pieces_of(const Attention& a) {
+  const int group = a.heads / a.kv_heads;
+  const int64_t rows = int64_t(a.batch) * a.kv_heads * a.queries * group;
+  const int64_t share = rows / (int64_t(Pool::shared().size()) * kPiecesPerThread);
+  const auto queries = int(std::clamp<int64_t>(share, kQueriesWorthPacking, kQueriesMax));
+  const int step = std::max(1, queries / group);
+  std::vector<Piece> pieces;
+  for (int last = a.queries; last > 0; last -= step)
+    for (int b = 0; b < a.batch; b++)
+      for (int h = 0; h < a.kv_heads; h++) pieces.push_back({b, h, std::max(0, last - step), last});
+  return pieces;
+}
+
+}  // namespace
+
+bool tiles_suit(const Attention& a) {
+  if (a.mask_kind != MaskKind::none && a.mask_kind != MaskKind::causal) return false;
+  return a.queries > 1 && int64_t(a.queries) * (a.heads / a.kv_heads) >= kQueriesMin;
+}
+
+void attend_tiles(const Attention& a) {
+  const std::vector<Piece> pieces = pieces_of(a);
+  Pool::shared().run(int(pieces.size()), [&](int i) { PieceRun(a, pieces[i])(); });
+}
+
+}  // namespace kr::ops
