@@ -29,6 +29,7 @@ from ..messages import (
     Ack,
     Admission,
     Admit,
+    Blocks,
     Hello,
     Load,
     LoadFailed,
