@@ -44,7 +44,22 @@ class FlatPromptCache:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._size_bytes = 0
 
+    def peek(self, tokens: Sequence[int], unit_tokens: int) -> int:
+        found = self._usable(tokens, unit_tokens)
+        return 0 if found is None else found[1]
+
     def match(self, tokens: Sequence[int], unit_tokens: int) -> Match | None:
+        found = self._usable(tokens, unit_tokens)
+        if found is None:
+            return None
+        entry, usable = found
+        self._entries.move_to_end(entry.packed)
+        cache = deepcopy(entry.cache)
+        self._caches.trim(cache, entry.tokens - usable)
+        return Match(cache, usable)
+
+    def _usable(self, tokens: Sequence[int], unit_tokens: int) -> tuple[Entry, int] | None:
+        """The entry with the longest usable beginning, and how much of that are whole units."""
         found = self._longest(pack_tokens(list(tokens)))
         if found is None:
             return None
@@ -52,9 +67,7 @@ class FlatPromptCache:
         usable -= usable % unit_tokens
         if usable == 0 or (entry.whole and usable < entry.tokens):
             return None
-        cache = deepcopy(entry.cache)
-        self._caches.trim(cache, entry.tokens - usable)
-        return Match(cache, usable)
+        return entry, usable
 
     def _longest(self, packed: bytes) -> tuple[Entry, int] | None:
         """The entry with the longest usable beginning of these tokens, and that one's length."""
@@ -64,8 +77,6 @@ class FlatPromptCache:
             usable = 0 if entry.whole and common < entry.tokens else common
             if usable > (best[1] if best else 0):
                 best = entry, usable
-        if best:
-            self._entries.move_to_end(best[0].packed)
         return best
 
     def insert(self, tokens: Sequence[int], cache: Cache) -> None:

@@ -23,11 +23,26 @@ class PrefixPolicy:
     def size_bytes(self) -> int:
         return self._prompt_cache.figures().size_bytes
 
-    def start(self, tokens: list[int]) -> tuple[Cache, int]:
-        """A cache for these tokens with as much of their beginning as there is, and how much that
-        is. The last token is always left: its logits are wanted."""
-        match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens)
-        return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
+    def new_cache(self) -> Cache:
+        return self._caches.new()
+
+    def available(self, tokens: list[int]) -> int:
+        """How many of a prompt's first tokens are kept."""
+        return self._prompt_cache.peek(tokens, self._chunks.reuse_unit_tokens)
+
+    def take_over(self, row: Row) -> None:
+        """Goes on from what is kept of its beginning, where that is more than it has."""
+        unit = self._chunks.reuse_unit_tokens
+        if self._prompt_cache.peek(row.prefill, unit) <= row.done:
+            return
+        match = self._prompt_cache.match(row.prefill, unit)
+        if match is not None and match.tokens > row.done:
+            row.go_on_from(match.cache, match.tokens)
+
+    def keep_so_far(self, row: Row) -> None:
+        """Keeps what is computed of a prompt that others wait for, or that is given up."""
+        if self._keeps and row.done > row.reused and self._caches.can_trim(row.cache):
+            self._prompt_cache.insert(row.prefill[: row.done], deepcopy(row.cache))
 
     def keep_prompt(self, row: Row) -> None:
         """Keeps a prompt as far as it is computed, where that is worth it."""

@@ -28,6 +28,10 @@ class PromptCacheFigures:
 
 
 class PromptCache(Protocol):
+    def peek(self, tokens: Sequence[int], unit_tokens: int) -> int:
+        """How many tokens `match` would give. Nothing is copied, and nothing counts as used."""
+        ...
+
     def match(self, tokens: Sequence[int], unit_tokens: int) -> Match | None:
         """The longest beginning of these tokens that can be used, in whole units; None: there is
         none."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..engine import Forcing
 from ..grammar.matcher import Matcher
-from ..messages import Admission
+from ..messages import PRIORITIES, Admission
 from .caches import Cache
 from .sampling import RowSampling
 
@@ -17,7 +18,8 @@ class Row:
     in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
-    after the tokens below `first`; `forcing`: which tokens must come, likewise.
+    after the tokens below `first`; `forcing`: which tokens must come, likewise. `chain` and
+    `available`: see `common_prefixes.py`; `arrived_tokens` and `needed_tokens`: `prefill_order.py`.
     """
 
     request: Admission
@@ -36,6 +38,10 @@ class Row:
     generated: list[int] = field(default_factory=list)
     matcher: Matcher | None = None
     forcing: Forcing | None = None
+    chain: Sequence[int] = ()
+    available: int = 0
+    arrived_tokens: int = 0
+    needed_tokens: int = 0
 
     @property
     def id(self) -> int:
@@ -50,6 +56,22 @@ class Row:
     def left(self) -> int:
         """Tokens to be prefilled yet."""
         return len(self.prefill) - self.done
+
+    @property
+    def rank(self) -> int:
+        return PRIORITIES.index(self.request.priority)
+
+    @property
+    def missing_tokens(self) -> int:
+        """Tokens that are computed nowhere yet."""
+        return len(self.prefill) - max(self.done, self.available)
+
+    def go_on_from(self, cache: Cache, tokens: int) -> None:
+        """This cache has the first tokens of its prompt, more than its own has."""
+        gained = tokens - self.done
+        self.cached = min(self.cached + gained, len(self.request.prompt))
+        self.cache, self.done, self.reused = cache, tokens, tokens
+        self.available = tokens
 
     @property
     def length(self) -> int:
