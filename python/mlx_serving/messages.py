@@ -149,7 +149,8 @@ class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
     means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
     begins a turn, which is read as one; else it goes on from the prompt. `priority`: whose prompt
-    goes first. `fake_say`: what the fake engine says instead of its usual text."""
+    goes first. `fake_say`: what the fake engine says instead of its usual text. `salt`: what is
+    computed of its prompt is shared with requests of the same one alone."""
 
     id: int
     prompt: list[int]
@@ -162,6 +163,7 @@ class Admission:
     reasoning: ReasoningRequest | None = None
     fake_say: str | None = None
     constraint: Constraint | None = None
+    salt: str = ""
 
     @property
     def prefill_only(self) -> bool:

@@ -92,6 +92,6 @@ class AdmissionPhase:
             matcher=self._stages.matchers.pop(request.id, None),
             forcing=self._stages.forcings.pop(request.id, None),
             generated=[] if replays else emitted[:-1],
-            chain=self._common.chain(prefill),
-            available=self._prefixes.available(prefill),
+            chain=self._common.chain(prefill, request.salt),
+            available=self._prefixes.peek(known, request.salt),
         )

@@ -17,7 +17,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import mlx.core as mx
 
 from ..engine import RowLogprobs
-from .caches import Cache, size_bytes
+from . import kv_blocks
+from .caches import Cache, KvBlock, size_bytes
 from .grouping import Grouping, Lengths
 from .joining import extend, merged
 from .row import Row
@@ -114,12 +115,37 @@ class Group(Generic[H]):
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
         return cache
 
+    def blocks(self, row: H, start: int, end: int, block_tokens: int) -> list[KvBlock]:
+        """Of one row's tokens, not computed yet. Its cache is one that can be cut."""
+        if not self._is_merged:
+            return kv_blocks.cut(self.cache, start, end, block_tokens)
+        place = self.rows.index(row)
+        padding = self.cache[0].left_padding.tolist()[place]
+        return kv_blocks.cut(self.cache, start, end, block_tokens, place, padding)
+
     def keep(self, places: Sequence[int]) -> None:
         """Leaves only the rows at these places, at least one."""
         if len(places) < len(self.rows):
             self.rows = [self.rows[i] for i in places]
             for layer in self.cache:
                 layer.filter(list(places))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSource:
+    """Implements `Source`: a row's place in a group. The next step is under way, and nobody waits
+    for the copies."""
+
+    group: Group[Row]
+    row: Row
+
+    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
+        blocks = self.group.blocks(self.row, start, end, block_tokens)
+        mx.async_eval(kv_blocks.arrays(blocks))  # type: ignore[no-untyped-call]
+        return blocks
+
+    def whole(self) -> Cache:
+        return self.group.extract(self.row)
 
 
 def _let_go(rows: Iterable[Held]) -> None:
@@ -252,9 +278,9 @@ class Batch:
         mx.async_eval(tokens, *arrays(logprobs))  # type: ignore[no-untyped-call]
         return Pending(tokens, logprobs)
 
-    def extract(self, row: Row) -> Cache:
-        """A copy of one row's cache: prompt and generated tokens, all that were fed."""
-        return next(group for group in self._groups if row in group.rows).extract(row)
+    def source(self, row: Row) -> GroupSource:
+        """Of prompt and generated tokens, all that were fed."""
+        return GroupSource(next(group for group in self._groups if row in group.rows), row)
 
     def remove(self, gone: Iterable[Row]) -> None:
         leaving = set(map(id, gone))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 Cache = list[Any]
 """mlx-lm's cache objects of a model, one a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvBlock:
+    """Keys and values of some consecutive tokens, two arrays a layer. Nobody changes them."""
+
+    layers: list[tuple[Any, Any]]
+    size_bytes: int
 
 
 class Caches(Protocol):

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..messages import pack_tokens
 from .caches import Cache, Caches, size_bytes
-from .prompt_cache import Match, PromptCacheFigures
+from .prompt_cache import Match, PromptCacheFigures, Source
 
 ENTRIES_MAX: Final = 256
 
@@ -23,6 +23,7 @@ ENTRIES_MAX: Final = 256
 class Entry:
     """`whole`: of use only as a whole, since its cache cannot be cut back."""
 
+    salt: str
     packed: bytes
     cache: Cache
     size_bytes: int
@@ -37,66 +38,63 @@ class FlatPromptCache:
     """Implements `PromptCache`: the least recently used entry goes first, and all together never
     take more than `bytes_max`."""
 
+    in_blocks = False
+
     def __init__(self, caches: Caches, bytes_max: int, entries_max: int = ENTRIES_MAX) -> None:
         self._caches = caches
         self._bytes_max = bytes_max
         self._entries_max = entries_max
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, bytes], Entry] = OrderedDict()
         self._size_bytes = 0
 
-    def peek(self, tokens: Sequence[int], unit_tokens: int) -> int:
-        found = self._usable(tokens, unit_tokens)
-        return 0 if found is None else found[1]
+    def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
+        found = self._longest(pack_tokens(list(tokens)), salt)
+        return 0 if found is None else usable_tokens(*found, unit_tokens)
 
-    def match(self, tokens: Sequence[int], unit_tokens: int) -> Match | None:
-        found = self._usable(tokens, unit_tokens)
+    def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
+        found = self._longest(pack_tokens(list(tokens)), salt)
         if found is None:
             return None
-        entry, usable = found
-        self._entries.move_to_end(entry.packed)
+        entry, _ = found
+        self._entries.move_to_end((salt, entry.packed))
+        usable = usable_tokens(*found, unit_tokens)
+        if usable == 0:
+            return None
         cache = deepcopy(entry.cache)
         self._caches.trim(cache, entry.tokens - usable)
         return Match(cache, usable)
 
-    def _usable(self, tokens: Sequence[int], unit_tokens: int) -> tuple[Entry, int] | None:
-        """The entry with the longest usable beginning, and how much of that are whole units."""
-        found = self._longest(pack_tokens(list(tokens)))
-        if found is None:
-            return None
-        entry, usable = found
-        usable -= usable % unit_tokens
-        if usable == 0 or (entry.whole and usable < entry.tokens):
-            return None
-        return entry, usable
-
-    def _longest(self, packed: bytes) -> tuple[Entry, int] | None:
+    def _longest(self, packed: bytes, salt: str) -> tuple[Entry, int] | None:
         """The entry with the longest usable beginning of these tokens, and that one's length."""
         best: tuple[Entry, int] | None = None
         for entry in self._entries.values():
+            if entry.salt != salt:
+                continue
             common = common_tokens(entry.packed, packed)
             usable = 0 if entry.whole and common < entry.tokens else common
             if usable > (best[1] if best else 0):
                 best = entry, usable
         return best
 
-    def insert(self, tokens: Sequence[int], cache: Cache) -> None:
+    def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
+        packed = pack_tokens(list(tokens))
+        mine = [key for key in self._entries if key[0] == salt]
+        longer = next((key for key in mine if key[1].startswith(packed)), None)
+        if longer is not None and (longer[1] == packed or not self._entries[longer].whole):
+            self._entries.move_to_end(longer)
+            return
+        cache = source.whole()
         size = size_bytes(cache)
         if size > self._bytes_max:
             return
-        packed = pack_tokens(list(tokens))
         whole = not self._caches.can_trim(cache)
         if not whole:
-            longer = next((key for key in self._entries if key.startswith(packed)), None)
-            if longer is not None:
-                self._entries.move_to_end(longer)
-                return
-            for key in [key for key in self._entries if packed.startswith(key)]:
+            for key in [key for key in mine if packed.startswith(key[1])]:
                 self._drop(key)
-        self._drop(packed)
         if len(self._entries) >= self._entries_max:
             self._drop(next(iter(self._entries)))
         self.evict(self._size_bytes + size - self._bytes_max)
-        self._entries[packed] = Entry(packed, cache, size, whole)
+        self._entries[salt, packed] = Entry(salt, packed, cache, size, whole)
         self._size_bytes += size
 
     def evict(self, size_bytes: int) -> int:
@@ -105,7 +103,7 @@ class FlatPromptCache:
             self._drop(next(iter(self._entries)))
         return before - self._size_bytes
 
-    def _drop(self, key: bytes) -> None:
+    def _drop(self, key: tuple[str, bytes]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size_bytes -= entry.size_bytes
@@ -115,12 +113,19 @@ class FlatPromptCache:
 
     def check(self) -> None:
         for key, entry in self._entries.items():
-            assert key == entry.packed, "an entry is kept by tokens that are not its own"
+            assert key == (entry.salt, entry.packed), (
+                "an entry is kept by tokens that are not its own"
+            )
             assert entry.size_bytes == size_bytes(entry.cache), "an entry has changed its size"
         total = sum(entry.size_bytes for entry in self._entries.values())
         assert total == self._size_bytes, f"{self._size_bytes} bytes are counted, {total} are kept"
         assert total <= self._bytes_max, f"{total} bytes are kept, {self._bytes_max} are allowed"
         assert len(self._entries) <= self._entries_max, f"{len(self._entries)} entries"
+
+
+def usable_tokens(entry: Entry, common: int, unit_tokens: int) -> int:
+    usable = common - common % unit_tokens
+    return 0 if entry.whole and usable < entry.tokens else usable
 
 
 def common_tokens(a: bytes, b: bytes) -> int:

@@ -165,7 +165,7 @@ class PrefillPhase:
     def _take_over(self, plan: TakeOver) -> None:
         row, source = plan.row, plan.source
         expected = 0 if source is None else self._common.usable_tokens(row, source)
-        if source is not None and self._prefixes.available(row.prefill) < expected:
+        if source is not None and self._caches.can_trim(source.cache):
             self._prefixes.keep_so_far(source)
         self._prefixes.take_over(row)
         if row.done < expected:

@@ -1,14 +1,18 @@
-"""Which prompts begin with a cached prefix, and which caches are kept for the prompts to come."""
+"""Which prompts begin with a cached prefix, and what is kept for the prompts to come."""
 
 from __future__ import annotations
 
-from copy import deepcopy
+from typing import Final
 
 from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
+from .kv_sources import RowSource
 from .prompt_cache import PromptCache
 from .row import Row
+
+# Of what can be kept as a whole only, a record is made each time that so many tokens are computed.
+RECORD_TOKENS: Final = 2048
 
 
 class PrefixPolicy:
@@ -23,35 +27,52 @@ class PrefixPolicy:
     def size_bytes(self) -> int:
         return self._prompt_cache.figures().size_bytes
 
+    def peek(self, tokens: list[int], salt: str) -> int:
+        """How many of these tokens `start` would find now."""
+        return self._prompt_cache.peek(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
+
+    def start(self, tokens: list[int], salt: str) -> tuple[Cache, int]:
+        """A cache for these tokens with as much of their beginning as there is, and how much that
+        is. The last token is always left: its logits are wanted."""
+        match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
+        return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
+
     def new_cache(self) -> Cache:
         return self._caches.new()
 
-    def available(self, tokens: list[int]) -> int:
-        """How many of a prompt's first tokens are kept."""
-        return self._prompt_cache.peek(tokens, self._chunks.reuse_unit_tokens)
-
     def take_over(self, row: Row) -> None:
-        """Goes on from what is kept of its beginning, where that is more than it has."""
-        unit = self._chunks.reuse_unit_tokens
-        if self._prompt_cache.peek(row.prefill, unit) <= row.done:
-            return
-        match = self._prompt_cache.match(row.prefill, unit)
-        if match is not None and match.tokens > row.done:
-            row.go_on_from(match.cache, match.tokens)
-
-    def keep_so_far(self, row: Row) -> None:
-        """Keeps what is computed of a prompt that others wait for, or that is given up."""
-        if self._keeps and row.done > row.reused and self._caches.can_trim(row.cache):
-            self._prompt_cache.insert(row.prefill[: row.done], deepcopy(row.cache))
+        """Has a row go on from what is kept of its beginning, where that is more than it has."""
+        known = [*row.prefill, row.last]
+        if self.peek(known, row.request.salt) > row.done:
+            row.go_on_from(*self.start(known, row.request.salt))
 
     def keep_prompt(self, row: Row) -> None:
-        """Keeps a prompt as far as it is computed, where that is worth it."""
-        if not self._keeps or row.done <= row.reused:
+        """After each chunk of a prompt: keeps what is computed, where that is worth it."""
+        if self._prompt_cache.in_blocks:
+            self.keep_so_far(row)
+        elif self._chunks.keeps_prompt(row.done, row.left) or self._is_record_due(row):
+            self.keep_so_far(row)
+
+    def keep_so_far(self, row: Row) -> None:
+        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
+        whole_units = row.done - row.done % self._chunks.reuse_unit_tokens
+        if not self._keeps or whole_units <= row.kept:
             return
-        if self._chunks.keeps_prompt(row.done, row.left):
-            self._prompt_cache.insert(row.prefill[: row.done], deepcopy(row.cache))
+        if self._prompt_cache.in_blocks:
+            self._insert(row, whole_units)
+        elif not row.left or row.done == whole_units:
+            self._insert(row, row.done)
+
+    def _insert(self, row: Row, tokens: int) -> None:
+        row.kept = tokens
+        source = RowSource(row.cache)
+        self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
+
+    def _is_record_due(self, row: Row) -> bool:
+        return row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
 
     def keep_answer(self, row: Row, batch: Batch) -> None:
         """Keeps prompt and answer for the conversation's next turn."""
         if self._keeps and self._chunks.keeps_answers:
-            self._prompt_cache.insert(row.request.prompt + row.generated, batch.extract(row))
+            tokens = row.request.prompt + row.generated
+            self._prompt_cache.insert(tokens, batch.source(row), row.request.salt)

@@ -1,6 +1,8 @@
-"""The port of the prompt cache: caches of computed prompts, for prompts that begin alike.
+"""The port of the prompt cache: what is computed of prompts, for prompts that begin alike.
 
 The engine knows this port alone. How an implementation finds and shares prefixes is its own affair.
+A salt parts what may be shared from what may not: tokens that were computed under one are never
+found under another.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .caches import Cache
+from .caches import Cache, KvBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,36 @@ class PromptCacheFigures:
     bytes_max: int
 
 
-class PromptCache(Protocol):
-    def peek(self, tokens: Sequence[int], unit_tokens: int) -> int:
-        """How many tokens `match` would give. Nothing is copied, and nothing counts as used."""
+class Source(Protocol):
+    """Where a row's tokens are computed: its own cache, or its place in one that it shares. What is
+    taken of it are copies, and the row goes on."""
+
+    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
+        """Of the tokens from `start` to `end`, whole blocks of them."""
         ...
 
-    def match(self, tokens: Sequence[int], unit_tokens: int) -> Match | None:
+    def whole(self) -> Cache: ...
+
+
+class PromptCache(Protocol):
+    @property
+    def in_blocks(self) -> bool:
+        """Whether a prompt is best inserted again and again while it grows, since only what is new
+        is copied. Else each insertion is a record of its own."""
+        ...
+
+    def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
+        """How many tokens `match` would give now. Copies nothing, and counts as no use."""
+        ...
+
+    def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
         """The longest beginning of these tokens that can be used, in whole units; None: there is
         none."""
         ...
 
-    def insert(self, tokens: Sequence[int], cache: Cache) -> None:
-        """Keeps the cache of exactly these tokens, which is no longer the caller's; or drops it,
-        where it is too big or one that is kept stands for it."""
+    def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
+        """Keeps what is computed of exactly these tokens, as far as it has room. Takes from the
+        source only what it doesn't have: a prompt may come again and again while it grows."""
         ...
 
     def evict(self, size_bytes: int) -> int:

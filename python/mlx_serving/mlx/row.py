@@ -16,6 +16,7 @@ from .sampling import RowSampling
 class Row:
     """`prefill` are the tokens to be computed before decoding, all but `last`; `done` of them are
     in `cache`, and `reused` of those came from the prompt cache, `cached` of them the prompt's.
+    As many as `kept` have been given to the prompt cache.
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
     after the tokens below `first`; `forcing`: which tokens must come, likewise. `chain` and
@@ -42,6 +43,7 @@ class Row:
     available: int = 0
     arrived_tokens: int = 0
     needed_tokens: int = 0
+    kept: int = 0
 
     @property
     def id(self) -> int:
@@ -70,8 +72,8 @@ class Row:
         """This cache has the first tokens of its prompt, more than its own has."""
         gained = tokens - self.done
         self.cached = min(self.cached + gained, len(self.request.prompt))
-        self.cache, self.done, self.reused = cache, tokens, tokens
-        self.available = tokens
+        self.cache = cache
+        self.done = self.reused = self.kept = self.available = tokens
 
     @property
     def length(self) -> int:

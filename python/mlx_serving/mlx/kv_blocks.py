@@ -1,0 +1,72 @@
+"""Keys and values in blocks: cut out of the caches in which rows compute them, and joined into the
+cache of a new row.
+
+Knows the fields of `KVCache` and `BatchKVCache` of the pinned mlx-lm and nothing else: all layers
+of a cache that is cut are of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import mlx.core as mx
+
+from .caches import Cache, KvBlock
+
+CUT: Final = "KVCache"
+
+
+def can_cut(cache: Cache) -> bool:
+    """Of one row's."""
+    return bool(cache) and all(type(layer).__name__ == CUT for layer in cache)
+
+
+def cut(
+    cache: Cache, start: int, end: int, block_tokens: int, row: int = 0, padding: int = 0
+) -> list[KvBlock]:
+    """The tokens from `start` to `end`, whole blocks, of one row, before which `padding` is.
+    Nothing is computed yet; until it is, whatever is written into the cache copies all of it."""
+    return [
+        _block(cache, padding + first, padding + first + block_tokens, row)
+        for first in range(start, end, block_tokens)
+    ]
+
+
+def arrays(blocks: Sequence[KvBlock]) -> list[mx.array]:
+    return [array for block in blocks for layer in block.layers for array in layer]
+
+
+def _block(cache: Cache, first: int, end: int, row: int) -> KvBlock:
+    layers = [
+        (_copied(layer.keys, first, end, row), _copied(layer.values, first, end, row))
+        for layer in cache
+    ]
+    return KvBlock(layers, sum(keys.nbytes + values.nbytes for keys, values in layers))
+
+
+def _copied(array: mx.array, first: int, end: int, row: int) -> mx.array:
+    """In memory of its own. A slice of a single head lies in one piece, and is taken for a copy of
+    itself, with all the memory around it; put together of two pieces it is one."""
+    if array.shape[1] > 1:
+        return mx.contiguous(array[row : row + 1, :, first:end])
+    middle = (first + end) // 2
+    pieces = [array[row : row + 1, :, first:middle], array[row : row + 1, :, middle:end]]
+    return mx.concatenate(pieces, axis=2)
+
+
+def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> None:
+    """Fills an empty cache with blocks of `tokens` tokens, and leaves room for as many as the row
+    will write: a cache that grows is copied as a whole."""
+    for place, layer in enumerate(cache):
+        size = -(-(tokens + room_tokens) // layer.step) * layer.step
+        pairs = [block.layers[place] for block in blocks]
+        layer.keys = _joined([keys for keys, _ in pairs], size - tokens)
+        layer.values = _joined([values for _, values in pairs], size - tokens)
+        layer.offset = tokens
+
+
+def _joined(pieces: list[Any], room_tokens: int) -> mx.array:
+    _, heads, _, width = pieces[0].shape
+    room = mx.zeros((1, heads, room_tokens, width), dtype=pieces[0].dtype)
+    return mx.concatenate([*pieces, room], axis=2)

@@ -1,0 +1,26 @@
+"""Where the prompt cache takes from what rows have computed."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import mlx.core as mx
+
+from . import kv_blocks
+from .caches import Cache, KvBlock
+
+
+class RowSource:
+    """Implements `Source`: a row's own cache, all of which is computed. The row writes into it
+    next, and a copy that isn't made by then would have it copy everything."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
+        blocks = kv_blocks.cut(self._cache, start, end, block_tokens)
+        mx.eval(kv_blocks.arrays(blocks))
+        return blocks
+
+    def whole(self) -> Cache:
+        return deepcopy(self._cache)
