@@ -34,6 +34,7 @@ export type EngineSettings = Pick<
   | "maxContext"
   | "memoryBudget"
   | "prefixCache"
+  | "prefixSharing"
   | "native"
   | "nativeParts"
   | "noBuild"
@@ -138,6 +139,7 @@ function engineOptions(
     memoryBudgetBytes: config.memoryBudget ?? 0,
     prefixCacheBytes: config.prefixCache.bytes,
     prefixCacheShare: config.prefixCache.share,
+    prefixSharing: config.prefixSharing,
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,

@@ -263,6 +263,11 @@ export const serveOptions = {
     { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
     "what computed prompts may take, to be used again: bytes, or a share of what the weights leave; 0: none",
   ),
+  prefixSharing: option(
+    choice(["own", "all"]),
+    "own",
+    "who shares computed prompts: own, requests with the same API key; all, whoever asks",
+  ),
   native: option(
     native,
     "auto",

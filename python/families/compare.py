@@ -16,10 +16,10 @@ from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
 from mlx_serving.mlx.abilities import measure
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy
-from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import StockSampler
 
@@ -149,7 +149,10 @@ class Serving:
             chunk_policy=chunk_policy(
                 deterministic=False, in_pieces=abilities.pieces, unit_tokens=unit_tokens
             ),
-            prompt_cache=FlatPromptCache(caches, 0 if abilities.prefix == "none" else prefix_bytes),
+            # Its prompts are short.
+            prompt_cache=prefix_store(
+                caches, 0 if abilities.prefix == "none" else prefix_bytes, block_tokens=1
+            ),
             host=Silent(),
             on_gpu=False,
             sampler=StockSampler(),

@@ -70,14 +70,31 @@ class StepOutput:
 
 
 @dataclass(slots=True)
+class PrefixCounts:
+    """Since the start: tokens of matches, found or not, and why not: no such beginning was ever
+    kept, or it has been evicted, or another salt has it, or it ends between two borders at which a
+    beginning can be used. `evictions`: blocks or records."""
+
+    hit: int = 0
+    never_seen: int = 0
+    evicted: int = 0
+    other_salt: int = 0
+    below_block: int = 0
+    evictions: int = 0
+
+
+@dataclass(slots=True)
 class EngineFigures:
-    """Figures for `telemetry`, in requests and bytes."""
+    """Figures for `telemetry`, in requests and bytes. `prefix_entries`: blocks or records in the
+    prompt cache, where there is one; `prefix_counts`: what has come of it."""
 
     running: int
     waiting: int
     prefix_cache_bytes: int
     kv_bytes: int
     memory_bytes: int
+    prefix_entries: int = 0
+    prefix_counts: PrefixCounts | None = None
 
 
 @dataclass(slots=True)

@@ -14,9 +14,18 @@ from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
-from .engine import Engine, Forcing, Loaded, PrefillProgress, Runner, StepOutput, failed
+from .engine import (
+    Engine,
+    Forcing,
+    Loaded,
+    PrefillProgress,
+    PrefixCounts,
+    Runner,
+    StepOutput,
+    failed,
+)
 from .grammar.matcher import Matcher
-from .messages import Admission, Load, LoadFailed, Refused, Telemetry
+from .messages import Admission, Load, LoadFailed, PrefixFigures, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
 
@@ -159,13 +168,26 @@ class EngineLoop:
             return
         self._telemetry_due = now + TELEMETRY_SECONDS
         figures = self._runner.figures()
-        self._reports.telemetry(
-            {
-                "running": figures.running,
-                "waiting": figures.waiting,
-                "steps": self._steps,
-                "prefixCacheBytes": figures.prefix_cache_bytes,
-                "kvBytes": figures.kv_bytes,
-                "memoryBytes": figures.memory_bytes,
-            }
-        )
+        telemetry: Telemetry = {
+            "running": figures.running,
+            "waiting": figures.waiting,
+            "steps": self._steps,
+            "prefixCacheBytes": figures.prefix_cache_bytes,
+            "kvBytes": figures.kv_bytes,
+            "memoryBytes": figures.memory_bytes,
+        }
+        if figures.prefix_counts is not None:
+            telemetry["prefixes"] = prefixes(figures.prefix_entries, figures.prefix_counts)
+        self._reports.telemetry(telemetry)
+
+
+def prefixes(entries: int, counts: PrefixCounts) -> PrefixFigures:
+    return {
+        "entries": entries,
+        "hitTokens": counts.hit,
+        "neverSeenTokens": counts.never_seen,
+        "evictedTokens": counts.evicted,
+        "otherSaltTokens": counts.other_salt,
+        "belowBlockTokens": counts.below_block,
+        "evictions": counts.evictions,
+    }

@@ -201,9 +201,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
+    """`salt`: as of the `Admission` that may follow."""
+
     id: int
     input: PrepareInput
     constraint: Constraint | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +457,19 @@ class GrammarFigures(TypedDict):
     maskMs: float
 
 
+class PrefixFigures(TypedDict):
+    """Of this worker's prompt cache since its start. `entries`: blocks or records that are kept.
+    Tokens of prompts, found or not, and why not."""
+
+    entries: int
+    hitTokens: int
+    neverSeenTokens: int
+    evictedTokens: int
+    otherSaltTokens: int
+    belowBlockTokens: int
+    evictions: int
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -463,6 +479,7 @@ class Telemetry(TypedDict):
     memoryBytes: float
     native: NotRequired[NativeFigures]
     grammars: NotRequired[GrammarFigures]
+    prefixes: NotRequired[PrefixFigures]
 
 
 class Fault(TypedDict):

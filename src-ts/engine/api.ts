@@ -25,6 +25,7 @@ export type {
   NativePartStatus,
   NativeParts,
   NativePool,
+  PrefixFigures,
 } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
 
@@ -414,6 +415,8 @@ export interface EngineOptions {
   /** What the prefix cache of a worker may hold: bytes, and a share of what the weights leave. */
   prefixCacheBytes: number;
   prefixCacheShare: number;
+  /** Whose requests may share what is computed of a prompt: those of one owner, or all. */
+  prefixSharing: "own" | "all";
   device: "auto" | "cpu" | "gpu";
   /** What control tokens are in the strings of a chat's request. */
   controlTokens: "text" | "parse";

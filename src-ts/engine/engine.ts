@@ -87,6 +87,7 @@ export class WorkerEngine implements Engine {
     });
     this.requests = new Requests({
       ...{ clock, logs, queueMax },
+      sharesPrefixes: options.prefixSharing === "all",
       registry: this.registry,
       observers: this.observers,
       post: (input) => this.runner.post(input),

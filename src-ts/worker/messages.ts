@@ -125,6 +125,8 @@ export const Admission = z.strictObject({
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */
   fakeSay: z.string().optional(),
   constraint: Constraint.optional(),
+  /** What is computed of its prompt is shared with requests of the same salt alone. */
+  salt: z.string().optional(),
 });
 export type Admission = z.infer<typeof Admission>;
 
@@ -136,6 +138,8 @@ export const Preparation = z.strictObject({
   id: u32,
   input: PrepareInput,
   constraint: Constraint.optional(),
+  /** As of the admission that may follow. */
+  salt: z.string().optional(),
 });
 export type Preparation = z.infer<typeof Preparation>;
 
@@ -316,6 +320,18 @@ export const GrammarFigures = z.object({
 });
 export type GrammarFigures = z.infer<typeof GrammarFigures>;
 
+/** Of a worker's prompt cache since it was started: blocks or records that are kept; tokens of prompts, found or not, and why not. */
+export const PrefixFigures = z.object({
+  entries: count,
+  hitTokens: count,
+  neverSeenTokens: count,
+  evictedTokens: count,
+  otherSaltTokens: count,
+  belowBlockTokens: count,
+  evictions: count,
+});
+export type PrefixFigures = z.infer<typeof PrefixFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "invalid_request",
@@ -388,6 +404,7 @@ export const fromWorker = {
     memoryBytes: finite,
     native: NativeFigures.optional(),
     grammars: GrammarFigures.optional(),
+    prefixes: PrefixFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({

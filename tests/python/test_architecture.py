@@ -158,9 +158,10 @@ def test_no_module_names_the_package_from_outside() -> None:
 
 
 def test_the_engine_knows_the_prompt_cache_by_its_port_alone() -> None:
-    """Another implementation takes the place of the flat one in one line of one file."""
-    users = {name for name in MODULES if "mlx.flat_prompt_cache" in own_imports(name)}
-    assert users == {"mlx.engine"}
+    """Which implementation it is, one file says."""
+    for implementation in ("mlx.block_cache", "mlx.whole_cache"):
+        users = {name for name in MODULES if implementation in own_imports(name)}
+        assert users == {"mlx.prefix_store"}
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -13,6 +13,7 @@ export const fakeEngine: EngineOptions = {
   memoryBudgetBytes: 0,
   prefixCacheBytes: 0,
   prefixCacheShare: 0.5,
+  prefixSharing: "own",
   device: "auto",
   controlTokens: "text",
   fakeTokensPerSecond: 0,

@@ -42,6 +42,7 @@ describe("defaults", () => {
       maxContext: undefined,
       memoryBudget: undefined,
       prefixCache: { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
+      prefixSharing: "own",
       native: "auto",
       device: "auto",
       controlTokens: "text",

@@ -57,7 +57,7 @@ from .offer import parse_offer, parse_reasoning
 
 _T = TypeVar("_T")
 
-_PREPARE_KEYS = frozenset({"id", "input", "constraint"})
+_PREPARE_KEYS = frozenset({"id", "input", "constraint", "salt"})
 _CHAT_KEYS = frozenset(
     {"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem", "previous"}
 )
@@ -89,15 +89,17 @@ _ADMISSION_KEYS = frozenset(
         "reasoning",
         "fakeSay",
         "constraint",
+        "salt",
     }
 )
 # What may be left out, and is as if it were null then.
 _TURN_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
-_ADMISSION_OPTIONAL: Final[Mapping[str, str | None]] = {
+_ADMISSION_OPTIONAL: Final[Mapping[str, object]] = {
     **_TURN_OPTIONAL,
     "priority": "normal",
     "fakeSay": None,
     "constraint": None,
+    "salt": "",
 }
 _CHAT_OPTIONAL: Final[Mapping[str, object]] = {
     **_TURN_OPTIONAL,
@@ -214,6 +216,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         reasoning=parse_reasoning(body["reasoning"], "reasoning"),
         fake_say=None if say is None else string(say, "fakeSay"),
         constraint=_parse_constraint(body["constraint"]),
+        salt=string(body["salt"], "salt"),
     )
 
 
@@ -250,9 +253,11 @@ def _parse_load(value: object) -> Load:
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:
-    body = record({"constraint": None, **body}, "input", _PREPARE_KEYS)
+    body = record({"constraint": None, "salt": "", **body}, "input", _PREPARE_KEYS)
     constraint = _parse_constraint(body["constraint"])
-    return Prepare(body["id"], _parse_input(body["input"]), constraint)
+    return Prepare(
+        body["id"], _parse_input(body["input"]), constraint, string(body["salt"], "salt")
+    )
 
 
 def _named(

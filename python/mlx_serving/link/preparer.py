@@ -145,7 +145,7 @@ class Preparer:
         body: Prepared = {
             "id": request.id,
             "tokens": pack_tokens(tokens),
-            "blockHashes": block_hashes(tokens),
+            "blockHashes": block_hashes(tokens, request.salt),
         }
         if self._is_unbounded(request.input):
             body["unbounded"] = True

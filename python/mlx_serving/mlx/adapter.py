@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,7 +19,7 @@ from ..messages import Abilities, ControlTokens, LoadFailed
 from ..models.config import check_config, why_not_built
 from ..text.hugging_face import HfTextModel
 from ..text.pieces import pieces_of
-from .caches import Cache
+from .caches import Cache, KvBlock
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -54,7 +55,7 @@ def wire_memory() -> None:
 
 
 class CacheFactory:
-    """Implements `Caches` with mlx-lm's, used as far as they were seen to be right."""
+    """Implements `BlockCaches` with mlx-lm's, used as far as they were seen to be right."""
 
     def __init__(self, model: Any, abilities: Abilities = EVERYTHING) -> None:
         self.model = model
@@ -65,6 +66,19 @@ class CacheFactory:
         from mlx_lm.models.cache import make_prompt_cache
 
         return list(make_prompt_cache(self.model))
+
+    @property
+    def can_cut(self) -> bool:
+        from .kv_blocks import can_cut
+
+        return self._abilities.prefix == "part" and can_cut(self.new())
+
+    def joined(self, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> Cache:
+        from .kv_blocks import join
+
+        cache = self.new()
+        join(cache, blocks, tokens, room_tokens)
+        return cache
 
     def can_trim(self, cache: Cache) -> bool:
         from mlx_lm.models.cache import can_trim_prompt_cache

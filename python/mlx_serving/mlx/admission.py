@@ -1,4 +1,4 @@
-"""The phase of a step that gives waiting requests a place: each becomes a row with a cache.
+"""The phase of a step that gives waiting requests a place: each becomes a row.
 
 Also says, when a request comes, whether its KV cache can ever fit into memory.
 """
@@ -68,7 +68,7 @@ class AdmissionPhase:
     def _new_row(self, request: Admission) -> Row:
         """The row's first decode step feeds the prompt's last token. A resume's tokens are fed by
         decode steps too where it is replayed; else they are prefilled with the prompt. What is
-        cached of them it takes over when its turn comes: a row that waits has no copy."""
+        cached of them it takes over when its turn comes: a row that waits has no cache."""
         emitted = request.emitted
         replays = bool(emitted) and self._chunks.replays
         known = request.prompt if replays else request.prompt + emitted
@@ -81,7 +81,7 @@ class AdmissionPhase:
             prefill=prefill,
             last=known[-1],
             forced=emitted if replays else [],
-            cache=self._prefixes.new_cache(),
+            cache=[],
             done=0,
             reused=0,
             cached=0,

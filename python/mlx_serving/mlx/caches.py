@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +31,20 @@ class Caches(Protocol):
 
     def trim(self, cache: Cache, tokens: int) -> None:
         """Takes the last tokens off, in place."""
+        ...
+
+
+class BlockCaches(Caches, Protocol):
+    """Caches that may be of blocks."""
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether keys and values, which can be cut out, are all that tokens leave in a cache."""
+        ...
+
+    def joined(self, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> Cache:
+        """A new cache of blocks of so many tokens, with room for more. The blocks stay as they
+        are."""
         ...
 
 

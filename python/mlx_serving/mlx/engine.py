@@ -42,10 +42,10 @@ from .adapter import (
 from .announcer import COMPILE_ALLOWANCE_MS
 from .chunk_policy import chunk_policy
 from .device import choose_device, device_bytes, expected_backend, version_of
-from .flat_prompt_cache import FlatPromptCache
 from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
 from .pass_cost import PassCost
 from .prefill_budget import PrefillBudget
+from .prefix_store import prefix_store
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
@@ -257,7 +257,7 @@ def _runner(
     return new_runner(
         end_tokens=model.text.end_tokens,
         prefill_budget=budget,
-        prompt_cache=FlatPromptCache(caches, prefix_bytes),
+        prompt_cache=prefix_store(caches, prefix_bytes),
         host=host,
     )
 
@@ -282,7 +282,7 @@ def _for_warm_up(
             prefill_budget=replace(
                 budget, chunk_tokens_max=chunk_tokens, cost=PassCost(0, 0, chunk_tokens)
             ),
-            prompt_cache=FlatPromptCache(caches, 0),
+            prompt_cache=prefix_store(caches, 0),
             host=host,
         )
 

@@ -64,6 +64,8 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
         layer.keys = _joined([keys for keys, _ in pairs], size - tokens)
         layer.values = _joined([values for _, values in pairs], size - tokens)
         layer.offset = tokens
+    # Now, since an evicted block is held until then.
+    mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
 
 
 def _joined(pieces: list[Any], room_tokens: int) -> mx.array:

@@ -11,15 +11,17 @@ from .caches import Cache, KvBlock
 
 
 class RowSource:
-    """Implements `Source`: a row's own cache, all of which is computed. The row writes into it
-    next, and a copy that isn't made by then would have it copy everything."""
+    """Implements `Source`: a row's own cache. The row writes into it next, and a copy that isn't
+    made by then would have it copy everything: so they are waited for, where the row was."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, waits: bool) -> None:
         self._cache = cache
+        self._waits = waits
 
     def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
         blocks = kv_blocks.cut(self._cache, start, end, block_tokens)
-        mx.eval(kv_blocks.arrays(blocks))
+        evaluate = mx.eval if self._waits else mx.async_eval
+        evaluate(kv_blocks.arrays(blocks))
         return blocks
 
     def whole(self) -> Cache:

@@ -35,8 +35,8 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """A row that can go on from what is computed elsewhere: kept, or to be kept of a prompt that
-    has not come to its end."""
+    """A row that gets its cache, or can go on from what is computed elsewhere: kept, or to be kept
+    of a prompt that has not come to its end."""
 
     row: Row
     source: Row | None
@@ -102,7 +102,7 @@ class PrefillPhase:
         self._budget.begin(beside_rows=bool(stages.batch.rows))
         while stages.prefilling:
             row = self._order.next(stages.prefilling)
-            if row.available > row.done:
+            if row.available > row.done or not row.has_begun:
                 yield TakeOver(row, self._common.best_source(row, self._others(row)))
                 continue
             tokens = self._chunks.chunk_tokens(self._budget, row.done, row.left) if row.left else 0
@@ -142,13 +142,6 @@ class PrefillPhase:
         else:
             self._stages.ready.append(row)
 
-    def leaves(self, id: int) -> None:
-        """A request is given up: what is computed of its prompt is kept. To be called before it is
-        removed."""
-        for row in self._stages.prefilling:
-            if row.id == id:
-                self._prefixes.keep_so_far(row)
-
     def _account(self, ran: Computed, row: Row) -> None:
         """What a chunk has cost, and what it means for the others."""
         computed = ran.chunk.tokens + ran.chunk.padding
@@ -166,7 +159,7 @@ class PrefillPhase:
         row, source = plan.row, plan.source
         expected = 0 if source is None else self._common.usable_tokens(row, source)
         if source is not None and self._caches.can_trim(source.cache):
-            self._prefixes.keep_so_far(source)
+            self._prefixes.keep_so_far(source, waits=not self._budget.queues_chunks)
         self._prefixes.take_over(row)
         if row.done < expected:
             # Too big to be kept, or of a kind that can't be cut: it computes all of it.
@@ -193,7 +186,7 @@ class PrefillPhase:
         self._caches.trim(row.cache, chunk.padding)
         row.done += tokens
         seconds = self._wait(row, start)
-        self._prefixes.keep_prompt(row)
+        self._prefixes.keep_prompt(row, waits=seconds is not None)
         return seconds
 
     def _wait(self, row: Row, start: float) -> float | None:

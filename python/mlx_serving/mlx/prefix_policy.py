@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..engine import PrefixCounts
 from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
 from .kv_sources import RowSource
-from .prompt_cache import PromptCache
+from .prompt_cache import PromptCache, PromptCacheFigures
 from .row import Row
 
 # Of what can be kept as a whole only, a record is made each time that so many tokens are computed.
@@ -23,9 +24,11 @@ class PrefixPolicy:
         # Where nothing can be kept, nothing is copied for it.
         self._keeps = prompt_cache.figures().bytes_max > 0
 
-    @property
-    def size_bytes(self) -> int:
-        return self._prompt_cache.figures().size_bytes
+    def figures(self) -> PromptCacheFigures:
+        return self._prompt_cache.figures()
+
+    def counts(self) -> PrefixCounts:
+        return self._prompt_cache.counts()
 
     def peek(self, tokens: list[int], salt: str) -> int:
         """How many of these tokens `start` would find now."""
@@ -37,39 +40,30 @@ class PrefixPolicy:
         match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
         return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
 
-    def new_cache(self) -> Cache:
-        return self._caches.new()
-
     def take_over(self, row: Row) -> None:
-        """Has a row go on from what is kept of its beginning, where that is more than it has."""
+        """Gives a row its cache, or one in which more of its prompt is computed than in its own."""
         known = [*row.prefill, row.last]
-        if self.peek(known, row.request.salt) > row.done:
+        if not row.has_begun or self.peek(known, row.request.salt) > row.done:
             row.go_on_from(*self.start(known, row.request.salt))
 
-    def keep_prompt(self, row: Row) -> None:
-        """After each chunk of a prompt: keeps what is computed, where that is worth it."""
+    def keep_prompt(self, row: Row, waits: bool = True) -> None:
+        """After each chunk of a prompt: keeps what is computed, where that is worth it. `waits`:
+        the chunk has been waited for, so what is copied of it is too."""
+        is_record_due = row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
+        ends = self._chunks.keeps_prompt(row.done, row.left)
+        if self._prompt_cache.in_blocks or is_record_due or ends:
+            self.keep_so_far(row, waits)
+
+    def keep_so_far(self, row: Row, waits: bool = True) -> None:
+        """Keeps a prompt as far as it is computed, which may be all that will be of it. In blocks
+        only what is whole units: a chunk that ends before one isn't what another prompt's is."""
+        tokens = row.done
         if self._prompt_cache.in_blocks:
-            self.keep_so_far(row)
-        elif self._chunks.keeps_prompt(row.done, row.left) or self._is_record_due(row):
-            self.keep_so_far(row)
-
-    def keep_so_far(self, row: Row) -> None:
-        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
-        whole_units = row.done - row.done % self._chunks.reuse_unit_tokens
-        if not self._keeps or whole_units <= row.kept:
-            return
-        if self._prompt_cache.in_blocks:
-            self._insert(row, whole_units)
-        elif not row.left or row.done == whole_units:
-            self._insert(row, row.done)
-
-    def _insert(self, row: Row, tokens: int) -> None:
-        row.kept = tokens
-        source = RowSource(row.cache)
-        self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
-
-    def _is_record_due(self, row: Row) -> bool:
-        return row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
+            tokens -= tokens % self._chunks.reuse_unit_tokens
+        if self._keeps and tokens > row.kept:
+            row.kept = tokens
+            source = RowSource(row.cache, waits)
+            self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
 
     def keep_answer(self, row: Row, batch: Batch) -> None:
         """Keeps prompt and answer for the conversation's next turn."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..engine import PrefixCounts
 from .caches import Cache, KvBlock
 
 
@@ -67,6 +68,8 @@ class PromptCache(Protocol):
         ...
 
     def figures(self) -> PromptCacheFigures: ...
+
+    def counts(self) -> PrefixCounts: ...
 
     def check(self) -> None:
         """Raises `AssertionError` where the cache contradicts itself. For tests."""

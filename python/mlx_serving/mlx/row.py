@@ -68,8 +68,13 @@ class Row:
         """Tokens that are computed nowhere yet."""
         return len(self.prefill) - max(self.done, self.available)
 
+    @property
+    def has_begun(self) -> bool:
+        """Before its first turn it has no cache."""
+        return bool(self.cache)
+
     def go_on_from(self, cache: Cache, tokens: int) -> None:
-        """This cache has the first tokens of its prompt, more than its own has."""
+        """From a cache that has so many of its first tokens, no fewer than its own has."""
         gained = tokens - self.done
         self.cached = min(self.cached + gained, len(self.request.prompt))
         self.cache = cache

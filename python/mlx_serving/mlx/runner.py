@@ -112,8 +112,9 @@ class MlxRunner:
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:
-        self._prefill.leaves(id)
-        self._stages.remove(id)
+        for row in self._stages.remove(id):
+            # It writes nothing more into its cache, so nobody waits for copies.
+            self._prefixes.keep_so_far(row, waits=False)
 
     def delay_seconds(self) -> float | None:
         return None if self._stages.is_empty else 0.0
@@ -127,11 +128,13 @@ class MlxRunner:
         return output
 
     def figures(self) -> EngineFigures:
-        stages = self._stages
+        stages, prefixes = self._stages, self._prefixes.figures()
         return EngineFigures(
             running=len(stages.batch.rows) + len(stages.ready),
             waiting=len(stages.waiting) + len(stages.prefilling),
-            prefix_cache_bytes=self._prefixes.size_bytes,
+            prefix_cache_bytes=prefixes.size_bytes,
             kv_bytes=stages.kv_bytes,
             memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
+            prefix_entries=prefixes.entries,
+            prefix_counts=self._prefixes.counts() if prefixes.bytes_max else None,
         )

@@ -47,11 +47,13 @@ class Stages:
         rows = [*self.prefilling, *self.ready]
         return self.batch.kv_bytes + sum(size_bytes(row.cache) for row in rows)
 
-    def remove(self, id: int) -> None:
-        """Unknown ids are fine."""
+    def remove(self, id: int) -> list[Row]:
+        """Those of which the prompt isn't computed, or has just been. Unknown ids are fine."""
         self.matchers.pop(id, None)
         self.forcings.pop(id, None)
         self.waiting = deque(request for request in self.waiting if request.id != id)
+        removed = [row for row in (*self.prefilling, *self.ready) if row.id == id]
         self.prefilling = [row for row in self.prefilling if row.id != id]
         self.ready = [row for row in self.ready if row.id != id]
         self.batch.remove([row for row in self.batch.rows if row.id == id])
+        return removed

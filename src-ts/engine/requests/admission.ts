@@ -23,8 +23,8 @@ export function sendAdmission(
   for (const some of inFrames(admissions)) sendTogether(some);
 }
 
-function bytesOf({ prompt, emitted, constraint, tools, fakeSay = "" }: Admission): number {
-  const texts = (constraint?.text.length ?? 0) + fakeSay.length + charsOf(tools);
+function bytesOf({ prompt, emitted, constraint, tools, fakeSay = "", salt = "" }: Admission): number {
+  const texts = (constraint?.text.length ?? 0) + fakeSay.length + salt.length + charsOf(tools);
   return prompt.length + emitted.length + texts;
 }
 

@@ -3,7 +3,7 @@
  * have come, deadlines' timers and who is told; decides nothing.
  */
 import type { Command, Input } from "../../machines/Orchestrator.js";
-import type { Preparation, StepRow } from "../../worker/messages.js";
+import type { Admission, Preparation, StepRow } from "../../worker/messages.js";
 import type { StoredResponse } from "../journal.js";
 import type { Observers } from "../observers.js";
 import type { Clock, Timer } from "../ports.js";
@@ -30,6 +30,8 @@ export interface RequestsHost {
   registry: Registry;
   observers: Observers;
   queueMax: number;
+  /** Requests of different owners share what is computed of their prompts. */
+  sharesPrefixes: boolean;
   post(input: Input): void;
   /** Why this worker is not ready, in words. */
   reasonOf(workerId: string): string | undefined;
@@ -61,7 +63,7 @@ export class Requests {
     if (settle.counted !== undefined) this.counting.set(slot, requestId);
     const { input } = request.phase;
     const { constraint } = asked;
-    return constraint === undefined ? { input } : { input, constraint };
+    return { input, ...(constraint && { constraint }), ...this.saltOf(request) };
   }
 
   /** A prompt is prepared: whoever wants to know its length and no more has it, and is gone before it is accepted. */
@@ -79,8 +81,12 @@ export class Requests {
     return requests.flatMap(({ slot, requestId }) => {
       const request = this.live.get(requestId);
       if (request?.phase.kind !== "accepted") return [];
-      return [admissionOf(request.identity, request.phase, slot)];
+      return [{ ...admissionOf(request.identity, request.phase, slot), ...this.saltOf(request) }];
     });
+  }
+
+  private saltOf({ identity }: LiveRequest): Pick<Admission, "salt"> {
+    return this.host.sharesPrefixes ? {} : { salt: identity.asked.owner };
   }
 
   add(request: LiveRequest): void {

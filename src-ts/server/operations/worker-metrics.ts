@@ -3,7 +3,13 @@
  * process: after a restart they begin at zero, which is what Prometheus takes a reset for.
  */
 import { Counter, Gauge, type Metric, type Registry } from "prom-client";
-import type { GrammarFigures, NativeMetrics, NativePool, WorkerInfo } from "../../engine/api.js";
+import type {
+  GrammarFigures,
+  NativeMetrics,
+  NativePool,
+  PrefixFigures,
+  WorkerInfo,
+} from "../../engine/api.js";
 
 type Workers = () => readonly WorkerInfo[];
 
@@ -52,6 +58,7 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
     named("worker_grammar_compile_time_seconds", "What compiling one grammar took."),
     workers,
   );
+  addPrefixMetrics(named, workers);
   addGauge(
     named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
     valuesOf(workers, partsOf),
@@ -129,6 +136,55 @@ const grammarCounters = [
   ["masks", "worker_grammar_masks_total", "Draws that were kept to a grammar.", 1],
   ["maskMs", "worker_grammar_mask_seconds_total", "What finding out took that was allowed.", 1000],
 ] as const;
+
+type Named = (name: string, help: string) => Described;
+
+/** Why a token of a prompt was not in the prefix cache: label and figure. */
+const missReasons = {
+  never_seen: "neverSeenTokens",
+  evicted: "evictedTokens",
+  other_key: "otherSaltTokens",
+  below_block: "belowBlockTokens",
+} as const;
+
+function addPrefixMetrics(named: Named, workers: Workers): void {
+  const read = (values: (figures: PrefixFigures) => Value[]) =>
+    valuesOf(workers, ({ telemetry }) => {
+      const figures = telemetry?.prefixes as PrefixFigures | undefined;
+      return figures === undefined ? [] : values(figures);
+    });
+  const one = (value: number): Value[] => [{ value, labels: {} }];
+  addCounter(
+    named("worker_prefix_hit_tokens_total", "Prompt tokens that a worker had computed already."),
+    undefined,
+    read(({ hitTokens }) => one(hitTokens)),
+  );
+  addCounter(
+    named("worker_prefix_missed_tokens_total", "Those that it had not, and why."),
+    "reason",
+    read((figures) =>
+      Object.entries(missReasons).map(([reason, figure]) => ({
+        value: figures[figure],
+        labels: { reason },
+      })),
+    ),
+  );
+  addCounter(
+    named("worker_prefix_evictions_total", "Blocks or records that made room for others."),
+    undefined,
+    read(({ evictions }) => one(evictions)),
+  );
+  addGauge(
+    named("worker_prefix_entries", "Blocks of computed prompts, or whole records of them."),
+    read(({ entries }) => one(entries)),
+  );
+  addGauge(
+    named("worker_prefix_bytes", "What they take."),
+    valuesOf(workers, ({ telemetry }) =>
+      telemetry?.prefixes === undefined ? [] : one(Number(telemetry.prefixCacheBytes)),
+    ),
+  );
+}
 
 function grammarFigure(
   telemetry: WorkerInfo["telemetry"],

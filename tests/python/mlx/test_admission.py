@@ -109,11 +109,11 @@ def test_prompts_of_another_salt_have_nothing_in_common(toy: Any) -> None:
 def test_what_fails_is_told_and_takes_no_place(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     phases = Phases(toy, max_batch=1)
 
-    def fail() -> Any:
+    def fail(tokens: list[int], salt: str) -> Any:
         raise RuntimeError("[malloc] no memory for a copy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(phases.admission._prefixes, "new_cache", fail)
+        patched.setattr(phases.admission._prefixes, "peek", fail)
         phases.wait(request(1, [1, 2]), request(2, [1, 2]))
         output = StepOutput()
         play(phases.admission, output)

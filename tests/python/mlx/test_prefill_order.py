@@ -83,7 +83,9 @@ def test_the_shortest_is_done_first_and_each_in_one_go() -> None:
     world = World()
     prompts = [Prompt(900), Prompt(100), Prompt(500), Prompt(1_000)]
     assert done(world, prompts) == [prompts[1], prompts[2], prompts[0], prompts[3]]
-    changes = sum(one is not other for one, other in zip(world.turns, world.turns[1:], strict=False))
+    changes = sum(
+        one is not other for one, other in zip(world.turns, world.turns[1:], strict=False)
+    )
     assert changes == 3
 
 
@@ -111,7 +113,9 @@ def test_one_that_is_hardly_shorter_waits() -> None:
 def test_the_median_is_that_of_the_shortest_first() -> None:
     lengths = [7_000, 300, 4_700, 326, 1_010, 2_370, 64, 3_000]
 
-    def in_turns(prompts: Sequence[Prompt], next_of: Callable[[int, list[Prompt]], Prompt]) -> float:
+    def in_turns(
+        prompts: Sequence[Prompt], next_of: Callable[[int, list[Prompt]], Prompt]
+    ) -> float:
         left, clock, step = list(prompts), 0, 0
         while left:
             prompt = next_of(step, left)
@@ -126,7 +130,9 @@ def test_the_median_is_that_of_the_shortest_first() -> None:
     ours = median(prompt.waited for prompt in done(World(), [Prompt(n) for n in lengths]))
     round_robin = in_turns([Prompt(n) for n in lengths], lambda step, left: left[step % len(left)])
     as_they_came = in_turns([Prompt(n) for n in lengths], lambda _, left: left[0])
-    least = in_turns([Prompt(n) for n in lengths], lambda _, left: min(left, key=lambda one: one.missing_tokens))
+    least = in_turns(
+        [Prompt(n) for n in lengths], lambda _, left: min(left, key=lambda one: one.missing_tokens)
+    )
     # One that is overdue may take its share.
     assert ours <= 4 / 3 * least
     assert ours < 0.6 * min(round_robin, as_they_came)

@@ -6,38 +6,51 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from mlx_serving.engine import PrefixCounts
+from mlx_serving.messages import Admission, Sampling
 from mlx_serving.mlx.caches import Cache
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FixedBorders, FreeLengths, Units
 from mlx_serving.mlx.prefix_policy import PrefixPolicy
-from mlx_serving.mlx.prompt_cache import Match, PromptCacheFigures
+from mlx_serving.mlx.prompt_cache import Match, PromptCacheFigures, Source
 from mlx_serving.mlx.row import Row
 from mlx_serving.mlx.sampling import RowSampling
 
-from toy import VOCABULARY, request
+from toy import VOCABULARY
 
 
 class Remembering:
     """A `PromptCache` with one answer."""
 
-    def __init__(self, bytes_max: int = 100, match: Match | None = None) -> None:
-        self._bytes_max, self._match = bytes_max, match
-        self.asked: list[tuple[list[int], int]] = []
+    def __init__(
+        self, bytes_max: int = 100, match: Match | None = None, in_blocks: bool = False
+    ) -> None:
+        self._bytes_max, self._match, self.in_blocks = bytes_max, match, in_blocks
+        self.asked: list[tuple[list[int], int, str]] = []
         self.kept: list[list[int]] = []
-        self.caches: list[Cache] = []
+        self.salts: set[str] = set()
+        self.sources: list[Source] = []
 
-    def match(self, tokens: Sequence[int], unit_tokens: int) -> Match | None:
-        self.asked.append((list(tokens), unit_tokens))
+    def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
+        self.asked.append((list(tokens), unit_tokens, salt))
+        return self._match.tokens if self._match else 0
+
+    def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
+        self.asked.append((list(tokens), unit_tokens, salt))
         return self._match
 
-    def insert(self, tokens: Sequence[int], cache: Cache) -> None:
+    def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
         self.kept.append(list(tokens))
-        self.caches.append(cache)
+        self.sources.append(source)
+        self.salts.add(salt)
 
     def evict(self, size_bytes: int) -> int:
         raise AssertionError("nothing asks for memory here")
 
     def figures(self) -> PromptCacheFigures:
         return PromptCacheFigures(0, 7, self._bytes_max)
+
+    def counts(self) -> PrefixCounts:
+        return PrefixCounts(hit=5)
 
     def check(self) -> None:
         pass
@@ -59,16 +72,30 @@ class Caches:
 class OneRow:
     """A `Batch`, as far as it is asked."""
 
-    def extract(self, of: Row) -> Cache:
-        return ["extracted"]
+    def source(self, of: Row) -> Any:
+        return of
 
 
 def row(done: int = 0, reused: int = 0, length: int = 300) -> Row:
-    asked = request(1, list(range(length)))
+    asked = Admission(1, list(range(length)), [], 12, Sampling(), salt="mine")
     sampling = RowSampling(asked.sampling, asked.prompt, [], VOCABULARY)
     tokens = asked.prompt
     return Row(
-        asked, sampling, tokens[:-1], tokens[-1], [], ["own"], done, reused, 0, 0, -1, 5, 0, [7, 8]
+        request=asked,
+        sampling=sampling,
+        prefill=tokens[:-1],
+        last=tokens[-1],
+        forced=[],
+        cache=["own"],
+        done=done,
+        reused=reused,
+        cached=0,
+        first=0,
+        index=-1,
+        end=5,
+        observe_from=0,
+        generated=[7, 8],
+        kept=reused,
     )
 
 
@@ -81,10 +108,12 @@ def policy(prompt_cache: Remembering, chunks: ChunkPolicy) -> PrefixPolicy:
 )
 def test_the_last_token_is_left_and_units_are_asked_for(chunks: ChunkPolicy, unit: int) -> None:
     empty = Remembering()
-    assert policy(empty, chunks).start([1, 2, 3]) == (["new"], 0)
-    assert empty.asked == [([1, 2], unit)]
+    assert policy(empty, chunks).start([1, 2, 3], "mine") == (["new"], 0)
+    assert policy(empty, chunks).peek([1, 2, 3], "mine") == 0
+    assert empty.asked == [([1, 2], unit, "mine")] * 2
     full = Remembering(match=Match(["theirs"], 2))
-    assert policy(full, chunks).start([1, 2, 3]) == (["theirs"], 2)
+    assert policy(full, chunks).start([1, 2, 3], "") == (["theirs"], 2)
+    assert policy(full, chunks).peek([1, 2, 3], "") == 2
 
 
 @pytest.mark.parametrize(
@@ -99,16 +128,51 @@ def test_the_last_token_is_left_and_units_are_asked_for(chunks: ChunkPolicy, uni
         (FixedBorders(), 299, False),
     ],
 )
-def test_a_prompt_is_kept_where_it_is_cut(chunks: ChunkPolicy, done: int, kept: bool) -> None:
+def test_a_record_is_made_where_a_prompt_is_cut(chunks: ChunkPolicy, done: int, kept: bool) -> None:
     prompt_cache, mine = Remembering(), row(done)
     policy(prompt_cache, chunks).keep_prompt(mine)
     assert prompt_cache.kept == ([list(range(done))] if kept else [])
+    assert prompt_cache.salts == ({"mine"} if kept else set())
     # The row goes on with its own.
-    assert all(cache == mine.cache and cache is not mine.cache for cache in prompt_cache.caches)
+    copies = [source.whole() for source in prompt_cache.sources]
+    assert all(copy == mine.cache and copy is not mine.cache for copy in copies)
 
 
-def test_a_prompt_that_was_cached_is_not_kept_again() -> None:
+def test_of_a_long_prompt_records_are_made_on_its_way() -> None:
     prompt_cache = Remembering()
+    prefixes, mine = policy(prompt_cache, FreeLengths()), row(length=5000)
+    for done in range(500, 5000, 500):
+        mine.done = done
+        prefixes.keep_prompt(mine)
+    assert [len(tokens) for tokens in prompt_cache.kept] == [2500, 4500]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "kept"), [(FreeLengths(), 299), (Units(64), 256), (FixedBorders(), 256)]
+)
+def test_blocks_are_kept_chunk_by_chunk_in_whole_units(chunks: ChunkPolicy, kept: int) -> None:
+    prompt_cache = Remembering(in_blocks=True)
+    prefixes, mine = policy(prompt_cache, chunks), row(128)
+    prefixes.keep_prompt(mine)
+    mine.done = 299
+    prefixes.keep_prompt(mine)
+    prefixes.keep_prompt(mine)
+    assert [len(tokens) for tokens in prompt_cache.kept] == [128, kept]
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_what_will_not_go_on_is_kept_as_far_as_it_is(in_blocks: bool) -> None:
+    prompt_cache = Remembering(in_blocks=in_blocks)
+    prefixes = policy(prompt_cache, FreeLengths())
+    prefixes.keep_so_far(row(200))
+    prefixes.keep_so_far(row(0))
+    prefixes.keep_so_far(row(200, reused=200))
+    assert [len(tokens) for tokens in prompt_cache.kept] == [200]
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_a_prompt_that_was_cached_is_not_kept_again(in_blocks: bool) -> None:
+    prompt_cache = Remembering(in_blocks=in_blocks)
     policy(prompt_cache, FreeLengths()).keep_prompt(row(299, reused=299))
     assert prompt_cache.kept == []
 
@@ -117,14 +181,19 @@ def test_a_prompt_that_was_cached_is_not_kept_again() -> None:
 def test_an_answer_is_kept_with_its_prompt(chunks: ChunkPolicy) -> None:
     prompt_cache = Remembering()
     batch: Any = OneRow()
-    policy(prompt_cache, chunks).keep_answer(row(), batch)
+    mine = row()
+    policy(prompt_cache, chunks).keep_answer(mine, batch)
     assert prompt_cache.kept == ([[*range(300), 7, 8]] if chunks.keeps_answers else [])
+    assert prompt_cache.sources == ([mine] if chunks.keeps_answers else [])
 
 
-def test_without_memory_nothing_is_copied() -> None:
-    prompt_cache = Remembering(bytes_max=0)
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_without_memory_nothing_is_copied(in_blocks: bool) -> None:
+    prompt_cache = Remembering(bytes_max=0, in_blocks=in_blocks)
     without = policy(prompt_cache, FreeLengths())
     no_batch: Any = None
     without.keep_prompt(row(299))
+    without.keep_so_far(row(299))
     without.keep_answer(row(), no_batch)
-    assert prompt_cache.kept == [] and without.size_bytes == 7
+    assert prompt_cache.kept == [] and without.figures().size_bytes == 7
+    assert without.counts().hit == 5

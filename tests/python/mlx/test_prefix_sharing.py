@@ -3,7 +3,7 @@ computes it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlx_serving.engine import StepOutput
 from mlx_serving.messages import Admission
 from mlx_serving.mlx.chunk_policy import BORDER_TOKENS
 from mlx_serving.mlx.common_prefixes import BLOCK_TOKENS
-from mlx_serving.mlx.prefill import Chunk, TakeOver
+from mlx_serving.mlx.prefill import Chunk, Plan, TakeOver
 from mlx_serving.mlx.runner import play
 
 from phases import Phases
@@ -70,6 +70,25 @@ def driver_of(counting: Counting, **options: Any) -> Driver:
     return Driver(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, **options)
 
 
+def run_chunks(phases: Phases, chunks: int) -> None:
+    """So many of the first prompt."""
+    left = chunks
+    for plan in plans_of(phases):
+        if isinstance(plan, Chunk):
+            if not left:
+                return
+            left -= 1
+        assert plan.row.id == 0
+        phases.prefill.postprocess(phases.prefill.run(plan), StepOutput())
+    raise AssertionError("there are no more chunks")
+
+
+def plans_of(phases: Phases) -> Iterator[Plan]:
+    """Of as many steps as it takes."""
+    while phases.stages.prefilling:
+        yield from phases.prefill.schedule()
+
+
 def check_texts(toy: Any, driver: Driver, requests: Sequence[Admission]) -> None:
     for one in requests:
         assert driver.tokens[one.id] == greedy(toy, one.prompt, one.max_tokens)
@@ -92,15 +111,12 @@ def test_a_shorter_one_goes_on_from_a_longer_one_and_the_other_way_round(
     phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK)
     phases.wait(long)
     play(phases.admission, StepOutput())
-    plans = phases.prefill.schedule()
-    for _ in range(2):
-        phases.prefill.postprocess(phases.prefill.run(next(plans)), StepOutput())
-    plans.close()
+    run_chunks(phases, 2)
     phases.wait(short)
     play(phases.admission, StepOutput())
     assert phases.stages.prefilling[1].missing_tokens == PREFIX + 4 - 2 * CHUNK
     seen = []
-    for plan in phases.prefill.schedule():
+    for plan in plans_of(phases):
         seen.append((plan.row.id, type(plan)))
         phases.prefill.postprocess(phases.prefill.run(plan), StepOutput())
     assert seen[:4] == [(1, TakeOver), (1, Chunk), (1, Chunk), (1, Chunk)]
@@ -185,26 +201,17 @@ def test_queued_chunks_are_shared_too(toy: Any, counting: Counting) -> None:
 # --- what becomes of the one that computes ---
 
 
-def started(phases: Phases, requests: Sequence[Admission], chunks: int) -> None:
-    """After so many chunks of the first one."""
-    phases.wait(*requests)
-    play(phases.admission, StepOutput())
-    plans = phases.prefill.schedule()
-    for _ in range(chunks):
-        plan = next(plans)
-        assert plan.row.id == 0
-        phases.prefill.postprocess(phases.prefill.run(plan), StepOutput())
-    plans.close()
-
-
 @pytest.mark.parametrize("chunks", range(1 + PREFIX // CHUNK))
 def test_one_that_is_cancelled_leaves_what_it_has_computed(counting: Counting, chunks: int) -> None:
     phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, max_batch=AGENTS)
     requests = agents(4)
-    started(phases, requests, chunks)
-    phases.prefill.leaves(0)
-    phases.stages.remove(0)
-    play(phases.prefill, StepOutput())
+    phases.wait(*requests)
+    play(phases.admission, StepOutput())
+    run_chunks(phases, chunks)
+    for row in phases.stages.remove(0):
+        phases.prefixes.keep_so_far(row, waits=False)
+    while phases.stages.prefilling:
+        play(phases.prefill, StepOutput())
     assert counting.computed == once(requests[1:])
     assert [row.id for row in phases.stages.ready] == [1, 2, 3]
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
+from mlx_serving.mlx.block_cache import BlockPromptCache
 from mlx_serving.mlx.prompt_cache import Match, PromptCache, PromptCacheFigures
+from mlx_serving.mlx.whole_cache import WholePromptCache
 
 from prefixes import Trimmer, found, put
 
@@ -17,7 +18,8 @@ NewCache = Callable[[int], PromptCache]
 """Of so many bytes."""
 
 IMPLEMENTATIONS: dict[str, NewCache] = {
-    "flat": lambda bytes_max: FlatPromptCache(Trimmer(), bytes_max),
+    "whole": lambda bytes_max: WholePromptCache(Trimmer(), bytes_max),
+    "block": lambda bytes_max: BlockPromptCache(Trimmer(), bytes_max, 1),
 }
 ids = st.lists(st.integers(0, 3), max_size=12)
 
@@ -43,26 +45,29 @@ def test_a_beginning_of_what_is_kept_is_found(new: NewCache) -> None:
     assert found(cache, [2, 3]) is None
 
 
-@given(st.lists(st.tuples(ids, st.integers(0, 40)), max_size=30), ids, st.integers(1, 4))
+def test_nothing_is_shared_under_another_salt(new: NewCache) -> None:
+    cache = new(100)
+    put(cache, [1, 2, 3], salt="a")
+    assert found(cache, [1, 2, 3], salt="b") is None and found(cache, [1, 2, 3]) is None
+    put(cache, [1, 2], salt="b")
+    assert found(cache, [1, 2, 3], salt="b") == [1, 2]
+    assert found(cache, [1, 2, 3], salt="a") == [1, 2, 3]
+
+
+@given(
+    st.lists(st.tuples(ids, st.integers(0, 40), st.sampled_from(["", "a"])), max_size=30),
+    ids,
+    st.integers(1, 4),
+)
 def test_its_limit_holds_and_whole_units_are_found(
-    new: NewCache, puts: list[tuple[list[int], int]], wanted: list[int], unit_tokens: int
+    new: NewCache, puts: list[tuple[list[int], int, str]], wanted: list[int], unit_tokens: int
 ) -> None:
     cache = new(60)
-    for tokens, size in puts:
-        put(cache, tokens, size)
+    for tokens, size, salt in puts:
+        put(cache, tokens, size, salt=salt)
         figures = cache.figures()
         assert 0 <= figures.size_bytes <= figures.bytes_max == 60
     assert len(found(cache, wanted, unit_tokens) or []) % unit_tokens == 0
-
-
-@given(st.lists(st.tuples(ids, st.booleans()), max_size=20), ids)
-def test_what_cannot_be_cut_back_is_never_cut_back(
-    new: NewCache, puts: list[tuple[list[int], bool]], wanted: list[int]
-) -> None:
-    cache = new(10_000)
-    for tokens, whole in puts:
-        put(cache, tokens, whole=whole)
-    found(cache, wanted)
 
 
 def test_a_match_is_the_callers_own(new: NewCache) -> None:
@@ -76,21 +81,13 @@ def test_a_match_is_the_callers_own(new: NewCache) -> None:
         cache.check()
 
 
-def test_too_big_an_entry_drops_nothing(new: NewCache) -> None:
+def test_to_ask_is_no_use(new: NewCache) -> None:
     cache = new(20)
-    put(cache, [1], 20)
-    put(cache, [2], 21)
-    assert found(cache, [1]) and found(cache, [2]) is None
-
-
-def test_what_cannot_be_shortened_is_found_as_a_whole_only(new: NewCache) -> None:
-    cache = new(100)
-    put(cache, [1, 2, 3], whole=True)
-    assert found(cache, [1, 2, 4]) is None
-    assert found(cache, [1, 2, 3, 4]) == [1, 2, 3]
-    assert found(cache, [1, 2, 3, 4], unit_tokens=2) is None
-    put(cache, [1, 2], whole=True)
-    assert found(cache, [1, 2, 9]) == [1, 2]
+    put(cache, [1])
+    put(cache, [2])
+    assert cache.peek([1, 5], 1) == 1 and cache.counts().hit == 0
+    put(cache, [3])
+    assert cache.peek([1, 5], 1) == 0 and cache.peek([2, 5], 1) == 1
 
 
 def test_eviction_gives_back_what_is_asked_for_or_all_there_is(new: NewCache) -> None:

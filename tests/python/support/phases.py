@@ -12,13 +12,13 @@ from mlx_serving.mlx.batch import Batch
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FreeLengths
 from mlx_serving.mlx.common_prefixes import CommonPrefixes
 from mlx_serving.mlx.decode import DecodePhase
-from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill import PrefillPhase
 from mlx_serving.mlx.prefill_budget import PrefillBudget
 from mlx_serving.mlx.prefill_order import PrefillOrder
 from mlx_serving.mlx.prefix_policy import PrefixPolicy
+from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.sampling import StockSampler
 from mlx_serving.mlx.stages import Stages
 
@@ -45,8 +45,8 @@ class Phases:
         self.budget = PrefillBudget(
             chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
         )
-        self.prompt_cache = FlatPromptCache(caches, prefix_bytes)
-        prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
+        self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens=1)
+        self.prefixes = prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
         announcer = Announcer(self.host, on_gpu)
         limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
         order, common = PrefillOrder(), CommonPrefixes(policy.reuse_unit_tokens)

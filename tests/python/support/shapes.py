@@ -161,6 +161,15 @@ SHAPES: dict[str, Shape] = {
     "telemetry": record(
         {
             "native": native_figures,
+            "prefixes": record(
+                entries=u32,
+                hitTokens=u32,
+                neverSeenTokens=u32,
+                evictedTokens=u32,
+                otherSaltTokens=u32,
+                belowBlockTokens=u32,
+                evictions=u32,
+            ),
             "grammars": record(
                 requests=u32,
                 refused=u32,

@@ -14,10 +14,10 @@ from mlx_serving.grammar.vocabulary import of_pieces
 from mlx_serving.messages import Admission, Capabilities, Constraint, Sampling
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy
-from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import Sampler, StockSampler
 
@@ -98,10 +98,11 @@ class Driver:
         grouping: Grouping | None = None,
         unit_tokens: int = 1,
         in_pieces: bool = True,
+        block_tokens: int = 1,
     ) -> None:
         self.host = Recorder()
         caches = CacheFactory(toy)
-        self.prompt_cache = FlatPromptCache(caches, prefix_bytes)
+        self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens)
         self.runner = MlxRunner(
             caches,
             limits=Capabilities(CONTEXT, 100, 0, 0, kv_budget),

@@ -19,10 +19,10 @@ from mlx_serving.link.preparer import prompt_tokens
 from mlx_serving.messages import Admission, Capabilities, Chat, Sampling, Text, Tokens
 from mlx_serving.mlx.adapter import CacheFactory, load_text
 from mlx_serving.mlx.chunk_policy import FreeLengths
-from mlx_serving.mlx.flat_prompt_cache import FlatPromptCache
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import StockSampler
 from mlx_serving.text.control_tokens import control_ids
@@ -155,7 +155,7 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
         max_batch=8,
         prefill_budget=PrefillBudget(64, PassCost(1e-6, 1e-6, CONTEXT), 0.01),
         chunk_policy=FreeLengths(),
-        prompt_cache=FlatPromptCache(caches, 0),
+        prompt_cache=prefix_store(caches, 0),
         host=toy.Recorder(),
         on_gpu=False,
         sampler=StockSampler(),

@@ -1,0 +1,173 @@
+"""A radix tree of blocks of tokens: which beginnings of prompts are kept, and which go first.
+
+A block is some tokens after all that is before it, and has what is computed of them; blocks that
+have the same beginning share it. A block is found by its tokens themselves, a step a block. Each
+salt has a tree of its own, and all have one limit. Knows nothing of MLX, nor what a block is made
+of but its bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .caches import KvBlock
+
+# Of evicted blocks that many are remembered, to tell them from those never seen.
+EVICTED_MAX: Final = 65_536
+
+
+class Node:
+    """A block in its place. A root has no block, and is its own salt's."""
+
+    __slots__ = ("chain", "children", "key", "kv", "parent", "salt")
+
+    def __init__(self, salt: str, parent: Node | None, key: bytes, kv: KvBlock | None) -> None:
+        self.salt = salt
+        self.parent = parent
+        self.key = key
+        self.kv = kv
+        self.chain: int = chained(parent.chain, key) if parent else 0
+        self.children: dict[bytes, Node] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        return self.kv.size_bytes if self.kv else 0
+
+
+def chained(chain: int, key: bytes) -> int:
+    """Stands for a block and all before it, whatever the salt. For figures alone."""
+    return hash((chain, key))
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why blocks of a prompt aren't there, in blocks."""
+
+    never_seen: int
+    evicted: int
+    other_salt: int
+
+
+class BlockTree:
+    def __init__(self, block_tokens: int, bytes_max: int) -> None:
+        self.block_tokens = block_tokens
+        self.bytes_max = bytes_max
+        self.size_bytes = 0
+        self.evictions = 0
+        self._roots: dict[str, Node] = {}
+        # The least recently used first. Whoever uses a block uses all before it, and those count as
+        # used after it: so the first is a leaf, always.
+        self._order: OrderedDict[Node, None] = OrderedDict()
+        self._chains: Counter[int] = Counter()
+        self._evicted: OrderedDict[int, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def keys(self, packed: bytes) -> list[bytes]:
+        """The whole blocks of packed tokens."""
+        step = 4 * self.block_tokens
+        return [packed[at : at + step] for at in range(0, len(packed) - step + 1, step)]
+
+    def path(self, keys: Sequence[bytes], salt: str) -> list[Node]:
+        """As many of these blocks as are here, from the first on. Counts as no use."""
+        found: list[Node] = []
+        node = self._roots.get(salt)
+        for key in keys:
+            node = node.children.get(key) if node else None
+            if node is None:
+                break
+            found.append(node)
+        return found
+
+    def use(self, path: Sequence[Node]) -> None:
+        for node in reversed(path):
+            self._order.move_to_end(node)
+
+    def extend(
+        self, path: list[Node], keys: Sequence[bytes], blocks: Sequence[KvBlock], salt: str
+    ) -> None:
+        """Puts blocks behind a path that is here, as far as there is room without any of it."""
+        self.use(path)
+        path = list(path)
+        for key, kv in zip(keys, blocks, strict=True):
+            self.evict(self.size_bytes + kv.size_bytes - self.bytes_max, sparing=len(path))
+            if self.size_bytes + kv.size_bytes > self.bytes_max:
+                break
+            parent = path[-1] if path else self._root(salt)
+            node = parent.children[key] = Node(salt, parent, key, kv)
+            self._chains[node.chain] += 1
+            self._evicted.pop(hash((node.chain, salt)), None)
+            self.size_bytes += kv.size_bytes
+            self._order[node] = None
+            path.append(node)
+        self.use(path)
+
+    def _root(self, salt: str) -> Node:
+        return self._roots.setdefault(salt, Node(salt, None, b"", None))
+
+    def evict(self, size_bytes: int, sparing: int = 0) -> int:
+        """Gives so many bytes back, or all but those of the blocks used last, so many of which are
+        spared. How many bytes it were."""
+        before = self.size_bytes
+        while len(self._order) > sparing and before - self.size_bytes < size_bytes:
+            self._drop(next(iter(self._order)))
+        return before - self.size_bytes
+
+    def _drop(self, leaf: Node) -> None:
+        parent = leaf.parent
+        assert parent is not None and not leaf.children, "only a leaf may go"
+        del parent.children[leaf.key]
+        if parent.parent is None and not parent.children:
+            del self._roots[leaf.salt]
+        del self._order[leaf]
+        self.size_bytes -= leaf.size_bytes
+        self.evictions += 1
+        self._chains[leaf.chain] -= 1
+        if not self._chains[leaf.chain]:
+            del self._chains[leaf.chain]
+        self._evicted[hash((leaf.chain, leaf.salt))] = None
+        if len(self._evicted) > EVICTED_MAX:
+            self._evicted.popitem(last=False)
+
+    def absent(self, path: Sequence[Node], keys: Sequence[bytes], salt: str) -> Absent:
+        """Why the blocks after a path aren't there."""
+        chain = path[-1].chain if path else 0
+        evicted = other_salt = 0
+        for key in keys:
+            chain = chained(chain, key)
+            if hash((chain, salt)) in self._evicted:
+                evicted += 1
+            elif chain in self._chains:
+                other_salt += 1
+        return Absent(len(keys) - evicted - other_salt, evicted, other_salt)
+
+    def check(self) -> None:
+        """Raises `AssertionError` where the tree contradicts itself. For tests."""
+        nodes = list(self._nodes())
+        assert set(nodes) == set(self._order), "what is in the tree isn't what may be evicted"
+        assert len(nodes) == len(self._order), "a block is in two places"
+        total = sum(node.size_bytes for node in nodes)
+        assert total == self.size_bytes, f"{self.size_bytes} bytes are counted, {total} are kept"
+        assert total <= self.bytes_max, f"{total} bytes are kept, {self.bytes_max} are allowed"
+        assert Counter(node.chain for node in nodes) == self._chains, "chains are miscounted"
+        assert all(root.children for root in self._roots.values()), "a root has no blocks"
+        places = {node: place for place, node in enumerate(self._order)}
+        for node in nodes:
+            parent = node.parent
+            assert parent is not None and parent.children.get(node.key) is node, "an orphan"
+            assert node.salt == parent.salt, "a block is under another salt"
+            assert len(node.key) == 4 * self.block_tokens, "a block isn't whole"
+            in_order = parent.parent is None or places[parent] > places[node]
+            assert in_order, "a block would go before those after it"
+
+    def _nodes(self) -> Iterator[Node]:
+        stack = list(self._roots.values())
+        while stack:
+            node = stack.pop()
+            stack += node.children.values()
+            if node.parent is not None:
+                yield node

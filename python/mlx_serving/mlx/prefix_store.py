@@ -1,0 +1,17 @@
+"""Which prompt cache a model has: one in blocks, where its caches can be cut into them, else one of
+whole records."""
+
+from __future__ import annotations
+
+from .block_cache import BLOCK_TOKENS, BlockPromptCache
+from .caches import BlockCaches
+from .prompt_cache import PromptCache
+from .whole_cache import WholePromptCache
+
+
+def prefix_store(
+    caches: BlockCaches, bytes_max: int, block_tokens: int = BLOCK_TOKENS
+) -> PromptCache:
+    if caches.can_cut:
+        return BlockPromptCache(caches, bytes_max, block_tokens)
+    return WholePromptCache(caches, bytes_max)
