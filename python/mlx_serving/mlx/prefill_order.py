@@ -2,10 +2,10 @@
 
 One prompt at a time, the one with the fewest tokens to go: of all orders that gives the shortest
 median. A class of priority goes before the next one. Two things temper it:
-- A prompt whose turn it is keeps it while others are hardly shorter: a change of turns has its cost.
+- A prompt whose turn it is keeps it while others are hardly shorter: each change has its cost.
 - A prompt that others have been put before for long is overdue. Of the tokens that are computed
   while there are such, the one that came first gets a share, whatever its length and its class. So
-  each is done after a bounded number of tokens, and a short prompt is never behind a whole long one.
+  each is done after a bounded number of tokens, and a short one is never behind a whole long one.
 """
 
 from __future__ import annotations
