@@ -1,8 +1,9 @@
 """Which prompt is prefilled next. Pure arithmetic over lengths; time is counted in tokens.
 
-One prompt at a time, the one with the fewest tokens to go: of all orders that gives the shortest
-median. A class of priority goes before the next one. Two things temper it:
-- A prompt whose turn it is keeps it while others are hardly shorter: each change has its cost.
+One prompt at a time, the one with the fewest tokens to go: no order has a lower mean. A class of
+priority goes before the next one. Two things temper it:
+- Those that are hardly longer than the shortest are equal to it, and the first that came goes
+  first: else each next turn of a conversation, a little shorter, would go before others' first.
 - A prompt that others have been put before for long is overdue. Of the tokens that are computed
   while there are such, the one that came first gets a share, whatever its length and its class. So
   each is done after a bounded number of tokens, and a short one is never behind a whole long one.
@@ -19,8 +20,9 @@ OVERDUE_SHARE: Final = 0.25
 # its class, or so many tokens where it needs few.
 PATIENCE: Final = (2, 4, 16)
 PATIENCE_TOKENS_MIN: Final = 2048
-# What another prompt must be shorter by to take the turn.
-SHORTER_TOKENS_MIN: Final = 128
+# So many times as long as the shortest one, or so many tokens longer, is as good as equal to it.
+EQUAL_FACTOR: Final = 1.5
+EQUAL_TOKENS: Final = 128
 
 
 class Prompt(Protocol):
@@ -52,7 +54,6 @@ class PrefillOrder:
         self._clock_tokens = 0
         # Tokens that the first of those that are overdue is to get before others go on.
         self._owed_tokens = 0.0
-        self._turn: Prompt | None = None
 
     def came(self, prompt: Prompt) -> None:
         prompt.arrived_tokens = self._clock_tokens
@@ -61,9 +62,7 @@ class PrefillOrder:
     def next(self, prompts: Sequence[P]) -> P:
         """Whose turn it is; there is at least one."""
         overdue = self._overdue(prompts) if self._owed_tokens > 0 else None
-        chosen = overdue or min(prompts, key=self._length)
-        self._turn = chosen
-        return chosen
+        return overdue or _first_of_the_shortest(prompts)
 
     def computed(self, prompt: Prompt, tokens: int, prompts: Iterable[Prompt]) -> None:
         """So many tokens of one of these."""
@@ -76,10 +75,6 @@ class PrefillOrder:
         else:
             self._owed_tokens += self._owing * tokens
 
-    def _length(self, prompt: Prompt) -> tuple[int, int]:
-        favour = SHORTER_TOKENS_MIN if prompt is self._turn else 0
-        return prompt.rank, prompt.missing_tokens - favour
-
     def _overdue(self, prompts: Iterable[P]) -> P | None:
         """The first that is."""
         return next((prompt for prompt in prompts if self._is_overdue(prompt)), None)
@@ -87,3 +82,12 @@ class PrefillOrder:
     def _is_overdue(self, prompt: Prompt) -> bool:
         patience = max(PATIENCE_TOKENS_MIN, PATIENCE[prompt.rank] * prompt.needed_tokens)
         return self._clock_tokens - prompt.arrived_tokens >= patience
+
+
+def _first_of_the_shortest(prompts: Sequence[P]) -> P:
+    """Of the best class."""
+    rank, shortest = min((prompt.rank, prompt.missing_tokens) for prompt in prompts)
+    longest = max(EQUAL_FACTOR * shortest, shortest + EQUAL_TOKENS)
+    return next(
+        prompt for prompt in prompts if prompt.rank == rank and prompt.missing_tokens <= longest
+    )

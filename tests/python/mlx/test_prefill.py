@@ -47,7 +47,7 @@ def first(phases: Phases) -> Chunk:
 
 def test_one_prompt_after_another_the_shortest_first(toy: Any) -> None:
     phases = Phases(toy, chunk_tokens=16)
-    admitted(phases, 61, 9, 21)
+    admitted(phases, 461, 9, 201)
     turns: list[int] = []
     while phases.stages.prefilling:
         turns += [chunk.row.id for chunk in scheduled(phases)]

@@ -9,9 +9,9 @@ from statistics import median
 
 import pytest
 from mlx_serving.mlx.prefill_order import (
+    EQUAL_TOKENS,
     PATIENCE,
     PATIENCE_TOKENS_MIN,
-    SHORTER_TOKENS_MIN,
     PrefillOrder,
 )
 
@@ -102,12 +102,25 @@ def test_a_short_one_goes_before_the_rest_of_a_long_one() -> None:
     assert world.turn() is short and world.turn() is long
 
 
-def test_one_that_is_hardly_shorter_waits() -> None:
-    world, first = World(), Prompt(1_000)
+@pytest.mark.parametrize(
+    ("left", "other", "keeps"),
+    [(900, 600, True), (902, 600, False), (150, 22, True), (151, 22, False)],
+)
+def test_one_that_is_hardly_shorter_waits(left: int, other: int, keeps: bool) -> None:
+    world, first = World(), Prompt(left + CHUNK)
     world.come(first)
     world.turn()
-    world.come(Prompt(800 - SHORTER_TOKENS_MIN))
-    assert world.turn() is first
+    world.come(Prompt(other))
+    assert (world.turn() is first) == keeps
+
+
+def test_the_next_turns_of_conversations_wait_for_the_first_ones_of_others() -> None:
+    world, firsts = World(), [Prompt(180) for _ in range(5)]
+    world.come(*firsts)
+    while any(prompt.done_at is None for prompt in firsts):
+        world.turn()
+        world.come(Prompt(150))
+    assert [prompt.waited for prompt in firsts] == [180 * (i + 1) for i in range(5)]
 
 
 def test_the_median_is_that_of_the_shortest_first() -> None:
@@ -153,7 +166,8 @@ def test_beside_one_that_is_overdue_the_others_keep_their_share() -> None:
             world.come(shorts[-1])
         world.turn()
     # One chunk of the long one at most is between two of others.
-    assert max(short.waited for short in shorts if short.done_at) <= 100 + CHUNK
+    longest = max(short.waited for short in shorts if short.done_at)
+    assert longest <= 100 + EQUAL_TOKENS + CHUNK
     computed = sum(100 for short in shorts if short.done_at)
     assert computed >= 0.7 * world.clock
 
