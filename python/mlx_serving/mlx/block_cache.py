@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Final
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
 from .block_tree import BlockTree, Node
 from .caches import BlockCaches
 from .prompt_cache import Match, PromptCacheFigures, Source
-
-BLOCK_TOKENS: Final = 64
 
 
 class BlockPromptCache:

@@ -1,9 +1,10 @@
 """Which prompt cache a model has: one in blocks, where its caches can be cut into them, else one of
-whole records."""
+whole records. The blocks are those by which the orchestrator places requests."""
 
 from __future__ import annotations
 
-from .block_cache import BLOCK_TOKENS, BlockPromptCache
+from ..text.block_hashes import BLOCK_TOKENS
+from .block_cache import BlockPromptCache
 from .caches import BlockCaches
 from .prompt_cache import PromptCache
 from .whole_cache import WholePromptCache

@@ -23,7 +23,14 @@ export function sendAdmission(
   for (const some of inFrames(admissions)) sendTogether(some);
 }
 
-function bytesOf({ prompt, emitted, constraint, tools, fakeSay = "", salt = "" }: Admission): number {
+function bytesOf({
+  prompt,
+  emitted,
+  constraint,
+  tools,
+  fakeSay = "",
+  salt = "",
+}: Admission): number {
   const texts = (constraint?.text.length ?? 0) + fakeSay.length + salt.length + charsOf(tools);
   return prompt.length + emitted.length + texts;
 }

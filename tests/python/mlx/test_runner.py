@@ -3,13 +3,18 @@ shares the batch, wherever a text is cut, whatever the prompt cache holds."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_serving.engine import StepOutput
 from mlx_serving.messages import Refused
+from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import BORDER_TOKENS
 from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.runner import play
 from mlx_serving.mlx.sampling import Sampler
 
 from toy import CONTEXT, END, VOCABULARY, Driver, greedy, model, prompt, request
@@ -350,6 +355,71 @@ def test_a_resumed_prompt_counts_its_own_tokens_as_cached_only(toy: Any) -> None
     text = driver.run(request(1, ids))[1]
     rest = driver.run(request(2, ids, 12, emitted=text[:6]))[2]
     assert rest == text[6:] and driver.cached(2) == 50
+
+
+def test_nothing_is_shared_between_salts(toy: Any) -> None:
+    ids = prompt(9, 50)
+    driver = Driver(toy, prefix_bytes=1 << 24)
+    for id, salt, cached in ((1, "a", 0), (2, "b", 0), (3, "a", 49), (4, "", 0)):
+        one = replace(request(id, ids), salt=salt)
+        assert driver.run(one)[id] == greedy(toy, ids, 12)
+        assert driver.cached(id) == cached
+    counts = driver.runner.figures().prefix_counts
+    assert counts is not None
+    assert (counts.hit, counts.other_salt, counts.never_seen) == (49, 98, 49)
+
+
+@pytest.mark.parametrize("window", [None, 32])
+def test_a_cancelled_prompt_is_kept_as_far_as_it_is_computed(window: int | None) -> None:
+    windows = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": window}
+    toy = model(**(windows if window else {}))
+    driver = Driver(toy, prefix_bytes=1 << 24, chunk_tokens=48)
+    ids = prompt(9, 400)
+    driver.insert(request(1, ids))
+    play(driver.runner._admission, StepOutput())
+    prefill = driver.runner._prefill
+    for chunk in islice(prefill.schedule(), 2):
+        prefill.postprocess(prefill.run(chunk), StepOutput())
+    driver.runner.remove(1)
+    driver.host.prefills.clear()
+    driver.run(request(2, ids))
+    assert driver.cached(2) == 96
+    assert driver.tokens[2] == greedy(toy, ids, 12)
+
+
+@pytest.mark.parametrize("block_tokens", [16, 64, 100])
+@pytest.mark.parametrize("grouping", GROUPINGS.values(), ids=list(GROUPINGS))
+def test_blocks_of_any_size_change_nothing(toy: Any, block_tokens: int, grouping: Grouping) -> None:
+    """Conversations that share their start, beside each other and one after another."""
+    driver = Driver(toy, prefix_bytes=1 << 24, grouping=grouping, block_tokens=block_tokens)
+    start = prompt(3, 210)
+    first = [[*start, *prompt(seed, 20 + seed)] for seed in range(3)]
+    texts = driver.run(*(request(id, ids) for id, ids in enumerate(first)))
+    for id, ids in enumerate(first):
+        assert texts[id] == greedy(toy, ids, 12)
+        following = [*ids, *texts[id], *prompt(id + 7, 30)]
+        assert driver.run(request(id + 10, following))[id + 10] == greedy(toy, following, 12)
+        said = len(ids) + len(texts[id])
+        assert driver.cached(id + 10) == said - said % block_tokens
+    assert driver.run(request(20, [*start, 5]))[20] == greedy(toy, [*start, 5], 12)
+    assert driver.cached(20) == 210 - 210 % block_tokens
+
+
+def test_a_hit_leaves_the_values_that_were_computed_to_the_bit(toy: Any) -> None:
+    driver = Driver(toy, prefix_bytes=1 << 24, deterministic=True, block_tokens=64)
+    ids = prompt(9, 330)
+    without = Driver(toy, deterministic=True).run(request(1, ids, 12, logprobs=5))
+    driver.run(request(1, [*ids[:290], 4, 4]), request(2, ids[:200]))
+    assert driver.run(request(3, ids, 12, logprobs=5))[3] == without[1]
+    assert driver.cached(3) == 2 * BORDER_TOKENS
+    match = driver.prompt_cache.match(ids[:256], BORDER_TOKENS)
+    assert match is not None
+    computed = CacheFactory(toy).new()
+    for start in (0, 128):
+        toy(mx.array([ids[start : start + 128]]), cache=computed)
+    for mine, theirs in zip(match.cache, computed, strict=True):
+        for joined, whole in zip(mine.keys_and_values(), theirs.keys_and_values(), strict=True):
+            assert mx.array_equal(joined.view(mx.uint32), whole.view(mx.uint32))
 
 
 def test_the_byte_limit_holds(toy: Any) -> None:

@@ -21,6 +21,20 @@ describe("a worker is told", () => {
     expect(load).toMatchObject({ type: "load", options: { controlTokens } });
   });
 
+  it.each([
+    ["own", "key:a"],
+    ["all", undefined],
+  ] as const)("whose computed prompts it may share: %s", async (prefixSharing, salt) => {
+    const sim = await new Sim({ prefixSharing }).start();
+    await begin(sim, { owner: "key:a" });
+    const prepared = sim.worker.sent.find(({ type }) => type === "prepare");
+    const admitted = [...sim.worker.running.values()].map(({ admission }) => admission.salt);
+    expect([prepared && "salt" in prepared ? prepared.salt : undefined, ...admitted]).toEqual([
+      salt,
+      salt,
+    ]);
+  });
+
   it.each<[PrepareInput, boolean]>([
     [{ kind: "chat", messages: [] }, true],
     [{ kind: "text", text: "Once" }, false],

@@ -211,6 +211,34 @@ describe("the metrics of grammars", () => {
   });
 });
 
+describe("the metrics of prompt caches", () => {
+  const prefixes = {
+    ...{ entries: 40, hitTokens: 900, neverSeenTokens: 50, evictedTokens: 40, otherSaltTokens: 30 },
+    ...{ belowBlockTokens: 20, evictions: 7 },
+  };
+
+  it("are a worker's counts, misses with their reasons", async () => {
+    const { get, engine } = await startServer();
+    const lines = async () =>
+      (await (await get("/metrics")).text())
+        .split("\n")
+        .filter((line) => line.startsWith("mlx_serving:worker_prefix_"));
+    engine.telemetry = { prefixCacheBytes: 5 };
+    expect(await lines()).toEqual([]);
+    engine.telemetry = { prefixCacheBytes: 4096, prefixes };
+    expect(await lines()).toEqual([
+      'mlx_serving:worker_prefix_hit_tokens_total{worker="w1"} 900',
+      'mlx_serving:worker_prefix_missed_tokens_total{worker="w1",reason="never_seen"} 50',
+      'mlx_serving:worker_prefix_missed_tokens_total{worker="w1",reason="evicted"} 40',
+      'mlx_serving:worker_prefix_missed_tokens_total{worker="w1",reason="other_key"} 30',
+      'mlx_serving:worker_prefix_missed_tokens_total{worker="w1",reason="below_block"} 20',
+      'mlx_serving:worker_prefix_evictions_total{worker="w1"} 7',
+      'mlx_serving:worker_prefix_entries{worker="w1"} 40',
+      'mlx_serving:worker_prefix_bytes{worker="w1"} 4096',
+    ]);
+  });
+});
+
 describe("the metrics of workers", () => {
   const linesOf = async (get: (path: string) => Promise<Response>) =>
     (await (await get("/metrics")).text())
