@@ -11,7 +11,7 @@ import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
 from .native.choice import Part
 from .tools import ReasoningRequest, ToolOffer
@@ -140,13 +140,18 @@ class Constraint:
     text: str
 
 
+Priority = Literal["interactive", "normal", "batch"]
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+"""The first one goes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
     means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
-    begins a turn, which is read as one; else it goes on from the prompt. `fake_say`: what the fake
-    engine says instead of its usual text. `salt`: what is computed of its prompt is shared with
-    requests of the same one alone."""
+    begins a turn, which is read as one; else it goes on from the prompt. `priority`: whose prompt
+    goes first. `fake_say`: what the fake engine says instead of its usual text. `salt`: what is
+    computed of its prompt is shared with requests of the same one alone."""
 
     id: int
     prompt: list[int]
@@ -154,6 +159,7 @@ class Admission:
     max_tokens: int
     sampling: Sampling
     chat: bool = True
+    priority: Priority = "normal"
     tools: ToolOffer | None = None
     reasoning: ReasoningRequest | None = None
     fake_say: str | None = None

@@ -118,6 +118,8 @@ export const Admission = z.strictObject({
   sampling: Sampling,
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   chat: z.boolean(),
+  /** Whose prompt goes first; absent: normal. */
+  priority: z.enum(["interactive", "normal", "batch"]).optional(),
   tools: ToolOffer.optional(),
   reasoning: ReasoningRequest.optional(),
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */

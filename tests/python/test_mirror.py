@@ -77,6 +77,7 @@ WITHOUT_SOURCE = {
     "fast/test_sampling.py": "an operation of krserve_mlx_ops, which mlx/fast_sampler.py calls",
     "link/test_frames_fuzz.py": "frames.py and parse.py with random bytes",
     "mlx/test_mlx_lm.py": "names and behaviours of mlx-lm",
+    "mlx/test_prefix_sharing.py": "prompts with one prefix at once, through the runner",
     "mlx/test_native_parts.py": "the engine with and without native parts",
     "models/test_safety.py": "attacks by a model's files",
     "text/test_vocabularies.py": "the folder as a whole, on the vocabularies of real models",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from ..messages import (
+    PRIORITIES,
     TO_WORKER_TYPES,
     Abort,
     Ack,
@@ -83,6 +84,7 @@ _ADMISSION_KEYS = frozenset(
         "maxTokens",
         "sampling",
         "chat",
+        "priority",
         "tools",
         "reasoning",
         "fakeSay",
@@ -94,6 +96,7 @@ _ADMISSION_KEYS = frozenset(
 _TURN_OPTIONAL: Final[Mapping[str, None]] = {"tools": None, "reasoning": None}
 _ADMISSION_OPTIONAL: Final[Mapping[str, object]] = {
     **_TURN_OPTIONAL,
+    "priority": "normal",
     "fakeSay": None,
     "constraint": None,
     "salt": "",
@@ -208,6 +211,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         max_tokens=u32(body["maxTokens"], "maxTokens"),
         sampling=_parse_sampling(body["sampling"], "sampling"),
         chat=boolean(body["chat"], "chat"),
+        priority=one_of(body["priority"], "priority", PRIORITIES),
         tools=parse_offer(body["tools"], "tools"),
         reasoning=parse_reasoning(body["reasoning"], "reasoning"),
         fake_say=None if say is None else string(say, "fakeSay"),

@@ -1,4 +1,4 @@
-"""The phase of a step that gives waiting requests a place: each becomes a row with a cache.
+"""The phase of a step that gives waiting requests a place: each becomes a row.
 
 Also says, when a request comes, whether its KV cache can ever fit into memory.
 """
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from ..engine import End, StepOutput, failed
 from ..messages import Admission, Capabilities, Refused
 from .chunk_policy import ChunkPolicy
+from .common_prefixes import CommonPrefixes
+from .prefill_order import PrefillOrder
 from .prefix_policy import PrefixPolicy
 from .row import Row
 from .sampling import RowSampling
@@ -22,12 +24,16 @@ class AdmissionPhase:
         stages: Stages,
         chunks: ChunkPolicy,
         prefixes: PrefixPolicy,
+        order: PrefillOrder,
+        common: CommonPrefixes,
         limits: Capabilities,
         vocabulary: int,
     ) -> None:
         self._stages = stages
         self._chunks = chunks
         self._prefixes = prefixes
+        self._order = order
+        self._common = common
         self._limits = limits
         self._vocabulary = vocabulary
 
@@ -55,28 +61,30 @@ class AdmissionPhase:
         if isinstance(ran, End):
             output.ends.append(ran)
         else:
+            self._common.came(ran, self._stages.prefilling)
+            self._order.came(ran)
             self._stages.prefilling.append(ran)
 
     def _new_row(self, request: Admission) -> Row:
         """The row's first decode step feeds the prompt's last token. A resume's tokens are fed by
-        decode steps too where it is replayed; else they are prefilled with the prompt."""
+        decode steps too where it is replayed; else they are prefilled with the prompt. What is
+        cached of them it takes over when its turn comes: a row that waits has no cache."""
         emitted = request.emitted
         replays = bool(emitted) and self._chunks.replays
         known = request.prompt if replays else request.prompt + emitted
-        cache, cached = self._prefixes.start(known, request.salt)
-        first = len(emitted)
+        first, prefill = len(emitted), known[:-1]
         return Row(
             request=request,
             sampling=RowSampling(
                 request.sampling, request.prompt, [] if replays else emitted, self._vocabulary
             ),
-            prefill=known[:-1],
+            prefill=prefill,
             last=known[-1],
             forced=emitted if replays else [],
-            cache=cache,
-            done=cached,
-            reused=cached,
-            cached=min(cached, len(request.prompt)),
+            cache=[],
+            done=0,
+            reused=0,
+            cached=0,
             first=first,
             index=-1 if replays else first - 1,
             end=min(request.max_tokens, self._limits.context_max - len(request.prompt)),
@@ -84,5 +92,6 @@ class AdmissionPhase:
             matcher=self._stages.matchers.pop(request.id, None),
             forcing=self._stages.forcings.pop(request.id, None),
             generated=[] if replays else emitted[:-1],
-            kept=cached,
+            chain=self._common.chain(prefill, request.salt),
+            available=self._prefixes.peek(known, request.salt),
         )

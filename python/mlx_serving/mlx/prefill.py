@@ -1,5 +1,5 @@
-"""The phase of a step that prefills: as much as the budget allows, one chunk of each waiting prompt
-in turn, so that a short prompt is never behind a long one.
+"""The phase of a step that prefills: as much as the budget allows, chunk by chunk, of the prompt
+whose turn it is. Before that one goes on, it takes over what others have computed of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from ..engine import End, Host, PrefillProgress, StepOutput, failed, is_out_of_m
 from .announcer import Announcer
 from .caches import Caches
 from .chunk_policy import ChunkPolicy
+from .common_prefixes import CommonPrefixes
 from .memory import window_tokens
 from .prefill_budget import PrefillBudget
+from .prefill_order import PrefillOrder
 from .prefix_policy import PrefixPolicy
 from .row import Row
 from .stages import Stages
@@ -32,6 +34,20 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """A row that gets its cache, or can go on from what is computed elsewhere: kept, or to be kept
+    of a prompt that has not come to its end."""
+
+    row: Row
+    source: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    plan: TakeOver
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     chunk: Chunk
     depth: int
@@ -42,8 +58,12 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    chunk: Chunk
+    row: Row
     error: Exception
+
+
+Plan = TakeOver | Chunk
+Ran = TakenOver | Computed | Failure
 
 
 class PrefillPhase:
@@ -54,6 +74,8 @@ class PrefillPhase:
         chunks: ChunkPolicy,
         budget: PrefillBudget,
         prefixes: PrefixPolicy,
+        order: PrefillOrder,
+        common: CommonPrefixes,
         announcer: Announcer,
         host: Host,
     ) -> None:
@@ -62,13 +84,15 @@ class PrefillPhase:
         self._chunks = chunks
         self._budget = budget
         self._prefixes = prefixes
+        self._order = order
+        self._common = common
         self._announcer = announcer
         self._host = host
         # When the latest step had decoded, and how many rows.
         self._decoded: tuple[float, int] = (0.0, 0)
 
-    def schedule(self) -> Iterator[Chunk]:
-        """Chunk by chunk: what one has taken decides about the next."""
+    def schedule(self) -> Iterator[Plan]:
+        """One after another: what one has taken decides about the next."""
         if self._budget.queues_chunks:
             self._settle()
         stages = self._stages
@@ -77,41 +101,70 @@ class PrefillPhase:
             return
         self._budget.begin(beside_rows=bool(stages.batch.rows))
         while stages.prefilling:
-            row = stages.prefilling[0]
+            row = self._order.next(stages.prefilling)
+            if row.available > row.done or not row.has_begun:
+                yield TakeOver(row, self._common.best_source(row, self._others(row)))
+                continue
             tokens = self._chunks.chunk_tokens(self._budget, row.done, row.left) if row.left else 0
             if row.left and not tokens:
                 return
-            stages.prefilling.popleft()
             yield Chunk(row, tokens, self._padding(row, tokens))
 
-    def run(self, chunk: Chunk) -> Computed | Failure:
-        depth = chunk.row.done
+    def run(self, plan: Plan) -> Ran:
+        depth = plan.row.done
         try:
-            return Computed(chunk, depth, self._compute(chunk))
+            if isinstance(plan, TakeOver):
+                self._take_over(plan)
+                return TakenOver(plan)
+            return Computed(plan, depth, self._compute(plan))
         except Exception as error:
-            return Failure(chunk, error)
+            return Failure(plan.row, error)
 
-    def postprocess(self, ran: Computed | Failure, output: StepOutput) -> None:
-        row = ran.chunk.row
-        if isinstance(ran, Failure):
-            output.ends.append(self._failed(row, ran.error))
+    def postprocess(self, ran: Ran, output: StepOutput) -> None:
+        if isinstance(ran, TakenOver):
             return
+        if isinstance(ran, Failure):
+            self._stages.prefilling.remove(ran.row)
+            output.ends.append(self._failed(ran.row, ran.error))
+            return
+        row = ran.chunk.row
         if ran.chunk.tokens:
-            computed = ran.chunk.tokens + ran.chunk.padding
-            if ran.seconds is None:
-                self._budget.queued(computed, ran.depth)
-            else:
-                self._budget.prefilled(computed, ran.depth, ran.seconds)
+            self._account(ran, row)
             self._host.prefilled(PrefillProgress(row.id, row.done, row.total, row.cached))
         if row.left:
-            self._stages.prefilling.append(row)
-        elif row.request.prefill_only:
+            return
+        self._stages.prefilling.remove(row)
+        if row.request.prefill_only:
             # Nothing more is asked of it: what the next request can use is kept. Its last token is
             # left to that one, as always.
             output.prefills.append(PrefillProgress(row.id, row.total, row.total, row.cached))
             output.ends.append(End(row.id, "stop"))
         else:
             self._stages.ready.append(row)
+
+    def _account(self, ran: Computed, row: Row) -> None:
+        """What a chunk has cost, and what it means for the others."""
+        computed = ran.chunk.tokens + ran.chunk.padding
+        if ran.seconds is None:
+            self._budget.queued(computed, ran.depth)
+        else:
+            self._budget.prefilled(computed, ran.depth, ran.seconds)
+        self._order.computed(row, ran.chunk.tokens, self._stages.prefilling)
+        self._common.computed(row, self._others(row))
+
+    def _others(self, row: Row) -> list[Row]:
+        return [other for other in self._stages.prefilling if other is not row]
+
+    def _take_over(self, plan: TakeOver) -> None:
+        row, source = plan.row, plan.source
+        expected = 0 if source is None else self._common.usable_tokens(row, source)
+        if source is not None and self._caches.can_trim(source.cache):
+            self._prefixes.keep_so_far(source, waits=not self._budget.queues_chunks)
+        self._prefixes.take_over(row)
+        if row.done < expected:
+            # Too big to be kept, or of a kind that can't be cut: it computes all of it.
+            row.chain = ()
+        row.available = row.done
 
     def _settle(self) -> None:
         """Tells how long a step has taken. One in which rows come or go says nothing, since their
@@ -156,7 +209,7 @@ class PrefillPhase:
     def _failed(self, row: Row, error: Exception) -> End:
         """The row is to blame, unless memory ran out while others used it too."""
         stages = self._stages
-        shared = stages.batch.rows or stages.prefilling or stages.ready
+        shared = stages.batch.rows or self._others(row) or stages.ready
         if is_out_of_memory(error) and shared:
             raise error
         mx.clear_cache()

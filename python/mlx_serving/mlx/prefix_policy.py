@@ -43,6 +43,12 @@ class PrefixPolicy:
         match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
         return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
 
+    def take_over(self, row: Row) -> None:
+        """Gives a row its cache, or one in which more of its prompt is computed than in its own."""
+        known = [*row.prefill, row.last]
+        if not row.has_begun or self.peek(known, row.request.salt) > row.done:
+            row.go_on_from(*self.start(known, row.request.salt))
+
     def keep_prompt(self, row: Row, waits: bool = True) -> None:
         """After each chunk of a prompt: keeps what is computed, where that is worth it. `waits`:
         the chunk has been waited for, so what is copied of it is too."""

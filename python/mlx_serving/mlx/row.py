@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..engine import Forcing
 from ..grammar.matcher import Matcher
-from ..messages import Admission
+from ..messages import PRIORITIES, Admission
 from .caches import Cache
 from .sampling import RowSampling
 
@@ -18,7 +19,8 @@ class Row:
     As many as `kept` have been given to the prompt cache.
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
-    after the tokens below `first`; `forcing`: which tokens must come, likewise.
+    after the tokens below `first`; `forcing`: which tokens must come, likewise. `chain` and
+    `available`: see `common_prefixes.py`; `arrived_tokens` and `needed_tokens`: `prefill_order.py`.
     """
 
     request: Admission
@@ -37,6 +39,10 @@ class Row:
     generated: list[int] = field(default_factory=list)
     matcher: Matcher | None = None
     forcing: Forcing | None = None
+    chain: Sequence[int] = ()
+    available: int = 0
+    arrived_tokens: int = 0
+    needed_tokens: int = 0
     kept: int = 0
 
     @property
@@ -52,6 +58,27 @@ class Row:
     def left(self) -> int:
         """Tokens to be prefilled yet."""
         return len(self.prefill) - self.done
+
+    @property
+    def rank(self) -> int:
+        return PRIORITIES.index(self.request.priority)
+
+    @property
+    def missing_tokens(self) -> int:
+        """Tokens that are computed nowhere yet."""
+        return len(self.prefill) - max(self.done, self.available)
+
+    @property
+    def has_begun(self) -> bool:
+        """Before its first turn it has no cache."""
+        return bool(self.cache)
+
+    def go_on_from(self, cache: Cache, tokens: int) -> None:
+        """From a cache that has so many of its first tokens, no fewer than its own has."""
+        gained = tokens - self.done
+        self.cached = min(self.cached + gained, len(self.request.prompt))
+        self.cache = cache
+        self.done = self.reused = self.kept = self.available = tokens
 
     @property
     def length(self) -> int:

@@ -18,10 +18,12 @@ from .announcer import Announcer
 from .batch import Batch
 from .caches import Caches
 from .chunk_policy import ChunkPolicy
+from .common_prefixes import CommonPrefixes
 from .decode import BUFFER_SHARE, DecodePhase
 from .grouping import Grouping
 from .prefill import PrefillPhase
 from .prefill_budget import PrefillBudget
+from .prefill_order import PrefillOrder
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
 from .sampling import Sampler
@@ -82,11 +84,20 @@ class MlxRunner:
             on_gpu=on_gpu,
             buffer_bytes_max=BUFFER_SHARE * limits.kv_budget_bytes,
         )
+        order, common = PrefillOrder(), CommonPrefixes(chunk_policy.reuse_unit_tokens)
         self._admission = AdmissionPhase(
-            self._stages, chunk_policy, self._prefixes, limits, vocabulary
+            self._stages, chunk_policy, self._prefixes, order, common, limits, vocabulary
         )
         self._prefill = PrefillPhase(
-            self._stages, caches, chunk_policy, prefill_budget, self._prefixes, announcer, host
+            self._stages,
+            caches,
+            chunk_policy,
+            prefill_budget,
+            self._prefixes,
+            order,
+            common,
+            announcer,
+            host,
         )
 
     def insert(

@@ -21,8 +21,8 @@ class Stages:
         """Of those that wait, by id: where their answers are in their grammars."""
         self.forcings: dict[int, Forcing] = {}
         """Likewise: which of their tokens must come."""
-        self.prefilling: deque[Row] = deque()
-        """The next one's turn is the first's."""
+        self.prefilling: list[Row] = []
+        """In the order in which they came; whose turn it is `prefill_order.py` says."""
         self.ready: list[Row] = []
         """Prefilled; they join the batch at its next step."""
         self.batch = batch
@@ -53,7 +53,7 @@ class Stages:
         self.forcings.pop(id, None)
         self.waiting = deque(request for request in self.waiting if request.id != id)
         removed = [row for row in (*self.prefilling, *self.ready) if row.id == id]
-        self.prefilling = deque(row for row in self.prefilling if row.id != id)
+        self.prefilling = [row for row in self.prefilling if row.id != id]
         self.ready = [row for row in self.ready if row.id != id]
         self.batch.remove([row for row in self.batch.rows if row.id == id])
         return removed

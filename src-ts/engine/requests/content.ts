@@ -115,7 +115,7 @@ export const newTimes = (now: number): Times => ({
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(
-  { chat, turn, asked: { constraint } }: Identity,
+  { chat, turn, asked: { constraint, priority } }: Identity,
   { prompt, log }: Accepted,
   slot: number,
 ): Admission {
@@ -126,6 +126,7 @@ export function admissionOf(
     maxTokens: prompt.maxTokens,
     sampling: prompt.sampling,
     chat,
+    ...(priority !== "normal" && { priority }),
     ...turn,
     ...(constraint && { constraint }),
   };

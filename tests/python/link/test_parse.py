@@ -37,6 +37,7 @@ GOOD: dict[str, dict[str, Any]] = {
                 "tools": offer(choice={"name": "get_weather"}),
                 "reasoning": REASONING,
                 "fakeSay": "x",
+                "priority": "batch",
             }
         ]
     },
@@ -167,6 +168,7 @@ def test_wrong_values_that_no_request_can_answer_for(name: str, body: object) ->
         ({"\udc80": 1}, "request"),
         ({"sampling": 1}, "sampling"),
         ({"chat": 1}, "chat"),
+        ({"priority": "urgent"}, "priority"),
         *(
             ({"sampling": {**sampling(), **changes}}, "sampling")
             for changes in (

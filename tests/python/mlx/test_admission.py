@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mlx_serving.engine import End, StepOutput
 from mlx_serving.messages import Refused
+from mlx_serving.mlx.caches import size_bytes
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FixedBorders, FreeLengths, WholePrompts
 from mlx_serving.mlx.row import Row
 from mlx_serving.mlx.runner import play
@@ -77,16 +79,31 @@ def test_a_resume_is_prefilled_or_replayed(toy: Any, policy: ChunkPolicy) -> Non
     assert row.first == 3 and row.total == 5
 
 
-def test_a_cached_prefix_is_done(toy: Any) -> None:
+def test_a_cached_prefix_is_known_and_not_copied_yet(toy: Any) -> None:
     phases = Phases(toy, prefix_bytes=1 << 24, chunk_tokens=512)
     ids = prompt(3, 50)
     phases.wait(request(1, ids))
     play(phases.admission, StepOutput())
     play(phases.prefill, StepOutput())
     again = row_of(phases, 2, ids)
-    assert (again.done, again.cached, again.reused, again.left) == (49, 49, 49, 0)
-    resumed = row_of(phases, 3, ids[:20], 12, ids[20:])
-    assert (resumed.done, resumed.cached) == (49, 20)
+    assert (again.available, again.missing_tokens) == (49, 0)
+    assert (again.done, again.cached) == (0, 0) and size_bytes(again.cache) == 0
+    phases.wait(request(3, ids[:20], 12, ids[20:]))
+    play(phases.admission, StepOutput())
+    play(phases.prefill, StepOutput())
+    resumed = phases.stages.ready[-1]
+    assert (resumed.id, resumed.done, resumed.cached) == (3, 49, 20)
+
+
+def test_prompts_of_another_salt_have_nothing_in_common(toy: Any) -> None:
+    phases = Phases(toy, prefix_bytes=1 << 24, chunk_tokens=512)
+    ids = prompt(3, 200)
+    phases.wait(replace(request(1, ids), salt="mine"))
+    play(phases.admission, StepOutput())
+    play(phases.prefill, StepOutput())
+    for salt, available in [("mine", 199), ("yours", 0), ("", 0)]:
+        row = phases.admission.run(replace(request(2, ids), salt=salt))
+        assert isinstance(row, Row) and row.available == available
 
 
 def test_what_fails_is_told_and_takes_no_place(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +113,7 @@ def test_what_fails_is_told_and_takes_no_place(toy: Any, monkeypatch: pytest.Mon
         raise RuntimeError("[malloc] no memory for a copy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(phases.admission._prefixes, "start", fail)
+        patched.setattr(phases.admission._prefixes, "peek", fail)
         phases.wait(request(1, [1, 2]), request(2, [1, 2]))
         output = StepOutput()
         play(phases.admission, output)

@@ -1,14 +1,15 @@
-"""Chunks in turn, each scheduled by what the one before has taken."""
+"""Chunk by chunk, each scheduled by what the one before has taken."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
 import pytest
 from mlx_serving.engine import StepOutput
 from mlx_serving.mlx.chunk_policy import FreeLengths, Units, WholePrompts
-from mlx_serving.mlx.prefill import Chunk, Computed, Failure
+from mlx_serving.mlx.prefill import Chunk, Computed, Failure, Ran, TakenOver
 from mlx_serving.mlx.runner import play
 
 from phases import Phases
@@ -26,27 +27,48 @@ def admitted(phases: Phases, *lengths: int, max_tokens: int = 12) -> None:
 
 
 def scheduled(phases: Phases) -> list[Chunk]:
-    """All of a step, postprocessed one by one."""
+    """The chunks of a step, postprocessed one by one."""
     chunks = []
-    for chunk in phases.prefill.schedule():
-        chunks.append(chunk)
-        phases.prefill.postprocess(phases.prefill.run(chunk), StepOutput())
+    for plan in phases.prefill.schedule():
+        if isinstance(plan, Chunk):
+            chunks.append(plan)
+        phases.prefill.postprocess(phases.prefill.run(plan), StepOutput())
     return chunks
 
 
-def test_prompts_take_turns(toy: Any) -> None:
+def first(phases: Phases) -> Chunk:
+    """The first chunk of a step, not run yet."""
+    for plan in phases.prefill.schedule():
+        if isinstance(plan, Chunk):
+            return plan
+        phases.prefill.postprocess(phases.prefill.run(plan), StepOutput())
+    raise AssertionError("no chunk is due")
+
+
+def test_one_prompt_after_another_the_shortest_first(toy: Any) -> None:
     phases = Phases(toy, chunk_tokens=16)
-    admitted(phases, 41, 9, 21)
-    chunks = [(chunk.row.id, chunk.tokens) for chunk in scheduled(phases)]
-    assert chunks == [(0, 16), (1, 8), (2, 16), (0, 16), (2, 4), (0, 8)]
+    admitted(phases, 461, 9, 201)
+    turns: list[int] = []
+    while phases.stages.prefilling:
+        turns += [chunk.row.id for chunk in scheduled(phases)]
+    assert turns == sorted(turns, key=[1, 2, 0].index)
     assert [row.id for row in phases.stages.ready] == [1, 2, 0]
     assert not phases.stages.prefilling
+
+
+def test_a_better_class_goes_first(toy: Any) -> None:
+    phases = Phases(toy, chunk_tokens=64)
+    ids = [prompt(i, 30) for i in range(3)]
+    phases.wait(request(0, ids[0]), replace(request(1, ids[1]), priority="batch"))
+    phases.wait(replace(request(2, ids[2]), priority="interactive"))
+    play(phases.admission, StepOutput())
+    assert [chunk.row.id for chunk in scheduled(phases)] == [2, 0, 1]
 
 
 def test_a_plan_computes_nothing_before_it_is_run(toy: Any) -> None:
     phases = Phases(toy, chunk_tokens=16)
     admitted(phases, 41)
-    chunk = next(phases.prefill.schedule())
+    chunk = first(phases)
     assert (chunk.tokens, chunk.padding, chunk.row.done) == (16, 0, 0)
     ran = phases.prefill.run(chunk)
     assert isinstance(ran, Computed) and (ran.depth, chunk.row.done) == (0, 16)
@@ -94,7 +116,7 @@ def test_a_window_that_padding_would_fill_is_not_padded(length: int, padding: in
 def test_a_prompt_that_may_not_be_cut_is_one_chunk(toy: Any) -> None:
     phases = Phases(toy, policy=WholePrompts(FreeLengths()), chunk_tokens=16)
     admitted(phases, 300, 5)
-    assert [chunk.tokens for chunk in scheduled(phases)] == [299, 4]
+    assert [chunk.tokens for chunk in scheduled(phases)] == [4, 299]
 
 
 def test_without_prompts_no_time_is_saved_up(toy: Any) -> None:
@@ -114,15 +136,17 @@ def test_beside_rows_a_chunk_is_queued_and_the_steps_after_it_tell(toy: Any) -> 
     scheduled(phases)
     assert not phases.stages.prefilling, "alone, all chunks are waited for"
     phases.wait(request(1, prompt(1, 30), 5))
-    ran: list[Computed | Failure] = []
+    ran: list[Ran] = []
     for _ in range(6):
         play(phases.decode, StepOutput())
         play(phases.admission, StepOutput())
         for chunk in phases.prefill.schedule():
             ran.append(phases.prefill.run(chunk))
             phases.prefill.postprocess(ran[-1], StepOutput())
-    assert ran and all(isinstance(one, Computed) and one.seconds is None for one in ran)
-    assert sum(one.chunk.tokens for one in ran) == 29
+    computed = [one for one in ran if isinstance(one, Computed)]
+    assert {type(one) for one in ran} == {TakenOver, Computed}
+    assert all(one.seconds is None for one in computed)
+    assert sum(one.chunk.tokens for one in computed) == 29
     assert len(phases.stages.batch.rows) == 2
 
 
@@ -140,9 +164,9 @@ class Broken:
 def test_a_failure_is_a_value_until_it_is_told(toy: Any) -> None:
     phases = Phases(Broken(toy, "a broken kernel"))
     admitted(phases, 20, 20)
-    chunk = next(phases.prefill.schedule())
+    chunk = first(phases)
     ran = phases.prefill.run(chunk)
-    assert isinstance(ran, Failure) and ran.chunk is chunk
+    assert isinstance(ran, Failure) and ran.row is chunk.row
     output = StepOutput()
     phases.prefill.postprocess(ran, output)
     assert [(end.id, end.code) for end in output.ends] == [(0, "generation_error")]
@@ -154,7 +178,7 @@ def test_memory_that_others_use_too_is_nobodys_fault(toy: Any, others: int) -> N
     phases = Phases(Broken(toy, "[malloc] Unable to allocate 1 bytes."))
     admitted(phases, *[20] * (1 + others))
     output = StepOutput()
-    ran = phases.prefill.run(next(phases.prefill.schedule()))
+    ran = phases.prefill.run(first(phases))
     if others:
         with pytest.raises(RuntimeError, match="allocate"):
             phases.prefill.postprocess(ran, output)

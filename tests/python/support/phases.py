@@ -10,11 +10,13 @@ from mlx_serving.mlx.admission import AdmissionPhase
 from mlx_serving.mlx.announcer import Announcer
 from mlx_serving.mlx.batch import Batch
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FreeLengths
+from mlx_serving.mlx.common_prefixes import CommonPrefixes
 from mlx_serving.mlx.decode import DecodePhase
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill import PrefillPhase
 from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefill_order import PrefillOrder
 from mlx_serving.mlx.prefix_policy import PrefixPolicy
 from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.sampling import StockSampler
@@ -44,12 +46,15 @@ class Phases:
             chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
         )
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens=1)
-        prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
+        self.prefixes = prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
         announcer = Announcer(self.host, on_gpu)
         limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
-        self.admission = AdmissionPhase(self.stages, policy, prefixes, limits, VOCABULARY)
+        order, common = PrefillOrder(), CommonPrefixes(policy.reuse_unit_tokens)
+        self.admission = AdmissionPhase(
+            self.stages, policy, prefixes, order, common, limits, VOCABULARY
+        )
         self.prefill = PrefillPhase(
-            self.stages, caches, policy, self.budget, prefixes, announcer, self.host
+            self.stages, caches, policy, self.budget, prefixes, order, common, announcer, self.host
         )
         self.decode = DecodePhase(
             self.stages,

@@ -195,6 +195,17 @@ describe("a restart", () => {
   });
 });
 
+describe("priority", () => {
+  it("is told to the worker too, for the order of its prompts", async () => {
+    const sim = await new Sim({ maxBatch: 3 }).start();
+    for (const priority of ["batch", "normal", "interactive"] as const)
+      await sim.engine.submit(submission({ priority }));
+    await sim.clock.advance(5);
+    const told = [...sim.worker.running.values()].map(({ admission }) => admission.priority);
+    expect(told.sort()).toEqual(["batch", "interactive", undefined]);
+  });
+});
+
 describe("preemption", () => {
   it("gives the slot to a higher class and keeps the tokens of the lower one", async () => {
     const sim = await new Sim({ maxBatch: 1 }).start();
