@@ -1,5 +1,5 @@
-"""Which blocks of prompts a prompt cache holds, by the hashes that the orchestrator knows them by: it
-is told what has come and what has gone.
+"""Which blocks of prompts a prompt cache holds, by the hashes that the orchestrator knows them by:
+it is told what has come and what has gone.
 """
 
 from __future__ import annotations
