@@ -115,13 +115,13 @@ class Group(Generic[H]):
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
         return cache
 
-    def blocks(self, row: H, start: int, end: int, block_tokens: int) -> list[KvBlock]:
+    def blocks(self, row: H, borders: Sequence[int]) -> list[KvBlock]:
         """Of one row's tokens, not computed yet. Its cache is one that can be cut."""
         if not self._is_merged:
-            return kv_blocks.cut(self.cache, start, end, block_tokens)
+            return kv_blocks.cut(self.cache, borders)
         place = self.rows.index(row)
         padding = self.cache[0].left_padding.tolist()[place]
-        return kv_blocks.cut(self.cache, start, end, block_tokens, place, padding)
+        return kv_blocks.cut(self.cache, borders, place, padding)
 
     def keep(self, places: Sequence[int]) -> None:
         """Leaves only the rows at these places, at least one."""
@@ -139,8 +139,8 @@ class GroupSource:
     group: Group[Row]
     row: Row
 
-    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
-        blocks = self.group.blocks(self.row, start, end, block_tokens)
+    def blocks(self, borders: Sequence[int]) -> list[KvBlock]:
+        blocks = self.group.blocks(self.row, borders)
         mx.async_eval(kv_blocks.arrays(blocks))  # type: ignore[no-untyped-call]
         return blocks
 

@@ -8,7 +8,6 @@ any time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
@@ -22,54 +21,61 @@ class BlockPromptCache:
 
     in_blocks = True
 
-    def __init__(self, caches: BlockCaches, bytes_max: int, block_tokens: int) -> None:
+    def __init__(
+        self, caches: BlockCaches, bytes_max: int, block_tokens: int, first_parts: int = 1
+    ) -> None:
         self._caches = caches
-        self._tree = BlockTree(block_tokens, bytes_max)
+        self._tree = BlockTree(block_tokens, bytes_max, first_parts)
         self._counts = PrefixCounts()
-        # Of a block, once one is known.
-        self._block_bytes = 1
+        # Tokens for which there is room, once a whole block is known.
+        self._room_tokens: int | None = None
 
     def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
         keys = self._tree.keys(pack_tokens(list(tokens)))
-        return self._usable(self._tree.path(keys, salt), unit_tokens)
+        return _end(self._usable(self._tree.path(keys, salt), unit_tokens))
 
     def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
         keys = self._tree.keys(pack_tokens(list(tokens)))
         path = self._tree.path(keys, salt)
-        usable = self._usable(path, unit_tokens)
+        used = self._usable(path, unit_tokens)
+        usable = _end(used)
         self._count(len(tokens), usable, path, keys, salt)
         if not usable:
             return None
         self._tree.use(path)
-        blocks = [node.kv for node in path[: usable // self._tree.block_tokens] if node.kv]
+        blocks = [node.kv for node in used if node.kv]
         return Match(self._caches.joined(blocks, usable, len(tokens) - usable + 1), usable)
 
-    def _usable(self, path: Sequence[Node], unit_tokens: int) -> int:
-        tokens = len(path) * self._tree.block_tokens
-        return tokens - tokens % lcm(unit_tokens, self._tree.block_tokens)
+    def _usable(self, path: list[Node], unit_tokens: int) -> list[Node]:
+        """As much of it as is whole units."""
+        count = len(path)
+        while count and path[count - 1].end % unit_tokens:
+            count -= 1
+        return path[:count]
 
     def _count(
         self, tokens: int, usable: int, path: Sequence[Node], keys: Sequence[bytes], salt: str
     ) -> None:
-        counts, block = self._counts, self._tree.block_tokens
+        counts = self._counts
         absent = self._tree.absent(path, keys[len(path) :], salt)
         counts.hit += usable
-        counts.never_seen += absent.never_seen * block
-        counts.evicted += absent.evicted * block
-        counts.other_salt += absent.other_salt * block
-        counts.below_block += len(path) * block - usable + tokens - len(keys) * block
+        counts.never_seen += absent.never_seen
+        counts.evicted += absent.evicted
+        counts.other_salt += absent.other_salt
+        counts.below_block += _end(path) - usable + tokens - sum(map(len, keys)) // 4
 
     def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
         tree = self._tree
-        room = tree.bytes_max // self._block_bytes
-        keys = tree.keys(pack_tokens(list(tokens)))[:room]
+        keys = tree.keys(pack_tokens(list(tokens[: self._room_tokens])))
         path = tree.path(keys, salt)
         tree.use(path)
         if len(path) == len(keys):
             return
-        start, end = (blocks * tree.block_tokens for blocks in (len(path), len(keys)))
-        blocks = source.blocks(start, end, tree.block_tokens)
-        self._block_bytes = max(1, blocks[0].size_bytes)
+        borders = tree.borders(len(tokens))[len(path) : len(keys) + 1]
+        blocks = source.blocks(borders)
+        if borders[-1] - borders[-2] == tree.block_tokens:
+            last_bytes = max(1, blocks[-1].size_bytes)
+            self._room_tokens = tree.bytes_max * tree.block_tokens // last_bytes
         tree.extend(path, keys[len(path) :], blocks, salt)
 
     def evict(self, size_bytes: int) -> int:
@@ -87,3 +93,7 @@ class BlockPromptCache:
 
     def check(self) -> None:
         self._tree.check()
+
+
+def _end(path: Sequence[Node]) -> int:
+    return path[-1].end if path else 0

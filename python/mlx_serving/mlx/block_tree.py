@@ -1,7 +1,8 @@
 """A radix tree of blocks of tokens: which beginnings of prompts are kept, and which go first.
 
 A block is some tokens after all that is before it, and has what is computed of them; blocks that
-have the same beginning share it. A block is found by its tokens themselves, a step a block. Each
+have the same beginning share it. The first one is cut finer, for short prompts and what a template
+begins with. A block is found by its tokens themselves, a step a block. Each
 salt has a tree of its own, and all have one limit. Knows nothing of MLX, nor what a block is made
 of but its bytes.
 """
@@ -11,8 +12,10 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
+from ..text.block_hashes import BLOCK_TOKENS as HASHED_TOKENS
 from ..text.block_hashes import digests
 from .caches import KvBlock
 from .held_blocks import HeldBlocks
@@ -24,7 +27,9 @@ EVICTED_MAX: Final = 65_536
 class Node:
     """A block in its place. A root has no block, and is its own salt's."""
 
-    __slots__ = ("chain", "children", "digest", "hashes", "key", "kv", "parent", "salt")
+    __slots__ = (
+        *("chain", "children", "digest", "end", "hashes", "key", "kv", "parent", "rest", "salt"),
+    )
 
     def __init__(self, salt: str, parent: Node | None, key: bytes, kv: KvBlock | None) -> None:
         self.salt = salt
@@ -32,9 +37,14 @@ class Node:
         self.key = key
         self.kv = kv
         self.chain: int = chained(parent.chain, key) if parent else 0
-        found = list(digests(parent.digest, key)) if parent else []
-        self.digest: bytes = found[-1] if found else salt.encode()
+        self.end: int = parent.end + len(key) // 4 if parent else 0
+        self.digest: bytes = parent.digest if parent else salt.encode()
+        # Tokens that are in no digest yet.
+        self.rest: bytes = parent.rest + key if parent else b""
+        found = list(digests(self.digest, self.rest))
         self.hashes = [digest.hex() for digest in found]
+        if found:
+            self.digest, self.rest = found[-1], self.rest[len(found) * 4 * HASHED_TOKENS :]
         self.children: dict[bytes, Node] = {}
 
     @property
@@ -49,7 +59,7 @@ def chained(chain: int, key: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Why blocks of a prompt aren't there, in blocks."""
+    """Why blocks of a prompt aren't there, in tokens."""
 
     never_seen: int
     evicted: int
@@ -57,8 +67,10 @@ class Absent:
 
 
 class BlockTree:
-    def __init__(self, block_tokens: int, bytes_max: int) -> None:
+    def __init__(self, block_tokens: int, bytes_max: int, first_parts: int = 1) -> None:
+        """`first_parts`: into how many the first block is cut."""
         self.block_tokens = block_tokens
+        self.first_parts = first_parts
         self.bytes_max = bytes_max
         self.size_bytes = 0
         self.evictions = 0
@@ -75,8 +87,14 @@ class BlockTree:
 
     def keys(self, packed: bytes) -> list[bytes]:
         """The whole blocks of packed tokens."""
-        step = 4 * self.block_tokens
-        return [packed[at : at + step] for at in range(0, len(packed) - step + 1, step)]
+        ends = self.borders(len(packed) // 4)
+        return [packed[4 * first : 4 * end] for first, end in pairwise(ends)]
+
+    def borders(self, tokens: int) -> list[int]:
+        """Where blocks begin and end in so many tokens."""
+        block, part = self.block_tokens, self.block_tokens // self.first_parts
+        first = range(0, min(tokens + 1, block), part)
+        return [*first, *range(block, tokens + 1, block)]
 
     def path(self, keys: Sequence[bytes], salt: str) -> list[Node]:
         """As many of these blocks as are here, from the first on. Counts as no use."""
@@ -144,14 +162,17 @@ class BlockTree:
     def absent(self, path: Sequence[Node], keys: Sequence[bytes], salt: str) -> Absent:
         """Why the blocks after a path aren't there."""
         chain = path[-1].chain if path else 0
-        evicted = other_salt = 0
+        never_seen = evicted = other_salt = 0
         for key in keys:
             chain = chained(chain, key)
+            tokens = len(key) // 4
             if hash((chain, salt)) in self._evicted:
-                evicted += 1
+                evicted += tokens
             elif chain in self._chains:
-                other_salt += 1
-        return Absent(len(keys) - evicted - other_salt, evicted, other_salt)
+                other_salt += tokens
+            else:
+                never_seen += tokens
+        return Absent(never_seen, evicted, other_salt)
 
     def check(self) -> None:
         """Raises `AssertionError` where the tree contradicts itself. For tests."""
@@ -168,7 +189,8 @@ class BlockTree:
             parent = node.parent
             assert parent is not None and parent.children.get(node.key) is node, "an orphan"
             assert node.salt == parent.salt, "a block is under another salt"
-            assert len(node.key) == 4 * self.block_tokens, "a block isn't whole"
+            assert node.end in self.borders(node.end), "a block isn't whole"
+            assert parent.end == self.borders(node.end)[-2], "a block begins in another"
             in_order = parent.parent is None or places[parent] > places[node]
             assert in_order, "a block would go before those after it"
 

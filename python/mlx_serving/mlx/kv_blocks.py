@@ -8,6 +8,7 @@ of a cache that is cut are of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import mlx.core as mx
@@ -22,15 +23,10 @@ def can_cut(cache: Cache) -> bool:
     return bool(cache) and all(type(layer).__name__ == CUT for layer in cache)
 
 
-def cut(
-    cache: Cache, start: int, end: int, block_tokens: int, row: int = 0, padding: int = 0
-) -> list[KvBlock]:
-    """The tokens from `start` to `end`, whole blocks, of one row, before which `padding` is.
-    Nothing is computed yet; until it is, whatever is written into the cache copies all of it."""
-    return [
-        _block(cache, padding + first, padding + first + block_tokens, row)
-        for first in range(start, end, block_tokens)
-    ]
+def cut(cache: Cache, borders: Sequence[int], row: int = 0, padding: int = 0) -> list[KvBlock]:
+    """The tokens between these borders of one row, before which `padding` is. Nothing is computed
+    yet; until it is, whatever is written into the cache copies all of it."""
+    return [_block(cache, padding + first, padding + end, row) for first, end in pairwise(borders)]
 
 
 def arrays(blocks: Sequence[KvBlock]) -> list[mx.array]:

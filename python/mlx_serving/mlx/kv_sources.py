@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import mlx.core as mx
@@ -18,8 +19,8 @@ class RowSource:
         self._cache = cache
         self._waits = waits
 
-    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
-        blocks = kv_blocks.cut(self._cache, start, end, block_tokens)
+    def blocks(self, borders: Sequence[int]) -> list[KvBlock]:
+        blocks = kv_blocks.cut(self._cache, borders)
         evaluate = mx.eval if self._waits else mx.async_eval
         evaluate(kv_blocks.arrays(blocks))
         return blocks

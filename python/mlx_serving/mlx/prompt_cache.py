@@ -42,8 +42,8 @@ class Source(Protocol):
     """Where a row's tokens are computed: its own cache, or its place in one that it shares. What is
     taken of it are copies, and the row goes on."""
 
-    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
-        """Of the tokens from `start` to `end`, whole blocks of them."""
+    def blocks(self, borders: Sequence[int]) -> list[KvBlock]:
+        """Of the tokens between these places, the first of which are before the first block."""
         ...
 
     def whole(self) -> Cache: ...

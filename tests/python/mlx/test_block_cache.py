@@ -34,7 +34,7 @@ def test_nothing_is_copied_for_which_there_never_is_room() -> None:
     assert put(cache, ids) == []
     assert found(cache, ids) == ids[:8]
     tiny = new(bytes_max=9)
-    assert put(tiny, ids) == [(0, 36)]
+    assert put(tiny, ids) == [(0, 40)]
     assert put(tiny, ids) == [] and tiny.figures().entries == 0
 
 
@@ -52,6 +52,18 @@ def test_blocks_and_units_need_not_agree() -> None:
     put(cache, ids)
     expected = {1: 36, 2: 36, 4: 36, 6: 36, 8: 32, 10: 20, 16: 32, 40: 0}
     assert {unit: len(found(cache, ids[:39], unit) or []) for unit in expected} == expected
+
+
+def test_a_short_prompt_is_found_by_parts_of_the_first_block() -> None:
+    cache = BlockPromptCache(Trimmer(), 1000, 16, 4)
+    ids = list(range(40))
+    assert put(cache, ids[:15]) == [(0, 12)]
+    assert len(found(cache, ids[:11]) or []) == 8
+    assert put(cache, ids) == [(12, 32)]
+    assert len(found(cache, ids) or []) == 32
+    assert len(found(cache, ids[:30], 16) or []) == 16
+    assert cache.figures().entries == 5
+    assert found(cache, ids[:3]) is None
 
 
 def test_tokens_are_counted_with_their_reasons() -> None:

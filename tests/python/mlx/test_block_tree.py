@@ -19,6 +19,17 @@ SEEDS = range(60)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_walk_agrees_with_a_plain_dict(seed: int) -> None:
     walk(seed)
+    walk(seed, parts=2)
+
+
+def test_the_first_block_is_cut_finer() -> None:
+    tree = BlockTree(8, 100, 4)
+    assert tree.borders(7) == [0, 2, 4, 6]
+    assert tree.borders(8) == [0, 2, 4, 6, 8]
+    assert tree.borders(25) == [0, 2, 4, 6, 8, 16, 24]
+    keys = tree.keys(pack_tokens(list(range(17))))
+    assert [len(key) // 4 for key in keys] == [2, 2, 2, 2, 8]
+    assert BlockTree(8, 100).borders(25) == [0, 8, 16, 24]
 
 
 class DropsAReference(BlockTree):
@@ -49,8 +60,8 @@ class ForgetsTheSalt(BlockTree):
 class SharesAcrossModels(BlockTree):
     roots: dict[str, Node]
 
-    def __init__(self, block_tokens: int, bytes_max: int) -> None:
-        super().__init__(block_tokens, bytes_max)
+    def __init__(self, block_tokens: int, bytes_max: int, first_parts: int = 1) -> None:
+        super().__init__(block_tokens, bytes_max, first_parts)
         self._roots = self.roots
 
 
@@ -155,18 +166,18 @@ def absent(tree: BlockTree, tokens: list[int], salt: str = "") -> Absent:
 
 def test_what_is_absent_has_a_reason() -> None:
     tree = BlockTree(2, 40)
-    assert absent(tree, [1, 1, 2, 2]) == Absent(2, 0, 0)
+    assert absent(tree, [1, 1, 2, 2]) == Absent(4, 0, 0)
     kept(tree, [1, 1, 2, 2])
-    assert absent(tree, [1, 1, 2, 2, 3, 3, 9]) == Absent(1, 0, 0)
-    assert absent(tree, [1, 1, 2, 2, 3, 3], "other") == Absent(1, 0, 2)
+    assert absent(tree, [1, 1, 2, 2, 3, 3, 9]) == Absent(2, 0, 0)
+    assert absent(tree, [1, 1, 2, 2, 3, 3], "other") == Absent(2, 0, 4)
     kept(tree, [5, 5, 6, 6, 7, 7, 8, 8])
-    assert absent(tree, [1, 1, 2, 2]) == Absent(0, 2, 0)
+    assert absent(tree, [1, 1, 2, 2]) == Absent(0, 4, 0)
     # The same tokens after others are another block.
-    assert absent(tree, [6, 6, 2, 2]) == Absent(2, 0, 0)
+    assert absent(tree, [6, 6, 2, 2]) == Absent(4, 0, 0)
     # Kept again, it is there; evicted under one salt says nothing of another.
     kept(tree, [1, 1])
-    assert absent(tree, [1, 1, 2, 2]) == Absent(0, 1, 0)
-    assert absent(tree, [2, 2], "other") == Absent(1, 0, 0)
+    assert absent(tree, [1, 1, 2, 2]) == Absent(0, 2, 0)
+    assert absent(tree, [2, 2], "other") == Absent(2, 0, 0)
     assert tree.evictions == 3
 
 

@@ -33,7 +33,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("width", WIDTHS, ids=str)
 def test_what_is_cut_is_joined_to_the_same(width: tuple[int, int, int]) -> None:
     cache = filled(70, *width)
-    blocks = kv_blocks.cut(cache, 0, 64, 16)
+    blocks = kv_blocks.cut(cache, range(0, 65, 16))
     assert len(blocks) == 4
     joined = [KVCache(), KVCache()]
     kv_blocks.join(joined, blocks, 64, 100)
@@ -47,7 +47,7 @@ def test_what_is_cut_is_joined_to_the_same(width: tuple[int, int, int]) -> None:
 def test_blocks_stay_as_they_were_computed(width: tuple[int, int, int]) -> None:
     """Whatever is written into the cache that they are cut from, or into one that they are in."""
     cache = filled(40, *width)
-    blocks = kv_blocks.cut(cache, 8, 40, 8)
+    blocks = kv_blocks.cut(cache, range(8, 41, 8))
     mx.eval(kv_blocks.arrays(blocks))
     before = [array.tolist() for array in kv_blocks.arrays(blocks)]
     joined = [KVCache(), KVCache()]
@@ -63,7 +63,7 @@ def test_blocks_stay_as_they_were_computed(width: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("width", WIDTHS, ids=str)
 def test_a_block_holds_its_own_memory_and_no_more(width: tuple[int, int, int]) -> None:
     cache = filled(4000, *width)
-    one = kv_blocks.cut(cache, 64, 128, 64)
+    one = kv_blocks.cut(cache, [64, 128])
     mx.eval(kv_blocks.arrays(one))
     assert one[0].size_bytes == 64 * width[0] * (width[1] + width[2]) * 4 * 2
     held = mx.get_active_memory()
@@ -76,7 +76,7 @@ def test_a_row_is_cut_out_of_a_shared_cache() -> None:
     rows = [filled(tokens, 3, 8, 8, seed=tokens) for tokens in (20, 33)]
     shared = merged(rows)
     for place, padding in ((0, 13), (1, 0)):
-        block = kv_blocks.cut(shared, 8, 16, 8, place, padding)[0]
+        block = kv_blocks.cut(shared, [8, 16], place, padding)[0]
         for layer, (keys, values) in zip(rows[place], block.layers, strict=True):
             assert same(keys, layer.keys[..., 8:16, :]) and same(values, layer.values[..., 8:16, :])
 
@@ -84,7 +84,7 @@ def test_a_row_is_cut_out_of_a_shared_cache() -> None:
 def test_a_row_that_begins_with_blocks_writes_into_their_room() -> None:
     cache = filled(64, 2, 4, 4)
     joined = [KVCache(), KVCache()]
-    kv_blocks.join(joined, kv_blocks.cut(cache, 0, 64, 64), 64, 300)
+    kv_blocks.join(joined, kv_blocks.cut(cache, [0, 64]), 64, 300)
     size = joined[0].keys.shape[2]
     assert size == 512
     for _ in range(3):

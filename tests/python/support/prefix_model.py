@@ -14,17 +14,19 @@ from prefixes import Given, Trimmer, found
 BLOCK = 2
 SIZE = 10
 ROOM = 4
-NewCache = Callable[[], BlockPromptCache]
+NewCache = Callable[[int], BlockPromptCache]
 
 
-def new_cache() -> BlockPromptCache:
-    return BlockPromptCache(Trimmer(), ROOM * SIZE + 5, BLOCK)
+def new_cache(parts: int) -> BlockPromptCache:
+    return BlockPromptCache(Trimmer(), ROOM * SIZE + 5, BLOCK, parts)
 
 
 class Reference:
-    """Of one cache of `ROOM` blocks. A beginning is a salt with tokens, whole blocks of them."""
+    """Of one cache of `ROOM` blocks. A beginning is a salt with tokens, whole blocks of them, of
+    which the first is cut into `parts`."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int) -> None:
+        self._part = BLOCK // parts
         self._used: dict[tuple[str, tuple[int, ...]], int] = {}
         self._now = 0
         self.evictions = 0
@@ -34,7 +36,8 @@ class Reference:
         return len(self._used)
 
     def found(self, tokens: list[int], unit_tokens: int, salt: str) -> int:
-        return self._kept(tokens, salt) // unit_tokens * unit_tokens // BLOCK * BLOCK
+        kept = self._kept(tokens, salt)
+        return max(end for end in [0, *self._ends(kept)] if end % unit_tokens == 0)
 
     def match(self, tokens: list[int], unit_tokens: int, salt: str) -> int:
         length = self.found(tokens, unit_tokens, salt)
@@ -44,7 +47,10 @@ class Reference:
 
     def insert(self, tokens: list[int], salt: str) -> None:
         self._use(tokens[: self._kept(tokens, salt)], salt)
-        for end in range(self._kept(tokens, salt) + BLOCK, len(tokens) + 1, BLOCK):
+        kept = self._kept(tokens, salt)
+        for end in self._ends(len(tokens)):
+            if end <= kept:
+                continue
             if len(self._used) == ROOM and not self._evict_one(salt, tuple(tokens)):
                 return
             self._used[salt, tuple(tokens[:end])] = self._now
@@ -54,20 +60,29 @@ class Reference:
 
     def _kept(self, tokens: list[int], salt: str) -> int:
         length = 0
-        while (salt, tuple(tokens[: length + BLOCK])) in self._used and length < len(tokens):
-            length += BLOCK
+        for end in self._ends(len(tokens)):
+            if (salt, tuple(tokens[:end])) not in self._used:
+                break
+            length = end
         return length
+
+    def _ends(self, tokens: int) -> list[int]:
+        ends = range(1, tokens + 1)
+        return [n for n in ends if n % (self._part if n < BLOCK else BLOCK) == 0]
 
     def _use(self, tokens: list[int], salt: str) -> None:
         self._now += 1
-        for end in range(BLOCK, len(tokens) + 1, BLOCK):
+        for end in self._ends(len(tokens)):
             self._used[salt, tuple(tokens[:end])] = self._now
 
     def _evict_one(self, salt: str, spared: tuple[int, ...] | None) -> bool:
         leaves = [
             (used, key)
             for key, used in self._used.items()
-            if not any(key[0] == s and t[:-BLOCK] == key[1] for s, t in self._used)
+            if not any(
+                key[0] == s and len(t) > len(key[1]) and t[: len(key[1])] == key[1]
+                for s, t in self._used
+            )
             and not (spared is not None and key[0] == salt and spared[: len(key[1])] == key[1])
         ]
         if not leaves:
@@ -77,10 +92,10 @@ class Reference:
         return True
 
 
-def walk(seed: int, new: NewCache = new_cache, steps: int = 40) -> None:
+def walk(seed: int, new: NewCache = new_cache, steps: int = 40, parts: int = 1) -> None:
     """Two caches, as of two models, side by side. Raises `AssertionError` where one is wrong."""
     random = Random(seed)
-    pairs = [(new(), Reference()) for _ in range(2)]
+    pairs = [(new(parts), Reference(parts)) for _ in range(2)]
     for _ in range(steps):
         cache, reference = random.choice(pairs)
         tokens = [random.randrange(2) for _ in range(random.randrange(11))]

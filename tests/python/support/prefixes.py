@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from mlx_serving.mlx.caches import KvBlock
@@ -53,12 +54,12 @@ class Given:
         self._tokens, self._size_bytes, self._whole = tuple(tokens), size_bytes, whole
         self.taken: list[tuple[int, int]] = []
 
-    def blocks(self, start: int, end: int, block_tokens: int) -> list[KvBlock]:
-        self.taken.append((start, end))
-        assert start < end <= len(self._tokens) and (end - start) % block_tokens == 0
+    def blocks(self, borders: Sequence[int]) -> list[KvBlock]:
+        self.taken.append((borders[0], borders[-1]))
+        assert borders[0] < borders[-1] <= len(self._tokens) and sorted(borders) == list(borders)
         return [
-            KvBlock([(self._tokens[:at], self._tokens[at : at + block_tokens])], self._size_bytes)
-            for at in range(start, end, block_tokens)
+            KvBlock([(self._tokens[:at], self._tokens[at:end])], self._size_bytes)
+            for at, end in pairwise(borders)
         ]
 
     def whole(self) -> list[Any]:
