@@ -27,6 +27,8 @@ export async function ask(
     headers: { "content-type": "application/json" },
     ...(signal && { signal }),
   });
+  // Once there is an answer, whoever reads it is told why it breaks off.
+  asking.on("error", () => {});
   asking.end(JSON.stringify({ ...body, stream }));
   const [answer] = (await once(asking, "response")) as [IncomingMessage];
   answer.setEncoding("utf8");
