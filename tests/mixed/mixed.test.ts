@@ -25,9 +25,12 @@ type Run = Awaited<ReturnType<typeof mixedRun>>;
 function addsUp({ counts, failures, ended, kills, restarts, metrics }: Run): void {
   expect(failures).toEqual([]);
   expect(kills).toBeGreaterThan(0);
-  expect(restarts).toBe(kills);
   const sum = (of: Record<string, number>) => Object.values(of).reduce((a, b) => a + b, 0);
-  expect(sum(metrics("workers_lost_total"))).toBe(kills);
+  const lost = metrics("workers_lost_total");
+  expect(restarts).toBe(sum(lost));
+  // On a machine that is busy with other things the watchdog finds some stalled: these are no deaths of ours.
+  const stalled = Object.entries(lost).filter(([labels]) => labels.includes('"stalled"'));
+  expect(restarts - sum(Object.fromEntries(stalled))).toBe(kills);
   const answered = Object.values(counts).map(({ right, cut, gone }) => right + cut + gone);
   expect(answered.reduce((a, b) => a + b)).toBe(load.count);
   const illegal = Object.keys(metrics("machine_rejections_total")).filter((labels) =>
