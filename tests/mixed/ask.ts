@@ -27,10 +27,11 @@ export async function ask(
     headers: { "content-type": "application/json" },
     ...(signal && { signal }),
   });
-  // Once there is an answer, whoever reads it is told why it breaks off.
+  // Why it breaks off is told to whoever reads the answer; who has read it to its end needs no reason.
   asking.on("error", () => {});
   asking.end(JSON.stringify({ ...body, stream }));
   const [answer] = (await once(asking, "response")) as [IncomingMessage];
+  answer.on("error", () => {});
   answer.setEncoding("utf8");
   if (answer.statusCode !== 200) throw new Error(`${answer.statusCode}: ${await textOf(answer)}`);
   return stream ? streamed(answer, onDelta) : whole(await textOf(answer));
