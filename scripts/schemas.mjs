@@ -5,6 +5,7 @@
  *   npm run schemas
  *   npm run schemas -- --answers 5 --matching tools
  *   npm run schemas -- --as tools --every 5
+ *   npm run schemas -- --as tools --engine fake
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -19,8 +20,17 @@ const { values } = parseArgs({
     matching: { type: "string", default: "" },
     as: { type: "string", default: "" },
     every: { type: "string", default: "1" },
+    engine: { type: "string", default: "mlx" },
   },
 });
+if (!["mlx", "fake"].includes(values.engine)) {
+  process.stderr.write(`--engine is mlx or fake, not ${JSON.stringify(values.engine)}.\n`);
+  process.exit(2);
+}
+if (values.engine === "fake" && values.as !== "tools") {
+  process.stderr.write("--engine fake is for --as tools.\n");
+  process.exit(2);
+}
 await interruptible((signal) => setUp({ model: true, native: true, signal }));
 const vitest = join(packageRoot, "node_modules", "vitest", "vitest.mjs");
 const files = { answers: "model", tools: "tools" };
@@ -33,6 +43,7 @@ const { status } = spawnSync(process.execPath, [vitest, "run", folder], {
     SCHEMAS_ANSWERS: values.answers,
     SCHEMAS_MATCHING: values.matching,
     SCHEMAS_EVERY: values.every,
+    SCHEMAS_ENGINE: values.engine,
   },
 });
 process.exit(status ?? 1);

@@ -6,9 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Engine, LogEntry, Response } from "../../src-ts/engine/api.js";
+import type { Engine } from "../../src-ts/engine/api.js";
 import { type ServerProcess, startServer } from "../e2e/support/server.js";
 import { FaultBench, type Faults, watching, wholeFrame } from "./support/faults.js";
+import { type Played, played } from "./support/played.js";
 import { type AskedTurn, type TurnApi, turnApis, turnOver } from "./support/turns.js";
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
@@ -21,32 +22,6 @@ const say = `<think>${thought}</think>So.${paths.slice(0, 2).map(callOf).join(""
 const script = [{ when: "Look", say, repeat: true }];
 
 describe("the log of a turn whose worker dies", () => {
-  interface Played {
-    items: unknown[];
-    end: unknown;
-    tokens: readonly number[];
-  }
-
-  /** Neighbouring deltas as one: how many come together is nobody's promise. */
-  async function played(response: Response): Promise<Played> {
-    const seen: LogEntry[] = [];
-    for await (const entry of response.read(-1)) seen.push(entry);
-    expect(seen).toEqual(response.entries);
-    const own = response.id.slice(response.id.indexOf("_") + 1);
-    const kinds = seen.map(({ kind }) => kind).filter((kind, i, all) => kind !== all[i - 1]);
-    const items = response.output.map(({ item, parts, isDone, isIncomplete }) => ({
-      ...item,
-      ...("callId" in item && { callId: item.callId.replace(own, "own") }),
-      texts: parts.map(({ text }) => text),
-      isDone,
-      isIncomplete,
-    }));
-    const last = seen.at(-1);
-    if (last?.kind !== "ended") throw new Error("the last entry is not the end");
-    const end = { ending: last.ending, usage: last.usage, kinds };
-    return { items, end, tokens: [...response.tokens] };
-  }
-
   const tool = { name: "look", description: "", parameters: {}, custom: false };
   const ask = async (engine: Engine): Promise<Played> =>
     played(

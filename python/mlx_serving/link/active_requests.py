@@ -92,9 +92,11 @@ class ActiveRequests:
         is_whole = isinstance(wish, Constraint)
         text = self._replayed(request, is_whole)
         active = ActiveRequest(request.id, text)
-        finish = self._finished(request, text)
-        if finish is not None:
-            return active.ended(finish)
+        if text.stopped or self._has_end(request):
+            return active.ended("stop")
+        # With its limit a grammar may have come to its end: then it is no limit that ends it.
+        if wish is None and self._is_full(request):
+            return active.ended("length")
         if isinstance(text, TurnText) and text.is_limited:
             # The engine thread reads the answer too, up to a token before this one.
             forcing = self._replayed(request, is_whole)
@@ -141,21 +143,28 @@ class ActiveRequests:
         continues = () if begins_turn else request.prompt
         return RequestText(self._model.detokenizer(continues), stops, stop_tokens)
 
-    def _finished(self, request: Admission, text: RequestText | TurnText) -> Finish | None:
-        emitted = request.emitted
-        if text.stopped or (emitted and emitted[-1] in self._model.end_tokens):
-            return "stop"
-        if request.prefill_only:
-            return None
-        full = len(request.prompt) + len(emitted) >= self._context_max
-        return "length" if full or len(emitted) >= request.max_tokens else None
+    def _has_end(self, request: Admission) -> bool:
+        return bool(request.emitted) and request.emitted[-1] in self._model.end_tokens
 
-    def constrain(self, id: int, matcher: Matcher) -> bool:
-        """Whether the request is still active."""
-        request = self._active.get(id)
-        if request is not None:
-            request.matcher = matcher
-        return request is not None
+    def _is_full(self, request: Admission) -> bool:
+        """Whether all tokens are out that it may have."""
+        if request.prefill_only:
+            return False
+        tokens = len(request.emitted)
+        in_context = len(request.prompt) + tokens
+        return in_context >= self._context_max or tokens >= request.max_tokens
+
+    def constrain(self, id: int, matcher: Matcher) -> None:
+        self._active[id].matcher = matcher
+
+    def end_of(self, request: Admission, matcher: Matcher | None) -> End | None:
+        """Its end, where with what is out of it there is nothing more to be said. `matcher`: None
+        if no grammar keeps it after all."""
+        if matcher is not None and matcher.error is not None:
+            return End(request.id, "failed", "generation_error", matcher.error)
+        if matcher is not None and matcher.done:
+            return End(request.id, "stop")
+        return End(request.id, "length") if self._is_full(request) else None
 
     def drop(self, id: int) -> bool:
         """Whether it was there."""

@@ -285,18 +285,17 @@ class LinkThread:
         active, _ = self._ready()
         if isinstance(result, Refused):
             self._on_refused(request.id, result)
-        elif result is None:
-            if request.id in active:
+        elif request.id in active:
+            if result is not None:
+                active.constrain(request.id, result)
+            end = active.end_of(request, result)
+            if end is not None:
+                self._on_ended(end)
+            elif result is None:
                 self._commands.put(Insert([request]))
-        elif not active.constrain(request.id, result):
-            return
-        elif result.error is not None:
-            self._on_ended(End(request.id, "failed", "generation_error", result.error))
-        elif result.done:
-            self._on_ended(End(request.id, "stop"))
-        else:
-            forcings = active.forcings([request])
-            self._commands.put(Insert([request], {request.id: result}, forcings))
+            else:
+                forcings = active.forcings([request])
+                self._commands.put(Insert([request], {request.id: result}, forcings))
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from mlx_serving.engine import End, RowLogprobs
+from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.link.active_requests import ActiveRequests, EndedRequest
-from mlx_serving.messages import Admission, Sampling
+from mlx_serving.messages import Admission, Constraint, Finish, Sampling
 from mlx_serving.text.streaming import Detokenizer, PieceDetokenizer, PieceTable
 from mlx_serving.text.turn_formats import TurnFormat
 
@@ -124,3 +127,39 @@ def test_an_end_without_a_stop_string_names_none(finish: str) -> None:
     active.rows([(1, 0, 2, None)])
     ended = active.end(End(1, finish))  # type: ignore[arg-type]
     assert ended is not None and "stop" not in ended.body and ended.body["finish"] == finish
+
+
+@dataclass
+class AtPlace:
+    """A matcher, as far as it is looked at here."""
+
+    done: bool = False
+    error: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("emitted", "matcher", "finish"),
+    [
+        (9, AtPlace(done=True), "stop"),
+        (9, AtPlace(), "length"),
+        (9, AtPlace(error="no such token"), "failed"),
+        (9, None, "length"),
+        (8, AtPlace(done=True), "stop"),
+        (8, AtPlace(), None),
+        (8, None, None),
+    ],
+)
+def test_one_that_is_resumed_with_all_its_tokens_ends_as_its_grammar_does(
+    emitted: int, matcher: AtPlace | None, finish: Finish | None
+) -> None:
+    active = ActiveRequests(Model(), 100)
+    resumed = request(chat=True, emitted=[0] * emitted)
+    assert active.admit(resumed, Constraint("json", "{}")) is None
+    end = active.end_of(resumed, cast("Matcher | None", matcher))
+    assert (None if end is None else end.finish) == finish
+
+
+def test_one_without_a_grammar_ends_by_its_limit_at_once() -> None:
+    ended = ActiveRequests(Model(), 100).admit(request(chat=True, emitted=[0] * 9))
+    assert ended is not None
+    assert ended.body["finish"] == "length"
