@@ -1,0 +1,40 @@
+/** Where a result goes: JSON, a chart, and the table in the documentation between its marks. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chartOf } from "./chart.mjs";
+import { merged } from "./result.mjs";
+import { tableOf } from "./table.mjs";
+
+const begin = "<!-- table of npm run bench -->";
+const end = "<!-- end of the table -->";
+
+/**
+ * @param {import("./result.mjs").Result} result
+ * @param {{ folder: string, page?: string, json?: string, order: readonly string[] }} where `folder`: for
+ *   bench.json and bench.svg; a result that is there is kept, but for what was measured again. `page`: which has the
+ *   marks; default: bench.md of the folder, the table alone.
+ */
+export async function writeFiles(result, { folder, page, json, order }) {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, "bench.json");
+  const older = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+  const all = merged(older, result, order);
+  const text = `${JSON.stringify(all, undefined, 1)}\n`;
+  writeFileSync(path, text);
+  if (json !== undefined) writeFileSync(json, text);
+  writeFileSync(join(folder, "bench.svg"), await chartOf(all));
+  if (page === undefined) writeFileSync(join(folder, "bench.md"), tableOf(all));
+  else writeFileSync(page, withTable(readFileSync(page, "utf8"), tableOf(all)));
+}
+
+/**
+ * @param {string} page
+ * @param {string} table
+ * @returns {string}
+ */
+export function withTable(page, table) {
+  const from = page.indexOf(begin);
+  const to = page.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`The page lacks ${begin} or ${end}.`);
+  return `${page.slice(0, from + begin.length)}\n${table}${page.slice(to)}`;
+}
