@@ -46,6 +46,7 @@ export async function startProcess({
       tail = (tail + chunk).slice(-tailCharsMax);
     });
   const ended = endOf(child);
+  let isOver = false;
   const kill = () => signalGroup(child.pid, "SIGKILL");
   signal.addEventListener("abort", kill);
   const stop = async () => {
@@ -58,9 +59,14 @@ export async function startProcess({
   const url = `http://127.0.0.1:${port}`;
   try {
     const died = ended.then((how) => {
+      isOver = true;
       throw new Unavailable(`it ended before it was ready: ${how}${lastLineOf(tail)}`);
     });
-    await Promise.race([died, untilReady(`${url}${health}`, readyMs, signal)]);
+    await Promise.race([
+      died,
+      untilReady(`${url}${health}`, readyMs, () => isOver || signal.aborted),
+    ]);
+    signal.throwIfAborted();
     // Its end later is the business of whoever asks it.
     died.catch(() => {});
   } catch (error) {
@@ -74,7 +80,8 @@ export async function startProcess({
 function endOf(child) {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code, name) => resolve(name ?? `exit code ${code}`));
+    // Not at its exit: what it said last may still be on its way.
+    child.once("close", (code, name) => resolve(name ?? `exit code ${code}`));
   });
 }
 
@@ -83,11 +90,11 @@ const lastLineOf = (tail) => {
   return line ? ` (${line.slice(0, 200)})` : "";
 };
 
-async function untilReady(address, readyMs, signal) {
+/** Comes back without an answer once it is over: whoever knows why says so. */
+async function untilReady(address, readyMs, isOver) {
   const until = performance.now() + readyMs;
   while (performance.now() < until) {
-    signal.throwIfAborted();
-    if (await answers(address)) return;
+    if (isOver() || (await answers(address))) return;
     await sleep(pollMs);
   }
   throw new Unavailable(`it was not ready after ${readyMs / 1000} s`);
