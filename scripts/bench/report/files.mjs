@@ -1,6 +1,6 @@
 /** Where a result goes: JSON, a chart, and the table in the documentation between its marks. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { chartOf } from "./chart.mjs";
 import { merged } from "./result.mjs";
 import { tableOf } from "./table.mjs";
@@ -12,7 +12,7 @@ const end = "<!-- end of the table -->";
  * @param {import("./result.mjs").Result} result
  * @param {{ folder: string, page?: string, json?: string, order: readonly string[] }} where `folder`: for
  *   bench.json and bench.svg; a result that is there is kept, but for what was measured again. `page`: which has the
- *   marks; default: bench.md of the folder, the table alone.
+ *   marks; default: bench.md of the folder, without more.
  */
 export async function writeFiles(result, { folder, page, json, order }) {
   mkdirSync(folder, { recursive: true });
@@ -22,9 +22,11 @@ export async function writeFiles(result, { folder, page, json, order }) {
   const text = `${JSON.stringify(all, undefined, 1)}\n`;
   writeFileSync(path, text);
   if (json !== undefined) writeFileSync(json, text);
-  writeFileSync(join(folder, "bench.svg"), await chartOf(all));
-  if (page === undefined) writeFileSync(join(folder, "bench.md"), tableOf(all));
-  else writeFileSync(page, withTable(readFileSync(page, "utf8"), tableOf(all)));
+  const chart = join(folder, "bench.svg");
+  writeFileSync(chart, await chartOf(all));
+  const target = page ?? join(folder, "bench.md");
+  const shown = `![How many times better than its peers](${relative(dirname(target), chart)})\n\n${tableOf(all)}`;
+  writeFileSync(target, page === undefined ? shown : withTable(readFileSync(page, "utf8"), shown));
 }
 
 /**

@@ -191,7 +191,9 @@ describe("files", () => {
     expect(readFileSync(json, "utf8")).toBe(readFileSync(join(folder, "bench.json"), "utf8"));
     expect(readFileSync(join(folder, "bench.svg"), "utf8")).toMatch(/^<svg/);
     const text = readFileSync(page, "utf8");
-    expect(text).toBe(`Before.\n${marks[0]}\n${tableOf(made)}${marks[1]}\nAfter.\n`);
+    const chart = "![How many times better than its peers](bench.svg)";
+    const between = `${chart}\n\n${tableOf(made)}`;
+    expect(text).toBe(`Before.\n${marks[0]}\n${between}${marks[1]}\nAfter.\n`);
   });
 
   it("need marks in the page", () => {
