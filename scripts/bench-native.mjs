@@ -7,17 +7,16 @@
  *   npm run bench:native -- pool metrics --rounds 15 --json result.json
  *   npm run bench:native -- --baseline docs/performance/native.json     exit code 1 if a part gains less
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { interruptible } from "../setup/clone/interrupt.mjs";
-import { logOf, setupFolder } from "../setup/clone/node.mjs";
+import { logOf } from "../setup/clone/node.mjs";
 import { setUp } from "../setup/clone/setup.mjs";
 import { embeddedModelFolder } from "../setup/model.mjs";
 import { packageRoot } from "../setup/paths.mjs";
-import { run } from "../setup/process.mjs";
-import { environmentFolder, interpreterOf } from "../setup/python.mjs";
+import { ensureFloatModel } from "./lib/float-model.mjs";
 import { environmentFor, loadsOf, pairs, partNames } from "./lib/gate/plan.mjs";
 import { startServer } from "./lib/gate/server.mjs";
 import { formatGain, gainOf, judge, regressionsOf, tableOf } from "./lib/gate/verdict.mjs";
@@ -140,19 +139,6 @@ function figureOf(summary, figure) {
 async function flagsFor({ floatModel = false }, signal) {
   if (!floatModel) return model === undefined ? [] : ["--model", model];
   if (model !== undefined) throw new Error("blas-float measures the embedded model alone.");
-  return ["--model", await makeFloatModel(signal)];
-}
-
-/** The embedded model without its quantization. */
-async function makeFloatModel(signal) {
-  const folder = join(setupFolder, "bench", "float-model");
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(join(folder, ".."), { recursive: true });
-  const convert = ["-m", "mlx_lm", "convert", "--dequantize"];
-  const paths = ["--hf-path", embeddedModelFolder(), "--mlx-path", folder];
-  await run(interpreterOf(environmentFolder()), [...convert, ...paths], {
-    signal,
-    logFile: logOf("bench-native"),
-  });
-  return folder;
+  const logFile = logOf("bench-native");
+  return ["--model", await ensureFloatModel(embeddedModelFolder(), { signal, logFile })];
 }

@@ -58,7 +58,7 @@ function failureOf(error: StreamError | null | undefined): string {
 export const chat: Dialect = {
   path: "/chat/completions",
   body: ({ prompt, maxTokens }) => ({
-    messages: [{ role: "user", content: prompt }],
+    messages: typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt,
     max_tokens: maxTokens,
     temperature: 0,
     stream: true,

@@ -46,31 +46,39 @@ export class HttpTarget implements Target {
       ...extraBody,
     });
     const record = startRecord(this.#options);
+    const { signal } = request;
     return new Promise((resolve) => {
       const settle = (failure?: string) => {
         if (record.endedAt !== 0) return;
         clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
         record.endedAt = performance.now();
         record.failure ??= failure;
         resolve(record);
       };
-      let call: http.ClientRequest;
+      let call: http.ClientRequest | undefined;
       let answered = false;
       const send = () => {
-        call = this.#request((answer) => {
+        const sent = this.#request((answer) => {
           answered = true;
           this.#readAnswer(answer, record, settle);
         });
-        call.on("error", (error) =>
-          !answered && isStale(call, error) ? send() : settle("connection"),
+        // Of what was given up, the connection's end is no news.
+        sent.on("error", (error) =>
+          !answered && record.endedAt === 0 && isStale(sent, error) ? send() : settle("connection"),
         );
-        call.end(body);
+        sent.end(body);
+        call = sent;
       };
-      const timer = setTimeout(() => {
-        settle("timeout");
-        call.destroy();
-      }, this.#options.timeoutMs);
-      send();
+      const giveUp = (failure: string) => {
+        settle(failure);
+        call?.destroy();
+      };
+      const onAbort = () => giveUp("aborted");
+      const timer = setTimeout(() => giveUp("timeout"), this.#options.timeoutMs);
+      signal?.addEventListener("abort", onAbort);
+      if (signal?.aborted) onAbort();
+      else send();
     });
   }
 

@@ -28,10 +28,11 @@ export class SocketTarget implements Target {
     this.#clients = await Promise.all(connections);
   }
 
-  async run({ prompt, maxTokens }: RequestBody): Promise<RequestRecord> {
+  async run({ prompt, maxTokens, signal }: RequestBody): Promise<RequestRecord> {
     const { model, extraBody, timeoutMs } = this.#options;
     const client = this.#clients[this.#next++ % this.#clients.length]!;
     const record = startRecord(this.#options);
+    const deadline = AbortSignal.timeout(timeoutMs);
     const stream = client.respond(
       {
         ...(model !== undefined && { model }),
@@ -41,7 +42,7 @@ export class SocketTarget implements Target {
         store: false,
         ...extraBody,
       },
-      { signal: AbortSignal.timeout(timeoutMs) },
+      { signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]) },
     );
     // Listening costs no promise per event: the generator should be cheaper than what it measures.
     stream.listen((event) => {
@@ -50,7 +51,7 @@ export class SocketTarget implements Target {
     try {
       record.usage = readUsage((await stream.final()).usage);
     } catch (error) {
-      record.failure = failureOf(error);
+      record.failure = signal?.aborted ? "aborted" : failureOf(error);
     }
     record.endedAt = performance.now();
     return record;

@@ -24,13 +24,22 @@ export interface RequestRecord {
   texts: string[] | undefined;
   /** Undefined where the server sent none: then none of its tokens are counted. */
   usage: TokenUsage | undefined;
-  /** What went wrong, in one word: `http_429`, `timeout`, `connection`, `incomplete`, an error code. */
+  /** What went wrong, in one word: `http_429`, `timeout`, `connection`, `incomplete`, `aborted`, an error code. */
   failure: string | undefined;
 }
 
+/** A turn of a conversation. */
+export interface Message {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
 export interface RequestBody {
-  prompt: string;
+  /** What the user says, or a conversation that ends with it. */
+  prompt: string | Message[];
   maxTokens: number;
+  /** Ends the request; its record then has the failure `aborted`. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface Target {

@@ -7,12 +7,12 @@ import { SetupError } from "../../../setup/process.mjs";
 const tailCharsMax = 2000;
 const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n/;
 // They are for multithreaded programs of others, and slow ours down.
-const strangeVariables = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"];
+export const strangeVariables = ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"];
 
 /**
  * @param {{ flags: readonly string[], env: Record<string, string>, signal: AbortSignal, node?: string }} options
  *   `node`: the program that runs it.
- * @returns {Promise<{ url: string, parts: () => Promise<Record<string, { on: boolean, reason: string | null }>>, stop: () => Promise<void> }>}
+ * @returns {Promise<{ url: string, pid: number, parts: () => Promise<Record<string, { on: boolean, reason: string | null }>>, stop: () => Promise<void> }>}
  */
 export async function startServer({ flags, env, signal, node = process.execPath }) {
   signal.throwIfAborted();
@@ -37,7 +37,7 @@ export async function startServer({ flags, env, signal, node = process.execPath 
     const [worker] = await answer.json();
     return worker?.native?.parts ?? {};
   };
-  return { url, parts, stop };
+  return { url, pid: child.pid, parts, stop };
 }
 
 async function readyUrl(child, exited) {

@@ -2,7 +2,12 @@ import { describe, expect, it } from "vitest";
 import { type LoadOptions, runClosedLoop } from "../../../src-ts/bench/load.js";
 import { MemorySampler, treeMemory } from "../../../src-ts/bench/memory.js";
 import { syntheticPrompt } from "../../../src-ts/bench/prompts.js";
-import { type RequestRecord, startRecord, type Target } from "../../../src-ts/bench/target.js";
+import {
+  type RequestBody,
+  type RequestRecord,
+  startRecord,
+  type Target,
+} from "../../../src-ts/bench/target.js";
 
 /** A target that counts how many requests run at the same time. */
 class CountingTarget implements Target {
@@ -15,9 +20,9 @@ class CountingTarget implements Target {
   async open(): Promise<void> {}
   async close(): Promise<void> {}
 
-  async run({ prompt }: { prompt: string }): Promise<RequestRecord> {
+  async run({ prompt }: RequestBody): Promise<RequestRecord> {
     const record = startRecord({ keepTexts: false });
-    this.prompts.push(prompt);
+    this.prompts.push(String(prompt));
     this.running += 1;
     this.mostRunning = Math.max(this.mostRunning, this.running);
     await new Promise((resolve) => setTimeout(resolve, 1));

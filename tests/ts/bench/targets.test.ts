@@ -7,7 +7,7 @@ import { chat, responses } from "../../../src-ts/bench/dialect.js";
 import { HttpTarget } from "../../../src-ts/bench/http-target.js";
 import { type BenchOptions, parseOptions } from "../../../src-ts/bench/options.js";
 import { SocketTarget } from "../../../src-ts/bench/socket-target.js";
-import type { TargetOptions } from "../../../src-ts/bench/target.js";
+import type { Message, TargetOptions } from "../../../src-ts/bench/target.js";
 import { accept, startFakeServer } from "../client/support/fake-server.js";
 
 interface Seen {
@@ -148,6 +148,34 @@ describe("chat over HTTP", () => {
     const target = new HttpTarget(chat, options({ timeoutMs: 20 }));
     expect((await target.run(request)).failure).toBe("timeout");
     await target.close();
+  });
+
+  it("sends a conversation as it is", async () => {
+    answer = events(finish, "[DONE]");
+    const target = new HttpTarget(chat, options());
+    const prompt = [
+      { role: "system", content: "a" },
+      { role: "user", content: "b" },
+    ] satisfies Message[];
+    await target.run({ prompt, maxTokens: 4 });
+    expect(seen[0]!.body.messages).toEqual(prompt);
+    await target.close();
+  });
+
+  it("ends a request that is given up, once, also on a connection that was used before", async () => {
+    const target = new HttpTarget(chat, options());
+    answer = events(delta("a"), finish, "[DONE]");
+    await target.run(request);
+    const abort = new AbortController();
+    answer = () => abort.abort();
+    const record = await target.run({ ...request, signal: abort.signal });
+    expect(record).toMatchObject({ failure: "aborted", arrivals: [] });
+    const late = await target.run({ ...request, signal: abort.signal });
+    expect(late.failure).toBe("aborted");
+    await target.close();
+    // A connection that was ended is no stale one: nothing is sent again.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen).toHaveLength(2);
   });
 });
 
