@@ -375,8 +375,6 @@ export const fromWorker = {
   }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
-  /** What the prefix cache holds now, and what it holds no more, by hashes as those of `prepared`. */
-  blocks: z.object({ kept: z.array(z.string()), evicted: z.array(z.string()) }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
   /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
   step: z.object({ step: u32, rows: z.array(z.any()) }),
@@ -415,6 +413,8 @@ export const fromWorker = {
     message: z.string(),
     native: NativeFigures.optional(),
   }),
+  /** What the prefix cache holds now, and what it holds no more, by hashes as those of `prepared`. */
+  blocks: z.object({ kept: z.array(z.string()), evicted: z.array(z.string()) }),
 } as const;
 
 /** Type bytes in the frame header; one that is no longer used is not given again. */

@@ -11,11 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from math import lcm
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ..messages import pack_tokens
-
-BLOCK_TOKENS: Final = 64
+from ..text.block_hashes import BLOCK_TOKENS
 
 
 class Prompt(Protocol):

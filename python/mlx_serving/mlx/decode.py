@@ -125,6 +125,8 @@ class DecodePhase:
         for row in finished:
             self._prefixes.keep_answer(row, self._batch)
         self._batch.remove(finished)
+        if not ran.beside_prompts and not ran.joined:
+            self._prefixes.keep_some(self._batch)
 
     def _take(
         self, fed: Fed, rows: list[OutputRow], finished: list[Row], output: StepOutput

@@ -186,8 +186,17 @@ class PrefillPhase:
         self._caches.trim(row.cache, chunk.padding)
         row.done += tokens
         seconds = self._wait(row, start)
-        self._prefixes.keep_prompt(row, waits=seconds is not None)
+        self._prefixes.keep_prompt(row, seconds is not None, wanted=self._is_wanted(row))
         return seconds
+
+    def _is_wanted(self, row: Row) -> bool:
+        """Whether its prompt is over, and must be kept before it goes on or away."""
+        if row.left:
+            return False
+        others = self._others(row)
+        return row.request.prefill_only or any(
+            self._common.usable_tokens(other, row) > other.done for other in others
+        )
 
     def _wait(self, row: Row, start: float) -> float | None:
         """For what is computed, unless the next step of decoding rows is to be queued meanwhile."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+from math import lcm
 from typing import Final
 
 from ..engine import PrefixCounts
+from ..text.block_hashes import BLOCK_TOKENS
 from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
@@ -14,15 +18,41 @@ from .row import Row
 
 # Of what can be kept as a whole only, a record is made each time that so many tokens are computed.
 RECORD_TOKENS: Final = 2048
+# Tokens of a prompt that a step may cut into blocks beside decoding: a millisecond or two, where
+# each array of a block is a kernel.
+KEPT_AT_ONCE: Final = 128
+# Caches of rows that have ended, which wait to be cut.
+LEAVING_MAX: Final = 4
+
+
+@dataclass(slots=True, eq=False)
+class Leaving:
+    """A row that has ended: `kept` of its tokens are in the prompt cache."""
+
+    tokens: list[int]
+    cache: Cache
+    salt: str
+    kept: int
 
 
 class PrefixPolicy:
-    def __init__(self, prompt_cache: PromptCache, caches: Caches, chunks: ChunkPolicy) -> None:
+    def __init__(
+        self,
+        prompt_cache: PromptCache,
+        caches: Caches,
+        chunks: ChunkPolicy,
+        *,
+        trickles: bool = False,
+    ) -> None:
+        """`trickles`: to cut blocks takes longer than a step may, so a prompt is kept bit by bit
+        while its row decodes."""
         self._prompt_cache = prompt_cache
         self._caches = caches
         self._chunks = chunks
         # Where nothing can be kept, nothing is copied for it.
         self._keeps = prompt_cache.figures().bytes_max > 0
+        self._trickles = trickles
+        self._leaving: deque[Leaving] = deque()
 
     def figures(self) -> PromptCacheFigures:
         return self._prompt_cache.figures()
@@ -35,11 +65,13 @@ class PrefixPolicy:
 
     def peek(self, tokens: list[int], salt: str) -> int:
         """How many of these tokens `start` would find now."""
+        self._keep_rest(tokens, salt)
         return self._prompt_cache.peek(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
 
     def start(self, tokens: list[int], salt: str) -> tuple[Cache, int]:
         """A cache for these tokens with as much of their beginning as there is, and how much that
         is. The last token is always left: its logits are wanted."""
+        self._keep_rest(tokens, salt)
         match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
         return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
 
@@ -49,9 +81,12 @@ class PrefixPolicy:
         if not row.has_begun or self.peek(known, row.request.salt) > row.done:
             row.go_on_from(*self.start(known, row.request.salt))
 
-    def keep_prompt(self, row: Row, waits: bool = True) -> None:
+    def keep_prompt(self, row: Row, waits: bool = True, wanted: bool = False) -> None:
         """After each chunk of a prompt: keeps what is computed, where that is worth it. `waits`:
-        the chunk has been waited for, so what is copied of it is too."""
+        the chunk has been waited for, so what is copied of it is too; `wanted`: it is over, and
+        another goes on from it."""
+        if self._trickles and self._prompt_cache.in_blocks and not wanted:
+            return
         is_record_due = row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
         ends = self._chunks.keeps_prompt(row.done, row.left)
         if self._prompt_cache.in_blocks or is_record_due or ends:
@@ -68,8 +103,45 @@ class PrefixPolicy:
             source = RowSource(row.cache, waits)
             self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
 
+    def keep_some(self, batch: Batch) -> None:
+        """A few more blocks of a row that has ended, or of the prompt of one that decodes."""
+        if not (self._trickles and self._keeps and self._prompt_cache.in_blocks):
+            return
+        unit = lcm(self._chunks.reuse_unit_tokens, BLOCK_TOKENS)
+        if self._leaving:
+            one = self._leaving[0]
+            one.kept += max(unit, KEPT_AT_ONCE)
+            if one.kept >= len(one.tokens):
+                self._leaving.popleft()
+            self._keep_leaving(one, one.kept)
+            return
+        for row in batch.rows:
+            whole = len(row.prefill) - len(row.prefill) % unit
+            if row.kept >= whole:
+                continue
+            row.kept = min(whole, row.kept - row.kept % unit + max(unit, KEPT_AT_ONCE))
+            self._prompt_cache.insert(row.prefill[: row.kept], batch.source(row), row.request.salt)
+            return
+
     def keep_answer(self, row: Row, batch: Batch) -> None:
         """Keeps prompt and answer for the conversation's next turn."""
-        if self._keeps and self._chunks.keeps_answers:
-            tokens = row.request.prompt + row.generated
-            self._prompt_cache.insert(tokens, batch.source(row), row.request.salt)
+        if not (self._keeps and self._chunks.keeps_answers):
+            return
+        tokens, salt = row.request.prompt + row.generated, row.request.salt
+        if not (self._trickles and self._prompt_cache.in_blocks and len(batch.rows) > 1):
+            self._prompt_cache.insert(tokens, batch.source(row), salt)
+            return
+        self._leaving.append(Leaving(tokens, batch.source(row).whole(), salt, row.kept))
+        if len(self._leaving) > LEAVING_MAX:
+            one = self._leaving.popleft()
+            self._keep_leaving(one, len(one.tokens))
+
+    def _keep_rest(self, tokens: list[int], salt: str) -> None:
+        """Of rows that have ended and begin as these tokens do, all that is not kept yet."""
+        for one in list(self._leaving):
+            if one.salt == salt and one.tokens[:BLOCK_TOKENS] == tokens[:BLOCK_TOKENS]:
+                self._leaving.remove(one)
+                self._keep_leaving(one, len(one.tokens))
+
+    def _keep_leaving(self, one: Leaving, tokens: int) -> None:
+        self._prompt_cache.insert(one.tokens[:tokens], RowSource(one.cache, waits=False), one.salt)

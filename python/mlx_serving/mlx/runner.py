@@ -73,7 +73,9 @@ class MlxRunner:
         grouping: Grouping,
     ) -> None:
         self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
-        self._prefixes = PrefixPolicy(prompt_cache, caches, chunk_policy)
+        self._prefixes = PrefixPolicy(
+            prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
+        )
         announcer = Announcer(host, on_gpu)
         self._decode = DecodePhase(
             self._stages,

@@ -106,7 +106,7 @@ def test_memory_that_runs_out_refuses_that_request_alone(
 def test_memory_that_runs_out_behind_the_tokenizer(
     thread: Thread, monkeypatch: pytest.MonkeyPatch, step: str, input: PrepareInput
 ) -> None:
-    def fail(tokens: list[int]) -> bytes:
+    def fail(*_: object) -> bytes:
         raise MemoryError
 
     with monkeypatch.context() as patched:

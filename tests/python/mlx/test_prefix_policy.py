@@ -10,8 +10,8 @@ from mlx_serving.engine import PrefixCounts
 from mlx_serving.messages import Admission, Sampling
 from mlx_serving.mlx.caches import Cache
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FixedBorders, FreeLengths, Units
-from mlx_serving.mlx.prefix_policy import PrefixPolicy
-from mlx_serving.mlx.prompt_cache import Match, PromptCacheFigures, Source
+from mlx_serving.mlx.prefix_policy import LEAVING_MAX, PrefixPolicy
+from mlx_serving.mlx.prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
 from mlx_serving.mlx.row import Row
 from mlx_serving.mlx.sampling import RowSampling
 
@@ -52,6 +52,9 @@ class Remembering:
     def counts(self) -> PrefixCounts:
         return PrefixCounts(hit=5)
 
+    def changes(self) -> BlockChanges:
+        return BlockChanges([], [])
+
     def check(self) -> None:
         pass
 
@@ -72,8 +75,19 @@ class Caches:
 class OneRow:
     """A `Batch`, as far as it is asked."""
 
+    def __init__(self, *rows: Row) -> None:
+        self.rows = rows
+
     def source(self, of: Row) -> Any:
         return of
+
+
+class Ending(OneRow):
+    def source(self, of: Row) -> Any:
+        return self
+
+    def whole(self) -> Cache:
+        return ["its copy"]
 
 
 def row(done: int = 0, reused: int = 0, length: int = 300) -> Row:
@@ -197,3 +211,57 @@ def test_without_memory_nothing_is_copied(in_blocks: bool) -> None:
     without.keep_answer(row(), no_batch)
     assert prompt_cache.kept == [] and without.figures().size_bytes == 7
     assert without.counts().hit == 5
+
+
+def test_where_cutting_takes_long_a_prompt_is_kept_while_it_decodes() -> None:
+    kept = Remembering(in_blocks=True)
+    prefixes = PrefixPolicy(kept, Caches(), Units(64), trickles=True)
+    computed = row(done=299)
+    prefixes.keep_prompt(computed)
+    assert kept.kept == []
+    batch: Any = OneRow(row(done=20, length=21), computed)
+    for _ in range(4):
+        prefixes.keep_some(batch)
+    assert [len(tokens) for tokens in kept.kept] == [128, 256]
+    assert kept.sources == [computed] * 2 and kept.salts == {"mine"}
+    wanted = row(done=299, reused=64)
+    prefixes.keep_prompt(wanted, wanted=True)
+    prefixes.keep_some(batch)
+    assert [len(tokens) for tokens in kept.kept] == [128, 256, 256]
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_elsewhere_nothing_is_kept_beside_decoding(in_blocks: bool) -> None:
+    kept = Remembering(in_blocks=in_blocks)
+    batch: Any = OneRow(row(done=299))
+    for prefixes in (
+        PrefixPolicy(kept, Caches(), FreeLengths(), trickles=not in_blocks),
+        PrefixPolicy(Remembering(0, in_blocks=True), Caches(), FreeLengths(), trickles=True),
+    ):
+        prefixes.keep_some(batch)
+    assert kept.kept == []
+
+
+def test_where_cutting_takes_long_what_has_ended_is_kept_beside_the_others() -> None:
+    kept = Remembering(in_blocks=True)
+    prefixes = PrefixPolicy(kept, Caches(), Units(64), trickles=True)
+    ended, other = row(done=299), row(done=20, length=21)
+    batch: Any = Ending(ended, other)
+    prefixes.keep_answer(ended, batch)
+    assert kept.kept == []
+    rest: Any = OneRow(other)
+    prefixes.keep_some(rest)
+    prefixes.keep_some(rest)
+    assert [len(tokens) for tokens in kept.kept] == [128, 256]
+    # Who goes on from it, of the same owner, finds all of it.
+    assert prefixes.peek([*range(80)], "theirs") == 0
+    assert [len(tokens) for tokens in kept.kept] == [128, 256]
+    prefixes.peek([*range(80)], "mine")
+    prefixes.keep_some(rest)
+    assert [len(tokens) for tokens in kept.kept] == [128, 256, 302]
+    for _ in range(LEAVING_MAX + 1):
+        prefixes.keep_answer(ended, batch)
+    assert [len(tokens) for tokens in kept.kept] == [128, 256, 302, 302]
+    alone: Any = OneRow(ended)
+    prefixes.keep_answer(ended, alone)
+    assert len(kept.kept) == 5
