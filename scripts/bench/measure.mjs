@@ -78,12 +78,16 @@ async function measureCase(test, contenders, options) {
   for (const contender of contenders) {
     const { id } = contender.peer;
     servers[id] = await contender.end();
-    if (contender === ours || servers[id].reason !== undefined) continue;
+    if (contender === ours || !isWhole(servers[id]) || !isWhole(servers[ours.peer.id])) continue;
     ratios[id] = ratiosOf(ours.outcomes, contender.outcomes);
   }
   const { id, title, light = false, figures } = test;
   return { id, title, light, figures, servers, ratios };
 }
+
+/** What is left of a load whose requests failed is no load to compare. */
+const isWhole = ({ reason, failures }) =>
+  reason === undefined && Object.keys(failures).length === 0;
 
 /** One server in a scenario: what it needs, whether it runs, what it has shown. */
 class Contender {

@@ -6,8 +6,8 @@ import type { RequestBody, RequestRecord, Target } from "./target.js";
 export interface LoadOptions {
   streams: number;
   maxTokens: number;
-  /** A fixed text for every request, or a size for texts that all differ. */
-  prompt: { text: string } | { tokens: number };
+  /** A fixed text for every request, or a size for texts that all differ, and what each of these ends with. */
+  prompt: { text: string } | { tokens: number; ending?: string };
   /** When to stop sending; what is running then still runs to its end. */
   until: { requests: number } | { durationMs: number };
 }
@@ -39,8 +39,9 @@ export async function runClosedLoop(
     "requests" in until ? sent < until.requests : performance.now() - startedAt < until.durationMs;
   const nextRequest = (): RequestBody => {
     const index = firstPrompt + sent++;
-    const text = "text" in prompt ? prompt.text : syntheticPrompt(index, prompt.tokens);
-    return { prompt: text, maxTokens };
+    if ("text" in prompt) return { prompt: prompt.text, maxTokens };
+    const { tokens, ending = "" } = prompt;
+    return { prompt: `${syntheticPrompt(index, tokens)}${ending}`, maxTokens };
   };
   const runStream = async () => {
     while (more()) {

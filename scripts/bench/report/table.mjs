@@ -1,5 +1,5 @@
 /** The result as Markdown: a table a scenario, with what could not be measured and why. */
-import { formatSpread, formatValue, timesBetter } from "./format.mjs";
+import { digits, formatSpread, formatValue, timesBetter } from "./format.mjs";
 
 /** Of other work on the machine; below it a figure is as good as it gets. */
 const busyShareMax = 0.1;
@@ -71,6 +71,7 @@ function caseRows(one, servers) {
       ...servers.map((server) => figureCell(one, figure, server.id)),
     ]);
   const of = (read) => servers.map(({ id }) => read(one.servers[id]) ?? "–");
+  rows.push(["tokens an answer", ...of(answerTokensOf)]);
   const memory = of((cell) => cell?.peakMemoryBytes && formatValue(cell.peakMemoryBytes, "bytes"));
   if (memory.some((cell) => cell !== "–")) rows.push(["peak memory", ...memory]);
   const failed = of((cell) => failuresOf(cell));
@@ -87,6 +88,14 @@ function figureCell({ servers, ratios }, { id, unit, better }, server) {
     ? text
     : `${text}; **${formatSpread(timesBetter(ratio, better), "ratio")}**`;
 }
+
+/** An answer may end before its limit: then loads are not quite the same. */
+function answerTokensOf({ requests, failures, completionTokens } = absentCell) {
+  const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
+  return completionTokens > 0 ? digits(completionTokens / (requests - failed)) : undefined;
+}
+
+const absentCell = { requests: 0, failures: {}, completionTokens: 0 };
 
 function failuresOf(cell) {
   const kinds = Object.entries(cell?.failures ?? {}).map(([kind, count]) => `${count} × ${kind}`);

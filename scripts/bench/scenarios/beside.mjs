@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   finished,
+  goOn,
   keepBusy,
   promptOf,
   quotient,
@@ -52,7 +53,7 @@ async function measure(context, { streams, promptTokens, maxTokens, idleMs }) {
   const records = [];
   const load = running((ended) => {
     const request = (stream) => (index) => ({
-      prompt: toolkit.syntheticPrompt(textIndex(context, 10 + stream, index), shortTokens),
+      prompt: `${toolkit.syntheticPrompt(textIndex(context, 10 + stream, index), shortTokens)}${goOn}`,
       maxTokens,
     });
     const each = (_, stream) => keepBusy(context, ended, request(stream), records);

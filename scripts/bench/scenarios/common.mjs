@@ -47,6 +47,12 @@ const textsPerPart = 10_000;
 /** What a chat template puts around one message, about. */
 export const templateTokens = 30;
 
+/**
+ * Ends a prompt whose answer is to be as long as it may: to words alone a small model has little to say, and one
+ * server's answer would end before another's.
+ */
+export const goOn = ". Write a very long story with all of these words.";
+
 /** The number of a text that no other round, part or request has. */
 export const textIndex = ({ round }, part = 0, index = 0) =>
   round * textsPerRound + part * textsPerPart + index;

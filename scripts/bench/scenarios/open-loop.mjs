@@ -3,7 +3,7 @@
  * measures first. Here TTFT has the waiting in it that a closed loop hides in its clients.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { latencies, latenciesOf, textIndex } from "./common.mjs";
+import { goOn, latencies, latenciesOf, textIndex } from "./common.mjs";
 
 const shares = [50, 80, 95];
 const sizes = {
@@ -41,14 +41,12 @@ async function measure(context, share, size) {
   const offsets = poissonOffsetsMs(size.requests, rate, textIndex(context, share));
   const startedAt = performance.now();
   const records = await Promise.all(
-    offsets.map(async (offset, index) => {
+    offsets.map(async (offset, request) => {
       await sleep(Math.max(0, startedAt + offset - performance.now()), undefined, {
         signal: context.signal,
       });
-      const prompt = context.toolkit.syntheticPrompt(
-        textIndex(context, share, index),
-        promptTokens,
-      );
+      const index = textIndex(context, share, request);
+      const prompt = `${context.toolkit.syntheticPrompt(index, promptTokens)}${goOn}`;
       return context.target.run({ prompt, maxTokens: size.maxTokens });
     }),
   );
@@ -64,7 +62,7 @@ async function capacityOf(context, { streams, maxTokens, probes }) {
   const load = {
     streams,
     maxTokens,
-    prompt: { tokens: promptTokens },
+    prompt: { tokens: promptTokens, ending: goOn },
     until: { requests: probes },
   };
   const { records, wallMs } = await toolkit.runClosedLoop(

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   finished,
+  goOn,
   keepBusy,
   promptOf,
   quotient,
@@ -56,7 +57,7 @@ async function measure(context, { longTokens, streams, maxTokens, requestsEach }
     const load = {
       streams,
       maxTokens,
-      prompt: { tokens: shortTokens },
+      prompt: { tokens: shortTokens, ending: goOn },
       until: { requests: streams * requestsEach },
     };
     const first = textIndex(context, part);

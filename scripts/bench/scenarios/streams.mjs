@@ -1,5 +1,5 @@
 /** Closed loop: so many streams, each of which asks again when its last answer has ended. */
-import { latencies, latenciesOf, rateOf, textIndex, tokensPerSecond } from "./common.mjs";
+import { goOn, latencies, latenciesOf, rateOf, textIndex, tokensPerSecond } from "./common.mjs";
 
 const promptTokens = 32;
 const requestsPerStream = { full: 2, quick: 1, tiny: 1 };
@@ -35,7 +35,7 @@ function makeCase(count, maxTokens, requestsEach) {
       const load = {
         streams: count,
         maxTokens,
-        prompt: { tokens: promptTokens },
+        prompt: { tokens: promptTokens, ending: goOn },
         // One stream alone is short: more of it.
         until: { requests: count * requestsEach * (count === 1 ? 2 : 1) },
       };

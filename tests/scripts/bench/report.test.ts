@@ -97,6 +97,7 @@ describe("the table", () => {
       "| 8 streams | tokens/s | 110 (100 to 120) | 45.0 (40.0 to 50.0); **2.50 × (2.00 × to 3.00 ×)** |",
     );
     expect(text).toContain("65.0 ms (40.0 ms to 90.0 ms); **2.50 × (2.00 × to 3.00 ×)** |");
+    expect(text).toContain("|  | tokens an answer | 2.00 | 2.00 |");
     expect(text).toContain("|  | peak memory | 1,024 MiB | – |");
   });
 

@@ -99,6 +99,29 @@ describe("a scenario", () => {
     expect(cases[0]!.servers.other?.reason).toBeUndefined();
   });
 
+  it("compares with none of whose requests some failed", async () => {
+    const streams = scenarioOf("streams");
+    const halves = {
+      ...streams,
+      cases: (size: "tiny") =>
+        streams.cases(size).map((test) => ({
+          ...test,
+          run: async (context: Parameters<typeof test.run>[0]) => {
+            const outcome = await test.run(context);
+            if (context.peer.id !== "half") return outcome;
+            const failed = { ...outcome.records[0], failure: "timeout" };
+            return { ...outcome, records: [...outcome.records, failed] };
+          },
+        })),
+    };
+    const peers = [fakePeer("ours"), fakePeer("half"), fakePeer("whole")];
+    const { cases } = await measure(halves as typeof streams, peers);
+    for (const { servers, ratios } of cases) {
+      expect(servers.half?.failures).toEqual({ timeout: 1 });
+      expect(Object.keys(ratios)).toEqual(["whole"]);
+    }
+  });
+
   it("tells a server whose requests all fail, and asks it no more", async () => {
     let asked = 0;
     const failing = {

@@ -61,6 +61,14 @@ describe("runClosedLoop", () => {
     expect(targets[2].prompts.filter((prompt) => targets[0].prompts.includes(prompt))).toEqual([]);
   });
 
+  it("ends every prompt as it is told", async () => {
+    const target = new CountingTarget();
+    const prompt = { tokens: 6, ending: ". Go on." };
+    await runClosedLoop(target, { ...load, prompt }, 0, () => {});
+    expect(target.prompts.every((text) => text.endsWith(". Go on."))).toBe(true);
+    expect(new Set(target.prompts).size).toBe(10);
+  });
+
   it("stops sending after its duration and finishes what runs", async () => {
     const target = new CountingTarget();
     const until = { durationMs: 20 };
