@@ -16,7 +16,7 @@ import { interruptible } from "../setup/clone/interrupt.mjs";
 import { setupFolder } from "../setup/clone/node.mjs";
 import { setUp } from "../setup/clone/setup.mjs";
 import { packageRoot } from "../setup/paths.mjs";
-import { Chance } from "./lib/soak/chance.mjs";
+import { Chance } from "./lib/chance.mjs";
 import { Faults } from "./lib/soak/faults.mjs";
 import { Ledger } from "./lib/soak/ledger.mjs";
 import { MemoryWatch } from "./lib/soak/memory.mjs";

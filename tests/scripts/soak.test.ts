@@ -1,6 +1,6 @@
 /** The soak's own judgement: what it lets pass, and what it calls a broken promise. */
 import { describe, expect, it } from "vitest";
-import { Chance } from "../../scripts/lib/soak/chance.mjs";
+import { Chance } from "../../scripts/lib/chance.mjs";
 import { flawOf, judgeResponse } from "../../scripts/lib/soak/clients/judge.mjs";
 import { Ledger } from "../../scripts/lib/soak/ledger.mjs";
 import { parseCommandLine } from "../../scripts/lib/soak/options.mjs";

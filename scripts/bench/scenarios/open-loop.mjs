@@ -3,6 +3,7 @@
  * measures first. Here TTFT has the waiting in it that a closed loop hides in its clients.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { Chance } from "../../lib/chance.mjs";
 import { goOn, latencies, latenciesOf, textIndex } from "./common.mjs";
 
 const shares = [50, 80, 95];
@@ -85,21 +86,10 @@ async function capacityOf(context, { streams, maxTokens, probes }) {
  * @returns {number[]}
  */
 export function poissonOffsetsMs(count, perSecond, seed) {
-  const next = uniform(seed);
+  const chance = new Chance(seed);
   let at = 0;
   return Array.from({ length: count }, () => {
-    at += (-Math.log(1 - next()) / perSecond) * 1000;
+    at += (-Math.log(1 - chance.next()) / perSecond) * 1000;
     return at;
   });
-}
-
-/** Mulberry32: numbers in [0, 1) from a seed. */
-function uniform(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -2,7 +2,7 @@
  * What every request has to answer: a fixed set of tasks, each asked once of a server that nobody
  * disturbs. Texts depend on the prompt alone (fake engine, or greedy and one at a time).
  */
-import { Chance } from "./chance.mjs";
+import { Chance } from "../chance.mjs";
 
 /**
  * @typedef {{ index: number, prompt: string, tokens: number }} Task

@@ -13,7 +13,7 @@ export class World {
    *   url: string, program: import("./program.mjs").Program, relay: import("./relay.mjs").Relay,
    *   library: { connectWith: Function, platformPorts: object },
    *   tasks: import("./texts.mjs").Task[], answers: import("./texts.mjs").Answers[],
-   *   chance: import("./chance.mjs").Chance, ledger: import("./ledger.mjs").Ledger,
+   *   chance: import("../chance.mjs").Chance, ledger: import("./ledger.mjs").Ledger,
    *   pauses: import("./pauses.mjs").Pauses,
    * }} parts `url`: of the relay, where clients call.
    */
