@@ -107,6 +107,10 @@ class PrefixPolicy:
         """A few more blocks of a row that has ended, or of the prompt of one that decodes."""
         if not (self._trickles and self._keeps and self._prompt_cache.in_blocks):
             return
+        while self._leaving and not batch.rows:
+            # Nobody waits for it, and nothing comes that would go on with it.
+            one = self._leaving.popleft()
+            self._keep_leaving(one, len(one.tokens))
         unit = lcm(self._chunks.reuse_unit_tokens, BLOCK_TOKENS)
         if self._leaving:
             one = self._leaving[0]

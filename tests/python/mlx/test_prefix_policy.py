@@ -265,3 +265,8 @@ def test_where_cutting_takes_long_what_has_ended_is_kept_beside_the_others() -> 
     alone: Any = OneRow(ended)
     prefixes.keep_answer(ended, alone)
     assert len(kept.kept) == 5
+    nobody: Any = OneRow()
+    prefixes.keep_some(nobody)
+    assert [len(tokens) for tokens in kept.kept[5:]] == [302] * LEAVING_MAX
+    prefixes.keep_some(nobody)
+    assert len(kept.kept) == 5 + LEAVING_MAX
