@@ -8,12 +8,43 @@ any time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
 from .block_tree import BlockTree, Node
 from .caches import BlockCaches
 from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
+
+# A cache that begins with fewer tokens isn't worth the joining.
+MATCH_TOKENS_MIN: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the tree has of some tokens: whole blocks, and what they share with one more."""
+
+    keys: list[bytes]
+    path: list[Node]
+    closest: Node | None
+    shared: int
+
+    @property
+    def tokens(self) -> int:
+        return (self.path[-1].end if self.path else 0) + self.shared
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [*self.path, self.closest] if self.closest else self.path
+
+    @property
+    def missing(self) -> list[bytes]:
+        return self.keys[len(self.path) :]
+
+    @property
+    def is_whole(self) -> bool:
+        return 4 * self.tokens == sum(map(len, self.keys))
 
 
 class BlockPromptCache:
@@ -22,61 +53,66 @@ class BlockPromptCache:
     in_blocks = True
 
     def __init__(
-        self, caches: BlockCaches, bytes_max: int, block_tokens: int, first_parts: int = 1
+        self,
+        caches: BlockCaches,
+        bytes_max: int,
+        block_tokens: int,
+        match_tokens_min: int = MATCH_TOKENS_MIN,
     ) -> None:
         self._caches = caches
-        self._tree = BlockTree(block_tokens, bytes_max, first_parts)
+        self._match_tokens_min = match_tokens_min
+        self._tree = BlockTree(block_tokens, bytes_max)
         self._counts = PrefixCounts()
         # Tokens for which there is room, once a whole block is known.
         self._room_tokens: int | None = None
 
     def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
-        keys = self._tree.keys(pack_tokens(list(tokens)))
-        return _end(self._usable(self._tree.path(keys, salt), unit_tokens))
+        return self._usable(self._find(tokens, salt), unit_tokens)
 
     def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
-        keys = self._tree.keys(pack_tokens(list(tokens)))
-        path = self._tree.path(keys, salt)
-        used = self._usable(path, unit_tokens)
-        usable = _end(used)
-        self._count(len(tokens), usable, path, keys, salt)
+        found = self._find(tokens, salt)
+        usable = self._usable(found, unit_tokens)
+        self._count(len(tokens), usable, found, salt)
         if not usable:
             return None
-        self._tree.use(path)
-        blocks = [node.kv for node in used if node.kv]
+        self._tree.use(found.nodes)
+        blocks = [node.kv for node in found.nodes if node.kv and node.begin < usable]
         return Match(self._caches.joined(blocks, usable, len(tokens) - usable + 1), usable)
 
-    def _usable(self, path: list[Node], unit_tokens: int) -> list[Node]:
-        """As much of it as is whole units."""
-        count = len(path)
-        while count and path[count - 1].end % unit_tokens:
-            count -= 1
-        return path[:count]
+    def _find(self, tokens: Sequence[int], salt: str) -> Found:
+        keys = self._tree.keys(pack_tokens(list(tokens)))
+        path = self._tree.path(keys, salt)
+        if len(path) == len(keys):
+            return Found(keys, path, None, 0)
+        return Found(keys, path, *self._tree.closest(path, keys[len(path)], salt))
 
-    def _count(
-        self, tokens: int, usable: int, path: Sequence[Node], keys: Sequence[bytes], salt: str
-    ) -> None:
+    def _usable(self, found: Found, unit_tokens: int) -> int:
+        """As much of it as is whole units."""
+        usable = found.tokens - found.tokens % unit_tokens
+        return usable if usable >= self._match_tokens_min else 0
+
+    def _count(self, tokens: int, usable: int, found: Found, salt: str) -> None:
+        whole = [key for key in found.missing if len(key) == 4 * self._tree.block_tokens]
+        absent = self._tree.absent(found.path, whole, salt, found.shared)
         counts = self._counts
-        absent = self._tree.absent(path, keys[len(path) :], salt)
         counts.hit += usable
         counts.never_seen += absent.never_seen
         counts.evicted += absent.evicted
         counts.other_salt += absent.other_salt
-        counts.below_block += _end(path) - usable + tokens - sum(map(len, keys)) // 4
+        counts.below_block += tokens - usable - absent.tokens
 
     def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
         tree = self._tree
-        keys = tree.keys(pack_tokens(list(tokens[: self._room_tokens])))
-        path = tree.path(keys, salt)
-        tree.use(path)
-        if len(path) == len(keys):
+        found = self._find(tokens[: self._room_tokens], salt)
+        tree.use(found.nodes)
+        if found.is_whole:
             return
-        borders = tree.borders(len(tokens))[len(path) : len(keys) + 1]
+        borders = tree.borders(sum(map(len, found.keys)) // 4)[len(found.path) :]
         blocks = source.blocks(borders)
-        if borders[-1] - borders[-2] == tree.block_tokens:
-            last_bytes = max(1, blocks[-1].size_bytes)
-            self._room_tokens = tree.bytes_max * tree.block_tokens // last_bytes
-        tree.extend(path, keys[len(path) :], blocks, salt)
+        if borders[1] - borders[0] == tree.block_tokens:
+            block_bytes = max(1, blocks[0].size_bytes)
+            self._room_tokens = tree.bytes_max // block_bytes * tree.block_tokens
+        tree.extend(found.path, found.missing, blocks, salt)
 
     def evict(self, size_bytes: int) -> int:
         return self._tree.evict(size_bytes)
@@ -93,7 +129,3 @@ class BlockPromptCache:
 
     def check(self) -> None:
         self._tree.check()
-
-
-def _end(path: Sequence[Node]) -> int:
-    return path[-1].end if path else 0

@@ -1,14 +1,16 @@
 """A radix tree of blocks of tokens: which beginnings of prompts are kept, and which go first.
 
 A block is some tokens after all that is before it, and has what is computed of them; blocks that
-have the same beginning share it. The first one is cut finer, for short prompts and what a template
-begins with. A block is found by its tokens themselves, a step a block. Each
-salt has a tree of its own, and all have one limit. Knows nothing of MLX, nor what a block is made
-of but its bytes.
+have the same beginning share it. The last one of a prompt may be shorter, and is a leaf until a
+longer one that begins with it takes its place. A block is found by its tokens themselves, a step a
+block, and of the one where a prompt parts from all others, what it has in common with it. Each salt
+has a tree of its own, and all have one limit. Knows nothing of MLX, nor what a block is made of but
+its bytes.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ class Node:
 
     __slots__ = (
         *("chain", "children", "digest", "end", "hashes", "key", "kv", "parent", "rest", "salt"),
+        "in_order",
     )
 
     def __init__(self, salt: str, parent: Node | None, key: bytes, kv: KvBlock | None) -> None:
@@ -45,11 +48,47 @@ class Node:
         self.hashes = [digest.hex() for digest in found]
         if found:
             self.digest, self.rest = found[-1], self.rest[len(found) * 4 * HASHED_TOKENS :]
+        # None of their keys is the beginning of another's.
         self.children: dict[bytes, Node] = {}
+        self.in_order: list[bytes] = []
+
+    @property
+    def begin(self) -> int:
+        return self.end - len(self.key) // 4
 
     @property
     def size_bytes(self) -> int:
         return self.kv.size_bytes if self.kv else 0
+
+    def add(self, child: Node) -> None:
+        self.children[child.key] = child
+        insort(self.in_order, child.key)
+
+    def remove(self, child: Node) -> None:
+        del self.children[child.key]
+        del self.in_order[bisect_left(self.in_order, child.key)]
+
+    def beginning_of(self, key: bytes) -> Node | None:
+        """The child with which a longer block begins."""
+        place = bisect_left(self.in_order, key)
+        if place and key.startswith(self.in_order[place - 1]):
+            return self.children[self.in_order[place - 1]]
+        return None
+
+    def closest(self, key: bytes) -> tuple[Node | None, int]:
+        """The child that begins most like a block, and the number of tokens that they share."""
+        place = bisect_left(self.in_order, key)
+        neighbours = self.in_order[max(0, place - 1) : place + 1]
+        shared, best = max(((_shared(key, one), one) for one in neighbours), default=(0, b""))
+        return (self.children[best], shared) if shared else (None, 0)
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """How many packed tokens two blocks have in common at their beginning."""
+    most = min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most // 4
+    return next(at for at in range(0, most, 4) if one[at : at + 4] != other[at : at + 4]) // 4
 
 
 def chained(chain: int, key: bytes) -> int:
@@ -65,12 +104,14 @@ class Absent:
     evicted: int
     other_salt: int
 
+    @property
+    def tokens(self) -> int:
+        return self.never_seen + self.evicted + self.other_salt
+
 
 class BlockTree:
-    def __init__(self, block_tokens: int, bytes_max: int, first_parts: int = 1) -> None:
-        """`first_parts`: into how many the first block is cut."""
+    def __init__(self, block_tokens: int, bytes_max: int) -> None:
         self.block_tokens = block_tokens
-        self.first_parts = first_parts
         self.bytes_max = bytes_max
         self.size_bytes = 0
         self.evictions = 0
@@ -86,15 +127,14 @@ class BlockTree:
         return len(self._order)
 
     def keys(self, packed: bytes) -> list[bytes]:
-        """The whole blocks of packed tokens."""
+        """The blocks of packed tokens, of which the last one may be shorter."""
         ends = self.borders(len(packed) // 4)
         return [packed[4 * first : 4 * end] for first, end in pairwise(ends)]
 
     def borders(self, tokens: int) -> list[int]:
         """Where blocks begin and end in so many tokens."""
-        block, part = self.block_tokens, self.block_tokens // self.first_parts
-        first = range(0, min(tokens + 1, block), part)
-        return [*first, *range(block, tokens + 1, block)]
+        whole = range(0, tokens + 1, self.block_tokens)
+        return [*whole] if tokens % self.block_tokens == 0 else [*whole, tokens]
 
     def path(self, keys: Sequence[bytes], salt: str) -> list[Node]:
         """As many of these blocks as are here, from the first on. Counts as no use."""
@@ -107,6 +147,12 @@ class BlockTree:
             found.append(node)
         return found
 
+    def closest(self, path: Sequence[Node], key: bytes, salt: str) -> tuple[Node | None, int]:
+        """Behind a path that is here: the block that begins most like this one, and the number of
+        tokens that they share."""
+        node = path[-1] if path else self._roots.get(salt)
+        return node.closest(key) if node else (None, 0)
+
     def use(self, path: Sequence[Node]) -> None:
         for node in reversed(path):
             self._order.move_to_end(node)
@@ -114,15 +160,21 @@ class BlockTree:
     def extend(
         self, path: list[Node], keys: Sequence[bytes], blocks: Sequence[KvBlock], salt: str
     ) -> None:
-        """Puts blocks behind a path that is here, as far as there is room without any of it."""
+        """Puts blocks behind a path that is here, as far as there is room without any of it. What
+        is there of the first of them as a shorter block goes."""
         self.use(path)
         path = list(path)
         for key, kv in zip(keys, blocks, strict=True):
+            before = path[-1] if path else self._roots.get(salt)
+            shorter = before.beginning_of(key) if before else None
+            if shorter:
+                self._remove(shorter)
             self.evict(self.size_bytes + kv.size_bytes - self.bytes_max, sparing=len(path))
             if self.size_bytes + kv.size_bytes > self.bytes_max:
                 break
             parent = path[-1] if path else self._root(salt)
-            node = parent.children[key] = Node(salt, parent, key, kv)
+            node = Node(salt, parent, key, kv)
+            parent.add(node)
             self._chains[node.chain] += 1
             self._evicted.pop(hash((node.chain, salt)), None)
             self.size_bytes += kv.size_bytes
@@ -143,29 +195,34 @@ class BlockTree:
         return before - self.size_bytes
 
     def _drop(self, leaf: Node) -> None:
+        self._remove(leaf)
+        self.evictions += 1
+        self._evicted[hash((leaf.chain, leaf.salt))] = None
+        if len(self._evicted) > EVICTED_MAX:
+            self._evicted.popitem(last=False)
+
+    def _remove(self, leaf: Node) -> None:
         parent = leaf.parent
         assert parent is not None and not leaf.children, "only a leaf may go"
-        del parent.children[leaf.key]
+        parent.remove(leaf)
         if parent.parent is None and not parent.children:
             del self._roots[leaf.salt]
         del self._order[leaf]
         self.size_bytes -= leaf.size_bytes
         self.held.drop(leaf.hashes)
-        self.evictions += 1
         self._chains[leaf.chain] -= 1
         if not self._chains[leaf.chain]:
             del self._chains[leaf.chain]
-        self._evicted[hash((leaf.chain, leaf.salt))] = None
-        if len(self._evicted) > EVICTED_MAX:
-            self._evicted.popitem(last=False)
 
-    def absent(self, path: Sequence[Node], keys: Sequence[bytes], salt: str) -> Absent:
-        """Why the blocks after a path aren't there."""
+    def absent(
+        self, path: Sequence[Node], keys: Sequence[bytes], salt: str, shared: int = 0
+    ) -> Absent:
+        """Why the blocks after a path aren't there, of the first of which so many tokens are."""
         chain = path[-1].chain if path else 0
         never_seen = evicted = other_salt = 0
         for key in keys:
             chain = chained(chain, key)
-            tokens = len(key) // 4
+            tokens, shared = len(key) // 4 - shared, 0
             if hash((chain, salt)) in self._evicted:
                 evicted += tokens
             elif chain in self._chains:
@@ -189,8 +246,11 @@ class BlockTree:
             parent = node.parent
             assert parent is not None and parent.children.get(node.key) is node, "an orphan"
             assert node.salt == parent.salt, "a block is under another salt"
-            assert node.end in self.borders(node.end), "a block isn't whole"
-            assert parent.end == self.borders(node.end)[-2], "a block begins in another"
+            assert node.begin == parent.end == self.borders(node.end)[-2], (
+                "a block begins in another"
+            )
+            assert parent.in_order == sorted(parent.children), "blocks are out of order"
+            assert parent.beginning_of(node.key) is None, "a block is there twice"
             in_order = parent.parent is None or places[parent] > places[node]
             assert in_order, "a block would go before those after it"
 

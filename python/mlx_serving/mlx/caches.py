@@ -43,8 +43,8 @@ class BlockCaches(Caches, Protocol):
         ...
 
     def joined(self, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> Cache:
-        """A new cache of blocks of so many tokens, with room for more. The blocks stay as they
-        are."""
+        """A new cache of the first so many tokens of blocks, which end in the last of them, with
+        room for more. The blocks stay as they are."""
         ...
 
 

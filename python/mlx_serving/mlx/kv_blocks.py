@@ -43,28 +43,27 @@ def _block(cache: Cache, first: int, end: int, row: int) -> KvBlock:
 
 def _copied(array: mx.array, first: int, end: int, row: int) -> mx.array:
     """In memory of its own. A slice of a single head lies in one piece, and is taken for a copy of
-    itself, with all the memory around it; put together of two pieces it is one."""
-    if array.shape[1] > 1:
-        return mx.contiguous(array[row : row + 1, :, first:end])
-    middle = (first + end) // 2
-    pieces = [array[row : row + 1, :, first:middle], array[row : row + 1, :, middle:end]]
-    return mx.concatenate(pieces, axis=2)
+    itself, with all the memory around it; a product is one."""
+    tokens = array[row : row + 1, :, first:end]
+    return mx.contiguous(tokens) if array.shape[1] > 1 else tokens * 1
 
 
 def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> None:
-    """Fills an empty cache with blocks of `tokens` tokens, and leaves room for as many as the row
-    will write: a cache that grows is copied as a whole."""
+    """Fills an empty cache with the first `tokens` tokens of blocks, which end in the last one, and
+    leaves room for as many as the row will write: a cache that grows is copied as a whole."""
     for place, layer in enumerate(cache):
         size = -(-(tokens + room_tokens) // layer.step) * layer.step
         pairs = [block.layers[place] for block in blocks]
-        layer.keys = _joined([keys for keys, _ in pairs], size - tokens)
-        layer.values = _joined([values for _, values in pairs], size - tokens)
+        layer.keys = _joined([keys for keys, _ in pairs], tokens, size)
+        layer.values = _joined([values for _, values in pairs], tokens, size)
         layer.offset = tokens
     # Now, since an evicted block is held until then.
     mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
 
 
-def _joined(pieces: list[Any], room_tokens: int) -> mx.array:
-    _, heads, _, width = pieces[0].shape
-    room = mx.zeros((1, heads, room_tokens, width), dtype=pieces[0].dtype)
-    return mx.concatenate([*pieces, room], axis=2)
+def _joined(pieces: list[Any], tokens: int, size: int) -> mx.array:
+    *whole, last = pieces
+    _, heads, _, width = last.shape
+    used = tokens - sum(piece.shape[2] for piece in whole)
+    room = mx.zeros((1, heads, size - tokens, width), dtype=last.dtype)
+    return mx.concatenate([*whole, last[:, :, :used], room], axis=2)

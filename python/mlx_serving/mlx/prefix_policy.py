@@ -89,15 +89,27 @@ class PrefixPolicy:
             return
         is_record_due = row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
         ends = self._chunks.keeps_prompt(row.done, row.left)
-        if self._prompt_cache.in_blocks or is_record_due or ends:
+        if is_record_due or ends or wanted:
             self.keep_so_far(row, waits)
+        elif self._prompt_cache.in_blocks:
+            # What fills no block comes again with the next chunk.
+            whole = row.done - row.done % BLOCK_TOKENS
+            self._keep(row, self._units(whole), waits)
+
+    def _units(self, tokens: int) -> int:
+        """In blocks only what is whole units: a chunk that ends before one isn't what another
+        prompt's is."""
+        return (
+            tokens - tokens % self._chunks.reuse_unit_tokens
+            if self._prompt_cache.in_blocks
+            else tokens
+        )
 
     def keep_so_far(self, row: Row, waits: bool = True) -> None:
-        """Keeps a prompt as far as it is computed, which may be all that will be of it. In blocks
-        only what is whole units: a chunk that ends before one isn't what another prompt's is."""
-        tokens = row.done
-        if self._prompt_cache.in_blocks:
-            tokens -= tokens % self._chunks.reuse_unit_tokens
+        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
+        self._keep(row, self._units(row.done), waits)
+
+    def _keep(self, row: Row, tokens: int, waits: bool) -> None:
         if self._keeps and tokens > row.kept:
             row.kept = tokens
             source = RowSource(row.cache, waits)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from mlx_serving.engine import PrefixCounts
-from mlx_serving.mlx.block_cache import BlockPromptCache
+from mlx_serving.mlx.block_cache import MATCH_TOKENS_MIN, BlockPromptCache
 from mlx_serving.mlx.prompt_cache import PromptCacheFigures
 
 from prefixes import Trimmer, found, put
 
 
 def new(bytes_max: int = 1000) -> BlockPromptCache:
-    return BlockPromptCache(Trimmer(), bytes_max, 4)
+    return BlockPromptCache(Trimmer(), bytes_max, 4, match_tokens_min=1)
 
 
 def test_only_what_is_new_is_copied() -> None:
     cache = new()
     ids = list(range(20))
-    assert put(cache, ids[:3]) == []
-    assert put(cache, ids[:9]) == [(0, 8)]
-    assert put(cache, ids[:11]) == []
-    assert put(cache, ids[:18]) == [(8, 16)]
+    assert put(cache, ids[:3]) == [(0, 3)]
+    # A longer block takes the place of what there was of it.
+    assert put(cache, ids[:9]) == [(0, 9)]
+    assert cache.figures().entries == 3
+    assert put(cache, ids[:9]) == put(cache, ids[:7]) == []
+    assert put(cache, ids[:11]) == [(8, 11)]
+    assert put(cache, ids[:18]) == [(8, 18)]
     assert put(cache, [*ids[:8], 99, *ids[9:]]) == [(8, 20)]
     # The shared beginning is there once.
-    assert cache.figures() == PromptCacheFigures(7, 70, 1000)
+    assert cache.figures() == PromptCacheFigures(8, 80, 1000)
     assert put(cache, ids[:8], salt="other") == [(0, 8)]
-    assert cache.figures().entries == 9
+    assert cache.figures().entries == 10
 
 
 def test_nothing_is_copied_for_which_there_never_is_room() -> None:
@@ -50,20 +53,28 @@ def test_blocks_and_units_need_not_agree() -> None:
     cache = new()
     ids = list(range(40))
     put(cache, ids)
-    expected = {1: 36, 2: 36, 4: 36, 6: 36, 8: 32, 10: 20, 16: 32, 40: 0}
+    expected = {1: 39, 2: 38, 4: 36, 6: 36, 8: 32, 10: 30, 16: 32, 40: 0}
     assert {unit: len(found(cache, ids[:39], unit) or []) for unit in expected} == expected
 
 
-def test_a_short_prompt_is_found_by_parts_of_the_first_block() -> None:
-    cache = BlockPromptCache(Trimmer(), 1000, 16, 4)
+def test_a_prompt_is_found_to_the_token_where_it_parts_from_others() -> None:
+    cache = BlockPromptCache(Trimmer(), 1000, 16)
     ids = list(range(40))
-    assert put(cache, ids[:15]) == [(0, 12)]
-    assert len(found(cache, ids[:11]) or []) == 8
-    assert put(cache, ids) == [(12, 32)]
-    assert len(found(cache, ids) or []) == 32
-    assert len(found(cache, ids[:30], 16) or []) == 16
-    assert cache.figures().entries == 5
-    assert found(cache, ids[:3]) is None
+    assert put(cache, ids[:15]) == [(0, 15)]
+    assert found(cache, [*ids[:11], 99, 98]) == ids[:11]
+    assert put(cache, ids) == [(0, 40)]
+    assert found(cache, [*ids, 99]) == ids
+    assert found(cache, [*ids[:30], 99]) == ids[:30]
+    assert found(cache, [*ids[:30], 99], 16) == ids[:16]
+    assert cache.figures().entries == 3
+
+
+def test_a_few_tokens_are_not_worth_the_joining() -> None:
+    cache = BlockPromptCache(Trimmer(), 1000, 64)
+    ids = list(range(100))
+    put(cache, ids)
+    assert found(cache, ids[: MATCH_TOKENS_MIN - 1]) is None
+    assert found(cache, ids[:MATCH_TOKENS_MIN]) == ids[:MATCH_TOKENS_MIN]
 
 
 def test_tokens_are_counted_with_their_reasons() -> None:
@@ -72,9 +83,9 @@ def test_tokens_are_counted_with_their_reasons() -> None:
     assert cache.match(ids, 1) is None
     assert cache.counts() == PrefixCounts(never_seen=16)
     put(cache, ids)
-    # Two of the third block, and a unit of three blocks.
-    assert cache.match(ids[:10], 1) and cache.match(ids, 12)
-    assert cache.counts() == PrefixCounts(hit=20, never_seen=16, below_block=6)
+    # Four are no unit of three blocks, and three are of no whole block.
+    assert cache.match(ids, 12) and cache.match([*ids[:10], 99, 98, 97], 1)
+    assert cache.counts() == PrefixCounts(hit=22, never_seen=18, below_block=5)
     assert cache.match(ids[:8], 1, "other") is None
     assert cache.counts().other_salt == 8
     put(cache, [1, 2, 3, 4])

@@ -19,17 +19,13 @@ SEEDS = range(60)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_walk_agrees_with_a_plain_dict(seed: int) -> None:
     walk(seed)
-    walk(seed, parts=2)
 
 
-def test_the_first_block_is_cut_finer() -> None:
-    tree = BlockTree(8, 100, 4)
-    assert tree.borders(7) == [0, 2, 4, 6]
-    assert tree.borders(8) == [0, 2, 4, 6, 8]
-    assert tree.borders(25) == [0, 2, 4, 6, 8, 16, 24]
+def test_the_last_block_may_be_shorter() -> None:
+    tree = BlockTree(8, 100)
+    assert [tree.borders(n) for n in (0, 5, 8, 25)] == [[0], [0, 5], [0, 8], [0, 8, 16, 24, 25]]
     keys = tree.keys(pack_tokens(list(range(17))))
-    assert [len(key) // 4 for key in keys] == [2, 2, 2, 2, 8]
-    assert BlockTree(8, 100).borders(25) == [0, 8, 16, 24]
+    assert [len(key) // 4 for key in keys] == [8, 8, 1]
 
 
 class DropsAReference(BlockTree):
@@ -39,7 +35,7 @@ class DropsAReference(BlockTree):
         parent = leaf.parent
         super()._drop(leaf)
         if parent is not None:
-            parent.children[leaf.key] = leaf
+            parent.add(leaf)
 
 
 class EvictsWhatIsUsed(BlockTree):
@@ -60,8 +56,8 @@ class ForgetsTheSalt(BlockTree):
 class SharesAcrossModels(BlockTree):
     roots: dict[str, Node]
 
-    def __init__(self, block_tokens: int, bytes_max: int, first_parts: int = 1) -> None:
-        super().__init__(block_tokens, bytes_max, first_parts)
+    def __init__(self, block_tokens: int, bytes_max: int) -> None:
+        super().__init__(block_tokens, bytes_max)
         self._roots = self.roots
 
 
@@ -82,11 +78,35 @@ class ComparesNoTokens(BlockTree):
         return [key[:4] * self.block_tokens for key in super().keys(packed)]
 
 
-class KeepsPartsOfBlocks(BlockTree):
+class KeepsWholeBlocksAlone(BlockTree):
     def keys(self, packed: bytes) -> list[bytes]:
-        whole = super().keys(packed)
-        tail = packed[len(whole) * 4 * self.block_tokens :]
-        return [*whole, tail] if tail else whole
+        return [key for key in super().keys(packed) if len(key) == 4 * self.block_tokens]
+
+
+class FindsNoPartOfABlock(BlockTree):
+    def closest(self, path: Sequence[Node], key: bytes, salt: str) -> tuple[Node | None, int]:
+        return None, 0
+
+
+class TakesAllOfTheClosest(BlockTree):
+    def closest(self, path: Sequence[Node], key: bytes, salt: str) -> tuple[Node | None, int]:
+        node, shared = super().closest(path, key, salt)
+        return node, len(key) // 4 if shared else 0
+
+
+class KeepsTheShorterToo(BlockTree):
+    def _remove(self, leaf: Node) -> None:
+        if self.evicting:
+            super()._remove(leaf)
+
+    evicting = False
+
+    def evict(self, size_bytes: int, sparing: int = 0) -> int:
+        self.evicting = True
+        try:
+            return super().evict(size_bytes, sparing)
+        finally:
+            self.evicting = False
 
 
 class CountsNoBytes(BlockTree):
@@ -128,7 +148,10 @@ MUTATIONS: list[type[BlockTree]] = [
     NeverUses,
     UsesTheLeafLast,
     ComparesNoTokens,
-    KeepsPartsOfBlocks,
+    KeepsWholeBlocksAlone,
+    FindsNoPartOfABlock,
+    TakesAllOfTheClosest,
+    KeepsTheShorterToo,
     CountsNoBytes,
     EvictsTheYoungest,
     HasNoLimit,
@@ -168,7 +191,7 @@ def test_what_is_absent_has_a_reason() -> None:
     tree = BlockTree(2, 40)
     assert absent(tree, [1, 1, 2, 2]) == Absent(4, 0, 0)
     kept(tree, [1, 1, 2, 2])
-    assert absent(tree, [1, 1, 2, 2, 3, 3, 9]) == Absent(2, 0, 0)
+    assert absent(tree, [1, 1, 2, 2, 3, 3]) == Absent(2, 0, 0)
     assert absent(tree, [1, 1, 2, 2, 3, 3], "other") == Absent(2, 0, 4)
     kept(tree, [5, 5, 6, 6, 7, 7, 8, 8])
     assert absent(tree, [1, 1, 2, 2]) == Absent(0, 4, 0)
@@ -179,6 +202,36 @@ def test_what_is_absent_has_a_reason() -> None:
     assert absent(tree, [1, 1, 2, 2]) == Absent(0, 2, 0)
     assert absent(tree, [2, 2], "other") == Absent(2, 0, 0)
     assert tree.evictions == 3
+
+
+def test_what_is_there_of_the_first_missing_block_is_not_absent() -> None:
+    tree = BlockTree(4, 100)
+    kept(tree, [1, 2, 3, 4, 5, 6, 7, 8])
+    keys = tree.keys(pack_tokens([1, 2, 3, 4, 5, 6, 9, 9, 1, 1, 1, 1]))
+    path = tree.path(keys, "")
+    node, shared = tree.closest(path, keys[1], "")
+    assert node and node.end == 8 and shared == 2
+    assert tree.absent(path, keys[1:], "", shared) == Absent(6, 0, 0)
+    assert tree.closest([], keys[1], "other") == (None, 0)
+
+
+def test_a_longer_block_takes_the_place_of_a_shorter_one() -> None:
+    tree = BlockTree(4, 30)
+    kept(tree, [1, 2])
+    kept(tree, [1, 3])
+    kept(tree, [1, 2, 3])
+    assert [node.key[::4] for node in tree._order] == [bytes([1, 3]), bytes([1, 2, 3])]
+    # Its place is no eviction, and what it said is still there.
+    assert tree.evictions == 0 and tree.size_bytes == 20
+    assert tree.closest([], pack_tokens([1, 2, 9, 9]), "")[1] == 2
+
+
+def test_a_block_that_finds_no_room_costs_the_shorter_one_alone() -> None:
+    tree = BlockTree(4, 10)
+    kept(tree, [1, 2])
+    tree.extend([], tree.keys(pack_tokens([1, 2, 3])), [block(11)], "")
+    tree.check()
+    assert len(tree) == 0 and tree.size_bytes == 0
 
 
 def test_of_evicted_blocks_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +256,7 @@ def test_ten_thousand_tokens_are_found_by_a_step_a_block() -> None:
     tree = BlockTree(64, 1 << 40)
     for conversation in range(20):
         kept(tree, [*range(10_000), conversation, *range(700)])
-    keys = tree.keys(pack_tokens(list(range(10_000))))
+    keys = tree.keys(pack_tokens(list(range(156 * 64))))
     steps = 0
 
     class Counted(dict[bytes, Node]):

@@ -82,8 +82,7 @@ def test_a_batch_answers_as_one_does_and_the_cache_helps(
         admission(24, short, max_tokens=4, temperature=0.8, seed=5),
     )
     assert again[23].text == ANSWER
-    # In parts of a block's first eight tokens.
-    assert again[23].prefills[-1]["cached"] == (len(prompt) - 1) // 8 * 8
+    assert again[23].prefills[-1]["cached"] == len(prompt) - 1
     assert again[24].tokens == runs[21].tokens
 
 

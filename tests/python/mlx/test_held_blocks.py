@@ -43,15 +43,11 @@ def in_blocks() -> PromptCache:
     return BlockPromptCache(Trimmer(), 160, BLOCK_TOKENS)
 
 
-def in_parts() -> PromptCache:
-    return BlockPromptCache(Trimmer(), 260, BLOCK_TOKENS, 8)
-
-
 def in_records() -> PromptCache:
     return WholePromptCache(Trimmer(), 35, 4)
 
 
-@pytest.mark.parametrize("new", [in_blocks, in_parts, in_records])
+@pytest.mark.parametrize("new", [in_blocks, in_records])
 def test_whoever_listens_knows_what_can_be_found(new: Callable[[], PromptCache]) -> None:
     random = Random(7)
     cache = new()

@@ -19,7 +19,7 @@ NewCache = Callable[[int], PromptCache]
 
 IMPLEMENTATIONS: dict[str, NewCache] = {
     "whole": lambda bytes_max: WholePromptCache(Trimmer(), bytes_max),
-    "block": lambda bytes_max: BlockPromptCache(Trimmer(), bytes_max, 1),
+    "block": lambda bytes_max: BlockPromptCache(Trimmer(), bytes_max, 1, match_tokens_min=1),
 }
 ids = st.lists(st.integers(0, 3), max_size=12)
 

@@ -4,29 +4,29 @@ time of its last use. Walks at random through a cache and the dict, and compares
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
+from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.block_cache import BlockPromptCache
 
 from prefixes import Given, Trimmer, found
 
-BLOCK = 2
+BLOCK = 3
 SIZE = 10
 ROOM = 4
-NewCache = Callable[[int], BlockPromptCache]
+NewCache = Callable[[], BlockPromptCache]
 
 
-def new_cache(parts: int) -> BlockPromptCache:
-    return BlockPromptCache(Trimmer(), ROOM * SIZE + 5, BLOCK, parts)
+def new_cache() -> BlockPromptCache:
+    return BlockPromptCache(Trimmer(), ROOM * SIZE + 5, BLOCK, match_tokens_min=1)
 
 
 class Reference:
-    """Of one cache of `ROOM` blocks. A beginning is a salt with tokens, whole blocks of them, of
-    which the first is cut into `parts`."""
+    """Of one cache of `ROOM` blocks. A beginning is a salt with tokens: whole blocks of them, and
+    at its end maybe a shorter one, unless another begins with it."""
 
-    def __init__(self, parts: int) -> None:
-        self._part = BLOCK // parts
+    def __init__(self) -> None:
         self._used: dict[tuple[str, tuple[int, ...]], int] = {}
         self._now = 0
         self.evictions = 0
@@ -36,21 +36,30 @@ class Reference:
         return len(self._used)
 
     def found(self, tokens: list[int], unit_tokens: int, salt: str) -> int:
-        kept = self._kept(tokens, salt)
-        return max(end for end in [0, *self._ends(kept)] if end % unit_tokens == 0)
+        """Whatever a beginning has in common with it, if the whole blocks before are there."""
+        whole = self._whole(tokens, salt)
+        best = max((_common(t, tokens) for t in self._next(tokens[:whole], salt)), default=0)
+        return max(whole, best) // unit_tokens * unit_tokens
 
     def match(self, tokens: list[int], unit_tokens: int, salt: str) -> int:
         length = self.found(tokens, unit_tokens, salt)
         if length:
-            self._use(tokens[: self._kept(tokens, salt)], salt)
+            self._use_closest(tokens, salt)
         return length
 
     def insert(self, tokens: list[int], salt: str) -> None:
-        self._use(tokens[: self._kept(tokens, salt)], salt)
-        kept = self._kept(tokens, salt)
-        for end in self._ends(len(tokens)):
-            if end <= kept:
+        self._use_closest(tokens, salt)
+        known = self.found(tokens, 1, salt)
+        if known == len(tokens):
+            return
+        whole = self._whole(tokens, salt)
+        self._use(tokens[:whole], salt)
+        for end in _ends(len(tokens)):
+            if end <= whole:
                 continue
+            for other in self._next(tokens[: (end - 1) // BLOCK * BLOCK], salt):
+                if other == tuple(tokens[: len(other)]) and len(other) < end:
+                    del self._used[salt, other]
             if len(self._used) == ROOM and not self._evict_one(salt, tuple(tokens)):
                 return
             self._used[salt, tuple(tokens[:end])] = self._now
@@ -58,21 +67,44 @@ class Reference:
     def evict(self, blocks: int) -> int:
         return sum(self._evict_one("", None) for _ in range(blocks))
 
-    def _kept(self, tokens: list[int], salt: str) -> int:
+    def _whole(self, tokens: list[int], salt: str) -> int:
+        """Tokens in blocks that are there as they are."""
         length = 0
-        for end in self._ends(len(tokens)):
+        for end in _ends(len(tokens)):
             if (salt, tuple(tokens[:end])) not in self._used:
                 break
             length = end
         return length
 
-    def _ends(self, tokens: int) -> list[int]:
-        ends = range(1, tokens + 1)
-        return [n for n in ends if n % (self._part if n < BLOCK else BLOCK) == 0]
+    def _next(self, before: list[int], salt: str) -> list[tuple[int, ...]]:
+        """The beginnings that are a block longer."""
+        return [
+            t
+            for s, t in self._used
+            if s == salt
+            and len(before) < len(t) <= len(before) + BLOCK
+            and t[: len(before)] == tuple(before)
+        ]
+
+    def _use_closest(self, tokens: list[int], salt: str) -> None:
+        """Its whole blocks, and the one that has most in common behind them; of several the last
+        one before it by its bytes, else the first one behind it."""
+        whole = self._whole(tokens, salt)
+        after = self._next(tokens[:whole], salt)
+        best = max((_common(t, tokens) for t in after), default=0)
+        own = pack_tokens(tokens[whole : whole + BLOCK])
+        alike = sorted(
+            (pack_tokens(list(t[whole:])), t) for t in after if _common(t, tokens) == best > whole
+        )
+        before = [t for packed, t in alike if packed < own][-1:]
+        behind = [t for packed, t in alike if packed >= own][:1]
+        # Where both are as close, it is the later one.
+        closest = (before + behind)[-1:]
+        self._use(list(closest[0]) if closest and whole < len(tokens) else tokens[:whole], salt)
 
     def _use(self, tokens: list[int], salt: str) -> None:
         self._now += 1
-        for end in self._ends(len(tokens)):
+        for end in _ends(len(tokens)):
             self._used[salt, tuple(tokens[:end])] = self._now
 
     def _evict_one(self, salt: str, spared: tuple[int, ...] | None) -> bool:
@@ -92,20 +124,33 @@ class Reference:
         return True
 
 
-def walk(seed: int, new: NewCache = new_cache, steps: int = 40, parts: int = 1) -> None:
+def _ends(tokens: int) -> list[int]:
+    whole = range(BLOCK, tokens + 1, BLOCK)
+    return [*whole, tokens] if tokens % BLOCK else [*whole]
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
+
+
+def walk(seed: int, new: NewCache = new_cache, steps: int = 40) -> None:
     """Two caches, as of two models, side by side. Raises `AssertionError` where one is wrong."""
     random = Random(seed)
-    pairs = [(new(parts), Reference(parts)) for _ in range(2)]
+    pairs = [(new(), Reference()) for _ in range(2)]
     for _ in range(steps):
         cache, reference = random.choice(pairs)
-        tokens = [random.randrange(2) for _ in range(random.randrange(11))]
+        tokens = [random.randrange(2) for _ in range(random.randrange(17))]
         salt = random.choice(["", "", "mine"])
         action = random.random()
         if action < 0.5:
             source = Given(tokens, SIZE)
             known = reference.found(tokens, 1, salt)
             cache.insert(tokens, source, salt)
-            assert all(start == known for start, _ in source.taken), "what is there is copied again"
+            assert known < len(tokens) or not source.taken, "what is there is copied again"
+            assert all(start == known // BLOCK * BLOCK for start, _ in source.taken)
             reference.insert(tokens, salt)
         elif action < 0.95:
             unit = random.choice([1, 1, 2, 4])
