@@ -12,9 +12,10 @@ Cache = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class KvBlock:
-    """Keys and values of some consecutive tokens, two arrays a layer. Nobody changes them."""
+    """Keys and values of some consecutive tokens, two arrays a layer, or None of a layer that has no
+    attention. Nobody changes them."""
 
-    layers: list[tuple[Any, Any]]
+    layers: list[tuple[Any, Any] | None]
     size_bytes: int
 
 

@@ -30,15 +30,17 @@ def cut(cache: Cache, borders: Sequence[int], row: int = 0, padding: int = 0) ->
 
 
 def arrays(blocks: Sequence[KvBlock]) -> list[mx.array]:
-    return [array for block in blocks for layer in block.layers for array in layer]
+    return [array for block in blocks for layer in block.layers if layer for array in layer]
 
 
 def _block(cache: Cache, first: int, end: int, row: int) -> KvBlock:
     layers = [
         (_copied(layer.keys, first, end, row), _copied(layer.values, first, end, row))
+        if layer.keys is not None
+        else None
         for layer in cache
     ]
-    return KvBlock(layers, sum(keys.nbytes + values.nbytes for keys, values in layers))
+    return KvBlock(layers, sum(array.nbytes for pair in layers if pair for array in pair))
 
 
 def _copied(array: mx.array, first: int, end: int, row: int) -> mx.array:
@@ -52,13 +54,15 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
     """Fills an empty cache with the first `tokens` tokens of blocks, which end in the last one, and
     leaves room for as many as the row will write: a cache that grows is copied as a whole."""
     for place, layer in enumerate(cache):
+        pairs = [pair for block in blocks if (pair := block.layers[place])]
+        if not pairs:
+            continue
         size = -(-(tokens + room_tokens) // layer.step) * layer.step
-        pairs = [block.layers[place] for block in blocks]
         layer.keys = _joined([keys for keys, _ in pairs], tokens, size)
         layer.values = _joined([values for _, values in pairs], tokens, size)
         layer.offset = tokens
     # Now, since an evicted block is held until then.
-    mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
+    mx.async_eval([layer.state for layer in cache if layer.keys is not None])  # type: ignore[no-untyped-call]
 
 
 def _joined(pieces: list[Any], tokens: int, size: int) -> mx.array:

@@ -36,11 +36,12 @@ def test_what_is_cut_is_joined_to_the_same(width: tuple[int, int, int]) -> None:
     blocks = kv_blocks.cut(cache, range(0, 65, 16))
     assert len(blocks) == 4
     joined = [KVCache(), KVCache()]
-    kv_blocks.join(joined, blocks, 64, 100)
-    for mine, theirs in zip(joined, cache, strict=True):
-        assert mine.offset == 64 and mine.keys.shape[2] == 256
-        assert same(mine.keys_and_values()[0], theirs.keys[..., :64, :])
-        assert same(mine.keys_and_values()[1], theirs.values[..., :64, :])
+    for tokens, count in ((64, 4), (49, 4), (32, 2)):
+        kv_blocks.join(joined, blocks[:count], tokens, 100)
+        for mine, theirs in zip(joined, cache, strict=True):
+            assert mine.offset == tokens and mine.keys.shape[2] == 256
+            assert same(mine.keys_and_values()[0], theirs.keys[..., :tokens, :])
+            assert same(mine.keys_and_values()[1], theirs.values[..., :tokens, :])
 
 
 @pytest.mark.parametrize("width", WIDTHS, ids=str)
@@ -91,6 +92,17 @@ def test_a_row_that_begins_with_blocks_writes_into_their_room() -> None:
         for layer in joined:
             layer.update_and_fetch(mx.ones((1, 2, 100, 4)), mx.ones((1, 2, 100, 4)))
     assert joined[0].offset == 364 and joined[0].keys.shape[2] == size
+
+
+def test_a_layer_without_attention_stays_empty() -> None:
+    """As some of nemotron-nas are."""
+    cache = [*filled(20, 2, 4, 4)[:1], KVCache()]
+    blocks = kv_blocks.cut(cache, [0, 8, 20])
+    mx.eval(kv_blocks.arrays(blocks))
+    assert blocks[0].size_bytes == 8 * 2 * (4 + 4) * 4
+    joined = [KVCache(), KVCache()]
+    kv_blocks.join(joined, blocks, 20, 4)
+    assert joined[0].offset == 20 and joined[1].keys is None and joined[1].offset == 0
 
 
 def test_what_can_be_cut() -> None:
