@@ -98,9 +98,10 @@ def attention(
     keys, head_dim], v [batch, kv_heads, keys, value_dim]. A mask broadcasts to [batch, heads,
     queries, keys]; bool (true: seen), or float, added. A query that sees no key gives zeros."""
 
-def use_tiles(use: bool) -> None:
-    """Whether `attention` and blocks pack keys and values where many queries share them, which is
-    faster and gives the same bits. Of the whole process; they do unless told otherwise."""
+def use_tiles(use: bool, always: bool = False) -> None:
+    """Whether `attention` and blocks pack keys and values where many queries share many of them,
+    which is faster and gives the same bits; always: of few too, for tests. Of the whole process;
+    they do unless told otherwise."""
 
 def uses_tiles() -> bool: ...
 

@@ -83,7 +83,12 @@ void bind_rowwise(nb::module_& m) {
 void bind_attention(nb::module_& m) {
   m.def("can_attend", &can_attend, "q"_a, "k"_a, "v"_a);
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
-  m.def("use_tiles", &use_tiles, "use"_a);
+  m.def(
+      "use_tiles",
+      [](bool use, bool always) {
+        use_tiles(!use ? Tiles::never : always ? Tiles::always : Tiles::where_they_gain);
+      },
+      "use"_a, "always"_a = false);
   m.def("uses_tiles", &uses_tiles);
 }
 
