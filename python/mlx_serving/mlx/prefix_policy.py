@@ -108,21 +108,8 @@ class PrefixPolicy:
     def _units(self, tokens: int) -> int:
         """In blocks only what is whole units: a chunk that ends before one isn't what another
         prompt's is."""
-        return (
-            tokens - tokens % self._chunks.reuse_unit_tokens
-            if self._prompt_cache.in_blocks
-            else tokens
-        )
-
-    def keep_so_far(self, row: Row, waits: bool = True) -> None:
-        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
-        self._keep(row, self._units(row.done), waits)
-
-    def _keep(self, row: Row, tokens: int, waits: bool) -> None:
-        if self._keeps and tokens > row.kept:
-            row.kept = tokens
-            source = RowSource(row.cache, waits)
-            self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
+        unit = self._chunks.reuse_unit_tokens if self._prompt_cache.in_blocks else 1
+        return tokens - tokens % unit
 
     def keep_some(self, batch: Batch) -> None:
         """A few more blocks of a row that has ended, or of the prompt of one that decodes."""
