@@ -63,6 +63,9 @@ class PrefixPolicy:
     def counts(self) -> PrefixCounts:
         return self._prompt_cache.counts()
 
+    def check(self) -> None:
+        self._prompt_cache.check()
+
     def peek(self, tokens: list[int], salt: str) -> int:
         """How many of these tokens `start` would find now."""
         self._keep_rest(tokens, salt)

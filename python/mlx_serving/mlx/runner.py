@@ -72,6 +72,7 @@ class MlxRunner:
         sampler: Sampler,
         grouping: Grouping,
     ) -> None:
+        self._limits = limits
         self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
         self._prefixes = PrefixPolicy(
             prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
@@ -142,3 +143,8 @@ class MlxRunner:
             prefix_entries=prefixes.entries,
             prefix_counts=self._prefixes.counts() if prefixes.bytes_max else None,
         )
+
+    def check(self) -> None:
+        self._prefixes.check()
+        held, budget = self._stages.kv_bytes, self._limits.kv_budget_bytes
+        assert held <= budget, f"rows hold {held} bytes of KV, {budget} are allowed"
