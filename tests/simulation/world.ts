@@ -41,6 +41,8 @@ export interface Life {
 }
 
 /** When nothing has come to its end by then, it never does. */
+/** Of requests that don't come over the wire. */
+const directOwner = "direct";
 const lifeMsMax = 400_000;
 /** From the order to take a slot back until it is free: two ways over the link. */
 const cancelMsMax = 60;
@@ -450,7 +452,7 @@ export class World {
       },
       sampling: { seed },
       maxTokens,
-      owner: "direct",
+      owner: directOwner,
       abandonment: { kind: "cancel" },
     });
     const dead = new Promise<void>((resolve) => this.onDeath(server, resolve));
@@ -504,6 +506,7 @@ export class World {
       loadFails: () => this.isBroken,
       killed: (worker, slotId) => this.killed(worker, slotId),
       admitted: (_worker, prompt, taken) => this.admitted(prompt, taken),
+      salted: (prompt, salt) => this.salted(prompt, salt),
       deathAt: (stage) => this.deathAt(stage),
     };
   }
@@ -531,6 +534,15 @@ export class World {
     const { tokens } = answerTo(plan);
     if (emitted.some((token, i) => token !== tokens[i]))
       this.violated(`"${text}" goes on from ${emitted}, not from ${tokens}`);
+  }
+
+  /** Whoever asks over the wire is one owner, and whoever asks the engine itself another. */
+  private salted(prompt: string, salt: string | undefined): void {
+    const { directs, plan } = this.scenario;
+    const owner = directs.some((one) => one.prompt === prompt) ? directOwner : "open";
+    const expected = plan.engine.prefixSharing === "own" ? owner : undefined;
+    if (salt !== expected)
+      this.violated(`"${prompt}" comes to a worker with the salt ${salt}, not ${expected}`);
   }
 
   private askerWorld(): AskerWorld {
