@@ -21,6 +21,7 @@ from .chunk_policy import ChunkPolicy
 from .common_prefixes import CommonPrefixes
 from .decode import BUFFER_SHARE, DecodePhase
 from .grouping import Grouping
+from .kv_room import KvRoom
 from .prefill import PrefillPhase
 from .prefill_budget import PrefillBudget
 from .prefill_order import PrefillOrder
@@ -73,7 +74,8 @@ class MlxRunner:
         grouping: Grouping,
     ) -> None:
         self._limits = limits
-        self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
+        batch = Batch(caches.model, sampler, grouping)
+        self._stages = Stages(batch, max_batch, KvRoom(limits))
         self._prefixes = PrefixPolicy(
             prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
         )
