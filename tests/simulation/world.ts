@@ -21,6 +21,7 @@ import { Ledger } from "./ledger.js";
 import { type Answer, answerTo } from "./oracle.js";
 import { Random } from "./random.js";
 import { checkReplay, checkSame, checkStored, promptOf } from "./replays.js";
+import { directOwner, wrongSalt } from "./salts.js";
 import type { DirectPlan, FaultPlan, RequestPlan, Scenario } from "./scenario.js";
 import { type ServerWorld, SimServer } from "./server.js";
 import { settle, Timeline } from "./timeline.js";
@@ -41,8 +42,6 @@ export interface Life {
 }
 
 /** When nothing has come to its end by then, it never does. */
-/** Of requests that don't come over the wire. */
-const directOwner = "direct";
 const lifeMsMax = 400_000;
 /** From the order to take a slot back until it is free: two ways over the link. */
 const cancelMsMax = 60;
@@ -506,7 +505,10 @@ export class World {
       loadFails: () => this.isBroken,
       killed: (worker, slotId) => this.killed(worker, slotId),
       admitted: (_worker, prompt, taken) => this.admitted(prompt, taken),
-      salted: (prompt, salt) => this.salted(prompt, salt),
+      salted: (prompt, salt) => {
+        const wrong = wrongSalt(this.scenario, prompt, salt);
+        if (wrong !== undefined) this.violated(wrong);
+      },
       deathAt: (stage) => this.deathAt(stage),
     };
   }
@@ -534,15 +536,6 @@ export class World {
     const { tokens } = answerTo(plan);
     if (emitted.some((token, i) => token !== tokens[i]))
       this.violated(`"${text}" goes on from ${emitted}, not from ${tokens}`);
-  }
-
-  /** Whoever asks over the wire is one owner, and whoever asks the engine itself another. */
-  private salted(prompt: string, salt: string | undefined): void {
-    const { directs, plan } = this.scenario;
-    const owner = directs.some((one) => one.prompt === prompt) ? directOwner : "open";
-    const expected = plan.engine.prefixSharing === "own" ? owner : undefined;
-    if (salt !== expected)
-      this.violated(`"${prompt}" comes to a worker with the salt ${salt}, not ${expected}`);
   }
 
   private askerWorld(): AskerWorld {
