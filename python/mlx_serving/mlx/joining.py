@@ -22,11 +22,12 @@ def merged(caches: list[Cache]) -> Cache:
     return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
 
 
-def extend(cache: Cache, joining: Cache) -> None:
-    """Takes the rows of `joining` into `cache`, after its own. Both are merged ones."""
+def extend(cache: Cache, joining: Cache, room_tokens: int = 1) -> None:
+    """Takes the rows of `joining` into `cache`, after its own, with room for so many more tokens
+    of each. Both are merged ones."""
     for mine, theirs in zip(cache, joining, strict=True):
         if is_written_once(mine) and is_written_once(theirs):
-            _write(mine, theirs)
+            _write(mine, theirs, room_tokens)
         else:
             mine.extend(theirs)
 
@@ -35,10 +36,9 @@ def is_written_once(layer: Any) -> bool:
     return type(layer).__name__ == WRITTEN_ONCE and layer.keys is not None
 
 
-def _write(mine: Any, theirs: Any) -> None:
+def _write(mine: Any, theirs: Any, room_tokens: int) -> None:
     length = max(mine._idx, theirs._idx)
-    # Whole steps of growth, and at least one more token.
-    size = (length // mine.step + 1) * mine.step
+    size = length + max(1, room_tokens)
     both = (mine, theirs)
     mine.keys = _written([(layer.keys, layer._idx) for layer in both], length, size)
     mine.values = _written([(layer.values, layer._idx) for layer in both], length, size)

@@ -57,7 +57,7 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
         pairs = [pair for block in blocks if (pair := block.layers[place])]
         if not pairs:
             continue
-        size = -(-(tokens + room_tokens) // layer.step) * layer.step
+        size = tokens + room_tokens
         layer.keys = _joined([keys for keys, _ in pairs], tokens, size)
         layer.values = _joined([values for _, values in pairs], tokens, size)
         layer.offset = tokens
