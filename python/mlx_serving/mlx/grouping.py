@@ -52,7 +52,7 @@ class Grouping:
         spare_tokens: float = inf,
     ) -> int | None:
         """The group for a row of so many tokens, or None: one of its own. All rows together have
-        `whole_tokens`, and are padded by `padded_tokens`; memory has room for `spare_tokens` more."""
+        `whole_tokens`, and are padded by `padded_tokens`; there is room for `spare_tokens` more."""
         if self.alone or not groups:
             return None
         paddings = [padding_tokens(tokens, group) for group in groups]

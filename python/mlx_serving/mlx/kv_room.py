@@ -1,5 +1,5 @@
-"""How much memory rows have for their keys and values: what each may grow to, what a cache that grows
-gets at once, and what is left. Pure arithmetic; knows nothing of MLX.
+"""How much memory rows have for their keys and values: what each may grow to, what a cache that
+grows gets at once, and what is left. Pure arithmetic; knows nothing of MLX.
 
 A row is counted with all tokens that it may come to, as the orchestrator counts it. A batch holds
 more: padding, and room for the next tokens. A row comes in when that fits too; the first one always
@@ -15,8 +15,8 @@ from typing import Final
 
 from ..messages import Admission, Capabilities
 
-# A cache grows by this share of its length, within these bounds: so each token costs a copy of eight
-# others at most, and no more memory is held in vain.
+# A cache grows by this share of its length, within these bounds: so each token costs a copy of
+# eight others at most, and no more memory is held in vain.
 ROOM_SHARE: Final = 8
 ROOM_TOKENS_MIN: Final = 32
 ROOM_TOKENS_MAX: Final = 256

@@ -1,4 +1,4 @@
-"""A watched engine is the engine itself, says what it has seen, and ends where something is wrong."""
+"""A watched engine is the engine itself, says what it sees, and ends where something is wrong."""
 
 from __future__ import annotations
 
