@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from .acceleration import module_parts, require
 from .engine import (
+    DiskCounts,
     Engine,
     Forcing,
     Loaded,
@@ -25,7 +26,7 @@ from .engine import (
     failed,
 )
 from .grammar.matcher import Matcher
-from .messages import Admission, Load, LoadFailed, PrefixFigures, Refused, Telemetry
+from .messages import Admission, DiskFigures, Load, LoadFailed, PrefixFigures, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
 
@@ -178,6 +179,8 @@ class EngineLoop:
         }
         if figures.prefix_counts is not None:
             telemetry["prefixes"] = prefixes(figures.prefix_entries, figures.prefix_counts)
+        if figures.disk_counts is not None:
+            telemetry["prefixDisk"] = disk(figures.disk_counts)
         self._reports.telemetry(telemetry)
 
 
@@ -190,4 +193,23 @@ def prefixes(entries: int, counts: PrefixCounts) -> PrefixFigures:
         "otherSaltTokens": counts.other_salt,
         "belowBlockTokens": counts.below_block,
         "evictions": counts.evictions,
+    }
+
+
+def disk(counts: DiskCounts) -> DiskFigures:
+    return {
+        "on": counts.on,
+        "blocks": counts.blocks,
+        "bytes": counts.size_bytes,
+        "pending": counts.pending,
+        "hits": counts.hits,
+        "hitTokens": counts.hit_tokens,
+        "misses": counts.misses,
+        "writes": counts.writes,
+        "drops": counts.drops,
+        "evictions": counts.evictions,
+        "unfit": counts.unfit,
+        "readErrors": counts.read_errors,
+        "writeErrors": counts.write_errors,
+        "slow": counts.slow,
     }

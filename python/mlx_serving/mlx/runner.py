@@ -24,6 +24,7 @@ from .grouping import Grouping
 from .prefill import PrefillPhase
 from .prefill_budget import PrefillBudget
 from .prefill_order import PrefillOrder
+from .prefix_disk import PrefixDisk
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
 from .sampling import Sampler
@@ -71,10 +72,15 @@ class MlxRunner:
         on_gpu: bool,
         sampler: Sampler,
         grouping: Grouping,
+        disk: PrefixDisk | None = None,
     ) -> None:
         self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
         self._prefixes = PrefixPolicy(
-            prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
+            prompt_cache,
+            caches,
+            chunk_policy,
+            trickles=prefill_budget.queues_chunks,
+            disk=disk,
         )
         announcer = Announcer(host, on_gpu)
         self._decode = DecodePhase(
@@ -114,16 +120,18 @@ class MlxRunner:
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:
+        self._prefixes.forget(id)
         for row in self._stages.remove(id):
             # It writes nothing more into its cache, so nobody waits for copies.
             self._prefixes.keep_so_far(row, waits=False)
 
     def delay_seconds(self) -> float | None:
-        return None if self._stages.is_empty else 0.0
+        return self._prefixes.delay_seconds() if self._stages.is_empty else 0.0
 
     def step(self) -> StepOutput:
         output = StepOutput()
         play(self._decode, output)
+        self._prefixes.keep_up(self._stages.batch)
         # Rows that have ended have left places.
         play(self._admission, output)
         play(self._prefill, output)
@@ -141,4 +149,5 @@ class MlxRunner:
             memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
             prefix_entries=prefixes.entries,
             prefix_counts=self._prefixes.counts() if prefixes.bytes_max else None,
+            disk_counts=self._prefixes.disk_counts(),
         )
