@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
@@ -56,7 +57,15 @@ class Credit:
     steps: int
 
 
-Command = Load | Insert | Remove | Credit
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The process ends next: what would be lost with it is written now, within so many seconds."""
+
+    seconds: float
+    done: Event = field(default_factory=Event)
+
+
+Command = Load | Insert | Remove | Credit | Finish
 
 
 class Reports(Protocol):
@@ -148,6 +157,9 @@ class EngineLoop:
             self._runner.remove(command.id)
             if command.answer:
                 self._reports.removed(command.id)
+        elif isinstance(command, Finish):
+            self._runner.finish(command.seconds)
+            command.done.set()
         else:
             raise TypeError("a model is loaded already")
 

@@ -173,6 +173,9 @@ class FakeRunner:
             memory_bytes=0,
         )
 
+    def finish(self, seconds: float) -> None:
+        """Nothing of it outlives the process."""
+
     def _prefill(self, output: StepOutput) -> None:
         """Everything that has room, at once; a chunk of the first one where prefill takes time."""
         slow = self._faults.prefill_ms_per_token > 0

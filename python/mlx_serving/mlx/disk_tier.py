@@ -36,6 +36,7 @@ BLOCKS_AT_ONCE: Final = 4
 STEPS_UNTIL_COMPUTED: Final = 2
 # How often the writer is asked how far it is, while nothing else is done.
 POLL_SECONDS: Final = 0.02
+FINISH_POLL_SECONDS: Final = 0.002
 
 
 class Place(Enum):
@@ -183,6 +184,12 @@ class DiskTier:
             del self._backlog[node]
             self._hand_on(node, record)
             handed += 1
+
+    def finish(self, seconds: float) -> None:
+        end = self._now() + seconds
+        while self.delay_seconds is not None and self._now() < end:
+            self.keep_up(beside_rows=False)
+            time.sleep(FINISH_POLL_SECONDS)
 
     def _hand_on(self, node: Node, record: Record) -> None:
         parent = self._records.get(node.parent) if node.parent else None

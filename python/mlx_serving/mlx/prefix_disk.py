@@ -32,6 +32,10 @@ class PrefixDisk(Protocol):
         step be short."""
         ...
 
+    def finish(self, seconds: float) -> None:
+        """The worker ends: writes what waits, as far as there is time."""
+        ...
+
     def counts(self) -> DiskCounts: ...
 
 
@@ -47,6 +51,9 @@ class NoDisk:
         pass
 
     def keep_up(self, beside_rows: bool) -> None:
+        pass
+
+    def finish(self, seconds: float) -> None:
         pass
 
     def counts(self) -> DiskCounts:

@@ -78,6 +78,10 @@ class PrefixPolicy:
         if self._disk:
             self._disk.keep_up(beside_rows=bool(batch.rows))
 
+    def finish(self, seconds: float) -> None:
+        if self._disk:
+            self._disk.finish(seconds)
+
     def awaits(self, id: int, tokens: list[int], salt: str, may_wait: bool) -> bool:
         """Whether more of them is on its way, so that `peek` will find more. `may_wait`: nothing
         else could be done meanwhile."""

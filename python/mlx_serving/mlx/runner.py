@@ -139,6 +139,9 @@ class MlxRunner:
         output.kept, output.evicted = changes.kept, changes.evicted
         return output
 
+    def finish(self, seconds: float) -> None:
+        self._prefixes.finish(seconds)
+
     def figures(self) -> EngineFigures:
         stages, prefixes = self._stages, self._prefixes.figures()
         return EngineFigures(

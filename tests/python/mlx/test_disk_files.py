@@ -55,9 +55,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     assert files.list() == [] and (own / "notes.safetensors").exists()
 
 
-def test_a_write_that_fails_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = DiskFiles(tmp_path)
 
     def full(*_: object) -> int:

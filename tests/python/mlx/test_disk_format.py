@@ -39,9 +39,7 @@ def test_a_file_is_what_safetensors_read(tmp_path: Path) -> None:
     assert about["format"] == "mlx-serving.kv.1" and about["model"] == of.identity.hex()
     assert about["parent"] == of.root("").hex()
     names = [name for name in read if name != "tokens"]
-    assert sorted(names) == sorted(
-        ["kv.0.0", "kv.0.1", *(f"kv.2.{index}" for index in range(6))]
-    )
+    assert sorted(names) == sorted(["kv.0.0", "kv.0.1", *(f"kv.2.{index}" for index in range(6))])
     assert read["kv.0.1"].dtype == mx.bfloat16 and read["kv.0.1"].shape == (1, 2, 3, 5)
     assert bytes(memoryview(read["kv.2.0"]).cast("B")) == arrays[2]
 

@@ -133,9 +133,7 @@ def test_what_the_disk_lost_is_written_again_once_it_is_used(tmp_path: Path) -> 
     assert len(files_in(tmp_path)) == 5
 
 
-def test_damaged_files_are_misses_and_go(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_files_are_misses_and_go(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     one = Life(tmp_path)
     one.compute(IDS)
     third = tmp_path / "kv-blocks" / f"{key_of(one.format, IDS[:12]).name.hex()}.safetensors"
