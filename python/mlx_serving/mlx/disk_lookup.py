@@ -145,11 +145,11 @@ class DiskLookup:
         left = len(tokens) - at - found.shared
         if not keys or self._is_slower(left, at):
             return None
+        began = self._now()
         run = self._reader.start(keys)
         if run is None:
             self._counts.slow += 1
             return None
-        began = self._now()
         allowed = max(RUN_SECONDS_MIN, self._compute_seconds(left, at))
         return Wanted(id, tokens, salt, run, at, not whole, began + allowed, began)
 

@@ -195,6 +195,9 @@ class DiskTier:
         parent = self._records.get(node.parent) if node.parent else None
         if self._index.has(record.key.name):
             record.place = Place.DISK
+        elif record.key.name in self._jobs:
+            # It was evicted meanwhile, and is here again.
+            record.place = Place.QUEUED
         elif (parent and parent.place is Place.FAILED) or node.kv is None:
             record.place = Place.FAILED
             self._counts.drops += 1

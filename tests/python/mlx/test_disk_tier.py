@@ -7,10 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from disk import BLOCK, Clock, Life, Reviver, damage, files_in, key_of
+
 from mlx_serving.engine import DiskCounts
 from mlx_serving.mlx.disk_tier import BLOCKS_AT_ONCE, STEPS_UNTIL_COMPUTED
-
-from disk import BLOCK, Clock, Life, Reviver, damage, files_in, key_of
+from mlx_serving.mlx.disk_writer import WriteJob
 
 IDS = list(range(100, 120))
 
@@ -202,6 +203,23 @@ def test_two_workers_share_a_folder(tmp_path: Path) -> None:
     assert one.bring(IDS) == 0
     one.compute(IDS)
     assert one.tier.counts().write_errors == 0
+
+
+def test_a_worker_that_ends_writes_what_waits(tmp_path: Path) -> None:
+    one = Life(tmp_path, jobs_max=2)
+    work = one.writer.write
+
+    def write(job: WriteJob) -> None:
+        one.clock.seconds += 1
+        work(job)
+        one.writer.run()
+
+    one.writer.write = write  # type: ignore[method-assign]
+    one.compute(IDS, writes=False)
+    one.tier.finish(0)
+    assert one.tier.counts().pending == 5
+    one.tier.finish(60)
+    assert one.tier.counts().writes == 5 and one.tier.counts().pending == 0
 
 
 def test_figures_are_those_of_the_folder(tmp_path: Path) -> None:

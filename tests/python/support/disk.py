@@ -52,6 +52,7 @@ class Reviver:
 
     def __init__(self) -> None:
         self.known: dict[bytes, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._size_bytes = block_format().size_bytes(BLOCK)
 
     def learn(self, tokens: Sequence[int]) -> None:
         ids = tuple(tokens)
@@ -63,7 +64,7 @@ class Reviver:
         (array,) = arrays
         before, own = self.known[bytes(array)]
         assert len(own) == tokens
-        return KvBlock([(before, own)], 10)
+        return KvBlock([(before, own)], self._size_bytes)
 
 
 class FaultyFiles(DiskFiles):
@@ -191,7 +192,7 @@ class Life:
         self.index = DiskIndex(self.files, int(blocks_max * self.format.size_bytes(BLOCK)))
         self.writer = Inline(DiskWork(self.files, self.index, self.format), jobs_max)
         self.pool = InlinePool()
-        # A token of memory is a tenth of a block's ten bytes, so that a file would fit as often.
+        # In memory a block counts as its file does.
         size = memory_blocks * self.format.size_bytes(BLOCK)
         self.cache = BlockPromptCache(Trimmer(), size, BLOCK, match_tokens_min=1)
         self.seconds_a_token = 1.0
