@@ -29,7 +29,9 @@ async function answer({ url }: ServerProcess, salt = "") {
 
 async function figure({ url }: ServerProcess, name: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const found = new RegExp(`^mlx_serving:worker_prefix_disk_${name}\\{.*\\} (\\S+)$`, "m").exec(text);
+  const found = new RegExp(`^mlx_serving:worker_prefix_disk_${name}\\{.*\\} (\\S+)$`, "m").exec(
+    text,
+  );
   return found === null ? undefined : Number(found[1]);
 }
 

@@ -58,7 +58,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = DiskFiles(tmp_path)
 
-    def full(*_: object) -> int:
+    def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     for call in ("writev", "fsync", "utime"):
