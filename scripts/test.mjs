@@ -1,18 +1,19 @@
 /**
- * `npm test`: the set-up, then every test suite, or those that are named. At the end come the tests that
- * failed, a line a suite, and as the last line the sum over all of them; the exit code is 1 if a test fails
- * or a suite runs none.
+ * `npm test`: the set-up, then every test suite, or those that are named; of several two at a time, and what one
+ * says is printed when it has ended. At the end come the tests that failed, a line a suite, and as the last line the
+ * sum over all of them; the exit code is 1 if a test fails or a suite runs none.
  *
  *   npm test
  *   npm test -- machines ts
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { interruptible } from "../setup/clone/interrupt.mjs";
 import { setUp } from "../setup/clone/setup.mjs";
 import { packageRoot } from "../setup/paths.mjs";
 import { withBytecode } from "./lib/bytecode.mjs";
+import { inStrands } from "./lib/strands.mjs";
 import { allSuites, countOf, suiteIds } from "./lib/suites.mjs";
 
 const wanted = process.argv.slice(2);
@@ -25,34 +26,60 @@ if (unknown.length > 0) {
 }
 
 await interruptible((signal) => setUp({ model: true, native: "with tests", signal }));
-const results = [];
-for (const suite of allSuites()) {
-  if (wanted.length > 0 && !wanted.includes(suite.id)) continue;
-  process.stdout.write(`\n── ${suite.id} ──\n`);
-  const begin = performance.now();
-  const count = await runSuite(suite);
-  results.push({ id: suite.id, seconds: Math.round((performance.now() - begin) / 1000), ...count });
-}
+const suites = allSuites().filter(({ id }) => wanted.length === 0 || wanted.includes(id));
+const running = new Set();
+/** Ctrl-C reaches the programs too, which share our process group; SIGTERM is passed on. */
+for (const [signal, exitCode] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+])
+  process.once(signal, async () => {
+    const ended = [...running].map((child) => new Promise((done) => child.once("close", done)));
+    if (signal === "SIGTERM") for (const child of running) child.kill(signal);
+    await Promise.all(ended);
+    process.exit(exitCode);
+  });
+const results =
+  suites.length === 1
+    ? [await runAlone(suites[0])]
+    : await inStrands(suites, (suite) => runBeside(suite));
 process.exitCode = summarize(results) > 0 ? 1 : 0;
 
-/** The programs share our terminal and our process group: Ctrl-C reaches them, SIGTERM is passed on. */
-function runSuite(suite) {
+/** One that is run alone speaks while it runs. */
+function runAlone(suite) {
+  process.stdout.write(`\n── ${suite.id} ──\n`);
+  return timed(suite, "inherit");
+}
+
+async function runBeside(suite) {
+  const log = suite.report.replace(/\.\w+$/, ".log");
+  process.stdout.write(`▸ ${suite.id} …\n`);
+  mkdirSync(dirname(log), { recursive: true });
+  const output = openSync(log, "w");
+  try {
+    return await timed(suite, ["ignore", output, output]);
+  } finally {
+    closeSync(output);
+    process.stdout.write(`\n── ${suite.id} ──\n${readFileSync(log, "utf8")}\n`);
+  }
+}
+
+async function timed(suite, stdio) {
+  const begin = performance.now();
+  const count = await runSuite(suite, stdio);
+  return { id: suite.id, seconds: Math.round((performance.now() - begin) / 1000), ...count };
+}
+
+function runSuite(suite, stdio) {
   mkdirSync(dirname(suite.report), { recursive: true });
   rmSync(suite.report, { force: true });
   const [program, ...args] = suite.command;
-  const child = spawn(program, args, {
-    cwd: packageRoot,
-    env: { ...withBytecode(process.env), ...suite.env },
-    stdio: "inherit",
-  });
-  const stop = (name) => {
-    if (name === "SIGTERM") child.kill(name);
-    child.once("close", () => process.exit(name === "SIGINT" ? 130 : 143));
-  };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const env = { ...withBytecode(process.env), ...suite.env };
+  const child = spawn(program, args, { cwd: packageRoot, env, stdio });
+  running.add(child);
   return new Promise((resolve) => {
     const finish = (code) => {
-      process.off("SIGINT", stop).off("SIGTERM", stop);
+      running.delete(child);
       resolve(countOf(suite, code ?? 1));
     };
     child.once("error", (error) => {

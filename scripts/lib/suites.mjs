@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setupFolder } from "../../setup/clone/node.mjs";
 import { isNativeBuilt } from "../../setup/native/build.mjs";
-import { packageRoot } from "../../setup/paths.mjs";
+import { cacheFolder, packageRoot } from "../../setup/paths.mjs";
 import { environmentFolder, interpreterOf } from "../../setup/python.mjs";
 
 /**
@@ -15,7 +15,9 @@ import { environmentFolder, interpreterOf } from "../../setup/python.mjs";
  *   env?: Record<string, string>,
  *   report: string,
  *   read: (report: string) => Count,
- * }} Suite `report`: the file that the command writes and `read` understands.
+ *   waits?: boolean,
+ * }} Suite `report`: the file that the command writes and `read` understands; `waits`: it leaves cores idle, for
+ *   processes to start and for times to pass.
  */
 
 const failureLinesMax = 12;
@@ -45,6 +47,8 @@ function pytest() {
   return {
     id: "python",
     command: [python, "-m", "pytest", "tests/python", ...parallel, `--junitxml=${report}`],
+    // Where the set-up has put the model, whatever says so here.
+    env: { MLX_SERVING_CACHE: cacheFolder() },
     report,
     read: readJunit,
   };
@@ -128,36 +132,34 @@ function native() {
 
 export const suiteIds = [
   "check",
-  "machines",
   "ts",
-  "python",
-  "consumers",
-  "simulation",
-  "conformance",
   "cases",
   "faults",
   "e2e",
   "e2e-off",
   "e2e-broken",
+  "conformance",
+  "consumers",
+  "machines",
+  "simulation",
+  "python",
   "native",
 ];
 
-/** @returns {Suite[]} In the order in which they run: what fails fastest first. */
+/** @returns {Suite[]} In the order in which they begin, of each kind: what fails fastest first. */
 export function allSuites() {
-  return [
+  const waiting = [
     checks(),
-    vitest("machines", "tests/machines"),
     vitest("ts", "tests/ts", "tests/setup", "tests/scripts"),
-    pytest(),
-    consumers(),
-    simulation(),
-    conformance(),
     vitest("cases", "tests/cases"),
-    // They wait for processes to start and for times to pass: more at a time than there are cores.
+    // More at a time than there are cores.
     vitest("faults", "--maxWorkers=3", "tests/faults"),
     ...endToEnd(),
-    ...native(),
+    conformance(),
+    consumers(),
   ];
+  const computing = [vitest("machines", "tests/machines"), simulation(), pytest(), ...native()];
+  return [...waiting.map((suite) => ({ ...suite, waits: true })), ...computing];
 }
 
 /**

@@ -70,14 +70,15 @@ describe("a server that is killed three times, with a log on disk", () => {
     const { port } = new URL(url);
     try {
       await using client = await connect(url);
-      const bodyOf = (i: number) => ({ input: `Story ${i}`, max_output_tokens: 120 });
+      const bodyOf = (i: number) => ({ input: `Story ${i}`, max_output_tokens: 240 });
       const respond = () => range(0, 8).map((i) => client.respond(bodyOf(i)));
       const expected = await Promise.all(respond().map((stream) => read(stream, url)));
       const streams = respond();
       const outcomes = Promise.all(streams.map((stream) => read(stream, url)));
       for (let kills = 0; kills < 3; kills += 1) {
         const { cursor } = streams[0]!;
-        await vi.waitUntil(() => streams[0]!.cursor > cursor + 15, { timeout: 30_000 });
+        // On a busy machine an entry has many tokens.
+        await vi.waitUntil(() => streams[0]!.cursor > cursor + 4, { timeout: 30_000 });
         current.signal("SIGKILL");
         await current.exited;
         current = await startServer({ flags: [...flags, "--port", port] });

@@ -12,8 +12,8 @@ Cache = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class KvBlock:
-    """Keys and values of some consecutive tokens, two arrays a layer, or None of a layer that has no
-    attention. Nobody changes them."""
+    """Keys and values of some consecutive tokens, two arrays a layer; None: it has no attention.
+    Nobody changes them."""
 
     layers: list[tuple[Any, Any] | None]
     size_bytes: int

@@ -198,10 +198,18 @@ def prompt(seed: int, length: int) -> list[int]:
     return [(seed * 7 + i * i * 3 + i) % (VOCABULARY - 1) for i in range(length)]
 
 
+# What models have said, each with its own: many tests ask for the same.
+_said: list[tuple[Any, dict[tuple[int, ...], list[int]]]] = []
+
+
 def greedy(toy: Any, tokens: list[int], count: int) -> list[int]:
     """By whole forward passes, without cache or batch."""
-    out: list[int] = []
+    said = next((said for model, said in _said if model is toy), None)
+    if said is None:
+        said = {}
+        _said.append((toy, said))
+    out = said.setdefault((count, *tokens), [])
     while len(out) < count and (not out or out[-1] != END):
         logits = toy(mx.array([tokens + out]))
         out.append(int(mx.argmax(logits[0, -1]).item()))
-    return out
+    return list(out)
