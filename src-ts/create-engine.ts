@@ -1,4 +1,5 @@
 /** `mlx-serving/engine`: the orchestrator and its workers, without sockets. */
+import { resolve } from "node:path";
 import { ConfigError, resolveConfig } from "./config.js";
 import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
@@ -34,6 +35,8 @@ export type EngineSettings = Pick<
   | "maxContext"
   | "memoryBudget"
   | "prefixCache"
+  | "prefixCacheDir"
+  | "prefixCacheDisk"
   | "prefixSharing"
   | "native"
   | "nativeParts"
@@ -139,6 +142,8 @@ function engineOptions(
     memoryBudgetBytes: config.memoryBudget ?? 0,
     prefixCacheBytes: config.prefixCache.bytes,
     prefixCacheShare: config.prefixCache.share,
+    prefixDiskFolder: config.prefixCacheDir === undefined ? "" : resolve(config.prefixCacheDir),
+    prefixDiskBytes: config.prefixCacheDisk,
     prefixSharing: config.prefixSharing,
     device: config.device,
     controlTokens: config.controlTokens,

@@ -263,6 +263,16 @@ export const serveOptions = {
     { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
     "what computed prompts may take, to be used again: bytes, or a share of what the weights leave; 0: none",
   ),
+  prefixCacheDir: option(
+    text("<folder>", "a folder"),
+    undefined,
+    "folder in which computed prompts survive this process; default: they are kept in memory alone",
+  ),
+  prefixCacheDisk: option(
+    bytes(),
+    10 * 2 ** 30,
+    "bytes that computed prompts may take in --prefix-cache-dir",
+  ),
   prefixSharing: option(
     choice(["own", "all"]),
     "own",

@@ -88,9 +88,34 @@ class PrefixCounts:
 
 
 @dataclass(slots=True)
+class DiskCounts:
+    """Of the prefix cache's tier on disk, since the start. `hits`: blocks that were read, with
+    `hit_tokens`; `misses`: prompts that went on where no block was; `writes`; `drops`: blocks that
+    were evicted from memory before they were written, or stand behind one that couldn't be;
+    `unfit`: files that are damaged or another model's; `slow`: runs that computing was faster than.
+    Now: `blocks` and their `size_bytes`, and how many are `pending`."""
+
+    on: bool
+    blocks: int = 0
+    size_bytes: int = 0
+    pending: int = 0
+    hits: int = 0
+    hit_tokens: int = 0
+    misses: int = 0
+    writes: int = 0
+    drops: int = 0
+    evictions: int = 0
+    unfit: int = 0
+    read_errors: int = 0
+    write_errors: int = 0
+    slow: int = 0
+
+
+@dataclass(slots=True)
 class EngineFigures:
     """Figures for `telemetry`, in requests and bytes. `prefix_entries`: blocks or records in the
-    prompt cache, where there is one; `prefix_counts`: what has come of it."""
+    prompt cache, where there is one; `prefix_counts`: what has come of it; `disk_counts`: likewise
+    of its tier on disk."""
 
     running: int
     waiting: int
@@ -99,6 +124,7 @@ class EngineFigures:
     memory_bytes: int
     prefix_entries: int = 0
     prefix_counts: PrefixCounts | None = None
+    disk_counts: DiskCounts | None = None
 
 
 @dataclass(slots=True)
@@ -203,4 +229,9 @@ class Runner(Protocol):
 
     def check(self) -> None:
         """Raises `AssertionError` where what it keeps contradicts itself. For tests."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Writes what is to outlive the process, as far as there is time. Nothing is called after
+        it."""
         ...

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import Final, Protocol
 
 from .acceleration import module_parts, require
 from .engine import (
+    DiskCounts,
     Engine,
     Forcing,
     Loaded,
@@ -25,7 +27,7 @@ from .engine import (
     failed,
 )
 from .grammar.matcher import Matcher
-from .messages import Admission, Load, LoadFailed, PrefixFigures, Refused, Telemetry
+from .messages import Admission, DiskFigures, Load, LoadFailed, PrefixFigures, Refused, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
 
@@ -55,7 +57,15 @@ class Credit:
     steps: int
 
 
-Command = Load | Insert | Remove | Credit
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The process ends next: what would be lost with it is written now, within so many seconds."""
+
+    seconds: float
+    done: Event = field(default_factory=Event)
+
+
+Command = Load | Insert | Remove | Credit | Finish
 
 
 class Reports(Protocol):
@@ -147,6 +157,9 @@ class EngineLoop:
             self._runner.remove(command.id)
             if command.answer:
                 self._reports.removed(command.id)
+        elif isinstance(command, Finish):
+            self._runner.finish(command.seconds)
+            command.done.set()
         else:
             raise TypeError("a model is loaded already")
 
@@ -178,6 +191,8 @@ class EngineLoop:
         }
         if figures.prefix_counts is not None:
             telemetry["prefixes"] = prefixes(figures.prefix_entries, figures.prefix_counts)
+        if figures.disk_counts is not None:
+            telemetry["prefixDisk"] = disk(figures.disk_counts)
         self._reports.telemetry(telemetry)
 
 
@@ -190,4 +205,23 @@ def prefixes(entries: int, counts: PrefixCounts) -> PrefixFigures:
         "otherSaltTokens": counts.other_salt,
         "belowBlockTokens": counts.below_block,
         "evictions": counts.evictions,
+    }
+
+
+def disk(counts: DiskCounts) -> DiskFigures:
+    return {
+        "on": counts.on,
+        "blocks": counts.blocks,
+        "bytes": counts.size_bytes,
+        "pending": counts.pending,
+        "hits": counts.hits,
+        "hitTokens": counts.hit_tokens,
+        "misses": counts.misses,
+        "writes": counts.writes,
+        "drops": counts.drops,
+        "evictions": counts.evictions,
+        "unfit": counts.unfit,
+        "readErrors": counts.read_errors,
+        "writeErrors": counts.write_errors,
+        "slow": counts.slow,
     }

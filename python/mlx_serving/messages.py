@@ -187,6 +187,8 @@ class LoadOptions:
     prefill_chunk_tokens: int
     prefix_cache_bytes: int
     prefix_cache_share: float
+    prefix_disk_folder: str
+    prefix_disk_bytes: int
     unacked_steps_max: int
     deterministic: bool
     control_tokens: ControlTokens
@@ -479,6 +481,27 @@ class PrefixFigures(TypedDict):
     evictions: int
 
 
+class DiskFigures(TypedDict):
+    """Of the prompt cache's tier on disk, which may be off although it was asked for. What it
+    holds, as far as this worker has looked; the rest since the worker's start, in blocks, but
+    `hitTokens`, and `misses` and `slow`, which are of requests."""
+
+    on: bool
+    blocks: int
+    bytes: float
+    pending: int
+    hits: int
+    hitTokens: int
+    misses: int
+    writes: int
+    drops: int
+    evictions: int
+    unfit: int
+    readErrors: int
+    writeErrors: int
+    slow: int
+
+
 class Telemetry(TypedDict):
     running: int
     waiting: int
@@ -489,6 +512,7 @@ class Telemetry(TypedDict):
     native: NotRequired[NativeFigures]
     grammars: NotRequired[GrammarFigures]
     prefixes: NotRequired[PrefixFigures]
+    prefixDisk: NotRequired[DiskFigures]
 
 
 class Fault(TypedDict):

@@ -6,7 +6,7 @@ import { formatBytes, formatTable } from "./format.js";
 
 const help = `
 MLX_SERVING_NATIVE (auto, on, off) and MLX_SERVING_NATIVE_PARTS say which native parts are to be used,
-here as in serve; its flags and its configuration file are not read.
+and MLX_SERVING_PREFIX_CACHE_DIR where computed prompts are kept, here as in serve; its flags and its configuration file are not read.
 
 Examples:
   mlx-serving doctor --json | jq .backend
@@ -25,7 +25,18 @@ export function doctorCommand(): Command {
 
 /** The report as a table for people. */
 export function render(report: DoctorReport): string {
-  const { python, versions, backend, device, blas, native, mlx_ops, parts, models } = report;
+  const {
+    python,
+    versions,
+    backend,
+    device,
+    blas,
+    native,
+    mlx_ops,
+    parts,
+    models,
+    prefix_cache_dir,
+  } = report;
   const rows = [
     ["python", `${python.version ?? "none"}  ${python.path}`],
     ["backend", joined([backend ?? "none", device])],
@@ -33,6 +44,7 @@ export function render(report: DoctorReport): string {
     ["native", part(native)],
     ["mlx_ops", part(mlx_ops, [mlx_ops.isa, threadsOf(mlx_ops)])],
     ["parts on", partsOn(parts)],
+    ...(prefix_cache_dir === null ? [] : [["prefixes", prefixesIn(prefix_cache_dir)]]),
     ...Object.entries(versions),
     ...models.map(({ id, ready, bytes, path, family }) => [
       "model",
@@ -44,6 +56,13 @@ export function render(report: DoctorReport): string {
   return `${formatTable(rows)}\n${problem}`;
 }
 
+function prefixesIn({ path, blocks, bytes, reason }: PrefixFolder): string {
+  return reason === null
+    ? joined([path, `${blocks} blocks`, formatBytes(bytes)])
+    : joined([path, "can't be used", reason]);
+}
+
+type PrefixFolder = NonNullable<DoctorReport["prefix_cache_dir"]>;
 type Words = readonly (string | null)[];
 
 function part({ on, version, reason }: DoctorReport["native"], more: Words = []): string {

@@ -19,6 +19,7 @@ import type { Conversation } from "./conversation.js";
 export type {
   Abilities,
   Constraint,
+  DiskFigures,
   GrammarFigures,
   NativeMetrics,
   NativePart,
@@ -415,6 +416,9 @@ export interface EngineOptions {
   /** What the prefix cache of a worker may hold: bytes, and a share of what the weights leave. */
   prefixCacheBytes: number;
   prefixCacheShare: number;
+  /** Where its blocks survive the worker; empty: nowhere. All workers share the folder and its bytes. */
+  prefixDiskFolder: string;
+  prefixDiskBytes: number;
   /** Whose requests may share what is computed of a prompt: those of one owner, or all. */
   prefixSharing: "own" | "all";
   device: "auto" | "cpu" | "gpu";

@@ -31,7 +31,8 @@ export function configOf(
 
 export function loadOptionsOf(options: EngineOptions): LoadOptions {
   const { maxBatch, contextMax, memoryBudgetBytes, device } = options;
-  const { prefixCacheBytes, prefixCacheShare, controlTokens, fakeTokensPerSecond } = options;
+  const { prefixCacheBytes, prefixCacheShare, prefixDiskFolder, prefixDiskBytes } = options;
+  const { controlTokens, fakeTokensPerSecond } = options;
   return {
     maxBatch,
     contextMax,
@@ -40,6 +41,8 @@ export function loadOptionsOf(options: EngineOptions): LoadOptions {
     prefillChunkTokens,
     prefixCacheBytes,
     prefixCacheShare,
+    prefixDiskFolder,
+    prefixDiskBytes,
     unackedStepsMax,
     deterministic: maxBatch === 1,
     controlTokens,

@@ -15,6 +15,7 @@ import {
   registeredModels,
 } from "./models.js";
 import { buildCommand } from "./native.js";
+import { type PrefixFolderReport, prefixFolder } from "./prefix-folder.js";
 import { describePython, packageRoot } from "./python.js";
 
 const askTimeoutMs = 60_000;
@@ -68,6 +69,8 @@ export interface DoctorReport {
     threads: number | null;
     reason: string | null;
   };
+  /** Where computed prompts survive a server, by its variable; null: it names none. */
+  prefix_cache_dir: PrefixFolderReport | null;
   /**
    * Models on this machine. `ready`: all files are there; `bytes`: what they take; `family`: how its like is
    * served, null where it can't be told.
@@ -94,6 +97,7 @@ export async function examine(env: NodeJS.ProcessEnv = process.env): Promise<Doc
     native: answer.native,
     mlx_ops: answer.mlx_ops,
     parts: answer.parts,
+    prefix_cache_dir: prefixFolder(env),
     models: listModels(env),
   };
 }

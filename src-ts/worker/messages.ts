@@ -162,6 +162,9 @@ export const LoadOptions = z.strictObject({
   /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
   prefixCacheBytes: z.number(),
   prefixCacheShare: z.number().min(0).max(1),
+  /** Where blocks of it survive the worker, empty: nowhere; and what they may take there. */
+  prefixDiskFolder: z.string(),
+  prefixDiskBytes: z.number(),
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps, so that the same seed makes the same tokens. */
@@ -333,6 +336,25 @@ export const PrefixFigures = z.object({
 });
 export type PrefixFigures = z.infer<typeof PrefixFigures>;
 
+/** Of its tier on disk; not `on`: it was asked for, and can't be used. */
+export const DiskFigures = z.object({
+  on: z.boolean(),
+  blocks: count,
+  bytes: finite,
+  pending: count,
+  hits: count,
+  hitTokens: count,
+  misses: count,
+  writes: count,
+  drops: count,
+  evictions: count,
+  unfit: count,
+  readErrors: count,
+  writeErrors: count,
+  slow: count,
+});
+export type DiskFigures = z.infer<typeof DiskFigures>;
+
 export const refusalCodes = [
   "invalid_prompt",
   "invalid_request",
@@ -406,6 +428,7 @@ export const fromWorker = {
     native: NativeFigures.optional(),
     grammars: GrammarFigures.optional(),
     prefixes: PrefixFigures.optional(),
+    prefixDisk: DiskFigures.optional(),
   }),
   /** The worker is about to die and says why. */
   fault: z.object({

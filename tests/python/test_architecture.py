@@ -158,10 +158,14 @@ def test_no_module_names_the_package_from_outside() -> None:
 
 
 def test_the_engine_knows_the_prompt_cache_by_its_port_alone() -> None:
-    """Which implementation it is, one file says."""
-    for implementation in ("mlx.block_cache", "mlx.whole_cache"):
+    """Which implementation it is, one file says. The tier on disk is one below its blocks."""
+    tier = {"mlx.disk_lookup", "mlx.disk_store", "mlx.disk_tier"}
+    for implementation, others in (("mlx.block_cache", tier), ("mlx.whole_cache", set())):
         users = {name for name in MODULES if implementation in own_imports(name)}
-        assert users == {"mlx.prefix_store"}
+        assert users - others == {"mlx.prefix_store"}
+    # And the engine knows that by its port.
+    for name in tier - {"mlx.disk_store"}:
+        assert {user for user in MODULES if name in own_imports(user)} <= tier
 
 
 @pytest.mark.parametrize("part", PARTS)

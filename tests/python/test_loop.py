@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from mlx_serving import loop
-from mlx_serving.engine import End, EngineFigures, Loaded, Runner, StepOutput
+from mlx_serving.engine import DiskCounts, End, EngineFigures, Loaded, Runner, StepOutput
 from mlx_serving.link.parse import parse
-from mlx_serving.loop import Command, Credit, EngineLoop, Insert, Remove
+from mlx_serving.loop import Command, Credit, EngineLoop, Finish, Insert, Remove
 from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
 
 from orchestrator import FAKE_MODEL, load_options
@@ -33,6 +33,8 @@ class Scripted:
 
     def __init__(self) -> None:
         self.ids: list[int] = []
+        self.finished: list[float] = []
+        self.disk: DiskCounts | None = None
         self.on_insert: Callable[[Admission], None] = lambda request: None
 
     def insert(self, request: Admission, matcher: Any = None, forcing: Any = None) -> None:
@@ -49,7 +51,10 @@ class Scripted:
         return 0.0 if self.ids else None
 
     def figures(self) -> EngineFigures:
-        return EngineFigures(len(self.ids), 0, 1, 2, 3)
+        return EngineFigures(len(self.ids), 0, 1, 2, 3, disk_counts=self.disk)
+
+    def finish(self, seconds: float) -> None:
+        self.finished.append(seconds)
 
     def check(self) -> None:
         pass
@@ -104,6 +109,32 @@ def test_without_credit_commands_are_taken_and_nothing_steps() -> None:
     assert rig.turn(Remove(2, answer=True)) == ["removed"]
     assert rig.turn(Credit(1)) == ["stepped"]
     assert rig.turn(Remove(1, answer=True)) == ["removed"]
+
+
+def test_what_outlives_the_process_is_written_before_its_end() -> None:
+    rig = Rig()
+    finish = Finish(1.5)
+    rig.turn(insert(1), finish)
+    assert rig.runner.finished == [1.5] and finish.done.is_set()
+
+
+def test_figures_of_the_disk_are_told_where_there_is_one() -> None:
+    rig = Rig()
+
+    def told() -> object:
+        rig.now += 2
+        rig.turn(Credit(1))
+        (body,) = [body[0] for name, body in rig.log.said if name == "telemetry"]
+        return body.get("prefixDisk")
+
+    rig.turn(insert(1))
+    assert told() is None
+    rig.runner.disk = DiskCounts(on=True, blocks=3, size_bytes=9, hits=2, hit_tokens=128, unfit=1)
+    assert told() == {
+        **{"on": True, "blocks": 3, "bytes": 9, "pending": 0, "hits": 2, "hitTokens": 128},
+        **{"misses": 0, "writes": 0, "drops": 0, "evictions": 0, "unfit": 1},
+        **{"readErrors": 0, "writeErrors": 0, "slow": 0},
+    }
 
 
 def test_a_refusal() -> None:

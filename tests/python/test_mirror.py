@@ -54,6 +54,7 @@ WITHOUT_TEST = {
     "link/garbled.py": "link/test_frames.py: it is reached through a frame alone",
     "mlx/caches.py": "a protocol; mlx/test_runner.py uses it through adapter.py",
     "mlx/fast_sampler.py": "mlx/test_sampling.py tries every sampler",
+    "mlx/prefix_disk.py": "a protocol, and nothing; mlx/test_disk_store.py has both",
     "mlx/row.py": "a record; mlx/test_admission.py looks at it",
     "models/__main__.py": "a command line; models/test_sources.py runs it",
     "models/config.py": "models/test_sources.py and test_files.py: a configuration has a folder",

@@ -111,6 +111,11 @@ def test_stop_and_signals() -> None:
         assert worker.exit_code() == 0
         assert is_native_line_alone(worker.stderr())
     with Worker() as worker:
+        # What would be kept on disk is, by an engine that has it.
+        worker.ready(prefixDiskFolder="/nowhere", prefixDiskBytes=1)
+        worker.send("stop")
+        assert worker.exit_code() == 0
+    with Worker() as worker:
         worker.ready()
         worker.send("admit", requests=[admission(1, max_tokens=1_000_000)])
         worker.process.terminate()

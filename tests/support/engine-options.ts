@@ -13,6 +13,8 @@ export const fakeEngine: EngineOptions = {
   memoryBudgetBytes: 0,
   prefixCacheBytes: 0,
   prefixCacheShare: 0.5,
+  prefixDiskFolder: "",
+  prefixDiskBytes: 0,
   prefixSharing: "own",
   device: "auto",
   controlTokens: "text",

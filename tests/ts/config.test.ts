@@ -42,6 +42,8 @@ describe("defaults", () => {
       maxContext: undefined,
       memoryBudget: undefined,
       prefixCache: { bytes: Number.MAX_SAFE_INTEGER, share: 0.5 },
+      prefixCacheDir: undefined,
+      prefixCacheDisk: 10 * 2 ** 30,
       prefixSharing: "own",
       native: "auto",
       device: "auto",

@@ -34,7 +34,7 @@ const unheeded: Reasons = {};
 const unreadFields: Reasons = Object.fromEntries(
   [
     ...["running", "waiting", "steps", "prefixCacheBytes", "kvBytes", "memoryBytes"],
-    ...["grammars", "prefixes"],
+    ...["grammars", "prefixes", "prefixDisk"],
   ].map((name) => [`telemetry.${name}`, "passed on whole to /admin/workers and /metrics"]),
 );
 const unreadByPython: Reasons = {};

@@ -136,6 +136,9 @@ class CheckedRunner:
             self._write()
         return output
 
+    def finish(self, seconds: float) -> None:
+        self._runner.finish(seconds)
+
     def check(self) -> None:
         self._seen.checks += 1
         self._runner.check()

@@ -178,6 +178,9 @@ class FakeRunner:
         assert len(ids) == len(set(ids)), "a request is there twice"
         assert len(self._running) <= self._options.max_batch, f"{len(self._running)} rows"
 
+    def finish(self, seconds: float) -> None:
+        """Nothing of it outlives the process."""
+
     def _prefill(self, output: StepOutput) -> None:
         """Everything that has room, at once; a chunk of the first one where prefill takes time."""
         slow = self._faults.prefill_ms_per_token > 0

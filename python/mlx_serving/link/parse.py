@@ -118,6 +118,8 @@ _OPTION_KEYS = frozenset(
         "prefillChunkTokens",
         "prefixCacheBytes",
         "prefixCacheShare",
+        "prefixDiskFolder",
+        "prefixDiskBytes",
         "unackedStepsMax",
         "deterministic",
         "controlTokens",
@@ -239,6 +241,8 @@ def _parse_load(value: object) -> Load:
             prefill_chunk_tokens=u32(options["prefillChunkTokens"], at + "prefillChunkTokens"),
             prefix_cache_bytes=byte_count(options["prefixCacheBytes"], at + "prefixCacheBytes"),
             prefix_cache_share=share(options["prefixCacheShare"], at + "prefixCacheShare"),
+            prefix_disk_folder=string(options["prefixDiskFolder"], at + "prefixDiskFolder"),
+            prefix_disk_bytes=byte_count(options["prefixDiskBytes"], at + "prefixDiskBytes"),
             unacked_steps_max=u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=boolean(options["deterministic"], at + "deterministic"),
             control_tokens=one_of(

@@ -23,7 +23,7 @@ from ..engine import End, Loaded, PrefillProgress, StepOutput, is_out_of_memory
 from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..log import log
-from ..loop import Command, Credit, Insert, Remove
+from ..loop import Command, Credit, Finish, Insert, Remove
 from ..messages import (
     Abort,
     Ack,
@@ -53,6 +53,8 @@ EXIT_CLEAN: Final = 0
 EXIT_FAULT: Final = 1
 EXIT_VIOLATION: Final = 3
 LAST_WORDS_SECONDS: Final = 0.5
+# After a stop, of the 5 s in which a worker must have gone.
+FINISH_SECONDS: Final = 2.0
 SETTLED_IDS_MAX: Final = 65536
 FAULT_CHARACTERS_MAX: Final = 500
 TELLING_ERRORS: Final = (RuntimeError, MemoryError, OSError)
@@ -77,6 +79,8 @@ class LinkThread:
         os.set_blocking(self._wake_read, False)
         self._asleep = False
         self._loading = False
+        # On disk, so that it takes a moment to stop.
+        self._keeps_prefixes = False
         self._active: ActiveRequests | None = None
         self._preparer: Preparer | None = None
         self._grammars: GrammarCompiler | None = None
@@ -184,7 +188,7 @@ class LinkThread:
             elif isinstance(message, Load):
                 self._on_load(message)
             elif isinstance(message, Stop):
-                self._exit(EXIT_CLEAN)
+                self._finish()
             elif isinstance(message, Prepare):
                 self._on_prepare(message)
             elif isinstance(message, UnreadableRequest):
@@ -195,7 +199,15 @@ class LinkThread:
                 for id in message.ids:
                     self._on_abort(id)
 
+    def _finish(self) -> None:
+        if self._keeps_prefixes and self._active is not None:
+            finish = Finish(FINISH_SECONDS)
+            self._commands.put(finish)
+            finish.done.wait(FINISH_SECONDS)
+        self._exit(EXIT_CLEAN)
+
     def _on_load(self, load: Load) -> None:
+        self._keeps_prefixes = bool(load.options.prefix_disk_folder)
         if self._loading:
             raise Violation("a second load", "wrong_order")
         self._loading = True

@@ -46,9 +46,17 @@ class AdmissionPhase:
             raise Refused("memory_budget_exceeded", "max_tokens", message)
 
     def schedule(self) -> Iterator[Admission]:
-        """As many as have places and memory, first come, first served."""
-        while self._stages.can_admit:
-            yield self._stages.waiting.popleft()
+        """As many as have places and memory, first come, first served. One of whose prompt more is
+        being read lets others go before it."""
+        stages = self._stages
+        for request in list(stages.waiting):
+            if not stages.can_admit(request):
+                return
+            may_wait = not (stages.batch.rows or stages.prefilling or stages.ready)
+            known = self._known(request)
+            if not self._prefixes.awaits(request.id, known, request.salt, may_wait):
+                stages.waiting.remove(request)
+                yield request
 
     def run(self, request: Admission) -> Row | End:
         try:
@@ -64,13 +72,19 @@ class AdmissionPhase:
             self._order.came(ran)
             self._stages.prefilling.append(ran)
 
+    def _replays(self, request: Admission) -> bool:
+        return bool(request.emitted) and self._chunks.replays
+
+    def _known(self, request: Admission) -> list[int]:
+        """The tokens that a prefill computes."""
+        return request.prompt if self._replays(request) else request.prompt + request.emitted
+
     def _new_row(self, request: Admission) -> Row:
         """The row's first decode step feeds the prompt's last token. A resume's tokens are fed by
         decode steps too where it is replayed; else they are prefilled with the prompt. What is
         cached of them it takes over when its turn comes: a row that waits has no cache."""
-        emitted = request.emitted
-        replays = bool(emitted) and self._chunks.replays
-        known = request.prompt if replays else request.prompt + emitted
+        emitted, known = request.emitted, self._known(request)
+        replays = self._replays(request)
         first, prefill = len(emitted), known[:-1]
         return Row(
             request=request,

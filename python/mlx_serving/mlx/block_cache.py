@@ -13,7 +13,7 @@ from typing import Final
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
-from .block_tree import BlockTree, Node
+from .block_tree import BlockTree, Node, TreeObserver
 from .caches import BlockCaches
 from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
 
@@ -66,11 +66,18 @@ class BlockPromptCache:
         # Tokens for which there is room, once a whole block is known.
         self._room_tokens: int | None = None
 
+    @property
+    def block_tokens(self) -> int:
+        return self._tree.block_tokens
+
+    def observe(self, observer: TreeObserver) -> None:
+        self._tree.observer = observer
+
     def peek(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> int:
-        return self._usable(self._find(tokens, salt), unit_tokens)
+        return self._usable(self.find(tokens, salt), unit_tokens)
 
     def match(self, tokens: Sequence[int], unit_tokens: int, salt: str = "") -> Match | None:
-        found = self._find(tokens, salt)
+        found = self.find(tokens, salt)
         usable = self._usable(found, unit_tokens)
         self._count(len(tokens), usable, found, salt)
         if not usable:
@@ -79,7 +86,7 @@ class BlockPromptCache:
         blocks = [node.kv for node in found.nodes if node.kv and node.begin < usable]
         return Match(self._caches.joined(blocks, usable, len(tokens) - usable + 1), usable)
 
-    def _find(self, tokens: Sequence[int], salt: str) -> Found:
+    def find(self, tokens: Sequence[int], salt: str) -> Found:
         keys = self._tree.keys(pack_tokens(list(tokens)))
         path = self._tree.path(keys, salt)
         if len(path) == len(keys):
@@ -103,7 +110,7 @@ class BlockPromptCache:
 
     def insert(self, tokens: Sequence[int], source: Source, salt: str = "") -> None:
         tree = self._tree
-        found = self._find(tokens[: self._room_tokens], salt)
+        found = self.find(tokens[: self._room_tokens], salt)
         tree.use(found.nodes)
         if found.is_whole:
             return

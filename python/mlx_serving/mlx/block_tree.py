@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 from ..text.block_hashes import BLOCK_TOKENS as HASHED_TOKENS
 from ..text.block_hashes import digests
@@ -109,6 +109,18 @@ class Absent:
         return self.never_seen + self.evicted + self.other_salt
 
 
+class TreeObserver(Protocol):
+    """Is told what becomes of blocks; it may not change the tree."""
+
+    def added(self, node: Node) -> None: ...
+
+    def removed(self, node: Node) -> None: ...
+
+    def used(self, nodes: Sequence[Node]) -> None:
+        """In their order in a path, the first of it first."""
+        ...
+
+
 class BlockTree:
     def __init__(self, block_tokens: int, bytes_max: int) -> None:
         self.block_tokens = block_tokens
@@ -116,6 +128,7 @@ class BlockTree:
         self.size_bytes = 0
         self.evictions = 0
         self.held = HeldBlocks()
+        self.observer: TreeObserver | None = None
         self._roots: dict[str, Node] = {}
         # The least recently used first. Whoever uses a block uses all before it, and those count as
         # used after it: so the first is a leaf, always.
@@ -156,6 +169,8 @@ class BlockTree:
     def use(self, path: Sequence[Node]) -> None:
         for node in reversed(path):
             self._order.move_to_end(node)
+        if self.observer:
+            self.observer.used(path)
 
     def extend(
         self, path: list[Node], keys: Sequence[bytes], blocks: Sequence[KvBlock], salt: str
@@ -180,6 +195,8 @@ class BlockTree:
             self.size_bytes += kv.size_bytes
             self._order[node] = None
             self.held.add(node.hashes)
+            if self.observer:
+                self.observer.added(node)
             path.append(node)
         self.use(path)
 
@@ -210,6 +227,8 @@ class BlockTree:
         del self._order[leaf]
         self.size_bytes -= leaf.size_bytes
         self.held.drop(leaf.hashes)
+        if self.observer:
+            self.observer.removed(leaf)
         self._chains[leaf.chain] -= 1
         if not self._chains[leaf.chain]:
             del self._chains[leaf.chain]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..models.files import usable
 from ..models.generation import sampling_defaults
 from ..models.sources import resolve
 from ..text.hugging_face import HfTextModel
-from . import known_abilities, memory, warm_up
+from . import known_abilities, memory, model_identity, warm_up
 from .adapter import (
     CacheFactory,
     Weights,
@@ -58,11 +58,14 @@ if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
     from .first_passes import FirstPasses
+    from .prefix_disk import PrefixDisk
+    from .prompt_cache import PromptCache
     from .runner import MlxRunner
     from .sampling import Sampler
 
 VERSIONS_OF: Final = ("mlx", "mlx-lm", "transformers")
 LOAD_PARTS: Final = 4
+HASH_ALLOWANCE_MS: Final = 180_000.0
 # cuDNN plans attention anew for each length of chunk and keys, 50 ms a chunk.
 UNIT_TOKENS_CUDA: Final = 64
 
@@ -92,6 +95,16 @@ class Model:
     text: HfTextModel
     abilities: Abilities
     passes: FirstPasses
+    identity: Identity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the numbers that a model computes depend on, as far as its files say. The hash over its
+    weights is computed meanwhile."""
+
+    weights: Future[bytes]
+    config: bytes
 
 
 class MlxEngine:
@@ -119,6 +132,7 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
     _accelerate(weights, machine)
     # In memory they may be larger than their files.
     check_budget(folder, weights.size_bytes, machine.budget_bytes)
+    identity = _identity(folder, files) if options.prefix_disk_folder else None
     host.loading(3, LOAD_PARTS, "tokenizer and warm-up")
     host.busy("compilation", COMPILE_ALLOWANCE_MS)
     # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
@@ -130,13 +144,20 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
         abilities = _abilities(weights.model, passes.vocabulary, files, machine)
         text = loading_text.result()
     text.vocabulary = passes.vocabulary
-    model = Model(weights, text, abilities, passes)
+    model = Model(weights, text, abilities, passes, identity)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
     grammars = _grammars(text)
     defaults = sampling_defaults(folder)
     return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
+
+
+def _identity(folder: Path, files: Path) -> Identity:
+    hashing = ThreadPoolExecutor(1)
+    weights = hashing.submit(model_identity.weights_hash, folder)
+    hashing.shutdown(wait=False)
+    return Identity(weights, (files / "config.json").read_bytes())
 
 
 def _machine(options: LoadOptions) -> Machine:
@@ -265,11 +286,47 @@ def _runner(
             host=host,
             told=lambda share: host.loading(LOAD_PARTS - 1 + share, LOAD_PARTS, "kernels"),
         )
+    prompt_cache = prefix_store(caches, prefix_bytes)
+    keeps_short = chunks.reuse_unit_tokens == 1
     return new_runner(
         end_tokens=model.text.end_tokens,
         prefill_budget=budget,
-        prompt_cache=prefix_store(caches, prefix_bytes),
+        prompt_cache=prompt_cache,
+        disk=_disk(model, caches, prompt_cache, keeps_short, options, machine, host),
         host=host,
+    )
+
+
+def _disk(
+    model: Model,
+    caches: CacheFactory,
+    prompt_cache: PromptCache,
+    keeps_short: bool,
+    options: LoadOptions,
+    machine: Machine,
+    host: Host,
+) -> PrefixDisk | None:
+    if model.identity is None:
+        return None
+    from . import kv_bytes
+    from .disk_store import DiskOptions, open_disk
+
+    files = model.identity
+    facts = [
+        "gpu" if machine.on_gpu else "cpu",
+        "deterministic" if options.deterministic else "free",
+        *([] if machine.on_gpu else [f"products {fast.status()['isa']}"]),
+        *sorted(name for name, status in machine.parts.items() if status["on"]),
+    ]
+    # Read once at least, which on a slow disk takes as long as the load did.
+    host.busy("hashing the weights", HASH_ALLOWANCE_MS)
+    return open_disk(
+        DiskOptions(options.prefix_disk_folder, options.prefix_disk_bytes),
+        prompt_cache,
+        identity=lambda: model_identity.model_identity(files.weights.result(), files.config, facts),
+        layout=lambda: kv_bytes.layout_of(caches),
+        compute_seconds=model.passes.cost.seconds,
+        keeps_short=keeps_short,
     )
 
 

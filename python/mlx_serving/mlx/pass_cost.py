@@ -20,6 +20,9 @@ CHUNKS_MAX: Final = 32
 FORGETTING: Final = 0.9
 # Weight of the prior, in chunks.
 PRIOR_WEIGHT: Final = 0.002
+# Added to each number of the diagonal, of itself: where chunks are alike, rounding alone would be
+# left of it.
+RIDGE: Final = 1e-9
 # Of a first guess, what each of the two parts is at least: neither is ruled out.
 PART_MIN: Final = 0.1
 # Until measured: at this depth everything costs twice.
@@ -139,6 +142,8 @@ class PassCost:
                     matrix[i][j] += weight * row[i] * row[j]
                 target[i] += weight * row[i] * seconds / unit
             weight *= FORGETTING
+        for i in range(4):
+            matrix[i][i] *= 1 + RIDGE
         return matrix, target
 
 

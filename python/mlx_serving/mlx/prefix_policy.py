@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from math import lcm
 from typing import Final
 
-from ..engine import PrefixCounts
+from ..engine import DiskCounts, PrefixCounts
 from ..text.block_hashes import BLOCK_TOKENS
 from . import growth
 from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
 from .kv_sources import RowSource
+from .prefix_disk import PrefixDisk
 from .prompt_cache import BlockChanges, PromptCache, PromptCacheFigures
 from .row import Row
 
@@ -44,15 +45,17 @@ class PrefixPolicy:
         chunks: ChunkPolicy,
         *,
         trickles: bool = False,
+        disk: PrefixDisk | None = None,
     ) -> None:
         """`trickles`: to cut blocks takes longer than a step may, so a prompt is kept bit by bit
-        while its row decodes."""
+        while its row decodes; `disk`: where blocks outlive this worker."""
         self._prompt_cache = prompt_cache
         self._caches = caches
         self._chunks = chunks
         # Where nothing can be kept, nothing is copied for it.
         self._keeps = prompt_cache.figures().bytes_max > 0
         self._trickles = trickles
+        self._disk = disk
         self._leaving: deque[Leaving] = deque()
 
     def figures(self) -> PromptCacheFigures:
@@ -66,6 +69,35 @@ class PrefixPolicy:
 
     def check(self) -> None:
         self._prompt_cache.check()
+
+    def disk_counts(self) -> DiskCounts | None:
+        return self._disk.counts() if self._disk else None
+
+    def delay_seconds(self) -> float | None:
+        """Until `keep_up` has something to do; None: it has nothing."""
+        return self._disk.delay_seconds if self._disk else None
+
+    def keep_up(self, batch: Batch) -> None:
+        """Once a step, after its rows have decoded."""
+        if self._disk:
+            self._disk.keep_up(beside_rows=bool(batch.rows))
+
+    def finish(self, seconds: float) -> None:
+        if self._disk:
+            self._disk.finish(seconds)
+
+    def awaits(self, id: int, tokens: list[int], salt: str, may_wait: bool) -> bool:
+        """Whether more of them is on its way, so that `peek` will find more. `may_wait`: nothing
+        else could be done meanwhile."""
+        if self._disk is None:
+            return False
+        self._keep_rest(tokens, salt)
+        return self._disk.awaits(id, tokens[:-1], salt, may_wait)
+
+    def forget(self, id: int) -> None:
+        """A request that has no row and gets none."""
+        if self._disk:
+            self._disk.forget(id)
 
     def peek(self, tokens: list[int], salt: str) -> int:
         """How many of these tokens `start` would find now."""

@@ -25,6 +25,7 @@ from .kv_room import KvRoom
 from .prefill import PrefillPhase
 from .prefill_budget import PrefillBudget
 from .prefill_order import PrefillOrder
+from .prefix_disk import PrefixDisk
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
 from .sampling import Sampler
@@ -72,12 +73,17 @@ class MlxRunner:
         on_gpu: bool,
         sampler: Sampler,
         grouping: Grouping,
+        disk: PrefixDisk | None = None,
     ) -> None:
         self._limits = limits
         batch = Batch(caches.model, sampler, grouping)
         self._stages = Stages(batch, max_batch, KvRoom(limits))
         self._prefixes = PrefixPolicy(
-            prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
+            prompt_cache,
+            caches,
+            chunk_policy,
+            trickles=prefill_budget.queues_chunks,
+            disk=disk,
         )
         announcer = Announcer(host, on_gpu)
         self._decode = DecodePhase(
@@ -117,6 +123,7 @@ class MlxRunner:
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:
+        self._prefixes.forget(id)
         for row in self._stages.batch.rows:
             if row.id == id:
                 self._prefixes.keep_answer(row, self._stages.batch)
@@ -125,17 +132,21 @@ class MlxRunner:
             self._prefixes.keep_so_far(row, waits=False)
 
     def delay_seconds(self) -> float | None:
-        return None if self._stages.is_empty else 0.0
+        return self._prefixes.delay_seconds() if self._stages.is_empty else 0.0
 
     def step(self) -> StepOutput:
         output = StepOutput()
         play(self._decode, output)
+        self._prefixes.keep_up(self._stages.batch)
         # Rows that have ended have left places.
         play(self._admission, output)
         play(self._prefill, output)
         changes = self._prefixes.changes()
         output.kept, output.evicted = changes.kept, changes.evicted
         return output
+
+    def finish(self, seconds: float) -> None:
+        self._prefixes.finish(seconds)
 
     def figures(self) -> EngineFigures:
         stages, prefixes = self._stages, self._prefixes.figures()
@@ -147,6 +158,7 @@ class MlxRunner:
             memory_bytes=mx.get_active_memory() + mx.get_cache_memory(),
             prefix_entries=prefixes.entries,
             prefix_counts=self._prefixes.counts() if prefixes.bytes_max else None,
+            disk_counts=self._prefixes.disk_counts(),
         )
 
     def check(self) -> None:

@@ -31,13 +31,11 @@ class Stages:
         self._max_batch = max_batch
         self._room = room
 
-    @property
-    def can_admit(self) -> bool:
-        """Whether the first that waits has a place, and the memory that it may come to need."""
-        if not self.waiting or not self.places_left:
+    def can_admit(self, request: Admission) -> bool:
+        """Whether one that waits has a place, and the memory that it may come to need."""
+        if not self.places_left:
             return False
-        padding = self.batch.padding_tokens
-        return self._room.fits(self.waiting[0], self._requests(), padding)
+        return self._room.fits(request, self._requests(), self.batch.padding_tokens)
 
     def spare_tokens(self, joining: Sequence[Row]) -> float:
         """Of padding there is memory for so much, beside what all rows may come to: those that join
@@ -57,7 +55,7 @@ class Stages:
     @property
     def has_prompts(self) -> bool:
         """Whether this step has prompts to prefill."""
-        return bool(self.prefilling) or self.can_admit
+        return bool(self.prefilling) or (bool(self.waiting) and self.can_admit(self.waiting[0]))
 
     @property
     def is_empty(self) -> bool:

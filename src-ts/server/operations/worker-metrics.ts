@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, type Metric, type Registry } from "prom-client";
 import type {
+  DiskFigures,
   GrammarFigures,
   NativeMetrics,
   NativePool,
@@ -59,6 +60,7 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
     workers,
   );
   addPrefixMetrics(named, workers);
+  addDiskMetrics(named, workers);
   addGauge(
     named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
     valuesOf(workers, partsOf),
@@ -183,6 +185,61 @@ function addPrefixMetrics(named: Named, workers: Workers): void {
     valuesOf(workers, ({ telemetry }) =>
       telemetry?.prefixes === undefined ? [] : one(Number(telemetry.prefixCacheBytes)),
     ),
+  );
+}
+
+const diskCounters = [
+  ["hits", "hits_total", "Blocks of prompts that a worker has read from disk."],
+  ["hitTokens", "hit_tokens_total", "Their tokens."],
+  ["misses", "misses_total", "Prompts that went on where no block was on disk."],
+  ["writes", "writes_total", "Blocks that a worker has written."],
+  ["drops", "drops_total", "Blocks that had to go before they were written."],
+  ["evictions", "evictions_total", "Blocks that made room for others on disk."],
+  ["slow", "slow_total", "Prompts that were computed since reading was slower."],
+] as const;
+
+/** What went wrong: label and figure. */
+const diskErrors = { read: "readErrors", write: "writeErrors", unfit: "unfit" } as const;
+
+function addDiskMetrics(named: Named, workers: Workers): void {
+  const ofDisk = (name: string, help: string) => named(`worker_prefix_disk_${name}`, help);
+  const read = (values: (figures: DiskFigures) => Value[]) =>
+    valuesOf(workers, ({ telemetry }) => {
+      const figures = telemetry?.prefixDisk as DiskFigures | undefined;
+      return figures === undefined ? [] : values(figures);
+    });
+  const one = (value: number): Value[] => [{ value, labels: {} }];
+  addGauge(
+    ofDisk("on", "1 if a worker keeps prompts on disk, 0 if it was to and can't."),
+    read(({ on }) => one(on ? 1 : 0)),
+  );
+  for (const [figure, name, help] of diskCounters)
+    addCounter(
+      ofDisk(name, help),
+      undefined,
+      read((figures) => one(figures[figure])),
+    );
+  addCounter(
+    ofDisk("errors_total", "Reads and writes that failed, and files that are no such blocks."),
+    "kind",
+    read((figures) =>
+      Object.entries(diskErrors).map(([kind, figure]) => ({
+        value: figures[figure],
+        labels: { kind },
+      })),
+    ),
+  );
+  addGauge(
+    ofDisk("blocks", "Blocks on disk, of all workers that share the folder."),
+    read(({ blocks }) => one(blocks)),
+  );
+  addGauge(
+    ofDisk("bytes", "What they take."),
+    read(({ bytes }) => one(bytes)),
+  );
+  addGauge(
+    ofDisk("pending", "Blocks that wait to be written."),
+    read(({ pending }) => one(pending)),
   );
 }
 

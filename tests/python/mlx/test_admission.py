@@ -81,18 +81,18 @@ def test_a_resume_is_prefilled_or_replayed(toy: Any, policy: ChunkPolicy) -> Non
 
 def test_a_cached_prefix_is_known_and_not_copied_yet(toy: Any) -> None:
     phases = Phases(toy, prefix_bytes=1 << 24, chunk_tokens=512)
-    ids = prompt(3, 50)
+    ids = prompt(3, 129)
     phases.wait(request(1, ids))
     play(phases.admission, StepOutput())
     play(phases.prefill, StepOutput())
     again = row_of(phases, 2, ids)
-    assert (again.available, again.missing_tokens) == (49, 0)
+    assert (again.available, again.missing_tokens) == (128, 0)
     assert (again.done, again.cached) == (0, 0) and size_bytes(again.cache) == 0
     phases.wait(request(3, ids[:20], 12, ids[20:]))
     play(phases.admission, StepOutput())
     play(phases.prefill, StepOutput())
     resumed = phases.stages.ready[-1]
-    assert (resumed.id, resumed.done, resumed.cached) == (3, 49, 20)
+    assert (resumed.id, resumed.done, resumed.cached) == (3, 128, 20)
 
 
 def test_prompts_of_another_salt_have_nothing_in_common(toy: Any) -> None:
@@ -101,7 +101,7 @@ def test_prompts_of_another_salt_have_nothing_in_common(toy: Any) -> None:
     phases.wait(replace(request(1, ids), salt="mine"))
     play(phases.admission, StepOutput())
     play(phases.prefill, StepOutput())
-    for salt, available in [("mine", 199), ("yours", 0), ("", 0)]:
+    for salt, available in [("mine", 192), ("yours", 0), ("", 0)]:
         row = phases.admission.run(replace(request(2, ids), salt=salt))
         assert isinstance(row, Row) and row.available == available
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mlx_serving.mlx.pass_cost import PassCost, solve
 
@@ -65,6 +65,7 @@ def test_chunks_of_one_length_say_what_that_length_costs() -> None:
     st.floats(0, 10),
     st.floats(0, 10),
 )
+@example([(37, 122, 4.0), (43, 108, 6.0), (45, 287, 159.0), (42, 0, 405.0)], 5.0, 5.0)
 def test_whatever_is_measured_costs_are_positive(
     chunks: list[tuple[int, int, float]], fixed: float, token: float
 ) -> None:

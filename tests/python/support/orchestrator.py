@@ -219,6 +219,8 @@ def load_options(**changes: Any) -> Message:
         "prefillChunkTokens": 512,
         "prefixCacheBytes": 0,
         "prefixCacheShare": 0.5,
+        "prefixDiskFolder": "",
+        "prefixDiskBytes": 0,
         "unackedStepsMax": 64,
         "deterministic": False,
         "controlTokens": "text",

@@ -16,6 +16,10 @@ def number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < float("inf")
 
 
+def boolean(value: Any) -> bool:
+    return type(value) is bool
+
+
 def text(value: Any) -> bool:
     return type(value) is str
 
@@ -170,6 +174,22 @@ SHAPES: dict[str, Shape] = {
                 otherSaltTokens=u32,
                 belowBlockTokens=u32,
                 evictions=u32,
+            ),
+            "prefixDisk": record(
+                on=boolean,
+                blocks=u32,
+                bytes=number,
+                pending=u32,
+                hits=u32,
+                hitTokens=u32,
+                misses=u32,
+                writes=u32,
+                drops=u32,
+                evictions=u32,
+                unfit=u32,
+                readErrors=u32,
+                writeErrors=u32,
+                slow=u32,
             ),
             "grammars": record(
                 requests=u32,

@@ -17,7 +17,9 @@ from mlx_serving.mlx.chunk_policy import chunk_policy
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import PrefillBudget
+from mlx_serving.mlx.prefix_disk import PrefixDisk
 from mlx_serving.mlx.prefix_store import prefix_store
+from mlx_serving.mlx.prompt_cache import PromptCache
 from mlx_serving.mlx.runner import MlxRunner
 from mlx_serving.mlx.sampling import Sampler, StockSampler
 
@@ -100,10 +102,12 @@ class Driver:
         unit_tokens: int = 1,
         in_pieces: bool = True,
         block_tokens: int = 1,
+        open_disk: Callable[[PromptCache, CacheFactory], PrefixDisk] | None = None,
     ) -> None:
         self.host = Recorder()
         caches = CacheFactory(toy)
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens)
+        self.disk = open_disk(self.prompt_cache, caches) if open_disk else None
         self.runner = MlxRunner(
             caches,
             limits=Capabilities(CONTEXT, kv_bytes_per_token, 0, 0, kv_budget),
@@ -121,6 +125,7 @@ class Driver:
             on_gpu=on_gpu,
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
+            disk=self.disk,
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}

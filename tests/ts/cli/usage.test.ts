@@ -240,6 +240,7 @@ it("doctor prints the report's shape", async () => {
     device: expect.any(String),
     blas: { on: expect.any(Boolean), name: expect.any(String), reason: textOrNull },
     native: { on: expect.any(Boolean), version: textOrNull, reason: textOrNull },
+    prefix_cache_dir: null,
     parts: expect.objectContaining({ pool: expect.objectContaining({ applicable: true }) }),
     mlx_ops: {
       on: expect.any(Boolean),

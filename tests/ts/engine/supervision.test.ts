@@ -73,6 +73,8 @@ describe("native figures", () => {
     steps: 3,
     prefixCacheBytes: 0,
     prefixCacheShare: 0.5,
+    prefixDiskFolder: "",
+    prefixDiskBytes: 0,
     kvBytes: 10,
     memoryBytes: 20,
     native: nativeFigures,
@@ -93,6 +95,8 @@ describe("native figures", () => {
       steps: 3,
       prefixCacheBytes: 0,
       prefixCacheShare: 0.5,
+      prefixDiskFolder: "",
+      prefixDiskBytes: 0,
       kvBytes: 10,
       memoryBytes: 20,
     });

@@ -115,12 +115,25 @@ describe("the table", () => {
     ...rest,
     backend: "cpu",
     python: { path: "/python", version: python, origin: "named", problem },
+    prefix_cache_dir: null,
     models: [],
   };
   const rowsOf = (changes: Partial<DoctorReport> = {}) =>
     render({ ...report, ...changes })
       .split("\n")
       .map((line) => line.split(/ {2,}/));
+
+  it("says where computed prompts are kept, or why they can't be", () => {
+    const at = { path: "/kept", blocks: 31, bytes: 3 * 2 ** 20, reason: null };
+    expect(rowsOf({ prefix_cache_dir: at })).toContainEqual([
+      ...["prefixes", "/kept", "31 blocks", "3.0 MiB"],
+    ]);
+    const reason = "EACCES: permission denied";
+    expect(rowsOf({ prefix_cache_dir: { ...at, reason } })).toContainEqual([
+      ...["prefixes", "/kept", "can't be used", reason],
+    ]);
+    expect(rowsOf().some(([name]) => name === "prefixes")).toBe(false);
+  });
 
   it("says of a model's family what is worth a word", () => {
     addModel("slow", '{"model_type": "gemma2"}');

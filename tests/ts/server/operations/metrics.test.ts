@@ -239,6 +239,43 @@ describe("the metrics of prompt caches", () => {
   });
 });
 
+describe("the figures of the prefix cache's tier on disk", () => {
+  const prefixDisk = {
+    ...{ on: true, blocks: 31, bytes: 4096, pending: 2, hits: 5, hitTokens: 320, misses: 3 },
+    ...{ writes: 33, drops: 1, evictions: 2, unfit: 4, readErrors: 6, writeErrors: 7, slow: 8 },
+  };
+
+  it("are a worker's counts, and say whether it could be used", async () => {
+    const { get, engine } = await startServer();
+    const lines = async () =>
+      (await (await get("/metrics")).text())
+        .split("\n")
+        .filter((line) => line.startsWith("mlx_serving:worker_prefix_disk_"))
+        .map((line) => line.replace("mlx_serving:worker_prefix_disk_", ""));
+    engine.telemetry = { prefixCacheBytes: 5 };
+    expect(await lines()).toEqual([]);
+    engine.telemetry = { prefixCacheBytes: 5, prefixDisk };
+    expect(await lines()).toEqual([
+      'on{worker="w1"} 1',
+      'hits_total{worker="w1"} 5',
+      'hit_tokens_total{worker="w1"} 320',
+      'misses_total{worker="w1"} 3',
+      'writes_total{worker="w1"} 33',
+      'drops_total{worker="w1"} 1',
+      'evictions_total{worker="w1"} 2',
+      'slow_total{worker="w1"} 8',
+      'errors_total{worker="w1",kind="read"} 6',
+      'errors_total{worker="w1",kind="write"} 7',
+      'errors_total{worker="w1",kind="unfit"} 4',
+      'blocks{worker="w1"} 31',
+      'bytes{worker="w1"} 4096',
+      'pending{worker="w1"} 2',
+    ]);
+    engine.telemetry = { prefixCacheBytes: 5, prefixDisk: { ...prefixDisk, on: false } };
+    expect((await lines())[0]).toBe('on{worker="w1"} 0');
+  });
+});
+
 describe("the metrics of workers", () => {
   const linesOf = async (get: (path: string) => Promise<Response>) =>
     (await (await get("/metrics")).text())
