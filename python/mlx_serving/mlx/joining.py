@@ -3,7 +3,8 @@
 mlx-lm's `extend` pads what is there, puts it beside what comes, and the next step's growth copies
 it all once more. Of a long row beside short ones that is gigabytes, in new buffers. Here the
 commonest kind of cache is written once, into buffers that have room for the next steps. All other
-kinds go mlx-lm's way. Knows the fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
+kinds go mlx-lm's way, or their own: our quantized ones are written once by themselves. Knows the
+fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from ..kv.padded import padded, with_room
 from .caches import Cache
 
 WRITTEN_ONCE: Final = "BatchKVCache"
@@ -37,26 +39,12 @@ def is_written_once(layer: Any) -> bool:
 
 def _write(mine: Any, theirs: Any) -> None:
     length = max(mine._idx, theirs._idx)
-    # Whole steps of growth, and at least one more token.
-    size = (length // mine.step + 1) * mine.step
     both = (mine, theirs)
-    mine.keys = _written([(layer.keys, layer._idx) for layer in both], length, size)
-    mine.values = _written([(layer.values, layer._idx) for layer in both], length, size)
+    size = with_room(length)
+    mine.keys = padded([(layer.keys, layer._idx) for layer in both], length, size)
+    mine.values = padded([(layer.values, layer._idx) for layer in both], length, size)
     mine.left_padding = mx.concatenate(
         [layer.left_padding + (length - layer._idx) for layer in both]
     )
     mine.offset = mx.concatenate([layer.offset for layer in both])
     mine._idx = length
-
-
-def _written(parts: list[tuple[mx.array, int]], length: int, size: int) -> mx.array:
-    """The rows of all parts, [rows, heads, size, width], each part's tokens before `length`."""
-    first = parts[0][0]
-    rows = sum(array.shape[0] for array, _ in parts)
-    written = mx.zeros((rows, first.shape[1], size, first.shape[3]), dtype=first.dtype)
-    row = 0
-    for array, tokens in parts:
-        end = row + array.shape[0]
-        written[row:end, :, length - tokens : length] = array[..., :tokens, :]
-        row = end
-    return written
