@@ -35,6 +35,7 @@ export type EngineSettings = Pick<
   | "memoryBudget"
   | "prefixCache"
   | "prefixSharing"
+  | "kvBits"
   | "native"
   | "nativeParts"
   | "noBuild"
@@ -140,6 +141,7 @@ function engineOptions(
     prefixCacheBytes: config.prefixCache.bytes,
     prefixCacheShare: config.prefixCache.share,
     prefixSharing: config.prefixSharing,
+    kvBits: config.kvBits,
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,

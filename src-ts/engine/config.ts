@@ -31,7 +31,8 @@ export function configOf(
 
 export function loadOptionsOf(options: EngineOptions): LoadOptions {
   const { maxBatch, contextMax, memoryBudgetBytes, device } = options;
-  const { prefixCacheBytes, prefixCacheShare, controlTokens, fakeTokensPerSecond } = options;
+  const { prefixCacheBytes, prefixCacheShare, kvBits } = options;
+  const { controlTokens, fakeTokensPerSecond } = options;
   return {
     maxBatch,
     contextMax,
@@ -40,6 +41,7 @@ export function loadOptionsOf(options: EngineOptions): LoadOptions {
     prefillChunkTokens,
     prefixCacheBytes,
     prefixCacheShare,
+    kvBits,
     unackedStepsMax,
     deterministic: maxBatch === 1,
     controlTokens,

@@ -151,6 +151,9 @@ export const ModelSource = z.strictObject({
 });
 export type ModelSource = z.infer<typeof ModelSource>;
 
+/** Of each element of keys and values in a cache; 0: they are as they were computed. */
+const kvBits = z.literal([0, 4, 8]);
+
 export const LoadOptions = z.strictObject({
   maxBatch: u32,
   /** 0: what the model can. */
@@ -162,6 +165,7 @@ export const LoadOptions = z.strictObject({
   /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
   prefixCacheBytes: z.number(),
   prefixCacheShare: z.number().min(0).max(1),
+  kvBits,
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps, so that the same seed makes the same tokens. */
@@ -258,13 +262,15 @@ export type NativeParts = z.infer<typeof NativeParts>;
 
 /**
  * What the model was seen to do when it was loaded. `batch`: rows decode in one forward pass, else each in
- * its own. `prefix`: how much of a cached prompt may be used again. The reasons: null where nothing is amiss.
+ * its own. `prefix`: how much of a cached prompt may be used again; `kvBits`: what it was seen with. The
+ * reasons: null where nothing is amiss.
  */
 export const Abilities = z.object({
   batch: z.boolean(),
   batchReason: z.string().nullable(),
   prefix: z.enum(["part", "whole", "none"]),
   prefixReason: z.string().nullable(),
+  kvBits,
 });
 export type Abilities = z.infer<typeof Abilities>;
 

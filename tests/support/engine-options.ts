@@ -14,6 +14,7 @@ export const fakeEngine: EngineOptions = {
   prefixCacheBytes: 0,
   prefixCacheShare: 0.5,
   prefixSharing: "own",
+  kvBits: 0,
   device: "auto",
   controlTokens: "text",
   fakeTokensPerSecond: 0,

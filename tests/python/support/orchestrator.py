@@ -219,6 +219,7 @@ def load_options(**changes: Any) -> Message:
         "prefillChunkTokens": 512,
         "prefixCacheBytes": 0,
         "prefixCacheShare": 0.5,
+        "kvBits": 0,
         "unackedStepsMax": 64,
         "deterministic": False,
         "controlTokens": "text",
