@@ -111,9 +111,10 @@ def attention_on_codes(
     """The same where k and v are what `mx.quantize` gives of them: codes, scales and biases, of 4 or
     8 bits in groups of 32, 64 or 128."""
 
-def use_tiles(use: bool) -> None:
-    """Whether `attention` and blocks pack keys and values where many queries share them, which is
-    faster and gives the same bits. Of the whole process; they do unless told otherwise."""
+def use_tiles(use: bool, always: bool = False) -> None:
+    """Whether `attention` and blocks pack keys and values where many queries share many of them,
+    which is faster and gives the same bits; always: of few too, for tests. Of the whole process;
+    they do unless told otherwise."""
 
 def uses_tiles() -> bool: ...
 

@@ -185,13 +185,18 @@ std::vector<Block> blocks_of(const Attention& a) {
   return blocks;
 }
 
-std::atomic<bool> may_use_tiles{true};
+std::atomic<Tiles> tiles{Tiles::where_they_gain};
+
+bool takes_tiles(const Attention& a) {
+  const Tiles use = tiles.load(std::memory_order_relaxed);
+  return use != Tiles::never && tiles_suit(a) && (use == Tiles::always || tiles_gain(a));
+}
 
 }  // namespace
 
-void use_tiles(bool use) { may_use_tiles.store(use, std::memory_order_relaxed); }
+void use_tiles(Tiles use) { tiles.store(use, std::memory_order_relaxed); }
 
-bool uses_tiles() { return may_use_tiles.load(std::memory_order_relaxed); }
+bool uses_tiles() { return tiles.load(std::memory_order_relaxed) != Tiles::never; }
 
 AttentionKeys keys_of(const Attention& a, int b, int kv_head) {
   AttentionKeys keys{nullptr,   nullptr,    a.k_strides[2], a.v_strides[2], a.kv_kind,
@@ -223,7 +228,7 @@ AttentionKeys opened(const Attention& a, const AttentionKeys& keys, int b, int k
 }
 
 void attend(const Attention& a) {
-  if (uses_tiles() && tiles_suit(a)) return attend_tiles(a);
+  if (takes_tiles(a)) return attend_tiles(a);
   const std::vector<Block> blocks = blocks_of(a);
   const int count = int(blocks.size());
   const int threads = Pool::shared().size();

@@ -45,9 +45,11 @@ AttentionKeys keys_of(const Attention& attention, int b, int kv_head);
 AttentionKeys opened(const Attention& attention, const AttentionKeys& keys, int b, int kv_head,
                      int begin, int end, Workspace& workspace);
 
-/// Whether `attend` may pack keys and values where many queries share them (attention_tiles.h): the
-/// result is the same, bit for bit. It may unless told otherwise.
-void use_tiles(bool use);
+/// Where `attend` packs keys and values that queries share (attention_tiles.h): the result is the
+/// same, bit for bit. Where they gain, unless told otherwise; always is for tests.
+enum class Tiles { never, where_they_gain, always };
+
+void use_tiles(Tiles use);
 bool uses_tiles();
 
 }  // namespace kr::ops

@@ -9,8 +9,9 @@
 namespace kr::ops {
 namespace {
 
-// Queries, of all heads that share keys, from which on packing these pays.
-constexpr int kQueriesMin = 24;
+// Queries, of all heads that share keys, and keys for each, from which on packing these pays.
+constexpr int kQueriesMin = 96;
+constexpr int kKeysMin = 1024;
 // Queries that share packed keys: what is kept of them, and a tile, stay in a core's own cache.
 constexpr int kQueriesMax = 384;
 // Where there are many threads a piece is smaller, but packing must still be a small part of it.
@@ -134,8 +135,11 @@ std::vector<Piece> pieces_of(const Attention& a) {
 }  // namespace
 
 bool tiles_suit(const Attention& a) {
-  if (a.mask_kind != MaskKind::none && a.mask_kind != MaskKind::causal) return false;
-  return a.queries > 1 && int64_t(a.queries) * (a.heads / a.kv_heads) >= kQueriesMin;
+  return a.mask_kind == MaskKind::none || a.mask_kind == MaskKind::causal;
+}
+
+bool tiles_gain(const Attention& a) {
+  return a.keys >= kKeysMin && int64_t(a.queries) * (a.heads / a.kv_heads) >= kQueriesMin;
 }
 
 void attend_tiles(const Attention& a) {

@@ -5,8 +5,11 @@
 
 namespace kr::ops {
 
-/// Whether packing pays, and the mask is one that needs no look at each entry.
+/// Whether the mask is one that needs no look at each entry.
 bool tiles_suit(const Attention& attention);
+
+/// Whether packing pays.
+bool tiles_gain(const Attention& attention);
 
 /// As `attend`, with the same result to the bit.
 void attend_tiles(const Attention& attention);

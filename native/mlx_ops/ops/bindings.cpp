@@ -85,7 +85,12 @@ void bind_attention(nb::module_& m) {
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
   m.def("attention_on_codes", &attention_on_codes, "q"_a, "k"_a, "v"_a, "scale"_a,
         "mask"_a = nb::none(), nb::kw_only(), "group_size"_a, "bits"_a);
-  m.def("use_tiles", &use_tiles, "use"_a);
+  m.def(
+      "use_tiles",
+      [](bool use, bool always) {
+        use_tiles(!use ? Tiles::never : always ? Tiles::always : Tiles::where_they_gain);
+      },
+      "use"_a, "always"_a = false);
   m.def("uses_tiles", &uses_tiles);
 }
 

@@ -85,16 +85,25 @@ class PrefixPolicy:
         """After each chunk of a prompt: keeps what is computed, where that is worth it. `waits`:
         the chunk has been waited for, so what is copied of it is too; `wanted`: it is over, and
         another goes on from it."""
-        if self._trickles and self._prompt_cache.in_blocks and not wanted:
-            return
-        is_record_due = row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
-        ends = self._chunks.keeps_prompt(row.done, row.left)
-        if is_record_due or ends or wanted:
+        if not self._prompt_cache.in_blocks:
+            is_record_due = row.done // RECORD_TOKENS > row.kept // RECORD_TOKENS
+            if is_record_due or self._chunks.keeps_prompt(row.done, row.left):
+                self.keep_so_far(row, waits)
+        elif wanted:
             self.keep_so_far(row, waits)
-        elif self._prompt_cache.in_blocks:
-            # What fills no block comes again with the next chunk.
-            whole = row.done - row.done % BLOCK_TOKENS
-            self._keep(row, self._units(whole), waits)
+        elif not self._trickles:
+            # What fills no block comes again: with the next chunk, or the answer.
+            self._keep(row, self._units(row.done - row.done % BLOCK_TOKENS), waits)
+
+    def keep_so_far(self, row: Row, waits: bool = True) -> None:
+        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
+        self._keep(row, self._units(row.done), waits)
+
+    def _keep(self, row: Row, tokens: int, waits: bool) -> None:
+        if self._keeps and tokens > row.kept:
+            row.kept = tokens
+            source = RowSource(row.cache, waits)
+            self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
 
     def _units(self, tokens: int) -> int:
         """In blocks only what is whole units: a chunk that ends before one isn't what another

@@ -114,6 +114,9 @@ class MlxRunner:
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:
+        for row in self._stages.batch.rows:
+            if row.id == id:
+                self._prefixes.keep_answer(row, self._stages.batch)
         for row in self._stages.remove(id):
             # It writes nothing more into its cache, so nobody waits for copies.
             self._prefixes.keep_so_far(row, waits=False)

@@ -162,16 +162,19 @@ def test_of_a_long_prompt_records_are_made_on_its_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "kept"), [(FreeLengths(), 299), (Units(64), 256), (FixedBorders(), 256)]
+    ("chunks", "whole"), [(FreeLengths(), 299), (Units(64), 256), (FixedBorders(), 256)]
 )
-def test_blocks_are_kept_chunk_by_chunk_in_whole_units(chunks: ChunkPolicy, kept: int) -> None:
+def test_blocks_are_kept_chunk_by_chunk_in_whole_units(chunks: ChunkPolicy, whole: int) -> None:
     prompt_cache = Remembering(in_blocks=True)
     prefixes, mine = policy(prompt_cache, chunks), row(128)
     prefixes.keep_prompt(mine)
     mine.done = 299
     prefixes.keep_prompt(mine)
     prefixes.keep_prompt(mine)
-    assert [len(tokens) for tokens in prompt_cache.kept] == [128, kept]
+    # What fills no block comes with the answer, unless it is wanted now.
+    assert [len(tokens) for tokens in prompt_cache.kept] == [128, 256]
+    prefixes.keep_prompt(mine, wanted=True)
+    assert mine.kept == whole == len(prompt_cache.kept[-1])
 
 
 @pytest.mark.parametrize("in_blocks", [True, False])

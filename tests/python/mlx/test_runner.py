@@ -388,6 +388,21 @@ def test_a_cancelled_prompt_is_kept_as_far_as_it_is_computed(window: int | None)
     assert driver.tokens[2] == greedy(toy, ids, 12)
 
 
+def test_one_that_is_cancelled_while_it_decodes_is_kept_to_its_last_token(toy: Any) -> None:
+    driver = Driver(toy, prefix_bytes=1 << 24)
+    first, beside = request(1, prompt(9, 100), 30), request(2, prompt(4, 40), 30)
+    for one in (first, beside):
+        driver.insert(one)
+    while len(driver.tokens.get(1, [])) < 10:
+        driver.step()
+    driver.runner.remove(1)
+    ids = [*first.prompt, *driver.tokens[1]]
+    following = [*ids, *prompt(5, 20)]
+    assert driver.run(request(3, following))[3] == greedy(toy, following, 12)
+    assert driver.cached(3) == len(ids)
+    driver.prompt_cache.check()
+
+
 @pytest.mark.parametrize("block_tokens", [16, 64, 100])
 @pytest.mark.parametrize("grouping", GROUPINGS.values(), ids=list(GROUPINGS))
 def test_blocks_of_any_size_change_nothing(toy: Any, block_tokens: int, grouping: Grouping) -> None:
