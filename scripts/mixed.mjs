@@ -1,9 +1,11 @@
 /**
  * `npm run mixed`: the set-up, then 1,000 requests of all kinds through the embedded model, 64 at a time, while its
- * worker is killed every 5 s: once in the deterministic profile, once in a batch. See tests/mixed/mixed.test.ts.
+ * worker is killed every 5 s: once in the deterministic profile, once in a batch, and once each over a small prefix
+ * store and a small budget. See tests/mixed/mixed.test.ts.
  *
  *   npm run mixed
  *   npm run mixed -- --only exact
+ *   npm run mixed -- --only store
  *   npm run mixed -- --engine fake
  *   npm run mixed -- --only batch --batch 64
  *   npm run mixed -- --requests 200 --at-once 32 --kill-every 10 --seed 2
@@ -26,7 +28,7 @@ const { values } = parseArgs({
     engine: { type: "string", default: "mlx" },
   },
 });
-const choices = { only: ["", "exact", "batch"], engine: ["mlx", "fake"] };
+const choices = { only: ["", "exact", "batch", "store"], engine: ["mlx", "fake"] };
 for (const [option, allowed] of Object.entries(choices)) {
   if (allowed.includes(values[option])) continue;
   const names = allowed.filter((name) => name !== "").join(" or ");

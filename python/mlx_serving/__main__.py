@@ -70,15 +70,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def make_engine(name: str) -> tuple[Engine, Callable[[Outgoing], Outgoing]]:
     """An engine, and what its frames pass on their way out."""
+    from .fake.checked import checked
+
     if name == "fake":
         from .fake.engine import FakeEngine
         from .fake.faults import Faults
 
         faults = Faults.from_environment()
-        return FakeEngine(faults), faults.outgoing
+        return checked(FakeEngine(faults)), faults.outgoing
     from .mlx.engine import MlxEngine
 
-    return MlxEngine(), lambda out: out
+    return checked(MlxEngine()), lambda out: out
 
 
 def ignore_terminal() -> None:

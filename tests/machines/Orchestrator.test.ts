@@ -55,6 +55,7 @@ const submit = (requestId: string, changes: object = {}): Input => ({
 /** An orchestrator, what it has ordered so far, and the ends of turns that it asked for. */
 class Driven {
   readonly commands: Command[] = [];
+  now = 0;
 
   constructor(readonly orchestrator: Orchestrator = make(config)) {}
 
@@ -68,11 +69,11 @@ class Driven {
     return this.commands.filter((one): one is Extract<Command, { kind: K }> => one.kind === kind);
   }
 
-  load(workerId: string, epoch: number): void {
+  load(workerId: string, epoch: number, changes: object = {}): void {
     this.say(
       { kind: "spawned", workerId, epoch, pid: 7 },
       { kind: "hello", workerId, epoch, protocol },
-      { kind: "loaded", workerId, epoch, limits },
+      { kind: "loaded", workerId, epoch, limits: { ...limits, ...changes } },
     );
   }
 
@@ -94,7 +95,7 @@ class Driven {
   }
 
   private take(input: Input): void {
-    const commands = handle(this.orchestrator, input, 0);
+    const commands = handle(this.orchestrator, input, this.now);
     this.commands.push(...commands);
     if (commands.some(({ kind }) => kind === "endTurn")) this.take({ kind: "turnEnded" });
   }
@@ -371,5 +372,79 @@ describe("whatever it is told", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("memory", () => {
+  const kvBudgetBytes = 40;
+
+  /** One worker with room for two requests of twenty bytes each, and places for more. */
+  function small(): Driven {
+    const wide = { ...config, workers: [["w1", "m"]], membersMax: 8, queueMax: 8 } as Config;
+    const driven = new Driven(make(wide));
+    driven.say({ kind: "start" });
+    driven.load("w1", 1, { contextMax: 100, kvBudgetBytes });
+    return driven;
+  }
+
+  /** Prompt and answer together are so many bytes. */
+  function ask(driven: Driven, id: string, bytes: number, changes: object = {}): void {
+    driven.now += 1;
+    driven.say(submit(id, { tokensWanted: bytes - 5, ...changes }));
+    driven.prepare("w1");
+  }
+
+  const admitted = (driven: Driven) =>
+    driven.of("admit").flatMap(({ requests }) => requests.map(({ requestId }) => requestId));
+  const slotOf = (driven: Driven, id: string) =>
+    driven
+      .of("admit")
+      .flatMap(({ requests }) => requests)
+      .findLast(({ requestId }) => requestId === id)!.slot;
+  const end = (driven: Driven, id: string) =>
+    driven.say({ kind: "cancel", requestId: id }, aborted(slotOf(driven, id)));
+  const aborted = (slot: number): Input => ({ kind: "aborted", workerId: "w1", epoch: 1, slot });
+
+  it("that is full lets the next one wait", () => {
+    const driven = small();
+    for (const id of ["r1", "r2", "r3"]) ask(driven, id, 20);
+    expect(admitted(driven)).toEqual(["r1", "r2"]);
+    end(driven, "r1");
+    expect(admitted(driven)).toEqual(["r1", "r2", "r3"]);
+  });
+
+  it("that is just enough for one lets it wait, and run alone", () => {
+    const driven = small();
+    ask(driven, "r1", 20);
+    ask(driven, "whole", kvBudgetBytes);
+    ask(driven, "r3", 20);
+    expect(admitted(driven)).toEqual(["r1"]);
+    end(driven, "r1");
+    expect(admitted(driven)).toEqual(["r1", "whole"]);
+    end(driven, "whole");
+    expect(admitted(driven)).toEqual(["r1", "whole", "r3"]);
+  });
+
+  it("that can never be enough is a refusal with both numbers", () => {
+    const driven = small();
+    ask(driven, "r1", kvBudgetBytes + 1);
+    expect(admitted(driven)).toEqual([]);
+    expect(JSON.stringify(driven.commands)).toContain('"neededBytes":41,"limitBytes":40');
+  });
+
+  it("is taken from the newest of the batch class for who is interactive", () => {
+    const driven = small();
+    ask(driven, "old", 20, { priority: "batch" });
+    ask(driven, "new", 20, { priority: "batch" });
+    ask(driven, "chat", 20, { priority: "interactive" });
+    const orders = driven.of("abort").map(({ slot }) => slot);
+    expect(orders).toEqual([slotOf(driven, "new")]);
+    expect(admitted(driven)).toEqual(["old", "new"]);
+    driven.say(aborted(orders[0]!));
+    expect(admitted(driven)).toEqual(["old", "new", "chat"]);
+    // Nothing of it is over: it goes on when there is room again.
+    end(driven, "chat");
+    expect(admitted(driven)).toEqual(["old", "new", "chat", "new"]);
+    expect(driven.of("close").map(({ requestId }) => requestId)).toEqual(["chat"]);
   });
 });

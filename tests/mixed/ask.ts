@@ -1,6 +1,7 @@
 /** Asks for a chat completion, whole or streamed, and says what it amounts to: both say the same. */
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
+import { authorization } from "../e2e/support/server.js";
 
 export interface Choice {
   content: string;
@@ -20,11 +21,11 @@ interface Part {
 export async function ask(
   url: string,
   body: object,
-  { stream = false, signal, onDelta }: Options = {},
+  { stream = false, signal, apiKey, onDelta }: Options = {},
 ): Promise<Choice> {
   const asking = request(`${url}/v1/chat/completions`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...authorization(apiKey) },
     ...(signal && { signal }),
   });
   // Why it breaks off is told to whoever reads the answer; who has read it to its end needs no reason.
@@ -39,7 +40,8 @@ export async function ask(
 
 interface Options {
   stream?: boolean;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  apiKey?: string | undefined;
   onDelta?: (() => void) | undefined;
 }
 

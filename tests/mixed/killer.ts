@@ -1,7 +1,8 @@
 /**
  * Kills the worker again and again while there is work. A kill is due so long after the one before. It waits until
  * the worker that took over has worked as long as it took to come back: else a slow machine would do nothing but load
- * and read prompts, and each request would count deaths that teach nothing.
+ * and read prompts, and each request would count deaths that teach nothing. `ended`, how many requests have: it waits
+ * for one more too. Of prompts that take longer than the time between two kills, each would fail otherwise.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerProcess, Worker } from "../e2e/support/server.js";
@@ -23,6 +24,7 @@ export class Killer {
     private readonly server: ServerProcess,
     private readonly everyMs: number,
     private readonly chance: Chance,
+    private readonly ended: () => number = () => Number.NaN,
   ) {}
 
   async until(isOver: () => boolean): Promise<void> {
@@ -31,8 +33,8 @@ export class Killer {
     for (let dueAt = this.#nextDue(); !isOver(); ) {
       await sleep(lookEveryMs);
       const worker = await this.server.worker();
-      if (taken?.epoch !== worker.epoch) taken = new Takeover(worker.epoch, killedAt);
-      const hasWorked = taken.hasWorked(worker);
+      if (taken?.epoch !== worker.epoch) taken = new Takeover(worker.epoch, killedAt, this.ended());
+      const hasWorked = taken.hasWorked(worker) && !(this.ended() <= taken.endedBefore);
       const now = performance.now();
       if (now < dueAt || !hasWorked || worker.running === 0 || worker.pid === undefined) continue;
       process.kill(worker.pid, "SIGKILL");
@@ -65,6 +67,7 @@ class Takeover {
   constructor(
     readonly epoch: number,
     private readonly killedAt: number,
+    readonly endedBefore: number,
   ) {}
 
   hasWorked({ decoding }: Worker): boolean {

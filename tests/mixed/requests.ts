@@ -25,7 +25,7 @@ export interface Body {
   max_tokens: number;
 }
 
-interface Asked {
+export interface Asked {
   kind: Kind;
   body: Body;
   /** Why its answer is wrong; undefined: it is not, or it was cut short and there is nothing to be said of it. */
@@ -37,6 +37,8 @@ export interface Mixed extends Asked {
   departure?: Departure;
   /** Of one that is asked in quiet too: it says the same each time. */
   reference?: number;
+  /** Whose it is, where there are keys. */
+  apiKey?: string;
 }
 
 const subjects = "rivers lighthouses bread tides clocks bees maps comets bridges rain".split(" ");
@@ -48,7 +50,7 @@ const referencesOfKind = (count: number) => Math.min(12, Math.max(2, Math.floor(
 const departure = { afterMs: { min: 20, max: 3_000 }, afterDeltas: { min: 1, max: 6 } };
 const drawnAs = { temperature: [0, 0.7, 1], seedMax: 1_000 };
 
-interface Chance {
+export interface Chance {
   int(min: number, max: number): number;
   pick<T>(list: readonly T[]): T;
   chance(probability: number): boolean;
@@ -94,7 +96,7 @@ function departureBy(chance: Chance): Departure {
     : { afterDeltas: chance.int(afterDeltas.min, afterDeltas.max) };
 }
 
-function free(kind: "greedy" | "seeded", chance: Chance): Asked {
+export function free(kind: "greedy" | "seeded", chance: Chance): Asked {
   const number = chance.int(0, 999);
   const content = `Tell me about ${chance.pick(subjects)}, number ${number}.`;
   const sampling = kind === "greedy" ? { temperature: 0 } : { temperature: 0.9, seed: number };
@@ -105,13 +107,13 @@ function free(kind: "greedy" | "seeded", chance: Chance): Asked {
   return { kind, body, complaint };
 }
 
-interface Enforceable {
+export interface Enforceable {
   name: string;
   schema: Record<string, unknown>;
   validate: ValidateFunction;
 }
 
-function enforceableSchemas(): Enforceable[] {
+export function enforceableSchemas(): Enforceable[] {
   return namedSchemas().flatMap(({ name, schema }) => {
     try {
       enforceable(schema, ["schema"]);
@@ -125,7 +127,11 @@ function enforceableSchemas(): Enforceable[] {
 
 const isCut = ({ finish_reason }: Choice) => finish_reason === "length";
 
-function constrained(of: Enforceable, brevity: Record<string, number>, chance: Chance): Asked {
+export function constrained(
+  of: Enforceable,
+  brevity: Record<string, number>,
+  chance: Chance,
+): Asked {
   const { name, schema, validate } = of;
   const words = name.slice(name.indexOf(" ") + 1).replaceAll("_", " ");
   const body = {

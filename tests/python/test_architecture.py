@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "text",
         "tools",
     },
-    "fake": {"calls", "engine", "grammar", "link", "messages", "text", "tools"},
+    "fake": {"calls", "engine", "grammar", "link", "log", "messages", "text", "tools"},
     "doctor": {"acceleration", "fast", "mlx", "native"},
     "__main__": {"engine", "fake", "link", "loop", "messages", "mlx"},
 }

@@ -51,6 +51,9 @@ class Scripted:
     def figures(self) -> EngineFigures:
         return EngineFigures(len(self.ids), 0, 1, 2, 3)
 
+    def check(self) -> None:
+        pass
+
 
 class Log:
     """`Reports` as a list."""

@@ -56,6 +56,43 @@ export const mutations = [
     find: "  evicted.forEach(hash => {\n    worker.blocks.delete(hash);\n  });",
     replace: "",
   },
+  {
+    name: "a prompt is looked for without its salt",
+    file: "src-ts/engine/requests/requests.ts",
+    find: "return { input, ...(constraint && { constraint }), ...this.saltOf(request) };",
+    replace: "return { input, ...(constraint && { constraint }) };",
+  },
+  {
+    name: "a prompt is kept without its salt",
+    file: "src-ts/engine/requests/requests.ts",
+    find: "return [{ ...admissionOf(request.identity, request.phase, slot), ...this.saltOf(request) }];",
+    replace: "return [admissionOf(request.identity, request.phase, slot)];",
+  },
+  {
+    name: "prefixes are shared though nobody said so",
+    file: "src-ts/engine/engine.ts",
+    find: 'sharesPrefixes: options.prefixSharing === "all",',
+    replace: "sharesPrefixes: true,",
+  },
+  {
+    name: "blocks are counted that a worker let go before it told",
+    file: "src-res/Placement.res.mjs",
+    find: "  kept.forEach(hash => {\n    worker.blocks.add(hash);\n  });",
+    replace: "  evicted.concat(kept).forEach(hash => {\n    worker.blocks.add(hash);\n  });",
+  },
+  // Memory.
+  {
+    name: "what running requests take of memory is not counted",
+    file: "src-res/Batch.res.mjs",
+    find: "kvBytes: budget.kvBytes - members.reduce((sum, param) => sum + param.cost.kvBytes, 0),",
+    replace: "kvBytes: budget.kvBytes,",
+  },
+  {
+    name: "who is pushed out is cancelled",
+    file: "src-res/Request.res.mjs",
+    find: 'cancel(lease$2, tally$3, highWaterAtStart$1, "preempted")',
+    replace: 'cancel(lease$2, tally$3, highWaterAtStart$1, "cancelled")',
+  },
   // Deletion.
   {
     name: "a deletion is answered before it is on disk",

@@ -171,11 +171,15 @@ function planOf(random: Random, isDurable: boolean): ServerPlan {
 }
 
 function engineOf(random: Random): EngineOptions {
+  const workersPerModel = random.int(1, 2);
+  const spareWorkersPerModel = random.chance(0.3) ? 1 : 0;
+  const maxBatch = random.int(1, 4);
   return {
     ...fakeEngine,
-    workersPerModel: random.int(1, 2),
-    spareWorkersPerModel: random.chance(0.3) ? 1 : 0,
-    maxBatch: random.int(1, 4),
+    workersPerModel,
+    spareWorkersPerModel,
+    maxBatch,
+    prefixSharing: maxBatch % 2 === 0 ? "all" : "own",
     queueMax: random.pick([2, 64]),
     retentionBytesMax: 1e9,
     retentionMs: 1e11,

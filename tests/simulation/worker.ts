@@ -20,7 +20,8 @@ import type { Due, Owner, Timeline } from "./timeline.js";
 import { type CallStage, callStageOf, hasCalled, saidAtEnd, saidBy, saidOf } from "./turns.js";
 
 export const contextMax = 400;
-export const kvBudgetBytes = 900;
+/** A byte a token: three of the longest prompts don't fit together. */
+export const kvBudgetBytes = 300;
 
 /** What the world lets workers do and sees of them. */
 export interface WorkerWorld {
@@ -30,6 +31,8 @@ export interface WorkerWorld {
   violated(what: string): never;
   /** A worker has taken a request up: `emitted` are the tokens it was given with it. */
   admitted(worker: SimProcess, prompt: readonly number[], taken: Taken): void;
+  /** Under which salt a worker keeps a prompt, or looks for it. */
+  salted(prompt: string, salt: string | undefined): void;
   /** Anything a worker does that no honest one would. */
   dishonest(): void;
   isPoison(prompt: readonly number[]): boolean;
@@ -55,6 +58,7 @@ interface Row {
   maxTokens: number;
   seed: number;
   isTurn: boolean;
+  salt: string | undefined;
   prefilled: number;
   total: number;
 }
@@ -285,9 +289,10 @@ export class SimProcess implements OneWorker {
     });
   }
 
-  private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
+  private prepare({ id, input, salt }: Extract<ToWorker, { type: "prepare" }>): void {
     const content = input.kind === "chat" ? input.messages.at(-1)?.content : "";
     const prompt = String(content);
+    this.world.salted(prompt, salt);
     this.preparing++;
     const kills = prompt.startsWith("venom");
     this.own(this.world.random.between(0, kills ? 40 : 5), () => {
@@ -301,7 +306,7 @@ export class SimProcess implements OneWorker {
         this.say({ type: "refused", id, ...refusal });
       } else {
         const tokens = promptTokensOf(prompt);
-        const blockHashes = blocksOf(tokens);
+        const blockHashes = blocksOf(tokens, salt);
         this.say({ type: "prepared", id, tokens: packTokens(tokens), blockHashes });
       }
     });
@@ -312,6 +317,7 @@ export class SimProcess implements OneWorker {
     const tokens = [...unpackTokens(request.emitted)];
     const isTurn = request.tools !== undefined;
     this.world.admitted(this, prompt, { emitted: tokens, isTurn });
+    this.world.salted(String.fromCodePoint(...prompt.slice(1)), request.salt);
     if (isUnreadable(prompt)) {
       const refusal = { code: "invalid_request", field: "sampling", message: "no" } as const;
       return this.say({ type: "refused", id: request.id, ...refusal });
@@ -320,7 +326,7 @@ export class SimProcess implements OneWorker {
     const { maxTokens, sampling } = request;
     const total = prompt.length + tokens.length;
     const seed = Number(sampling.seed);
-    const row = { id: request.id, prompt, tokens, maxTokens, seed, isTurn };
+    const row = { id: request.id, prompt, tokens, maxTokens, seed, isTurn, salt: request.salt };
     const finish = finishOf(row);
     this.rows.set(request.id, { ...row, prefilled: 0, total });
     if (finish !== undefined) this.end(this.rows.get(request.id)!, finish);
@@ -369,7 +375,7 @@ export class SimProcess implements OneWorker {
     row.prefilled = Math.min(row.total, row.prefilled + prefillTokensPerStep);
     const { id, prefilled: done, total } = row;
     this.say({ type: "prefill", id, done, total, cached: 0 });
-    if (done >= total) this.keep(blocksOf(row.prompt));
+    if (done >= total) this.keep(blocksOf(row.prompt, row.salt));
   }
 
   /** The last block goes first: each is behind all that it needs. */
@@ -482,11 +488,12 @@ export const misbehaviours = [
 ] as const;
 export type Misbehaviour = (typeof misbehaviours)[number];
 
-/** Each stands for all before it too. */
-function blocksOf(prompt: readonly number[]): string[] {
+/** Each stands for all before it too, and for the salt. */
+function blocksOf(prompt: readonly number[], salt = ""): string[] {
   const count = Math.floor(prompt.length / blockTokens);
-  return Array.from({ length: count }, (_, i) =>
-    String.fromCodePoint(...prompt.slice(0, (i + 1) * blockTokens)),
+  return Array.from(
+    { length: count },
+    (_, i) => salt + String.fromCodePoint(...prompt.slice(0, (i + 1) * blockTokens)),
   );
 }
 

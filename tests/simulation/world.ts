@@ -21,6 +21,7 @@ import { Ledger } from "./ledger.js";
 import { type Answer, answerTo } from "./oracle.js";
 import { Random } from "./random.js";
 import { checkReplay, checkSame, checkStored, promptOf } from "./replays.js";
+import { directOwner, wrongSalt } from "./salts.js";
 import type { DirectPlan, FaultPlan, RequestPlan, Scenario } from "./scenario.js";
 import { type ServerWorld, SimServer } from "./server.js";
 import { settle, Timeline } from "./timeline.js";
@@ -450,7 +451,7 @@ export class World {
       },
       sampling: { seed },
       maxTokens,
-      owner: "direct",
+      owner: directOwner,
       abandonment: { kind: "cancel" },
     });
     const dead = new Promise<void>((resolve) => this.onDeath(server, resolve));
@@ -504,6 +505,10 @@ export class World {
       loadFails: () => this.isBroken,
       killed: (worker, slotId) => this.killed(worker, slotId),
       admitted: (_worker, prompt, taken) => this.admitted(prompt, taken),
+      salted: (prompt, salt) => {
+        const wrong = wrongSalt(this.scenario, prompt, salt);
+        if (wrong !== undefined) this.violated(wrong);
+      },
       deathAt: (stage) => this.deathAt(stage),
     };
   }

@@ -173,6 +173,11 @@ class FakeRunner:
             memory_bytes=0,
         )
 
+    def check(self) -> None:
+        ids = [sequence.id for sequence in (*self._waiting, *self._running)]
+        assert len(ids) == len(set(ids)), "a request is there twice"
+        assert len(self._running) <= self._options.max_batch, f"{len(self._running)} rows"
+
     def _prefill(self, output: StepOutput) -> None:
         """Everything that has room, at once; a chunk of the first one where prefill takes time."""
         slow = self._faults.prefill_ms_per_token > 0

@@ -8,7 +8,7 @@ from typing import Final
 import mlx.core as mx
 
 STEP_TOKENS: Final = 256
-"""An array of tokens grows by so many at once, as mlx-lm's do."""
+"""An array of tokens grows by so many at once, as mlx-lm's do, unless told otherwise."""
 
 
 def padded(parts: Sequence[tuple[mx.array, int]], length: int, size: int) -> mx.array:
@@ -24,8 +24,3 @@ def padded(parts: Sequence[tuple[mx.array, int]], length: int, size: int) -> mx.
             written[row:end, :, length - tokens : length] = array[..., :tokens, :]
         row = end
     return written
-
-
-def with_room(tokens: int) -> int:
-    """Whole steps of growth, and at least one more token."""
-    return (tokens // STEP_TOKENS + 1) * STEP_TOKENS

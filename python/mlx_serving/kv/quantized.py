@@ -18,7 +18,7 @@ import mlx.core as mx
 from mlx_lm.models.base import create_causal_mask
 from mlx_lm.models.cache import create_attention_mask
 
-from .padded import STEP_TOKENS, padded, with_room
+from .padded import STEP_TOKENS, padded
 
 Bits = Literal[4, 8]
 Codes = list[mx.array]
@@ -45,7 +45,7 @@ class Heads:
 
 
 class _Quantized:
-    step = STEP_TOKENS
+    step: int = STEP_TOKENS
 
     def __init__(self, quantization: KvQuantization) -> None:
         self.quantization = quantization
@@ -89,7 +89,7 @@ class _Quantized:
             self.keys = self._zeros(heads, heads.key_dim, size)
             self.values = self._zeros(heads, heads.value_dim, size)
         elif self.used + tokens > self.keys[0].shape[2]:
-            size = -(-(self.used + tokens) // self.step) * self.step
+            size = self.used + -(-tokens // self.step) * self.step
             self.keys = [padded([(array, self.used)], self.used, size) for array in self.keys]
             self.values = [padded([(array, self.used)], self.used, size) for array in self.values]
 
@@ -190,7 +190,7 @@ class BatchQuantizedCache(_Quantized):
         length = max(cache.offset for cache in caches)
         batch = cls(caches[0].quantization, [length - cache.offset for cache in caches])
         if length:
-            batch.keys, batch.values = _padded(caches, length)
+            batch.keys, batch.values = _padded(caches, length, length)
             batch._advance(length)
         return batch
 
@@ -213,12 +213,14 @@ class BatchQuantizedCache(_Quantized):
     def make_mask(self, n: int, return_array: bool = False, **kwargs: Any) -> Any:
         return create_causal_mask(n, offset=self._idx, left_padding=self.left_padding, **kwargs)
 
-    def extend(self, other: BatchQuantizedCache) -> None:
-        """Takes the rows of `other` in, after its own. All is written once, with room."""
+    def extend(self, other: BatchQuantizedCache, room_tokens: int = STEP_TOKENS) -> None:
+        """Takes the rows of `other` in, after its own. All is written once, with room for so many
+        tokens more."""
         length = max(self._idx, other._idx)
         both = (self, other)
         if length:
-            self.keys, self.values = _padded(both, length)
+            size = length + max(1, room_tokens)
+            self.keys, self.values = _padded(both, length, size)
         self.left_padding = mx.concatenate(
             [cache.left_padding + (length - cache._idx) for cache in both]
         )
@@ -251,15 +253,15 @@ class BatchQuantizedCache(_Quantized):
         return cache
 
 
-def _padded(caches: Sequence[_Quantized], length: int) -> tuple[Codes, Codes]:
+def _padded(caches: Sequence[_Quantized], length: int, size: int) -> tuple[Codes, Codes]:
     """Keys and values of all caches in one; those without any have rows of padding alone."""
     keys = [cache.keys for cache in caches]
     values = [cache.values for cache in caches]
-    return _padded_codes(keys, caches, length), _padded_codes(values, caches, length)
+    return _padded_codes(keys, caches, length, size), _padded_codes(values, caches, length, size)
 
 
 def _padded_codes(
-    codes: Sequence[Codes | None], caches: Sequence[_Quantized], length: int
+    codes: Sequence[Codes | None], caches: Sequence[_Quantized], length: int, size: int
 ) -> Codes:
     like = next(arrays for arrays in codes if arrays is not None)
     written: Codes = []
@@ -270,5 +272,5 @@ def _padded_codes(
             else (arrays[place], cache.used)
             for arrays, cache in zip(codes, caches, strict=True)
         ]
-        written.append(padded(parts, length, with_room(length)))
+        written.append(padded(parts, length, size))
     return written

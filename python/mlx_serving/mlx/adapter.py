@@ -111,15 +111,19 @@ def _mib(size_bytes: int) -> str:
     return f"{math.ceil(size_bytes / 2**20)} MiB"
 
 
+def check_budget(folder: Path, size: int, budget_bytes: int) -> None:
+    """Raises `LoadFailed` where weights leave nothing for a request."""
+    if size >= budget_bytes:
+        sizes = f"its weights take {_mib(size)}; --memory-budget is {_mib(budget_bytes)}"
+        raise LoadFailed("memory_budget_exceeded", f"{folder}: {sizes}")
+
+
 def load_weights(
     folder: Path, budget_bytes: int, on_gpu: bool, files: Path | None = None
 ) -> Weights:
     """Raises `LoadFailed`. The folder must have been checked; `files`: its stand-in."""
     size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
-    if size > budget_bytes:
-        sizes = f"its weights take {_mib(size)}; --memory-budget is {_mib(budget_bytes)}"
-        message = f"{folder}: {sizes}"
-        raise LoadFailed("memory_budget_exceeded", message)
+    check_budget(folder, size, budget_bytes)
     import mlx.core as mx
     from mlx_lm.utils import load_model
 

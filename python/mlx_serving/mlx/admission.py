@@ -11,6 +11,7 @@ from ..engine import End, StepOutput, failed
 from ..messages import Admission, Capabilities, Refused
 from .chunk_policy import ChunkPolicy
 from .common_prefixes import CommonPrefixes
+from .kv_room import KvRoom
 from .prefill_order import PrefillOrder
 from .prefix_policy import PrefixPolicy
 from .row import Row
@@ -39,16 +40,14 @@ class AdmissionPhase:
 
     def check(self, request: Admission) -> None:
         """Raises `Refused`."""
-        limits = self._limits
-        tokens = min(len(request.prompt) + request.max_tokens, limits.context_max)
-        needed = limits.kv_bytes_fixed + limits.kv_bytes_per_token * tokens
-        if needed > limits.kv_budget_bytes:
-            message = f"it needs {needed:.0f} bytes of KV cache, {limits.kv_budget_bytes} are there"
+        needed, budget = KvRoom(self._limits).bytes_max(request), self._limits.kv_budget_bytes
+        if needed > budget:
+            message = f"it needs {needed:.0f} bytes of KV cache, {budget} are there"
             raise Refused("memory_budget_exceeded", "max_tokens", message)
 
     def schedule(self) -> Iterator[Admission]:
-        """As many as have places, first come, first served."""
-        while self._stages.waiting and self._stages.places_left:
+        """As many as have places and memory, first come, first served."""
+        while self._stages.can_admit:
             yield self._stages.waiting.popleft()
 
     def run(self, request: Admission) -> Row | End:

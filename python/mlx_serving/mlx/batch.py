@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import mlx.core as mx
 
 from ..engine import RowLogprobs
-from . import kv_blocks
+from . import growth, kv_blocks
 from .caches import Cache, KvBlock, size_bytes
-from .grouping import Grouping, Lengths
+from .grouping import Grouping, Lengths, padding_tokens
 from .joining import extend, merged
+from .kv_room import room_tokens
 from .row import Row
 from .sampling import LazyLogprobs, Masks, Sampler, arrays, draw
 
@@ -95,10 +97,12 @@ class Group(Generic[H]):
     def nbytes(self) -> int:
         return size_bytes(self.cache)
 
-    def take(self, rows: Sequence[H]) -> None:
+    def take(self, rows: Sequence[H], needed: float = inf) -> None:
+        """`needed`: no row of them all gets more tokens than that."""
         caches = [row.cache for row in rows]
         if self._is_merged:
-            extend(self.cache, merged(caches))
+            length = max(self.lengths.tokens, *(row.length for row in rows))
+            extend(self.cache, merged(caches), room_tokens(length, needed))
         else:
             self.cache = merged([self.cache, *caches])
             self._is_merged = True
@@ -129,6 +133,7 @@ class Group(Generic[H]):
             self.rows = [self.rows[i] for i in places]
             for layer in self.cache:
                 layer.filter(list(places))
+            growth.cut_room(self.cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,11 @@ class GroupSource:
 
     def whole(self) -> Cache:
         return self.group.extract(self.row)
+
+
+def _needed(rows: Iterable[Row]) -> int:
+    """The most tokens that one of these is fed yet."""
+    return max(row.end - row.index for row in rows)
 
 
 def _let_go(rows: Iterable[Held]) -> None:
@@ -168,34 +178,55 @@ class Batch:
         return sum(group.nbytes for group in self._groups)
 
     @property
+    def padding_tokens(self) -> int:
+        """That its groups hold in vain."""
+        return sum(
+            group.lengths.tokens * group.lengths.rows - sum(row.length for row in group.rows)
+            for group in self._groups
+        )
+
+    @property
     def passes(self) -> tuple[int, ...]:
         """Rows of each forward pass of a step."""
         return tuple(len(group.rows) for group in self._groups)
 
-    def join(self, rows: Sequence[Row]) -> None:
-        """Takes in rows whose prefill is done."""
+    def join(self, rows: Sequence[Row], spare_tokens: float = inf) -> None:
+        """Takes in rows whose prefill is done. `spare_tokens`: of padding there is room for so
+        much."""
         pending = self.pending + Pending.known([row.last for row in rows])
         places = {id(row): place for place, row in enumerate([*self.rows, *rows])}
-        for group, joining in self._placed(rows):
+        for group, joining in self._placed(rows, spare_tokens):
             if group is None:
                 self._groups.append(Group(joining))
             else:
-                group.take(joining)
+                group.take(joining, _needed([*group.rows, *joining]))
         self.rows = [row for group in self._groups for row in group.rows]
         self.pending = pending.at([places[id(row)] for row in self.rows])
 
-    def _placed(self, rows: Sequence[Row]) -> list[tuple[Group[Row] | None, list[Row]]]:
+    def _placed(
+        self, rows: Sequence[Row], spare_tokens: float
+    ) -> list[tuple[Group[Row] | None, list[Row]]]:
         """Which rows go into which group; each None is a new one."""
         groups: list[tuple[Group[Row] | None, list[Row]]] = [(group, []) for group in self._groups]
         lengths = [group.lengths for group in self._groups]
+        padded, whole = self.padding_tokens, sum(row.length for row in self.rows)
         for row in rows:
-            place = self._grouping.place(row.length, lengths)
+            place = self._grouping.place(
+                row.length,
+                lengths,
+                padded_tokens=padded,
+                whole_tokens=whole,
+                spare_tokens=spare_tokens,
+            )
+            whole += row.length
             if place is None:
                 groups.append((None, [row]))
                 lengths.append(Lengths(row.length, 1))
             else:
                 groups[place][1].append(row)
                 before = lengths[place]
+                more = padding_tokens(row.length, before)
+                padded, spare_tokens = padded + more, spare_tokens - more
                 lengths[place] = Lengths(max(before.tokens, row.length), before.rows + 1)
         return [(group, joining) for group, joining in groups if joining]
 
@@ -226,6 +257,8 @@ class Batch:
         for group in self._groups:
             end = start + len(group.rows)
             fed = tokens[start:end, None]
+            if growth.is_full(group.cache):
+                growth.make_room(group.cache, _needed(group.rows))
             logits.append(self._model(fed, cache=group.cache)[:, -1, :])
             start = end
         return logits[0] if len(logits) == 1 else mx.concatenate(logits)

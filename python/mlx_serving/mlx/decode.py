@@ -85,7 +85,7 @@ class DecodePhase:
 
     def run(self, plan: DecodePlan) -> Decoded:
         if plan.joining:
-            self._batch.join(plan.joining)
+            self._batch.join(plan.joining, self._stages.spare_tokens(plan.joining))
             self._steps_to_bound = 0
             self._bound_buffers(URGENT * self._buffer_bytes_max)
         self._announcer.before("decode", self._batch.passes, 1, self._budget.step_seconds)

@@ -33,6 +33,7 @@ from .adapter import (
     Weights,
     arrays_of,
     bytes_of,
+    check_budget,
     context_max,
     import_libraries,
     load_text,
@@ -42,7 +43,13 @@ from .adapter import (
 from .announcer import COMPILE_ALLOWANCE_MS
 from .chunk_policy import chunk_policy
 from .device import choose_device, device_bytes, expected_backend, version_of
-from .grouping import PADDING_BYTES_MAX_CPU, PADDING_BYTES_MAX_GPU, Grouping
+from .grouping import (
+    PADDING_BYTES_MAX_CPU,
+    PADDING_BYTES_MAX_GPU,
+    PADDING_OF_MEMORY_CPU,
+    PADDING_OF_MEMORY_GPU,
+    Grouping,
+)
 from .pass_cost import PassCost
 from .prefill_budget import PrefillBudget
 from .prefix_store import prefix_store
@@ -115,6 +122,8 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
     host.loading(2, LOAD_PARTS, "weights")
     weights = load_weights(folder, machine.budget_bytes, machine.on_gpu, files)
     _accelerate(weights, machine)
+    # In memory they may be larger than their files.
+    check_budget(folder, weights.size_bytes, machine.budget_bytes)
     host.loading(3, LOAD_PARTS, "tokenizer and warm-up")
     host.busy("compilation", COMPILE_ALLOWANCE_MS)
     # The tokenizer needs no MLX, and MLX leaves Python alone while it computes.
@@ -275,6 +284,8 @@ def _runner(
             limits.kv_bytes_per_token,
             PADDING_BYTES_MAX_GPU if machine.on_gpu else PADDING_BYTES_MAX_CPU,
             alone=not abilities.batch,
+            all_padding_bytes_max=limits.kv_budget_bytes
+            * (PADDING_OF_MEMORY_GPU if machine.on_gpu else PADDING_OF_MEMORY_CPU),
         ),
     )
     if machine.on_gpu:

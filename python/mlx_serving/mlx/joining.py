@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from ..kv.padded import padded, with_room
+from ..kv.padded import padded
+from ..kv.quantized import BatchQuantizedCache
 from .caches import Cache
 
 WRITTEN_ONCE: Final = "BatchKVCache"
@@ -24,11 +25,14 @@ def merged(caches: list[Cache]) -> Cache:
     return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
 
 
-def extend(cache: Cache, joining: Cache) -> None:
-    """Takes the rows of `joining` into `cache`, after its own. Both are merged ones."""
+def extend(cache: Cache, joining: Cache, room_tokens: int = 1) -> None:
+    """Takes the rows of `joining` into `cache`, after its own, with room for so many more tokens
+    of each. Both are merged ones."""
     for mine, theirs in zip(cache, joining, strict=True):
         if is_written_once(mine) and is_written_once(theirs):
-            _write(mine, theirs)
+            _write(mine, theirs, room_tokens)
+        elif isinstance(mine, BatchQuantizedCache):
+            mine.extend(theirs, room_tokens)
         else:
             mine.extend(theirs)
 
@@ -37,10 +41,10 @@ def is_written_once(layer: Any) -> bool:
     return type(layer).__name__ == WRITTEN_ONCE and layer.keys is not None
 
 
-def _write(mine: Any, theirs: Any) -> None:
+def _write(mine: Any, theirs: Any, room_tokens: int) -> None:
     length = max(mine._idx, theirs._idx)
+    size = length + max(1, room_tokens)
     both = (mine, theirs)
-    size = with_room(length)
     mine.keys = padded([(layer.keys, layer._idx) for layer in both], length, size)
     mine.values = padded([(layer.values, layer._idx) for layer in both], length, size)
     mine.left_padding = mx.concatenate(

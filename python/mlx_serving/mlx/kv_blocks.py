@@ -73,7 +73,7 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
         pieces = [arrays for block in blocks if (arrays := block.layers[place])]
         if not pieces:
             continue
-        size = -(-(tokens + room_tokens) // layer.step) * layer.step
+        size = tokens + room_tokens
         _fill(
             layer, [_joined(list(one), tokens, size) for one in zip(*pieces, strict=True)], tokens
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..engine import PrefixCounts
 from ..text.block_hashes import BLOCK_TOKENS
+from . import growth
 from .batch import Batch
 from .caches import Cache, Caches
 from .chunk_policy import ChunkPolicy
@@ -63,6 +64,9 @@ class PrefixPolicy:
     def counts(self) -> PrefixCounts:
         return self._prompt_cache.counts()
 
+    def check(self) -> None:
+        self._prompt_cache.check()
+
     def peek(self, tokens: list[int], salt: str) -> int:
         """How many of these tokens `start` would find now."""
         self._keep_rest(tokens, salt)
@@ -73,7 +77,12 @@ class PrefixPolicy:
         is. The last token is always left: its logits are wanted."""
         self._keep_rest(tokens, salt)
         match = self._prompt_cache.match(tokens[:-1], self._chunks.reuse_unit_tokens, salt)
-        return (self._caches.new(), 0) if match is None else (match.cache, match.tokens)
+        if match is not None:
+            return match.cache, match.tokens
+        cache = self._caches.new()
+        if not self._chunks.padding_tokens(1):
+            growth.reserve(cache, len(tokens))
+        return cache, 0
 
     def take_over(self, row: Row) -> None:
         """Gives a row its cache, or one in which more of its prompt is computed than in its own."""
@@ -108,21 +117,8 @@ class PrefixPolicy:
     def _units(self, tokens: int) -> int:
         """In blocks only what is whole units: a chunk that ends before one isn't what another
         prompt's is."""
-        return (
-            tokens - tokens % self._chunks.reuse_unit_tokens
-            if self._prompt_cache.in_blocks
-            else tokens
-        )
-
-    def keep_so_far(self, row: Row, waits: bool = True) -> None:
-        """Keeps a prompt as far as it is computed, which may be all that will be of it."""
-        self._keep(row, self._units(row.done), waits)
-
-    def _keep(self, row: Row, tokens: int, waits: bool) -> None:
-        if self._keeps and tokens > row.kept:
-            row.kept = tokens
-            source = RowSource(row.cache, waits)
-            self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
+        unit = self._chunks.reuse_unit_tokens if self._prompt_cache.in_blocks else 1
+        return tokens - tokens % unit
 
     def keep_some(self, batch: Batch) -> None:
         """A few more blocks of a row that has ended, or of the prompt of one that decodes."""

@@ -21,6 +21,7 @@ from .chunk_policy import ChunkPolicy
 from .common_prefixes import CommonPrefixes
 from .decode import BUFFER_SHARE, DecodePhase
 from .grouping import Grouping
+from .kv_room import KvRoom
 from .prefill import PrefillPhase
 from .prefill_budget import PrefillBudget
 from .prefill_order import PrefillOrder
@@ -72,7 +73,9 @@ class MlxRunner:
         sampler: Sampler,
         grouping: Grouping,
     ) -> None:
-        self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
+        self._limits = limits
+        batch = Batch(caches.model, sampler, grouping)
+        self._stages = Stages(batch, max_batch, KvRoom(limits))
         self._prefixes = PrefixPolicy(
             prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
         )
@@ -145,3 +148,8 @@ class MlxRunner:
             prefix_entries=prefixes.entries,
             prefix_counts=self._prefixes.counts() if prefixes.bytes_max else None,
         )
+
+    def check(self) -> None:
+        self._prefixes.check()
+        held, budget = self._stages.kv_bytes, self._limits.kv_budget_bytes
+        assert held <= budget, f"rows hold {held} bytes of KV, {budget} are allowed"

@@ -5,17 +5,19 @@ decode, decoding. Owns who is where; what is done to a request, the phases of a 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 
 from ..engine import Forcing
 from ..grammar.matcher import Matcher
 from ..messages import Admission
 from .batch import Batch
 from .caches import size_bytes
+from .kv_room import KvRoom
 from .row import Row
 
 
 class Stages:
-    def __init__(self, batch: Batch, max_batch: int) -> None:
+    def __init__(self, batch: Batch, max_batch: int, room: KvRoom) -> None:
         self.waiting: deque[Admission] = deque()
         self.matchers: dict[int, Matcher] = {}
         """Of those that wait, by id: where their answers are in their grammars."""
@@ -27,6 +29,25 @@ class Stages:
         """Prefilled; they join the batch at its next step."""
         self.batch = batch
         self._max_batch = max_batch
+        self._room = room
+
+    @property
+    def can_admit(self) -> bool:
+        """Whether the first that waits has a place, and the memory that it may come to need."""
+        if not self.waiting or not self.places_left:
+            return False
+        padding = self.batch.padding_tokens
+        return self._room.fits(self.waiting[0], self._requests(), padding)
+
+    def spare_tokens(self, joining: Sequence[Row]) -> float:
+        """Of padding there is memory for so much, beside what all rows may come to: those that join
+        the batch are in no stage."""
+        requests = [*self._requests(), *(row.request for row in joining)]
+        return self._room.spare_tokens(requests, self.batch.padding_tokens)
+
+    def _requests(self) -> Iterator[Admission]:
+        for row in (*self.prefilling, *self.ready, *self.batch.rows):
+            yield row.request
 
     @property
     def places_left(self) -> int:
@@ -36,7 +57,7 @@ class Stages:
     @property
     def has_prompts(self) -> bool:
         """Whether this step has prompts to prefill."""
-        return bool(self.prefilling) or (bool(self.waiting) and self.places_left > 0)
+        return bool(self.prefilling) or self.can_admit
 
     @property
     def is_empty(self) -> bool:

@@ -22,6 +22,8 @@ export interface Worker {
   queued: number;
   preparing: number;
   storing: number;
+  limits?: { kvBudgetBytes: number; weightsBytes: number };
+  telemetry?: Record<string, unknown>;
   native: {
     parts: Record<string, { on: boolean; reason: string | null; applicable: boolean }>;
     metrics: { completedRequests: number } | null;
@@ -34,6 +36,8 @@ export interface ServerOptions {
   env?: Record<string, string>;
   /** A command of the shell that the server's process runs first, such as a `ulimit`. */
   before?: string;
+  /** One of the keys that the flags give it. */
+  apiKey?: string;
 }
 
 export interface ServerProcess extends AsyncDisposable {
@@ -52,7 +56,7 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 /** Resolves when the ready line is there; rejects with the log when the process ends before it. */
-export async function startServer({ flags = [], env = {}, before }: ServerOptions = {}) {
+export async function startServer({ flags = [], env = {}, before, apiKey }: ServerOptions = {}) {
   const [command, ...args] = commandLine(before);
   const child = spawn(command!, [...args, "serve", "--port", "0", ...flags], {
     env: { ...ownEnvironment(), ...nativeEnvironment(), ...env },
@@ -78,7 +82,7 @@ export async function startServer({ flags = [], env = {}, before }: ServerOption
     );
   });
   try {
-    return describe(child, await Promise.race([ready, dead]), output, exited);
+    return describe(child, await Promise.race([ready, dead]), output, exited, apiKey);
   } catch (error) {
     killGroup(child);
     throw error;
@@ -102,9 +106,11 @@ function describe(
   url: string,
   output: { stdout: string; stderr: string },
   exited: ServerProcess["exited"],
+  apiKey: string | undefined,
 ): ServerProcess {
+  const headers = authorization(apiKey);
   const workers = async () => {
-    const answer = await fetch(`${url}/admin/workers`);
+    const answer = await fetch(`${url}/admin/workers`, { headers });
     if (!answer.ok) throw new Error(`/admin/workers answered ${answer.status}`);
     return (await answer.json()) as Worker[];
   };
@@ -128,6 +134,10 @@ function describe(
       await exited;
     },
   };
+}
+
+export function authorization(apiKey: string | undefined): Record<string, string> {
+  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
 }
 
 function killGroup(child: ChildProcess): void {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 import pytest
-from mlx_serving.kv.padded import STEP_TOKENS, padded, with_room
+from mlx_serving.kv.padded import padded
 
 
 def test_each_row_ends_at_the_same_place() -> None:
@@ -25,9 +25,3 @@ def test_rows_without_tokens_are_padding_alone() -> None:
 @pytest.mark.parametrize("dtype", [mx.uint32, mx.float16, mx.bfloat16])
 def test_the_type_stays(dtype: mx.Dtype) -> None:
     assert padded([(mx.ones((1, 1, 2, 1), dtype=dtype), 2)], 2, 4).dtype == dtype
-
-
-def test_there_is_always_room_for_one_more() -> None:
-    for tokens in (0, 1, STEP_TOKENS - 1, STEP_TOKENS, STEP_TOKENS + 1):
-        size = with_room(tokens)
-        assert size > tokens and size % STEP_TOKENS == 0 and size - tokens <= STEP_TOKENS

@@ -14,6 +14,7 @@ from mlx_serving.mlx.adapter import (
     CacheFactory,
     arrays_of,
     bytes_of,
+    check_budget,
     context_max,
     import_libraries,
     load_weights,
@@ -63,6 +64,13 @@ def test_a_model_that_is_larger_than_its_budget(embedded: Path) -> None:
         load_weights(embedded, 1000, on_gpu=False)
     assert failure.value.code == "memory_budget_exceeded"
     assert "--memory-budget is 1 MiB" in str(failure.value)
+
+
+def test_weights_that_fill_the_budget_leave_nothing_for_a_request(tmp_path: Path) -> None:
+    check_budget(tmp_path, 99 << 20, 100 << 20)
+    with pytest.raises(LoadFailed, match="take 100 MiB; --memory-budget is 100 MiB") as failure:
+        check_budget(tmp_path, 100 << 20, 100 << 20)
+    assert failure.value.code == "memory_budget_exceeded"
 
 
 @pytest.mark.parametrize("spare", [True, False])

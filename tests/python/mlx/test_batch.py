@@ -8,12 +8,16 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_serving.messages import Admission
-from mlx_serving.mlx.batch import Pending
+from mlx_serving.mlx import growth
+from mlx_serving.mlx.adapter import CacheFactory
+from mlx_serving.mlx.batch import Batch, Pending
 from mlx_serving.mlx.grouping import Grouping
-from mlx_serving.mlx.sampling import LazyLogprobs, Sampler
+from mlx_serving.mlx.kv_room import ROOM_TOKENS_MIN
+from mlx_serving.mlx.row import Row
+from mlx_serving.mlx.sampling import LazyLogprobs, RowSampling, Sampler, StockSampler
 from mlx_serving.text.reasoning_limit import ReasoningLimit
 
-from toy import END, Driver, greedy, kept_to, model, prompt, request, spelled
+from toy import END, VOCABULARY, Driver, greedy, kept_to, model, prompt, request, spelled
 
 
 def logprob(token: int) -> LazyLogprobs:
@@ -257,3 +261,49 @@ def test_a_resume_forces_what_was_to_come(toy: Any, sampler: Sampler, hot: float
         again.insert(asked, forcing=Closing(4, emitted))
         again.run()
         assert emitted + again.tokens[1] == tokens
+
+
+PER_TOKEN = 2 * 2 * 2 * 8 * 4
+
+
+def filled(toy: Any, id: int, tokens: int, max_tokens: int) -> Row:
+    """A row whose prompt is computed, whatever it says."""
+    asked = request(id, prompt(id, tokens + 1), max_tokens)
+    cache = CacheFactory(toy).new()
+    growth.reserve(cache, tokens)
+    for layer in cache:
+        layer.update_and_fetch(mx.zeros((1, 2, tokens, 8)), mx.zeros((1, 2, tokens, 8)))
+    sampling = RowSampling(asked.sampling, asked.prompt, [], VOCABULARY)
+    last = asked.prompt[-1]
+    return Row(
+        asked, sampling, asked.prompt[:-1], last, [], cache, tokens, 0, 0, 0, -1, max_tokens, 0
+    )
+
+
+@pytest.mark.parametrize("short", [3, 60, 200])
+def test_memory_follows_the_tokens_that_are_there(toy: Any, short: int) -> None:
+    """One row of 7,000 tokens beside fifteen short ones. A quarter more than their tokens take is
+    allowed, but for the least that a short row grows by."""
+    grouping = Grouping(PER_TOKEN, all_padding_bytes_max=4000 * PER_TOKEN)
+    batch = Batch(toy, StockSampler(), grouping)
+    batch.join([filled(toy, 0, 7000, 100)])
+    for first in range(1, 16, 3):
+        batch.join([filled(toy, first + i, short + i, 100) for i in range(3)])
+    for _ in range(80):
+        batch.step()
+        tokens = sum(row.length for row in batch.rows)
+        assert batch.kv_bytes <= 1.25 * tokens * PER_TOKEN
+    assert batch.passes == (1, 15)
+    batch.remove(batch.rows[:1])
+    tokens = sum(row.length for row in batch.rows)
+    assert batch.kv_bytes <= 1.25 * tokens * PER_TOKEN + 15 * ROOM_TOKENS_MIN * PER_TOKEN
+
+
+def test_padding_that_finds_no_memory_is_not_made(toy: Any) -> None:
+    batch = Batch(toy, StockSampler(), Grouping())
+    lengths = [10, 50, 52, 100, 200, 300, 20]
+    batch.join([filled(toy, i, tokens, 9) for i, tokens in enumerate(lengths)], spare_tokens=5)
+    assert batch.padding_tokens <= 5 and batch.passes == (1, 2, 1, 1, 1, 1)
+    batch.step()
+    assert [len(row.generated) for row in batch.rows] == [0] * 7
+    assert sorted(row.id for row in batch.rows) == list(range(7))

@@ -50,3 +50,19 @@ def test_padding_and_passes_have_bounds(tokens: int, groups: list[Lengths], limi
 @given(st.integers(1, 10_000), st.lists(st.just(Lengths(1, 1)), max_size=40))
 def test_a_model_that_cannot_batch_never_shares(tokens: int, groups: list[Lengths]) -> None:
     assert Grouping(alone=True).place(tokens, groups) is None
+
+
+def test_all_padding_together_is_bounded_by_memory_or_by_the_tokens() -> None:
+    one = Grouping(10.0, 1e9, all_padding_bytes_max=10.0 * 100)
+    groups = [Lengths(150, 1)]
+    assert one.place(60, groups, padded_tokens=10, whole_tokens=150) == 0
+    assert one.place(60, groups, padded_tokens=11, whole_tokens=150) is None
+    # An eighth of what is there, where that is more.
+    assert one.place(60, groups, padded_tokens=30, whole_tokens=900) == 0
+    assert one.place(60, groups, padded_tokens=31, whole_tokens=900) is None
+
+
+def test_without_memory_for_padding_there_are_more_groups_than_passes_are_wanted() -> None:
+    groups = [Lengths(100 * (i + 1), 1) for i in range(GROUPS_MAX)]
+    assert grouping(1).place(60, groups, spare_tokens=40) == 0
+    assert grouping(1).place(60, groups, spare_tokens=39) is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mlx_serving.messages import Capabilities
 from mlx_serving.mlx.batch import Batch
 from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.kv_room import KvRoom
 from mlx_serving.mlx.row import Row
 from mlx_serving.mlx.sampling import RowSampling, StockSampler
 from mlx_serving.mlx.stages import Stages
@@ -25,7 +27,8 @@ def row(id: int) -> Row:
 
 
 def stages(max_batch: int = 3) -> Stages:
-    return Stages(Batch(None, StockSampler(), Grouping()), max_batch)
+    room = KvRoom(Capabilities(600, 100, 0, 0, 1e9))
+    return Stages(Batch(None, StockSampler(), Grouping()), max_batch, room)
 
 
 def test_what_waits_has_no_place_and_what_is_computed_has_one() -> None:

@@ -13,6 +13,7 @@ from mlx_serving.mlx.chunk_policy import ChunkPolicy, FreeLengths
 from mlx_serving.mlx.common_prefixes import CommonPrefixes
 from mlx_serving.mlx.decode import DecodePhase
 from mlx_serving.mlx.grouping import Grouping
+from mlx_serving.mlx.kv_room import KvRoom
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill import PrefillPhase
 from mlx_serving.mlx.prefill_budget import PrefillBudget
@@ -41,14 +42,15 @@ class Phases:
     ) -> None:
         caches, policy = CacheFactory(model), policy or FreeLengths()
         self.host = Recorder()
-        self.stages = Stages(Batch(model, StockSampler(), Grouping()), max_batch)
+        limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
+        batch = Batch(model, StockSampler(), Grouping())
+        self.stages = Stages(batch, max_batch, KvRoom(limits))
         self.budget = PrefillBudget(
             chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
         )
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens=1)
         self.prefixes = prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
         announcer = Announcer(self.host, on_gpu)
-        limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
         order, common = PrefillOrder(), CommonPrefixes(policy.reuse_unit_tokens)
         self.admission = AdmissionPhase(
             self.stages, policy, prefixes, order, common, limits, VOCABULARY

@@ -93,6 +93,7 @@ class Driver:
         prefix_bytes: int = 0,
         chunk_tokens: int = 64,
         kv_budget: float = 1e9,
+        kv_bytes_per_token: float = 100,
         on_gpu: bool = False,
         queues_chunks: bool = False,
         sampler: Sampler | None = None,
@@ -107,7 +108,7 @@ class Driver:
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens)
         self.runner = MlxRunner(
             caches,
-            limits=Capabilities(CONTEXT, 100, 0, 0, kv_budget),
+            limits=Capabilities(CONTEXT, kv_bytes_per_token, 0, 0, kv_budget),
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,

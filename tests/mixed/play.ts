@@ -1,0 +1,132 @@
+/** So many requests at a time, the kills beside them, what came of each, and whether the counts add up. */
+import { authorization, isIdle, type ServerProcess } from "../e2e/support/server.js";
+import type { Random } from "../simulation/random.js";
+import { ask, type Choice } from "./ask.js";
+import { Killer } from "./killer.js";
+import { type Departure, type Kind, kinds, type Mixed } from "./requests.js";
+
+export interface Load {
+  atOnce: number;
+  killEveryMs: number;
+  /** One of the server's keys, for what is no request. */
+  apiKey?: string | undefined;
+  /** No kill before one more request has ended. */
+  killsAfterEnds?: boolean;
+}
+
+/**
+ * `right`: it ended, and is what it must be. `cut`: by its token limit before its document or call was whole.
+ * `gone`: its reader left before its end. `same`, `other`: of those that were asked in quiet too.
+ */
+export type Outcome = "right" | "cut" | "gone" | "same" | "other";
+export type Counts = Record<Kind, Record<Outcome, number>>;
+
+const schemaKinds: readonly Kind[] = ["constrained", "tools"];
+const requestsBetweenReports = 100;
+
+/** `quiet`: what the references said. Resolves when the worker is idle. */
+export async function playAll(
+  server: ServerProcess,
+  requests: readonly Mixed[],
+  quiet: readonly Choice[],
+  { atOnce, killEveryMs, apiKey, killsAfterEnds = false }: Load,
+  chance: Random,
+) {
+  const startedAt = performance.now();
+  const seconds = () => Math.round((performance.now() - startedAt) / 1_000);
+  let heard = 0;
+  const killer = new Killer(server, killEveryMs, chance, killsAfterEnds ? () => heard : undefined);
+  const counts = Object.fromEntries(
+    kinds.map((kind) => [kind, { right: 0, cut: 0, gone: 0, same: 0, other: 0 }]),
+  ) as Counts;
+  const failures: string[] = [];
+  const ended: Record<string, number> = {};
+  const left = requests.values();
+  let done = 0;
+  const work = async () => {
+    for (const request of left) {
+      const { kind, body } = request;
+      try {
+        const choice = await play(server.url, request);
+        if (choice !== undefined) {
+          heard++;
+          tally(ended, choice.finish_reason);
+        }
+        for (const outcome of outcomes(request, choice, quiet)) counts[kind][outcome]++;
+      } catch (error) {
+        const asked = JSON.stringify(body).slice(0, askedShownMax);
+        failures.push(`${kind}: ${(error as Error).message} (${asked})`);
+      }
+      if (++done % requestsBetweenReports === 0)
+        report(`${done} of ${requests.length}, ${killer.kills} kills, ${seconds()} s`);
+    }
+  };
+  const working = Promise.all(Array.from({ length: atOnce }, work));
+  await Promise.all([working, killer.until(() => done === requests.length)]);
+  const figures = { seconds: seconds(), ...killer.figures() };
+  const worker = await server.until(isIdle);
+  const metrics = await metricsOf(server.url, apiKey);
+  const { restarts } = worker;
+  return { counts, failures, ended, kills: killer.kills, restarts, metrics, figures };
+}
+
+const askedShownMax = 2_000;
+
+export function report(text: string): void {
+  process.stdout.write(`mixed: ${text}\n`);
+}
+
+export function tally(counts: Record<string, number>, name: string): void {
+  counts[name] = (counts[name] ?? 0) + 1;
+}
+
+/** Undefined: it was left before its end. */
+async function play(url: string, request: Mixed): Promise<Choice | undefined> {
+  const { body, stream, departure, apiKey } = request;
+  if (departure === undefined) return ask(url, body, { stream, apiKey });
+  const leaving = new AbortController();
+  const onDelta = leaveBy(departure, leaving);
+  try {
+    return await ask(url, body, { stream, signal: leaving.signal, apiKey, onDelta });
+  } catch (error) {
+    if (leaving.signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+function leaveBy(departure: Departure, leaving: AbortController): () => void {
+  if ("afterMs" in departure) {
+    AbortSignal.timeout(departure.afterMs).addEventListener("abort", () => leaving.abort());
+    return () => {};
+  }
+  let heard = 0;
+  return () => {
+    if (++heard === departure.afterDeltas) leaving.abort();
+  };
+}
+
+/** Throws for one that is wrong. */
+function outcomes(request: Mixed, choice: Choice | undefined, quiet: readonly Choice[]): Outcome[] {
+  if (choice === undefined) return ["gone"];
+  const wrong = request.complaint(choice);
+  if (wrong !== undefined) throw new Error(`${wrong}: ${JSON.stringify(choice)}`);
+  const isCut = choice.finish_reason === "length" && schemaKinds.includes(request.kind);
+  const outcome = isCut ? "cut" : "right";
+  if (request.reference === undefined) return [outcome];
+  const expected = JSON.stringify(quiet[request.reference]);
+  return [outcome, JSON.stringify(choice) === expected ? "same" : "other"];
+}
+
+/** Of a name all samples, by their labels as they stand there. */
+async function metricsOf(
+  url: string,
+  apiKey: string | undefined,
+): Promise<(name: string) => Record<string, number>> {
+  const text = await (await fetch(`${url}/metrics`, { headers: authorization(apiKey) })).text();
+  return (name) =>
+    Object.fromEntries(
+      [...text.matchAll(/^mlx_serving:(\w+)\{(.*)\} (\S+)$/gm)]
+        .filter(([, of]) => of === name)
+        .map(([, , labels, value]) => [labels!, Number(value)]),
+    );
+}
