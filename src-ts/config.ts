@@ -138,6 +138,11 @@ function checkTogether(config: ServeConfig, label: (name: OptionName) => string)
   if (config.fsync && config.dataDir === undefined) {
     throw new ConfigError(`${label("fsync")} is about stored responses: give --data-dir too.`);
   }
+  if (config.kvBits !== 0 && config.engine === "fake") {
+    throw new ConfigError(
+      `${label("kvBits")} ${config.kvBits} needs --engine mlx: the fake engine keeps no keys and values.`,
+    );
+  }
   if (config.fakeScript !== undefined && config.engine !== "fake") {
     throw new ConfigError(`${label("fakeScript")} is for the fake engine: give --engine fake too.`);
   }

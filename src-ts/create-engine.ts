@@ -38,6 +38,7 @@ export type EngineSettings = Pick<
   | "prefixCacheDir"
   | "prefixCacheDisk"
   | "prefixSharing"
+  | "kvBits"
   | "native"
   | "nativeParts"
   | "noBuild"
@@ -145,6 +146,7 @@ function engineOptions(
     prefixDiskFolder: config.prefixCacheDir === undefined ? "" : resolve(config.prefixCacheDir),
     prefixDiskBytes: config.prefixCacheDisk,
     prefixSharing: config.prefixSharing,
+    kvBits: config.kvBits,
     device: config.device,
     controlTokens: config.controlTokens,
     fakeTokensPerSecond: config.fakeTokensPerSecond,

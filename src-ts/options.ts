@@ -35,6 +35,11 @@ function integer(min: number, max: number) {
   return describe(number.pipe(z.int().min(min).max(max)), "<n>", range);
 }
 
+function oneOf<const T extends readonly [number, ...number[]]>(values: T) {
+  const names = values.join("|");
+  return describe(number.pipe(z.literal(values)), `<${names}>`, `one of ${values.join(", ")}`);
+}
+
 function decimal(min: number, max: number) {
   const range = `a number from ${min} to ${max.toLocaleString("en")}`;
   return describe(number.pipe(z.number().min(min).max(max)), "<n>", range);
@@ -277,6 +282,11 @@ export const serveOptions = {
     choice(["own", "all"]),
     "own",
     "who shares computed prompts: own, requests with the same API key; all, whoever asks",
+  ),
+  kvBits: option(
+    oneOf([0, 4, 8]),
+    0,
+    "bits of keys and values in the KV cache; 8 takes half of 16-bit floats, 4 a quarter; 0: as they are computed",
   ),
   native: option(
     native,

@@ -98,6 +98,19 @@ def attention(
     keys, head_dim], v [batch, kv_heads, keys, value_dim]. A mask broadcasts to [batch, heads,
     queries, keys]; bool (true: seen), or float, added. A query that sees no key gives zeros."""
 
+def attention_on_codes(
+    q: mx.array,
+    k: Sequence[mx.array],
+    v: Sequence[mx.array],
+    scale: float,
+    mask: Literal["causal"] | mx.array | None = None,
+    *,
+    group_size: int,
+    bits: int,
+) -> mx.array:
+    """The same where k and v are what `mx.quantize` gives of them: codes, scales and biases, of 4 or
+    8 bits in groups of 32, 64 or 128."""
+
 def use_tiles(use: bool, always: bool = False) -> None:
     """Whether `attention` and blocks pack keys and values where many queries share many of them,
     which is faster and gives the same bits; always: of few too, for tests. Of the whole process;
@@ -161,6 +174,18 @@ class Block:
         tokens: the result, the keys and values with those of x, and the offset behind x. Keys and
         values take over the memory of the old ones, if nothing else uses that, else they are
         copies."""
+    def step_on_codes(
+        self,
+        x: mx.array,
+        keys: Sequence[mx.array],
+        values: Sequence[mx.array],
+        group_size: int,
+        bits: int,
+        start: int,
+        offset: int | mx.array,
+        mask: Literal["causal"] | mx.array | None,
+    ) -> tuple[mx.array, list[mx.array], list[mx.array], int | mx.array]:
+        """The same on a cache that is quantized: keys and values are codes, scales and biases."""
     def dtype_for(self, x: mx.array) -> mx.Dtype:
         """Of the results, of k and of v."""
 

@@ -51,6 +51,24 @@ def build(family: str) -> Any:
     return instance(config(family))
 
 
+# Heads of the instances are shorter than a group of a quantized KV cache.
+WIDENED: Final = (
+    *("hidden_size", "hidden_dim", "d_model", "n_embd"),
+    *("head_dim", "v_head_dim", "qk_nope_head_dim", "qk_rope_head_dim", "kv_lora_rank"),
+)
+
+
+def build_wide(family: str) -> Any:
+    """Its heads are twice as long."""
+
+    def widened(made_of: dict[str, Any]) -> dict[str, Any]:
+        wide = {name: 2 * made_of[name] for name in WIDENED if type(made_of.get(name)) is int}
+        inner = made_of.get("text_config")
+        return {**made_of, **wide, **({"text_config": widened(inner)} if inner else {})}
+
+    return instance(widened(config(family)))
+
+
 def instance(made_of: dict[str, Any]) -> Any:
     """The model of a configuration."""
     module = importlib.import_module(f"mlx_lm.models.{made_of['model_type']}")

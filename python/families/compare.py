@@ -7,11 +7,12 @@ worker's own steps. A comparison gives None where all tokens are the same, else 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import mlx.core as mx
 from mlx_serving.engine import PrefillProgress
+from mlx_serving.kv.quantized import KvQuantization
 from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
 from mlx_serving.mlx.abilities import measure
 from mlx_serving.mlx.adapter import CacheFactory
@@ -45,10 +46,15 @@ class Seen:
     batch: str | None
     prefix: str | None
     resume: str | None
+    kv: dict[str, Any]
+    """What `kv.py` saw, as a record."""
 
 
 def compare(family: str) -> Seen:
-    return Comparison(build(family)).seen()
+    from .kv import compare_kv
+
+    seen = Comparison(build(family)).seen()
+    return replace(seen, kv=asdict(compare_kv(family)))
 
 
 class Comparison:
@@ -63,6 +69,7 @@ class Comparison:
         return Seen(
             asdict(self.abilities),
             *(told(tried) for tried in (self.alone, self.batch, self.prefix, self.resume)),
+            kv={},
         )
 
     def _by_mlx_lm(self, tokens: list[int]) -> list[int]:
@@ -137,8 +144,9 @@ class Serving:
         abilities: Abilities,
         prefix_bytes: int,
         unit_tokens: int = 1,
+        quantization: KvQuantization | None = None,
     ) -> None:
-        caches = CacheFactory(model, abilities)
+        caches = CacheFactory(model, abilities, quantization)
         self._runner = MlxRunner(
             caches,
             limits=Capabilities(CONTEXT_TOKENS, 0, 0, 0, 1e12),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .compare import NEW_TOKENS, PROMPT_TOKENS, Seen
-from .run import Result, is_right
+from .run import Result, has_kv, is_right
 
 VERSIONS_OF: Final = ("mlx-lm", "mlx", "transformers")
 CELL_CHARACTERS_MAX: Final = 110
@@ -33,8 +33,9 @@ def page(results: list[Result]) -> str:
         f"{len(results)} modules: {len(compared)} families compared, {right} of them as mlx-lm"
         f" alone in everything; {len(families)} that could not be compared; {len(shared)} that hold"
         " no family.\n",
-        "| family | also called | requests of a step | prefix | alone | batch | prefix | resume |",
-        "|---|---|---|---|---|---|---|---|",
+        "| family | also called | requests of a step | prefix | alone | batch | prefix | resume "
+        "| KV of 8 bits |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(_row(result.family, result.seen) for result in compared if result.seen is not None),
         "\n## Not compared\n",
         "| family | why |",
@@ -60,7 +61,16 @@ def _row(family: str, seen: Seen) -> str:
         prefix += f": {_cell(abilities['prefix_reason'])}"
     compared = (seen.alone, seen.batch, seen.prefix, seen.resume)
     cells = " | ".join("same" if one is None else f"**{_cell(one)}**" for one in compared)
-    return f"| {family} | {', '.join(aliases(family))} | {how} | {prefix} | {cells} |"
+    names = ", ".join(aliases(family))
+    return f"| {family} | {names} | {how} | {prefix} | {cells} | {_kv(seen)} |"
+
+
+def _kv(seen: Seen) -> str:
+    if not has_kv(seen):
+        return f"refused: {_cell(seen.kv['refused'])}"
+    if seen.kv["differs"] is not None:
+        return f"**{_cell(seen.kv['differs'])}**"
+    return f"same; {seen.kv['difference']:.2g} from a plain one"
 
 
 def _shared(result: Result) -> str:
@@ -72,12 +82,17 @@ def _cell(text: Any) -> str:
 
 
 def table(results: list[Result]) -> str:
-    """By model type, aliases too: whether it decodes together, and how it uses prefixes."""
+    """By model type, aliases too: whether it decodes together, how it uses prefixes, and whether
+    its KV cache can be quantized."""
     families: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.seen is None:
             continue
-        entry = {"batch": result.seen.abilities["batch"], "prefix": result.seen.abilities["prefix"]}
+        entry = {
+            "batch": result.seen.abilities["batch"],
+            "prefix": result.seen.abilities["prefix"],
+            "kv": has_kv(result.seen),
+        }
         for name in (result.family, *aliases(result.family)):
             families[name] = entry
     lines = [

@@ -90,10 +90,17 @@ def counted(results: list[Result]) -> Iterator[tuple[str, int]]:
     yield "compared", len(seen)
     yield "as mlx-lm alone in everything", sum(is_right(one) for one in seen)
     yield "together in a batch", sum(bool(one.abilities["batch"]) for one in seen)
+    yield "with a quantized KV cache", sum(has_kv(one) for one in seen)
 
 
 def is_right(seen: Seen) -> bool:
-    return (seen.alone, seen.batch, seen.prefix, seen.resume) == (None,) * 4
+    compared = (seen.alone, seen.batch, seen.prefix, seen.resume, seen.kv.get("differs"))
+    return compared == (None,) * len(compared)
+
+
+def has_kv(seen: Seen) -> bool:
+    """Whether its keys and values can be quantized."""
+    return seen.kv["refused"] is None
 
 
 def as_json(seen: Seen) -> dict[str, Any]:

@@ -189,6 +189,7 @@ class LoadOptions:
     prefix_cache_share: float
     prefix_disk_folder: str
     prefix_disk_bytes: int
+    kv_bits: KvBits
     unacked_steps_max: int
     deterministic: bool
     control_tokens: ControlTokens
@@ -284,13 +285,17 @@ class Capabilities:
 
 
 PrefixReuse = Literal["part", "whole", "none"]
+KvBits = Literal[0, 4, 8]
+"""Of each element of keys and values in a cache; 0: they are as they were computed."""
+KV_BITS: Final[tuple[KvBits, ...]] = (0, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
     else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
-    prompt may be prefilled in pieces. The reasons are one line each, None where nothing is amiss.
+    prompt may be prefilled in pieces; `kv_bits`: what it was seen with. The reasons are one line
+    each, None where nothing is amiss.
     """
 
     batch: bool = True
@@ -298,6 +303,7 @@ class Abilities:
     prefix: PrefixReuse = "part"
     prefix_reason: str | None = None
     pieces: bool = True
+    kv_bits: KvBits = 0
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -305,6 +311,7 @@ class Abilities:
             "batchReason": self.batch_reason,
             "prefix": self.prefix,
             "prefixReason": self.prefix_reason,
+            "kvBits": self.kv_bits,
         }
 
 

@@ -75,10 +75,13 @@ function partsOn(parts: DoctorReport["parts"]): string {
 }
 
 function served(family: DoctorReport["models"][number]["family"]): string | null {
-  if (family === null || family.decoding === "together") return null;
-  const how =
-    family.decoding === null ? "a family not compared" : "one request at a time in a step";
-  return `${family.type}: ${how}, see docs/MODELS.md`;
+  if (family === null) return null;
+  const said = [
+    ...(family.decoding === null ? ["a family not compared"] : []),
+    ...(family.decoding === "one_row_at_a_time" ? ["one request at a time in a step"] : []),
+    ...(family.kv_bits === false ? ["no --kv-bits"] : []),
+  ];
+  return said.length === 0 ? null : `${family.type}: ${said.join(", ")}, see docs/MODELS.md`;
 }
 
 function threadsOf({ threads }: DoctorReport["mlx_ops"]): string | null {

@@ -291,7 +291,16 @@ export interface WorkerInfo {
   storing: number;
   backend: string | undefined;
   versions: Record<string, string>;
-  limits: { contextMax: number; kvBudgetBytes: number; weightsBytes: number } | undefined;
+  /** `kvBits`: of each element of keys and values; 0: they are kept as they are computed. */
+  limits:
+    | {
+        contextMax: number;
+        kvBudgetBytes: number;
+        kvBytesPerToken: number;
+        kvBits: 0 | 4 | 8;
+        weightsBytes: number;
+      }
+    | undefined;
   loading: { done: number; total: number; what: string } | undefined;
   /** Why it is not ready, if it isn't. */
   reason: string | undefined;
@@ -421,6 +430,8 @@ export interface EngineOptions {
   prefixDiskBytes: number;
   /** Whose requests may share what is computed of a prompt: those of one owner, or all. */
   prefixSharing: "own" | "all";
+  /** Bits of each element of keys and values in the caches; 0: as they are computed. */
+  kvBits: 0 | 4 | 8;
   device: "auto" | "cpu" | "gpu";
   /** What control tokens are in the strings of a chat's request. */
   controlTokens: "text" | "parse";

@@ -32,6 +32,7 @@ export function configOf(
 export function loadOptionsOf(options: EngineOptions): LoadOptions {
   const { maxBatch, contextMax, memoryBudgetBytes, device } = options;
   const { prefixCacheBytes, prefixCacheShare, prefixDiskFolder, prefixDiskBytes } = options;
+  const { kvBits } = options;
   const { controlTokens, fakeTokensPerSecond } = options;
   return {
     maxBatch,
@@ -43,6 +44,7 @@ export function loadOptionsOf(options: EngineOptions): LoadOptions {
     prefixCacheShare,
     prefixDiskFolder,
     prefixDiskBytes,
+    kvBits,
     unackedStepsMax,
     deterministic: maxBatch === 1,
     controlTokens,

@@ -61,6 +61,8 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
     limits: limits && {
       contextMax: limits.contextMax,
       kvBudgetBytes: limits.kvBudgetBytes,
+      kvBytesPerToken: limits.kvBytesPerToken,
+      kvBits: shell.abilities?.kvBits ?? 0,
       weightsBytes: limits.weightsBytes,
     },
     loading: loading && { done: loading.done, total: loading.total, what: loading.what },

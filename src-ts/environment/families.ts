@@ -7,7 +7,12 @@ import { join } from "node:path";
 import { z } from "zod";
 import { pythonProject } from "./python.js";
 
-const Family = z.object({ batch: z.boolean(), prefix: z.enum(["part", "whole", "none"]) });
+const Family = z.object({
+  batch: z.boolean(),
+  prefix: z.enum(["part", "whole", "none"]),
+  /** Absent of families that were compared before there was a quantized KV cache. */
+  kv: z.boolean().optional(),
+});
 const Families = z.object({ mlxLm: z.string(), families: z.record(z.string(), Family) });
 
 export interface FamilyReport {
@@ -15,6 +20,8 @@ export interface FamilyReport {
   type: string;
   /** Whether the requests of a step pass through such a model together; null: it wasn't compared. */
   decoding: "together" | "one_row_at_a_time" | null;
+  /** Whether `--kv-bits` can be given for such a model; null: it wasn't tried. */
+  kv_bits: boolean | null;
 }
 
 let families: z.infer<typeof Families>["families"] | undefined;
@@ -27,8 +34,9 @@ export function familyOf(folder: string): FamilyReport | null {
     readJson(join(pythonProject, "mlx_serving", "models", "families.json")),
   ).families;
   const family = Object.hasOwn(families, type) ? families[type] : undefined;
-  if (family === undefined) return { type, decoding: null };
-  return { type, decoding: family.batch ? "together" : "one_row_at_a_time" };
+  if (family === undefined) return { type, decoding: null, kv_bits: null };
+  const decoding = family.batch ? "together" : "one_row_at_a_time";
+  return { type, decoding, kv_bits: family.kv ?? null };
 }
 
 function modelTypeOf(folder: string): string | undefined {

@@ -149,6 +149,7 @@ export const modelObject = {
     decoding_reason: null,
     prefix_reuse: "part",
     prefix_reuse_reason: null,
+    kv_bits: null,
   },
 };
 

@@ -53,7 +53,14 @@ export const WorkerStatus = z.object({
   backend: z.string().optional(),
   versions: z.record(z.string(), z.string()),
   limits: z
-    .object({ contextMax: z.number(), kvBudgetBytes: z.number(), weightsBytes: z.number() })
+    .object({
+      contextMax: z.number(),
+      kvBudgetBytes: z.number(),
+      kvBytesPerToken: z.number(),
+      /** Of each element of keys and values; 0: they are kept as they are computed. */
+      kvBits: z.literal([0, 4, 8]),
+      weightsBytes: z.number(),
+    })
     .optional(),
   loading: z.object({ done: z.number(), total: z.number(), what: z.string() }).optional(),
   /** Why it is not ready, if it isn't. */

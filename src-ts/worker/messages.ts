@@ -151,6 +151,9 @@ export const ModelSource = z.strictObject({
 });
 export type ModelSource = z.infer<typeof ModelSource>;
 
+/** Of each element of keys and values in a cache; 0: they are as they were computed. */
+const kvBits = z.literal([0, 4, 8]);
+
 export const LoadOptions = z.strictObject({
   maxBatch: u32,
   /** 0: what the model can. */
@@ -165,6 +168,7 @@ export const LoadOptions = z.strictObject({
   /** Where blocks of it survive the worker, empty: nowhere; and what they may take there. */
   prefixDiskFolder: z.string(),
   prefixDiskBytes: z.number(),
+  kvBits,
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps, so that the same seed makes the same tokens. */
@@ -261,13 +265,15 @@ export type NativeParts = z.infer<typeof NativeParts>;
 
 /**
  * What the model was seen to do when it was loaded. `batch`: rows decode in one forward pass, else each in
- * its own. `prefix`: how much of a cached prompt may be used again. The reasons: null where nothing is amiss.
+ * its own. `prefix`: how much of a cached prompt may be used again; `kvBits`: what it was seen with. The
+ * reasons: null where nothing is amiss.
  */
 export const Abilities = z.object({
   batch: z.boolean(),
   batchReason: z.string().nullable(),
   prefix: z.enum(["part", "whole", "none"]),
   prefixReason: z.string().nullable(),
+  kvBits,
 });
 export type Abilities = z.infer<typeof Abilities>;
 

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log": set(),
     "native": set(),
     "kernels": set(),
-    "fast": {"native"},
+    "kv": set(),
+    "fast": {"kv", "native"},
     "tools": set(),
     "messages": {"native", "tools"},
     "grammar": {"messages"},
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "fast",
         "grammar",
         "kernels",
+        "kv",
         "log",
         "messages",
         "models",
@@ -60,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"engine", "fake", "link", "loop", "messages", "mlx"},
 }
 # The others start and serve without MLX.
-USES_MLX = {"doctor", "fast", "kernels", "mlx", "models"}
+USES_MLX = {"doctor", "fast", "kernels", "kv", "mlx", "models"}
 
 
 def modules() -> dict[str, Path]:

@@ -131,9 +131,20 @@ def test_figures_of_the_disk_are_told_where_there_is_one() -> None:
     assert told() is None
     rig.runner.disk = DiskCounts(on=True, blocks=3, size_bytes=9, hits=2, hit_tokens=128, unfit=1)
     assert told() == {
-        **{"on": True, "blocks": 3, "bytes": 9, "pending": 0, "hits": 2, "hitTokens": 128},
-        **{"misses": 0, "writes": 0, "drops": 0, "evictions": 0, "unfit": 1},
-        **{"readErrors": 0, "writeErrors": 0, "slow": 0},
+        "on": True,
+        "blocks": 3,
+        "bytes": 9,
+        "pending": 0,
+        "hits": 2,
+        "hitTokens": 128,
+        "misses": 0,
+        "writes": 0,
+        "drops": 0,
+        "evictions": 0,
+        "unfit": 1,
+        "readErrors": 0,
+        "writeErrors": 0,
+        "slow": 0,
     }
 
 

@@ -16,6 +16,7 @@ export const fakeEngine: EngineOptions = {
   prefixDiskFolder: "",
   prefixDiskBytes: 0,
   prefixSharing: "own",
+  kvBits: 0,
   device: "auto",
   controlTokens: "text",
   fakeTokensPerSecond: 0,

@@ -45,6 +45,7 @@ describe("defaults", () => {
       prefixCacheDir: undefined,
       prefixCacheDisk: 10 * 2 ** 30,
       prefixSharing: "own",
+      kvBits: 0,
       native: "auto",
       device: "auto",
       controlTokens: "text",
@@ -112,6 +113,14 @@ describe("values", () => {
     expect(resolveConfig({ folder, environment: variable }).prefixCache.share).toBe(0.3);
     for (const wrong of ["91%", "-1%", "half", "%", "1e3", "50 percent"])
       expect(() => given(wrong)).toThrow(/--prefix-cache must be a number of bytes .* at most 90%/);
+  });
+
+  it("take the bits of the KV cache", () => {
+    const given = (kvBits: unknown) => resolveConfig({ folder, flags: { kvBits } }).kvBits;
+    expect([given("8"), given("4"), given("0"), given(8)]).toEqual([8, 4, 0, 8]);
+    expect(resolveConfig({ folder, environment: { MLX_SERVING_KV_BITS: "4" } }).kvBits).toBe(4);
+    for (const wrong of ["3", "16", "-8", "8.5", "q8_0", true])
+      expect(() => given(wrong)).toThrow(/--kv-bits must be one of 0, 4, 8, not /);
   });
 
   it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
@@ -256,6 +265,17 @@ describe("errors", () => {
     );
     expect(resolveConfig({ folder, flags: { fsync: true, dataDir: "d" } }).fsync).toBe(true);
     expect(resolveConfig({ folder, flags: { fsync: "off" } }).fsync).toBe(false);
+  });
+
+  it("refuse to quantize a KV cache that isn't there", () => {
+    expect(problem({ flags: { kvBits: "8", engine: "fake" } })).toBe(
+      "--kv-bits 8 needs --engine mlx: the fake engine keeps no keys and values.",
+    );
+    expect(
+      problem({ environment: { MLX_SERVING_KV_BITS: "4" }, flags: { engine: "fake" } }),
+    ).toMatch(/^MLX_SERVING_KV_BITS 4 needs --engine mlx/);
+    const config = resolveConfig({ folder, flags: { kvBits: "0", engine: "fake" } });
+    expect(config.kvBits).toBe(0);
   });
 
   it("refuse an open address without a key", () => {

@@ -70,7 +70,9 @@ class BlockRun {
       for (int h = 0; h < group_; h++, queries += a_.head_dim)
         rows_[(l - block.first) * group_ + h] = row_of(l, h, range, queries);
     }
-    keys_ = keys_of();
+    keys_ = keys_of(a_, block_.b, block_.kv_head);
+    keys_.mask_stride = a_.mask_strides[3];
+    keys_.mask_is_bool = a_.mask_kind == MaskKind::boolean;
   }
 
   int count() const { return count_; }
@@ -82,8 +84,11 @@ class BlockRun {
   void attend_chunk(int chunk, AttentionPart* parts) const {
     const int begin = begin_ + chunk * kAttentionChunk;
     const int end = std::min(begin + kAttentionChunk, end_);
+    Workspace workspace;
+    const AttentionKeys keys =
+        opened(a_, keys_, block_.b, block_.kv_head, begin, end, workspace);
     for (int i = 0; i < count_; i += kAttentionRows)
-      kernels().attend(keys_, rows_ + i, std::min(kAttentionRows, count_ - i), begin, end,
+      kernels().attend(keys, rows_ + i, std::min(kAttentionRows, count_ - i), begin, end,
                        parts + i);
   }
 
@@ -110,15 +115,6 @@ class BlockRun {
       mask = a_.mask + block_.b * a_.mask_strides[0] + head * a_.mask_strides[1] +
              l * a_.mask_strides[2];
     return {query, mask, range.begin, range.end};
-  }
-
-  AttentionKeys keys_of() const {
-    const auto bytes = int64_t(bytes_of(a_.kv_kind));
-    const int64_t k = block_.b * a_.k_strides[0] + block_.kv_head * a_.k_strides[1];
-    const int64_t v = block_.b * a_.v_strides[0] + block_.kv_head * a_.v_strides[1];
-    return {a_.k + k * bytes, a_.v + v * bytes,   a_.k_strides[2],
-            a_.v_strides[2],  a_.kv_kind,         a_.head_dim,
-            a_.value_dim,     a_.mask_strides[3], a_.mask_kind == MaskKind::boolean};
   }
 
   const Attention& a_;
@@ -201,6 +197,35 @@ bool takes_tiles(const Attention& a) {
 void use_tiles(Tiles use) { tiles.store(use, std::memory_order_relaxed); }
 
 bool uses_tiles() { return tiles.load(std::memory_order_relaxed) != Tiles::never; }
+
+AttentionKeys keys_of(const Attention& a, int b, int kv_head) {
+  AttentionKeys keys{nullptr,   nullptr,    a.k_strides[2], a.v_strides[2], a.kv_kind,
+                     a.head_dim, a.value_dim, 0,              false,          0};
+  if (a.k_codes) {
+    keys.key_stride = a.head_dim;
+    keys.value_stride = a.value_dim;
+    keys.kind = FloatKind::f32;
+    return keys;
+  }
+  const auto bytes = int64_t(bytes_of(a.kv_kind));
+  keys.keys = a.k + (b * a.k_strides[0] + kv_head * a.k_strides[1]) * bytes;
+  keys.values = a.v + (b * a.v_strides[0] + kv_head * a.v_strides[1]) * bytes;
+  return keys;
+}
+
+AttentionKeys opened(const Attention& a, const AttentionKeys& keys, int b, int kv_head, int begin,
+                     int end, Workspace& workspace) {
+  if (!a.k_codes) return keys;
+  auto* k = workspace.take<float>(size_t(end - begin) * a.head_dim);
+  auto* v = workspace.take<float>(size_t(end - begin) * a.value_dim);
+  a.k_codes.read(b, kv_head, begin, end, k);
+  a.v_codes.read(b, kv_head, begin, end, v);
+  AttentionKeys found = keys;
+  found.keys = k;
+  found.values = v;
+  found.first = begin;
+  return found;
+}
 
 void attend(const Attention& a) {
   if (takes_tiles(a)) return attend_tiles(a);

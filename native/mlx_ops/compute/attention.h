@@ -1,6 +1,8 @@
 // Attention of many queries, shared among the threads of the pool.
 #pragma once
 
+#include "../core/memory.h"
+#include "kv_codes.h"
 #include "rows.h"
 
 namespace kr::ops {
@@ -22,6 +24,7 @@ struct Attention {
   const char *k, *v;
   FloatKind kv_kind;
   int64_t k_strides[3], v_strides[3];  // batch, head, key
+  KvCodes k_codes, v_codes;            // in the place of k and v, where there are any
 
   MaskKind mask_kind = MaskKind::none;
   const char* mask = nullptr;    // bool or float32
@@ -32,6 +35,15 @@ struct Attention {
 };
 
 void attend(const Attention& attention);
+
+/// Keys and values of one head as kernels take them, the mask left out. Of codes there are none
+/// before `opened`.
+AttentionKeys keys_of(const Attention& attention, int b, int kv_head);
+
+/// The same with the keys [begin, end) as floats: of codes, in memory of the workspace. They are
+/// read where they are used, a chunk at a time, so that it stays in a core's own cache.
+AttentionKeys opened(const Attention& attention, const AttentionKeys& keys, int b, int kv_head,
+                     int begin, int end, Workspace& workspace);
 
 /// Where `attend` packs keys and values that queries share (attention_tiles.h): the result is the
 /// same, bit for bit. Where they gain, unless told otherwise; always is for tests.

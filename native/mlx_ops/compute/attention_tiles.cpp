@@ -38,13 +38,13 @@ class PieceRun {
 
   void operator()() {
     pack_queries();
-    const AttentionKeys keys = keys_of();
+    const AttentionKeys keys = keys_of(a_, piece_.b, piece_.kv_head);
     float* packed_keys = workspace_.take<float>(size_t(kAttentionChunk) * a_.head_dim);
     float* packed_values = workspace_.take<float>(size_t(kAttentionChunk) * (a_.value_dim + 16));
     const int last = *std::max_element(ends_, ends_ + count_);
     for (int begin = 0; begin < last; begin += kAttentionChunk) {
       const int end = std::min(begin + kAttentionChunk, last);
-      kernels().pack_tile(keys, begin, end, packed_keys, packed_values);
+      pack(keys, begin, end, packed_keys, packed_values);
       attend_tile({packed_keys, packed_values, begin, end, a_.head_dim, a_.value_dim});
     }
     put();
@@ -82,19 +82,11 @@ class PieceRun {
     }
   }
 
-  AttentionKeys keys_of() const {
-    const auto bytes = int64_t(bytes_of(a_.kv_kind));
-    const int64_t k = piece_.b * a_.k_strides[0] + piece_.kv_head * a_.k_strides[1];
-    const int64_t v = piece_.b * a_.v_strides[0] + piece_.kv_head * a_.v_strides[1];
-    return {a_.k + k * bytes,
-            a_.v + v * bytes,
-            a_.k_strides[2],
-            a_.v_strides[2],
-            a_.kv_kind,
-            a_.head_dim,
-            a_.value_dim,
-            0,
-            false};
+  void pack(const AttentionKeys& keys, int begin, int end, float* packed_keys,
+            float* packed_values) const {
+    Workspace mine;
+    const AttentionKeys here = opened(a_, keys, piece_.b, piece_.kv_head, begin, end, mine);
+    kernels().pack_tile(here, begin, end, packed_keys, packed_values);
   }
 
   void attend_tile(const AttentionTile& tile) {

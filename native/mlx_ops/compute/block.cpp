@@ -37,14 +37,18 @@ struct Heads {
   const BlockConstants& block;
   const float *cosines, *sines;  // null: no rotation
 
-  void put(float* heads, int count, const Norm* norm, const HeadsOut& out, int64_t row) const {
+  void put(float* heads, int count, const Norm* norm, const HeadsOut& out, int b, int l) const {
     const auto bytes = int64_t(bytes_of(out.kind));
+    const int64_t row = b * out.strides[0] + l * out.strides[2];
     for (int h = 0; h < count; h++, heads += block.head_dim) {
       if (norm && *norm)
         kernels().rms_norm(heads, norm->weight.data(), heads, block.head_dim, norm->eps);
       if (norm && cosines) block.rotary->rotate(heads, cosines, sines, heads, block.head_dim);
-      kernels().from_float(heads, out.kind, out.data + (row + h * out.strides[1]) * bytes,
-                           block.head_dim);
+      if (out.codes)
+        out.codes.write(b, h, out.first + l, heads);
+      else
+        kernels().from_float(heads, out.kind, out.data + (row + h * out.strides[1]) * bytes,
+                             block.head_dim);
     }
   }
 };
@@ -130,15 +134,12 @@ void enter_block(const BlockConstants& block, const Rows& x, int batch, int leng
       auto* sines = pairs ? mine.take<float>(pairs) : nullptr;
       if (pairs) block.rotary->angles(double(positions.start(b) + l), cosines, sines);
       const Heads heads{block, cosines, sines};
-      const auto place = [&](const HeadsOut& out) {
-        return b * out.strides[0] + l * out.strides[2];
-      };
       float* at = y + int64_t(row) * width;
-      heads.put(at, block.heads, &block.q_norm, q, place(q));
+      heads.put(at, block.heads, &block.q_norm, q, b, l);
       at += block.heads * block.head_dim;
-      heads.put(at, block.kv_heads, &block.k_norm, k, place(k));
+      heads.put(at, block.kv_heads, &block.k_norm, k, b, l);
       at += block.kv_heads * block.head_dim;
-      heads.put(at, block.kv_heads, nullptr, v, place(v));
+      heads.put(at, block.kv_heads, nullptr, v, b, l);
     });
   }
 }

@@ -48,11 +48,13 @@ struct BlockConstants {
   const char* problem() const;
 };
 
-/// Where the heads of q, k or v go.
+/// Where the heads of q, k or v go: to floats, or from token `first` on to codes.
 struct HeadsOut {
   char* data = nullptr;
   FloatKind kind = FloatKind::f32;
   int64_t strides[3] = {};  // batch, head, token; in elements
+  KvCodes codes{};
+  int first = 0;
 };
 
 /// The first part, for x of batch * length rows.

@@ -81,12 +81,19 @@ struct AttentionPart {
 };
 
 struct AttentionKeys {
-  const void *keys, *values;         // [length][head_dim], [length][value_dim]
+  const void *keys, *values;         // of key `first` on: [length][head_dim], [length][value_dim]
   int64_t key_stride, value_stride;  // from one key to the next, in elements
   FloatKind kind;
   int head_dim, value_dim;  // multiples of 16
   int64_t mask_stride;      // from one key to the next, in bytes
   bool mask_is_bool;        // else float32, added to the scores
+  int first = 0;
+};
+
+/// Elements as codes of 4 or 8 bits, as mx.quantize has them: element = scale * code + bias, where
+/// `group` of them, a multiple of 16, share both. Of 4 bits the first is the low half of a byte.
+struct CodeGroups {
+  int count, group, bits;
 };
 
 /// Some keys and values as `pack_tile` leaves them: float32, in an order of its own, with room for
@@ -145,6 +152,14 @@ struct Kernels {
   /// Query q sees the keys t < ends[q].
   void (*attend_tile)(const AttentionTile& tile, const float* queries, const int* ends, int count,
                       AttentionPart* parts);
+
+  /// out[count * group] of codes, with a scale and a bias for each group.
+  void (*read_codes)(const uint8_t* codes, const float* scales, const float* biases,
+                     const CodeGroups& groups, float* out);
+  /// The same codes, scales and biases as mx.quantize's. A group with a not-a-number gets it as its
+  /// scale, one with an infinity too.
+  void (*write_codes)(const float* x, const CodeGroups& groups, uint8_t* codes, float* scales,
+                      float* biases);
 
   void (*add)(const float* a, const float* b, float* out, int n);
   void (*scale)(const float* x, float factor, float* out, int n);

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "../compute/attention.h"
+#include "kv_codes.h"
 #include "operation.h"
 
 namespace kr::ops {
@@ -27,6 +28,10 @@ bool can_attend(const mx::array& q, const mx::array& k, const mx::array& v);
 void set_keys(Attention& a, const mx::array& k, const mx::array& v, bool causal,
               const mx::array* mask);
 
+/// The same with keys and values as codes, of which the first `keys` tokens are seen.
+void set_keys(Attention& a, const KvCodes& k, const KvCodes& v, int kv_heads, int keys, bool causal,
+              const mx::array* mask);
+
 /// The computation for q [batch, heads, queries, head_dim] and such k and v; where the result goes
 /// is left to the caller.
 Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
@@ -36,5 +41,10 @@ Attention attention_of(const mx::array& q, const mx::array& k, const mx::array& 
 /// shape (with value_dim) and type.
 mx::array attention(const mx::array& q, const mx::array& k, const mx::array& v, float scale,
                     const Mask& mask);
+
+/// The same with keys and values that are quantized. They are read where they lie, a chunk at a
+/// time; the result is that of `attention` on what they stand for.
+mx::array attention_on_codes(const mx::array& q, const Arrays& k, const Arrays& v, float scale,
+                             const Mask& mask, int group_size, int bits);
 
 }  // namespace kr::ops

@@ -83,6 +83,8 @@ void bind_rowwise(nb::module_& m) {
 void bind_attention(nb::module_& m) {
   m.def("can_attend", &can_attend, "q"_a, "k"_a, "v"_a);
   m.def("attention", &attention, "q"_a, "k"_a, "v"_a, "scale"_a, "mask"_a = nb::none());
+  m.def("attention_on_codes", &attention_on_codes, "q"_a, "k"_a, "v"_a, "scale"_a,
+        "mask"_a = nb::none(), nb::kw_only(), "group_size"_a, "bits"_a);
   m.def(
       "use_tiles",
       [](bool use, bool always) {
@@ -173,7 +175,20 @@ void bind_blocks(nb::module_& m) {
                 out.size() > 3 ? Offset(out[3]) : Offset(offset_number(offset) + x.shape(1));
             return std::make_tuple(out[0], out[1], out[2], std::move(next));
           },
-          "x"_a, "keys"_a, "values"_a, "start"_a, "offset"_a, "mask"_a.none());
+          "x"_a, "keys"_a, "values"_a, "start"_a, "offset"_a, "mask"_a.none())
+      .def(
+          "step_on_codes",
+          [](const Blocks& b, const mx::array& x, const Arrays& keys, const Arrays& values,
+             int group_size, int bits, int start, const Offset& offset, const Mask& mask) {
+            Arrays out = step_block_on_codes(b.value, x, keys, values, group_size, bits, start,
+                                             offset, mask);
+            Offset next =
+                out.size() > 7 ? Offset(out[7]) : Offset(offset_number(offset) + x.shape(1));
+            return std::make_tuple(out[0], Arrays(out.begin() + 1, out.begin() + 4),
+                                   Arrays(out.begin() + 4, out.begin() + 7), std::move(next));
+          },
+          "x"_a, "keys"_a, "values"_a, "group_size"_a, "bits"_a, "start"_a, "offset"_a,
+          "mask"_a.none());
 }
 
 void bind_sampling(nb::module_& m) {

@@ -154,4 +154,64 @@ Arrays step_block(const BlockPtr& block, const mx::array& x, const mx::array& ke
       });
 }
 
+Arrays step_block_on_codes(const BlockPtr& block, const mx::array& x, const Arrays& keys,
+                           const Arrays& values, int group_size, int bits, int start,
+                           const Offset& offset, const Mask& mask) {
+  require_hidden(*block, x);
+  const BlockConstants& c = block->constants;
+  const int batch = x.shape(0), length = x.shape(1);
+  const mx::Dtype dtype = block->dtype_for(x);
+  Arrays inputs = {x};
+  for (const Arrays* arrays : {&keys, &values}) {
+    const CodeArrays cache = code_arrays(*arrays, group_size, bits);
+    require(cache.codes.shape(0) == batch && cache.heads() == c.kv_heads &&
+                cache.dim(bits) == c.head_dim && start >= 0 && cache.tokens() - length >= start,
+            "keys and values must be of this block, and have room for x");
+    inputs.insert(inputs.end(), arrays->begin(), arrays->end());
+  }
+  std::vector<mx::Shape> shapes = {x.shape()};
+  std::vector<mx::Dtype> dtypes = {dtype};
+  std::vector<Takeover> takeovers;
+  for (int i = 1; i < 7; i++) {
+    shapes.push_back(inputs[i].shape());
+    dtypes.push_back(inputs[i].dtype());
+    takeovers.push_back({i, i});
+  }
+  const auto mask_array = mask_input(mask, {batch, c.heads, length, start + length});
+  if (mask_array) inputs.push_back(*mask_array);
+  const auto offsets = offsets_input(offset, batch);
+  if (offsets) {
+    inputs.push_back(*offsets);
+    shapes.push_back({batch});
+    dtypes.push_back(mx::int32);
+  }
+  return in_place_operation(
+      "KrStepBlockOnCodes", std::move(shapes), std::move(dtypes), std::move(inputs),
+      std::move(takeovers),
+      [=, offset = offset_number(offset), causal = is_causal(mask), masked = bool(mask_array),
+       moving = bool(offsets)](const Arrays& in, Arrays& out) {
+        HeadsOut k, v;
+        k.codes = codes_of(out[1], out[2], out[3], group_size, bits);
+        v.codes = codes_of(out[4], out[5], out[6], group_size, bits);
+        k.first = v.first = start;
+        Attention a{};
+        a.batch = batch;
+        a.heads = block->constants.heads;
+        a.queries = length;
+        a.scale = block->constants.scale;
+        set_keys(a, k.codes, v.codes, block->constants.kv_heads, start + length, causal,
+                 masked ? &in[7] : nullptr);
+        return Step{block,
+                    rows_of(in[0]),
+                    batch,
+                    length,
+                    positions_of(offset, moving ? &in.back() : nullptr),
+                    k,
+                    v,
+                    a,
+                    out_rows_of(out[0]),
+                    moving ? out[7].data<int32_t>() : nullptr};
+      });
+}
+
 }  // namespace kr::ops

@@ -33,4 +33,10 @@ mx::array leave_block(const BlockPtr& block, const mx::array& x, const mx::array
 Arrays step_block(const BlockPtr& block, const mx::array& x, const mx::array& keys,
                   const mx::array& values, int start, const Offset& offset, const Mask& mask);
 
+/// The same on a cache that is quantized: keys and values are codes, scales and biases. Returns the
+/// result, the new three of keys and three of values, and offset + length, if `offset` is an array.
+Arrays step_block_on_codes(const BlockPtr& block, const mx::array& x, const Arrays& keys,
+                           const Arrays& values, int group_size, int bits, int start,
+                           const Offset& offset, const Mask& mask);
+
 }  // namespace kr::ops

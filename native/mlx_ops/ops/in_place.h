@@ -54,7 +54,7 @@ class InPlaceOperation : public mx::Primitive {
       taken[t.output] = true;
       if (!take_over(inputs[t.input], out))
         encoder.dispatch(
-            [from = rows_of(inputs[t.input]), to = out.data<char>()] { copy_into(from, to); });
+            [from = byte_rows_of(inputs[t.input]), to = out.data<char>()] { copy_into(from, to); });
       memories.push_back(out.buffer().ptr());
       took_over(memories.back());
     }

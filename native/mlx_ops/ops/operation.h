@@ -102,6 +102,13 @@ inline Rows rows_of(const mx::array& a) {
   return rows;
 }
 
+/// The rows of an array whose elements have 2 or 4 bytes, whatever they are: to be copied alone.
+inline Rows byte_rows_of(const mx::array& a) {
+  Rows rows = rows_of(a);
+  rows.kind = a.itemsize() == 4 ? FloatKind::f32 : FloatKind::f16;
+  return rows;
+}
+
 inline OutRows out_rows_of(mx::array& a) { return {a.data<char>(), kind_of(a), a.shape(-1)}; }
 
 }  // namespace kr::ops

@@ -31,7 +31,7 @@ void scores_of(const AttentionKeys& keys, const AttentionRow* rows, int begin, i
   for (int t = begin; t < end; t += kScoreKeys) {
     const typename Kind::Element* key[kScoreKeys];
     for (int k = 0; k < kScoreKeys; k++)
-      key[k] = base + (t + k < end ? t + k : end - 1) * keys.key_stride;
+      key[k] = base + ((t + k < end ? t + k : end - 1) - keys.first) * keys.key_stride;
     Vec products[count][kScoreKeys];
     for (int q = 0; q < count; q++)
       for (int k = 0; k < kScoreKeys; k++) products[q][k] = all(0.f);
@@ -99,7 +99,8 @@ template <class Kind, int count, int vectors>
 void weigh_values(const AttentionKeys& keys, int begin, int end, int d,
                   const float (*weights)[kAttentionChunk + kScoreKeys], AttentionPart* parts) {
   const auto* value =
-      static_cast<const typename Kind::Element*>(keys.values) + begin * keys.value_stride + d;
+      static_cast<const typename Kind::Element*>(keys.values) +
+      (begin - keys.first) * keys.value_stride + d;
   Vec sums[count][vectors];
   for (int q = 0; q < count; q++)
     for (int i = 0; i < vectors; i++) sums[q][i] = all(0.f);

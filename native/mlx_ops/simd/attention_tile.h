@@ -41,7 +41,8 @@ void pack_keys(const AttentionKeys& keys, int begin, int end, float* out) {
         for (int r = 0; r < Vec::width; r++) {
           const int t = first + v * Vec::width + r;
           rows[r] =
-              t < end ? Kind::load_vec(base + t * keys.key_stride + i * Vec::width) : all(0.f);
+              t < end ? Kind::load_vec(base + (t - keys.first) * keys.key_stride + i * Vec::width)
+                      : all(0.f);
         }
         transpose(rows);
         for (int n = 0; n < Vec::width; n++)
@@ -58,7 +59,7 @@ void pack_values(const AttentionKeys& keys, int begin, int end, float* out) {
         const int at = d + v * Vec::width;
         const bool there = at < keys.value_dim;
         store(out + v * Vec::width,
-              there ? Kind::load_vec(base + t * keys.value_stride + at) : all(0.f));
+              there ? Kind::load_vec(base + (t - keys.first) * keys.value_stride + at) : all(0.f));
       }
 }
 

@@ -6,6 +6,7 @@
 #include "rotary.h"
 #include "attention.h"
 #include "attention_tile.h"
+#include "codes.h"
 #include "quantize.h"
 #include "product_avx512.h"
 #include "table.h"

@@ -7,6 +7,7 @@
 #include "rotary.h"
 #include "attention.h"
 #include "attention_tile.h"
+#include "codes.h"
 #include "quantize.h"
 #include "product_scalar.h"
 #include "table.h"

@@ -12,6 +12,7 @@ from mlx_lm.models.cache import BatchKVCache, KVCache
 from mlx_lm.models.rope_utils import Llama3RoPE, SuScaledRoPE, YarnRoPE
 from mlx_lm.models.smollm3 import NoPE
 
+from ..kv.quantized import BatchQuantizedCache, Heads, QuantizedCache
 from .layers import FastQuantizedLinear
 from .operations import floats, native, turns_of_base, turns_of_freqs
 
@@ -29,11 +30,15 @@ class FastBlock:
     """Comes first among the bases of a class made for the block's own one."""
 
     native_block: Any
+    kv_heads: tuple[int, int]
+    """How many there are, and their elements."""
 
     def __call__(
         self, x: mx.array, mask: str | mx.array | None = None, cache: Any = None
     ) -> mx.array:
-        if hasattr(cache, "bits") or x.ndim != 3:  # keys and values are quantized
+        if isinstance(cache, QUANTIZED_CACHES) and x.ndim == 3:
+            return _step_on_codes(self.native_block, self.kv_heads, x, mask, cache)
+        if hasattr(cache, "bits") or x.ndim != 3:
             return cast(mx.array, super().__call__(x, mask, cache))  # type: ignore[misc]
         block = self.native_block
         if type(cache) in PLAIN_CACHES and _has_room(cache, block.dtype_for(x), x.shape[1]):
@@ -44,6 +49,7 @@ class FastBlock:
         return cast(mx.array, block.leave(x, q, k, v, mask))
 
 
+QUANTIZED_CACHES: Final = (QuantizedCache, BatchQuantizedCache)
 # Caches whose update_and_fetch writes behind what is there, or makes room in the same arrays.
 PLAIN_CACHES: Final[tuple[type, ...]] = (KVCache, BatchKVCache)
 
@@ -70,6 +76,25 @@ def _step(block: Any, x: mx.array, mask: str | mx.array | None, cache: Any) -> m
     )
     if isinstance(cache, BatchKVCache):
         cache._idx += x.shape[1]
+    return cast(mx.array, h)
+
+
+def _step_on_codes(
+    block: Any,
+    kv_heads: tuple[int, int],
+    x: mx.array,
+    mask: str | mx.array | None,
+    cache: QuantizedCache | BatchQuantizedCache,
+) -> mx.array:
+    """The same where keys and values are quantized, always in one operation: what a token leaves in
+    a cache is then the same, bit for bit, whether there was room for it or not."""
+    rows, tokens, _ = x.shape
+    count, dim = kv_heads
+    cache.make_room(Heads(rows, count, dim, dim, block.dtype_for(x)), tokens)
+    h, keys, values, offset = block.step_on_codes(
+        x, cache.keys, cache.values, cache.group_size, cache.bits, cache.used, cache.offset, mask
+    )
+    cache.wrote(keys, values, offset, tokens)
     return cast(mx.array, h)
 
 
@@ -109,6 +134,10 @@ def native_block_of(block: Any) -> Any:
         gate_up=_projection(mlp.gate_proj, mlp.up_proj),
         down=_projection(mlp.down_proj),
     )
+
+
+def kv_heads_of(block: Any) -> tuple[int, int]:
+    return block.self_attn.n_kv_heads, _head_dim(block.self_attn)
 
 
 def _head_dim(attention: Any) -> int:

@@ -20,6 +20,9 @@ native: Final[Any] = importlib.import_module(NAME)
 
 FLOATS: Final = (mx.float32, mx.float16, mx.bfloat16)
 ROTARIES_MAX: Final = 512
+# Of a quantized KV cache, what `attention_on_codes` reads.
+CODE_BITS: Final = (4, 8)
+CODE_GROUP_SIZES: Final = (32, 64, 128)
 
 
 def rms_norm(x: mx.array, weight: mx.array | None, eps: float, *, stream: Any = None) -> mx.array:
@@ -92,9 +95,24 @@ def attention_with_cache(
     sinks: mx.array | None = None,
 ) -> mx.array:
     """mlx_lm.models.base.scaled_dot_product_attention"""
-    if hasattr(cache, "bits"):  # keys and values are quantized
+    if hasattr(cache, "bits"):
+        if sinks is None and _is_mask(mask) and _reads(queries, keys, values, cache):
+            sizes = {"group_size": cache.group_size, "bits": cache.bits}
+            return native.attention_on_codes(queries, keys, values, scale, mask, **sizes)
         return base.scaled_dot_product_attention(queries, keys, values, cache, scale, mask, sinks)
     return scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask, sinks=sinks)
+
+
+def _reads(queries: mx.array, keys: Any, values: Any, cache: Any) -> bool:
+    """Whether keys and values, each codes, scales and biases, are such as the kernels take."""
+    return (
+        cache.bits in CODE_BITS
+        and cache.group_size in CODE_GROUP_SIZES
+        and queries.ndim == 4
+        and queries.dtype in FLOATS
+        and len(keys) == len(values) == 3
+        and keys[1].dtype in FLOATS
+    )
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:

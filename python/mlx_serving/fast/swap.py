@@ -8,7 +8,7 @@ from typing import Any, Final
 import mlx.core as mx
 import mlx.nn as nn
 
-from .blocks import FastBlock, is_llama_like, native_block_of
+from .blocks import FastBlock, is_llama_like, kv_heads_of, native_block_of
 from .layers import FastQuantizedEmbedding, FastQuantizedLinear
 from .operations import native
 from .rebind import is_rebindable, rebound
@@ -38,6 +38,7 @@ def _speed_up(modules: list[Any], report: Report) -> None:
     blocks = [module for module in modules if is_llama_like(module)]
     for block in blocks:
         block.native_block = native_block_of(block)
+        block.kv_heads = kv_heads_of(block)
     for module in modules:
         cls = type(module)
         if is_rebindable(cls) and not isinstance(module, FastBlock):

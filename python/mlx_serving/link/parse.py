@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from ..messages import (
+    KV_BITS,
     PRIORITIES,
     TO_WORKER_TYPES,
     Abort,
@@ -22,6 +23,7 @@ from ..messages import (
     Admit,
     Chat,
     Constraint,
+    KvBits,
     Load,
     LoadOptions,
     ModelSource,
@@ -120,6 +122,7 @@ _OPTION_KEYS = frozenset(
         "prefixCacheShare",
         "prefixDiskFolder",
         "prefixDiskBytes",
+        "kvBits",
         "unackedStepsMax",
         "deterministic",
         "controlTokens",
@@ -243,6 +246,7 @@ def _parse_load(value: object) -> Load:
             prefix_cache_share=share(options["prefixCacheShare"], at + "prefixCacheShare"),
             prefix_disk_folder=string(options["prefixDiskFolder"], at + "prefixDiskFolder"),
             prefix_disk_bytes=byte_count(options["prefixDiskBytes"], at + "prefixDiskBytes"),
+            kv_bits=_kv_bits(options["kvBits"], at + "kvBits"),
             unacked_steps_max=u32(options["unackedStepsMax"], at + "unackedStepsMax"),
             deterministic=boolean(options["deterministic"], at + "deterministic"),
             control_tokens=one_of(
@@ -254,6 +258,13 @@ def _parse_load(value: object) -> Load:
             fake_load_ms=finite(options["fakeLoadMs"], at + "fakeLoadMs"),
         ),
     )
+
+
+def _kv_bits(value: object, path: str) -> KvBits:
+    # True is 1 to Python, and 8.0 is 8.
+    if type(value) is not int or value not in KV_BITS:
+        raise Misfit(path, f"must be one of {', '.join(map(str, KV_BITS))}")
+    return value
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:

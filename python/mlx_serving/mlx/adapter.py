@@ -24,6 +24,8 @@ from .caches import Cache, KvBlock
 if TYPE_CHECKING:
     import mlx.core as mx
 
+    from ..kv.quantized import KvQuantization
+
 EVERYTHING: Final = Abilities()
 CONTEXT_DEFAULT: Final = 8192
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -55,17 +57,29 @@ def wire_memory() -> None:
 
 
 class CacheFactory:
-    """Implements `BlockCaches` with mlx-lm's, used as far as they were seen to be right."""
+    """Implements `BlockCaches` with mlx-lm's, used as far as they were seen to be right; or with
+    our quantized ones in their place."""
 
-    def __init__(self, model: Any, abilities: Abilities = EVERYTHING) -> None:
+    def __init__(
+        self,
+        model: Any,
+        abilities: Abilities = EVERYTHING,
+        quantization: KvQuantization | None = None,
+    ) -> None:
         self.model = model
         self._abilities = abilities
+        self._quantization = quantization
 
     def new(self) -> Cache:
         """An empty cache for one request."""
         from mlx_lm.models.cache import make_prompt_cache
 
-        return list(make_prompt_cache(self.model))
+        cache = list(make_prompt_cache(self.model))
+        if self._quantization is None:
+            return cache
+        from ..kv.quantized import QuantizedCache
+
+        return [QuantizedCache(self._quantization) for _ in cache]
 
     @property
     def can_cut(self) -> bool:

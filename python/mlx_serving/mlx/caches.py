@@ -12,10 +12,10 @@ Cache = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class KvBlock:
-    """Keys and values of some consecutive tokens, two arrays a layer; None: it has no attention.
-    Nobody changes them."""
+    """Keys and values of some consecutive tokens, two arrays a layer, six where they are quantized;
+    None: it has no attention. Nobody changes them."""
 
-    layers: list[tuple[Any, Any] | None]
+    layers: list[tuple[Any, ...] | None]
     size_bytes: int
 
 

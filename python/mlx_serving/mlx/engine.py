@@ -21,7 +21,7 @@ from ..fast import blas
 from ..grammar.grammars import Grammars
 from ..grammar.vocabulary import of_tokenizer
 from ..log import log
-from ..messages import Abilities, Capabilities, LoadOptions, ModelSource
+from ..messages import Abilities, Capabilities, LoadFailed, LoadOptions, ModelSource
 from ..models.config import why_not_run
 from ..models.files import usable
 from ..models.generation import sampling_defaults
@@ -57,6 +57,7 @@ from .prefix_store import prefix_store
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
+    from ..kv.quantized import KvQuantization
     from .first_passes import FirstPasses
     from .prefix_disk import PrefixDisk
     from .prompt_cache import PromptCache
@@ -96,6 +97,10 @@ class Model:
     abilities: Abilities
     passes: FirstPasses
     identity: Identity | None
+    quantization: KvQuantization | None
+
+    def caches(self) -> CacheFactory:
+        return CacheFactory(self.weights.model, self.abilities, self.quantization)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,13 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
         loading_text = background.submit(
             load_text, folder, weights.config, options.control_tokens, files
         )
-        passes = _first_passes(folder, weights.model, machine)
-        abilities = _abilities(weights.model, passes.vocabulary, files, machine)
+        quantization = _quantization(folder, weights.model, options)
+        caches = CacheFactory(weights.model, quantization=quantization)
+        passes = _first_passes(folder, caches, machine)
+        abilities = _abilities(caches, passes.vocabulary, files, machine, quantization)
         text = loading_text.result()
     text.vocabulary = passes.vocabulary
-    model = Model(weights, text, abilities, passes, identity)
+    model = Model(weights, text, abilities, passes, identity, quantization)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
@@ -189,27 +196,53 @@ def _accelerate(weights: Weights, machine: Machine) -> None:
         log(kernels.accelerate(weights.model).describe())
 
 
-def _first_passes(folder: Path, model: Any, machine: Machine) -> FirstPasses:
-    from .first_passes import first_passes
+def _quantization(folder: Path, model: Any, options: LoadOptions) -> KvQuantization | None:
+    if not options.kv_bits:
+        return None
+    from .kv_quantization import NotQuantizable, quantization_of
 
     try:
-        return first_passes(CacheFactory(model), machine.on_gpu)
+        return quantization_of(
+            CacheFactory(model),
+            lambda quantization: CacheFactory(model, quantization=quantization),
+            options.kv_bits,
+        )
+    except NotQuantizable as reason:
+        message = f"{folder}: --kv-bits {options.kv_bits} can't be used with it: {reason}"
+        raise LoadFailed("model_unsupported", f"{message}; leave --kv-bits out") from reason
     except Exception as error:
         raise why_not_run(folder, error) from error
 
 
-def _abilities(model: Any, vocabulary: int, folder: Path, machine: Machine) -> Abilities:
+def _first_passes(folder: Path, caches: CacheFactory, machine: Machine) -> FirstPasses:
+    from .first_passes import first_passes
+
+    try:
+        return first_passes(caches, machine.on_gpu)
+    except Exception as error:
+        raise why_not_run(folder, error) from error
+
+
+def _abilities(
+    caches: CacheFactory,
+    vocabulary: int,
+    folder: Path,
+    machine: Machine,
+    quantization: KvQuantization | None,
+) -> Abilities:
     from .abilities import measure
 
     key = known_abilities.key_of(
         (folder / "config.json").read_bytes(),
-        {str(array.dtype) for array in arrays_of(model)},
+        {str(array.dtype) for array in arrays_of(caches.model)},
         [name for name, status in machine.parts.items() if status["on"]],
         ["gpu" if machine.on_gpu else "cpu"],
+        [f"KV {quantization}"],
     )
-    abilities = known_abilities.known_or_measured(
-        key, lambda: measure(CacheFactory(model), vocabulary)
-    )
+    abilities = known_abilities.known_or_measured(key, lambda: measure(caches, vocabulary))
+    abilities = replace(abilities, kv_bits=quantization.bits if quantization else 0)
+    if quantization:
+        log(f"keys and values are kept as {quantization.bits} bits")
     if not abilities.batch:
         log(f"rows pass through this model one at a time: {abilities.batch_reason}")
     if abilities.prefix == "none":
@@ -247,7 +280,7 @@ def _runner(
     from .runner import MlxRunner
 
     passes, abilities = model.passes, model.abilities
-    caches = CacheFactory(model.weights.model, abilities)
+    caches = model.caches()
     budget = PrefillBudget(
         options.prefill_chunk_tokens,
         passes.cost,

@@ -2,7 +2,7 @@
 
 mlx-lm's caches grow by 256 tokens whatever their length: sixteen rows of 60 tokens hold four times
 what they need. Knows `step` and the fields of length of `KVCache` and `BatchKVCache` of the pinned
-mlx-lm; all other kinds grow as they do there.
+mlx-lm, and of our quantized ones; all other kinds grow as they do there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .caches import Cache
+from .kv_blocks import layer_arrays
 from .kv_room import room_tokens
 
-GROWN: Final = frozenset({"KVCache", "BatchKVCache"})
+GROWN: Final = frozenset({"KVCache", "BatchKVCache", "QuantizedCache", "BatchQuantizedCache"})
 
 
 def _grown(cache: Cache) -> list[Any]:
@@ -22,6 +23,17 @@ def _grown(cache: Cache) -> list[Any]:
 def length_of(layer: Any) -> int:
     """Tokens in it, with those of padding."""
     return int(layer._idx if hasattr(layer, "_idx") else layer.offset)
+
+
+def _room(layer: Any) -> int:
+    """Tokens that its arrays have places for."""
+    return int(layer_arrays(layer)[0].shape[2])
+
+
+def _first(arrays: Any, tokens: int) -> Any:
+    if isinstance(arrays, list):
+        return [array[..., :tokens, :] for array in arrays]
+    return arrays[..., :tokens, :]
 
 
 def reserve(cache: Cache, tokens: int) -> None:
@@ -34,7 +46,7 @@ def is_full(cache: Cache) -> bool:
     """Whether the next token makes it grow."""
     for layer in cache:
         if type(layer).__name__ in GROWN:
-            return layer.keys is None or length_of(layer) >= layer.keys.shape[2]
+            return layer.keys is None or length_of(layer) >= _room(layer)
     return False
 
 
@@ -43,8 +55,8 @@ def cut_room(cache: Cache) -> None:
     for layer in _grown(cache):
         length = length_of(layer)
         size = length + room_tokens(length)
-        if layer.keys is not None and layer.keys.shape[2] > size:
-            layer.keys, layer.values = layer.keys[..., :size, :], layer.values[..., :size, :]
+        if layer.keys is not None and _room(layer) > size:
+            layer.keys, layer.values = _first(layer.keys, size), _first(layer.values, size)
 
 
 def make_room(cache: Cache, needed: int) -> None:

@@ -3,7 +3,8 @@
 mlx-lm's `extend` pads what is there, puts it beside what comes, and the next step's growth copies
 it all once more. Of a long row beside short ones that is gigabytes, in new buffers. Here the
 commonest kind of cache is written once, into buffers that have room for the next steps. All other
-kinds go mlx-lm's way. Knows the fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
+kinds go mlx-lm's way, or their own: our quantized ones are written once by themselves. Knows the
+fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from ..kv.padded import padded
+from ..kv.quantized import BatchQuantizedCache
 from .caches import Cache
 
 WRITTEN_ONCE: Final = "BatchKVCache"
@@ -28,6 +31,8 @@ def extend(cache: Cache, joining: Cache, room_tokens: int = 1) -> None:
     for mine, theirs in zip(cache, joining, strict=True):
         if is_written_once(mine) and is_written_once(theirs):
             _write(mine, theirs, room_tokens)
+        elif isinstance(mine, BatchQuantizedCache):
+            mine.extend(theirs, room_tokens)
         else:
             mine.extend(theirs)
 
@@ -40,23 +45,10 @@ def _write(mine: Any, theirs: Any, room_tokens: int) -> None:
     length = max(mine._idx, theirs._idx)
     size = length + max(1, room_tokens)
     both = (mine, theirs)
-    mine.keys = _written([(layer.keys, layer._idx) for layer in both], length, size)
-    mine.values = _written([(layer.values, layer._idx) for layer in both], length, size)
+    mine.keys = padded([(layer.keys, layer._idx) for layer in both], length, size)
+    mine.values = padded([(layer.values, layer._idx) for layer in both], length, size)
     mine.left_padding = mx.concatenate(
         [layer.left_padding + (length - layer._idx) for layer in both]
     )
     mine.offset = mx.concatenate([layer.offset for layer in both])
     mine._idx = length
-
-
-def _written(parts: list[tuple[mx.array, int]], length: int, size: int) -> mx.array:
-    """The rows of all parts, [rows, heads, size, width], each part's tokens before `length`."""
-    first = parts[0][0]
-    rows = sum(array.shape[0] for array, _ in parts)
-    written = mx.zeros((rows, first.shape[1], size, first.shape[3]), dtype=first.dtype)
-    row = 0
-    for array, tokens in parts:
-        end = row + array.shape[0]
-        written[row:end, :, length - tokens : length] = array[..., :tokens, :]
-        row = end
-    return written

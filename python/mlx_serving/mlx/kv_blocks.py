@@ -1,8 +1,8 @@
 """Keys and values in blocks: cut out of the caches in which rows compute them, and joined into the
 cache of a new row.
 
-Knows the fields of `KVCache` and `BatchKVCache` of the pinned mlx-lm and nothing else: all layers
-of a cache that is cut are of these.
+Knows the fields of `KVCache` and `BatchKVCache` of the pinned mlx-lm, and those of our quantized
+ones, and nothing else: all layers of a cache that is cut are of these.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import mlx.core as mx
 
 from .caches import Cache, KvBlock
 
-CUT: Final = "KVCache"
+CUT: Final = ("KVCache", "QuantizedCache")
 
 
 def can_cut(cache: Cache) -> bool:
     """Of one row's."""
-    return bool(cache) and all(type(layer).__name__ == CUT for layer in cache)
+    return bool(cache) and all(type(layer).__name__ in CUT for layer in cache)
 
 
 def cut(cache: Cache, borders: Sequence[int], row: int = 0, padding: int = 0) -> list[KvBlock]:
@@ -35,12 +35,28 @@ def arrays(blocks: Sequence[KvBlock]) -> list[mx.array]:
 
 def _block(cache: Cache, first: int, end: int, row: int) -> KvBlock:
     layers = [
-        (_copied(layer.keys, first, end, row), _copied(layer.values, first, end, row))
-        if layer.keys is not None
-        else None
+        tuple(_copied(array, first, end, row) for array in layer_arrays(layer)) or None
         for layer in cache
     ]
-    return KvBlock(layers, sum(array.nbytes for pair in layers if pair for array in pair))
+    return KvBlock(layers, sum(array.nbytes for layer in layers if layer for array in layer))
+
+
+def layer_arrays(layer: Any) -> list[mx.array]:
+    """All that a layer has of its tokens, each [rows, heads, tokens, …]: keys and values, or of a
+    quantized one codes, scales and biases of the keys, then those of the values."""
+    if layer.keys is None:
+        return []
+    if isinstance(layer.keys, mx.array):
+        return [layer.keys, layer.values]
+    return [*layer.keys, *layer.values]
+
+
+def _fill(layer: Any, arrays: list[mx.array], tokens: int) -> None:
+    if hasattr(layer, "bits"):
+        layer.keys, layer.values = arrays[:3], arrays[3:]
+    else:
+        layer.keys, layer.values = arrays
+    layer.offset = tokens
 
 
 def _copied(array: mx.array, first: int, end: int, row: int) -> mx.array:
@@ -54,13 +70,13 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
     """Fills an empty cache with the first `tokens` tokens of blocks, which end in the last one, and
     leaves room for as many as the row will write: a cache that grows is copied as a whole."""
     for place, layer in enumerate(cache):
-        pairs = [pair for block in blocks if (pair := block.layers[place])]
-        if not pairs:
+        pieces = [arrays for block in blocks if (arrays := block.layers[place])]
+        if not pieces:
             continue
         size = tokens + room_tokens
-        layer.keys = _joined([keys for keys, _ in pairs], tokens, size)
-        layer.values = _joined([values for _, values in pairs], tokens, size)
-        layer.offset = tokens
+        _fill(
+            layer, [_joined(list(one), tokens, size) for one in zip(*pieces, strict=True)], tokens
+        )
     # Now, since an evicted block is held until then.
     mx.async_eval([layer.state for layer in cache if layer.keys is not None])  # type: ignore[no-untyped-call]
 

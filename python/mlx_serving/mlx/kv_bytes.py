@@ -76,7 +76,7 @@ def block_of(layout: Layout, arrays: Sequence[memoryview], tokens: int) -> KvBlo
         tuple(_array(one, next(left), tokens) for one in layer) if layer else None
         for layer in layout
     ]
-    return KvBlock(layers, sum(map(len, arrays)))  # type: ignore[arg-type]
+    return KvBlock(layers, sum(map(len, arrays)))
 
 
 def _array(one: ArrayLayout, data: memoryview, tokens: int) -> mx.array:

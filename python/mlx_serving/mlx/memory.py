@@ -24,18 +24,24 @@ def kv_cost(cache: list[Any], tokens: int) -> KvCost:
     """Read off a cache that holds `tokens` tokens. Windows count as full: they will be."""
     per_token = fixed = 0.0
     for layer in leaves(cache):
-        keys: Any = getattr(layer, "keys", None)
-        values: Any = getattr(layer, "values", None)
-        if getattr(keys, "ndim", 0) != 4 or values is None:
+        keys = _arrays(getattr(layer, "keys", None))
+        values = _arrays(getattr(layer, "values", None))
+        if not keys or not values or keys[0].ndim != 4:
             fixed += layer.nbytes
             continue
-        here = (keys.nbytes + values.nbytes) / keys.shape[2]
+        here = sum(array.nbytes for array in keys + values) / keys[0].shape[2]
         window = getattr(layer, "max_size", None)
         if window is None:
             per_token += here
         else:
             fixed += here * window
     return KvCost(per_token, fixed)
+
+
+def _arrays(keys: Any) -> list[Any]:
+    """One, or those that make up quantized ones."""
+    found = keys if isinstance(keys, list) else [keys]
+    return [array for array in found if hasattr(array, "ndim")]
 
 
 def leaves(cache: list[Any]) -> list[Any]:

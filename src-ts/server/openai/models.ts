@@ -24,6 +24,7 @@ function describe(abilities: Abilities): ModelAbilities {
     decoding_reason: abilities.batchReason,
     prefix_reuse: abilities.prefix,
     prefix_reuse_reason: abilities.prefixReason,
+    kv_bits: abilities.kvBits === 0 ? null : abilities.kvBits,
   };
 }
 

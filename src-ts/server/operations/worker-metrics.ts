@@ -62,6 +62,15 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
   addPrefixMetrics(named, workers);
   addDiskMetrics(named, workers);
   addGauge(
+    named("worker_kv_bytes_per_token", "What a token takes in a KV cache, and with how many bits."),
+    valuesOf(workers, ({ limits }) =>
+      limits === undefined
+        ? []
+        : [{ value: limits.kvBytesPerToken, labels: { bits: limits.kvBits || "none" } }],
+    ),
+    ["bits"],
+  );
+  addGauge(
     named("native_part", "1 if a worker uses this native part; only parts that could be of use."),
     valuesOf(workers, partsOf),
     ["part"],

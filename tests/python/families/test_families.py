@@ -14,6 +14,7 @@ import pytest
 from families import report
 from families.build import build, config, instance, why_none
 from families.compare import Comparison, Seen, first_difference
+from families.kv import compare_kv
 from families.run import Result, counted, is_right, last_line, modules
 
 CASES: dict[str, Any] = json.loads(
@@ -114,6 +115,34 @@ def test_memory_of_long_answers_is_that_of_their_caches() -> None:
         assert max(seen) - min(seen) < 1 << 20, family
 
 
+# --- with a quantized KV cache ---
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "phi3", "gpt2", "nemotron-nas"])
+def test_a_quantized_cache_answers_in_a_batch_as_alone(family: str) -> None:
+    seen = compare_kv(family)
+    assert (seen.refused, seen.differs) == (None, None)
+    assert seen.difference is not None and 0 < seen.difference < 0.5
+
+
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        ("gemma2", "its attention takes no quantized keys"),
+        ("stablelm", "its attention takes no quantized keys"),
+        ("mamba", "it has ArraysCache"),
+        ("gpt_oss", "RotatingKVCache"),
+    ],
+)
+def test_why_a_cache_can_t_be_quantized(family: str, reason: str) -> None:
+    assert reason in (compare_kv(family).refused or "")
+
+
+def test_a_quantized_cache_that_differs_is_not_right() -> None:
+    seen = Seen({}, None, None, None, None, {"refused": None, "differs": "row 1", "difference": 1})
+    assert not is_right(seen)
+
+
 # --- the run over all ---
 
 
@@ -136,8 +165,8 @@ def test_what_is_written_is_of_the_pinned_version() -> None:
     for name in modules():
         assert f"| {name} |" in page or f"{name} (" in page
     for family, expected in [*TOGETHER.items(), *APART.items()]:
-        entry = {"batch": family in TOGETHER, "prefix": expected}
-        assert table["families"][family] == entry
+        entry = table["families"][family]
+        assert (entry["batch"], entry["prefix"]) == (family in TOGETHER, expected)
 
 
 def test_differences_are_told() -> None:
@@ -159,6 +188,7 @@ def test_the_page_and_the_table() -> None:
         None,
         None,
         None,
+        {"refused": None, "differs": None, "difference": 0.0123},
     )
     bad = Seen(
         {
@@ -172,6 +202,7 @@ def test_the_page_and_the_table() -> None:
         "row 1: no",
         None,
         None,
+        {"refused": "it has ArraysCache", "differs": None, "difference": None},
     )
     results = [
         Result("llama", good, None),
@@ -183,17 +214,19 @@ def test_the_page_and_the_table() -> None:
         "compared": 2,
         "as mlx-lm alone in everything": 1,
         "together in a batch": 1,
+        "with a quantized KV cache": 1,
     }
     page = report.page(results)
     assert (
-        "| llama | iquestcoder, mistral, xverse | together | any part | same | same | same | same |"
-        in page
+        "| llama | iquestcoder, mistral, xverse | together | any part | same | same | same | same "
+        "| same; 0.012 from a plain one |" in page
     )
+    assert "refused: it has ArraysCache" in page
     assert "**one at a time**: a\\|b" in page and "**row 1: no**" in page
     assert "| bitnet | no Metal |" in page and "base (shared)" in page
     table = json.loads(report.table(results))
-    assert table["families"]["mistral"] == {"batch": True, "prefix": "part"}
-    assert table["families"]["gemma2"] == {"batch": False, "prefix": "none"}
+    assert table["families"]["mistral"] == {"batch": True, "prefix": "part", "kv": True}
+    assert table["families"]["gemma2"] == {"batch": False, "prefix": "none", "kv": False}
 
 
 def test_the_last_line_is_the_reason() -> None:

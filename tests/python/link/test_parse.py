@@ -149,6 +149,9 @@ def test_unknown_and_missing_keys(name: str) -> None:
         ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": 1.5}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": -0.1}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "prefixCacheShare": None}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "kvBits": 3}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "kvBits": 8.0}}),
+        ("load", {**GOOD["load"], "options": {**load_options(), "kvBits": None}}),
         ("load", {**GOOD["load"], "options": {**load_options(), "controlTokens": "off"}}),
     ],
 )

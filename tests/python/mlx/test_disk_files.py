@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_used_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="File exists|Not a directory"):
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
         DiskFiles(tmp_path / "file")
     with pytest.raises(NotADirectoryError):
         DiskFiles(tmp_path / "file" / "below")

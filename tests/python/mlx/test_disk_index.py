@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from random import Random
 
@@ -107,7 +106,7 @@ def test_one_that_is_gone_may_be_removed(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, 100)
     shelf.index.remove(name(1))
     shelf.write(1, 1)
-    os.unlink(next((tmp_path / "kv-blocks").iterdir()))
+    next((tmp_path / "kv-blocks").iterdir()).unlink()
     shelf.index.remove(name(1))
     assert shelf.index.size_bytes == 0
 

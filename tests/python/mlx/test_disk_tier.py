@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from disk import BLOCK, Clock, Life, Reviver, damage, files_in, key_of
-
 from mlx_serving.engine import DiskCounts
 from mlx_serving.mlx.disk_tier import BLOCKS_AT_ONCE, STEPS_UNTIL_COMPUTED
 from mlx_serving.mlx.disk_writer import WriteJob
+
+from disk import BLOCK, Clock, Life, Reviver, damage, files_in, key_of
 
 IDS = list(range(100, 120))
 

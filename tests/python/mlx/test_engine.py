@@ -6,15 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from mlx_serving.messages import LoadFailed, LoadOptions
+from mlx_serving.mlx.engine import _quantization
 
 from orchestrator import Message, Worker, admission, load_options, unpack_tokens
+from toy import model
 
 CHAT = [{"role": "user", "content": "What is the capital of France?"}]
 ANSWER = "The capital of France is Paris."
 CONTEXT = 400
+
+
+# 30 layers, keys and values of 3 heads of 64 numbers of 4 bytes; or a byte each, and a scale and a
+# bias of 4 for the 64.
+BYTES_PER_TOKEN = 30 * 2 * 3 * 64 * 4
+BYTES_PER_TOKEN_AS_CODES = 30 * 2 * 3 * (64 + 2 * 4)
 
 
 def started(embedded: Path, **options: Any) -> Iterator[Worker]:
@@ -23,8 +33,10 @@ def started(embedded: Path, **options: Any) -> Iterator[Worker]:
         ready = worker.ready(source, contextMax=CONTEXT, **options)
         limits = ready["limits"]
         assert limits["contextMax"] == CONTEXT
-        # 30 layers, keys and values of 3 heads of 64 numbers of 4 bytes.
-        assert limits["kvBytesPerToken"] == 30 * 2 * 3 * 64 * 4
+        is_quantized = options.get("kvBits") == 8
+        expected = BYTES_PER_TOKEN_AS_CODES if is_quantized else BYTES_PER_TOKEN
+        assert limits["kvBytesPerToken"] == expected
+        assert ready["abilities"]["kvBits"] == options.get("kvBits", 0)
         assert 0 < limits["weightsBytes"] < limits["kvBudgetBytes"]
         yield worker
 
@@ -84,6 +96,35 @@ def test_a_batch_answers_as_one_does_and_the_cache_helps(
     assert again[23].text == ANSWER
     assert again[23].prefills[-1]["cached"] == len(prompt) - 1
     assert again[24].tokens == runs[21].tokens
+
+
+def test_a_quantized_kv_cache(embedded: Path, prompt: list[int]) -> None:
+    """Together, again from the prefix cache, and after the worker's death."""
+    options: dict[str, Any] = {"kvBits": 8, "maxBatch": 4, "prefixCacheBytes": 1 << 28}
+    other = prompt[:-9] + prompt[-8:]
+    for worker in started(embedded, **options):
+        runs = worker.run(admission(1, prompt, max_tokens=20), admission(2, other, max_tokens=4))
+        assert runs[1].text == ANSWER
+        again = worker.run(admission(3, prompt, max_tokens=20))[3]
+        assert again.tokens == runs[1].tokens
+        assert again.prefills[-1]["cached"] == len(prompt) - 1
+        worker.process.kill()
+    for worker in started(embedded, **options):
+        emitted = runs[1].tokens[:3]
+        rest = worker.run(admission(4, prompt, emitted=emitted, max_tokens=20))[4]
+        assert emitted + rest.tokens == runs[1].tokens
+
+
+def test_a_model_whose_kv_cache_can_t_be_quantized() -> None:
+    none, four = (cast(LoadOptions, SimpleNamespace(kv_bits=bits)) for bits in (0, 4))
+    assert _quantization(Path("folder"), model(), none) is None
+    with pytest.raises(LoadFailed) as caught:
+        _quantization(Path("folder"), model(), four)
+    assert caught.value.code == "model_unsupported"
+    assert str(caught.value) == (
+        "folder: --kv-bits 4 can't be used with it: heads of 8 elements are no whole groups of 32;"
+        " leave --kv-bits out"
+    )
 
 
 def test_an_abort_ends_a_prefill(batched: Worker) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import BatchKVCache, KVCache, RotatingKVCache
+from mlx_serving.kv.quantized import KvQuantization, QuantizedCache
 from mlx_serving.mlx import growth
-from mlx_serving.mlx.kv_room import ROOM_TOKENS_MIN
+from mlx_serving.mlx.joining import extend
+from mlx_serving.mlx.kv_blocks import layer_arrays
+from mlx_serving.mlx.kv_room import ROOM_TOKENS_MIN, room_tokens
 
 
 def fed(layer: Any, tokens: int, rows: int = 1) -> None:
@@ -57,6 +60,36 @@ def test_room_for_longer_rows_goes_with_them() -> None:
     growth.cut_room(cache)
     assert cache[0].keys.shape[2] == cache[0].values.shape[2] == 1 + ROOM_TOKENS_MIN
     assert tokens_of(cache[0]) == [7_000]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_quantized_caches_get_what_they_are_told_too(rows: int) -> None:
+    quantization = KvQuantization(8, 64)
+    single = QuantizedCache(quantization)
+    cache = [single if rows == 1 else QuantizedCache.merge([single] * rows)]
+    growth.reserve(cache, 60)
+
+    def feed(tokens: int) -> None:
+        keys = mx.random.normal((rows, 2, tokens, 64))
+        cache[0].update_and_fetch(keys, keys)
+
+    def rooms() -> set[int]:
+        return {array.shape[2] for array in layer_arrays(cache[0])}
+
+    feed(60)
+    assert rooms() == {60} and growth.is_full(cache)
+    for needed, size in [(1000, 60 + ROOM_TOKENS_MIN), (5, 60 + ROOM_TOKENS_MIN + 5)]:
+        while not growth.is_full(cache):
+            feed(1)
+        growth.make_room(cache, needed)
+        feed(1)
+        assert rooms() == {size}
+    if rows == 2:
+        other = QuantizedCache.merge([QuantizedCache(quantization)])
+        extend(cache, [other], room_tokens=7_000)
+        assert rooms() == {cache[0].used + 7_000}
+        growth.cut_room(cache)
+        assert rooms() == {cache[0].used + room_tokens(cache[0].used)}
 
 
 def test_other_kinds_and_empty_ones_are_left_alone() -> None:

@@ -30,6 +30,12 @@ def test_cost_of_a_request() -> None:
     assert cost.bytes_fixed == 32 * 2 * 2 * 8 * 4 + 1000
 
 
+def test_cost_of_a_quantized_cache() -> None:
+    codes = [Array(1, 2, 256, 16), Array(1, 2, 256, 1), Array(1, 2, 256, 1)]
+    cost = kv_cost([Layer(keys=codes, values=list(codes), nbytes=1)], 4)
+    assert (cost.bytes_per_token, cost.bytes_fixed) == (2 * 2 * (16 + 1 + 1) * 4, 0)
+
+
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1))
 def test_everything_stays_within_the_budget(
     budget: int, weights: int, prefix: int, share: float

@@ -221,6 +221,7 @@ def load_options(**changes: Any) -> Message:
         "prefixCacheShare": 0.5,
         "prefixDiskFolder": "",
         "prefixDiskBytes": 0,
+        "kvBits": 0,
         "unackedStepsMax": 64,
         "deterministic": False,
         "controlTokens": "text",

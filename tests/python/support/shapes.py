@@ -134,6 +134,7 @@ SHAPES: dict[str, Shape] = {
             batchReason=nullable(text),
             prefix=one_of("part", "whole", "none"),
             prefixReason=nullable(text),
+            kvBits=lambda v: type(v) is int and v in (0, 4, 8),
         ),
     ),
     "loadFailed": record(code=text, message=text),

@@ -11,6 +11,7 @@ from mlx_serving.engine import End, Forcing, PrefillProgress, RowLogprobs
 from mlx_serving.grammar.grammars import Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
+from mlx_serving.kv.quantized import KvQuantization
 from mlx_serving.messages import Admission, Capabilities, Constraint, Sampling
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy
@@ -103,9 +104,10 @@ class Driver:
         in_pieces: bool = True,
         block_tokens: int = 1,
         open_disk: Callable[[PromptCache, CacheFactory], PrefixDisk] | None = None,
+        quantization: KvQuantization | None = None,
     ) -> None:
         self.host = Recorder()
-        caches = CacheFactory(toy)
+        caches = CacheFactory(toy, quantization=quantization)
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens)
         self.disk = open_disk(self.prompt_cache, caches) if open_disk else None
         self.runner = MlxRunner(

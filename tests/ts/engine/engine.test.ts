@@ -21,6 +21,12 @@ describe("a worker is told", () => {
     expect(load).toMatchObject({ type: "load", options: { controlTokens } });
   });
 
+  it.each([0, 4, 8] as const)("how many bits its KV cache has: %s", async (kvBits) => {
+    const sim = await new Sim({ kvBits }).start();
+    const [load] = sim.worker.sent;
+    expect(load).toMatchObject({ type: "load", options: { kvBits } });
+  });
+
   it.each([
     ["own", "key:a"],
     ["all", undefined],

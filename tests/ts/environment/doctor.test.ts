@@ -51,6 +51,16 @@ function addModel(id: string, config: string | undefined): void {
 }
 
 describe("what is said of a model's family", () => {
+  it("whether its KV cache can be quantized, where that was tried", () => {
+    const kvBits = (type: string) => {
+      addModel("mine", JSON.stringify({ model_type: type }));
+      return listModels(env).find(({ id }) => id === "mine")?.family?.kv_bits;
+    };
+    expect([true, null]).toContain(kvBits("llama"));
+    expect([false, null]).toContain(kvBits("mamba"));
+    expect(kvBits("abacus")).toBeNull();
+  });
+
   it.each([
     ['{"model_type": "gemma2"}', { type: "gemma2", decoding: "one_row_at_a_time" }],
     ['{"model_type": "gpt_bigcode"}', { type: "gpt_bigcode", decoding: "one_row_at_a_time" }],
@@ -64,7 +74,9 @@ describe("what is said of a model's family", () => {
     [undefined, null],
   ])("of %s", (config, family) => {
     addModel("mine", config);
-    expect(listModels(env).find(({ id }) => id === "mine")).toMatchObject({ family });
+    expect(listModels(env).find(({ id }) => id === "mine")).toMatchObject({
+      family: family && expect.objectContaining(family),
+    });
   });
 });
 

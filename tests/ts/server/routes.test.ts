@@ -60,6 +60,7 @@ describe("routes", () => {
             decoding_reason: abilities.batchReason,
             prefix_reuse: "part",
             prefix_reuse_reason: null,
+            kv_bits: 8,
           },
         },
         { ...ours, id: "second", created: 1_700_000_001, mlx_serving: null },

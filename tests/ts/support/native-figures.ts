@@ -12,6 +12,7 @@ export const abilities: Abilities = {
   batchReason: "logits differ by 0.65 of their spread, 0.001 is noise",
   prefix: "part",
   prefixReason: null,
+  kvBits: 8,
 };
 
 export const nativeFigures: NativeFigures = {

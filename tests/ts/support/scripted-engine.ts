@@ -273,7 +273,10 @@ export class ScriptedEngine implements Engine {
         storing: 0,
         backend: "fake <&> backend",
         versions: {},
-        limits: { contextMax: 4096, kvBudgetBytes: 1000, weightsBytes: 1 },
+        limits: {
+          ...{ contextMax: 4096, kvBudgetBytes: 1000, kvBytesPerToken: 23, kvBits: 8 },
+          weightsBytes: 1,
+        },
         loading: undefined,
         reason: undefined,
         telemetry: { kvBytes: 250, ...this.telemetry },

@@ -127,6 +127,8 @@ describe("the worker's Python", () => {
     expect(python.literals.Part).toEqual(nativeParts);
     expect(python.literals.ControlTokens).toEqual(LoadOptions.shape.controlTokens.options);
     expect(python.literals.PrefixReuse).toEqual(Abilities.shape.prefix.options);
+    expect(constant("KV_BITS")).toEqual([...LoadOptions.shape.kvBits.values]);
+    expect(Abilities.shape.kvBits).toBe(LoadOptions.shape.kvBits);
   });
 
   it("cuts prompts into the same blocks, whose hashes tell where a prefix is", () => {

@@ -211,6 +211,13 @@ describe("the metrics of grammars", () => {
   });
 });
 
+it("says what a token takes in a KV cache", async () => {
+  const { get } = await startServer();
+  expect(await (await get("/metrics")).text()).toContain(
+    'mlx_serving:worker_kv_bytes_per_token{worker="w1",bits="8"} 23\n',
+  );
+});
+
 describe("the metrics of prompt caches", () => {
   const prefixes = {
     ...{ entries: 40, hitTokens: 900, neverSeenTokens: 50, evictedTokens: 40, otherSaltTokens: 30 },
