@@ -1,5 +1,5 @@
 """mlx-lm as the engine uses it: its models, their caches and their tokenizers. Besides this file,
-only those that replace its layers import it.
+only those that replace its layers or its caches import it.
 
 Its internals move between releases, so the version is pinned, and `tests/python/mlx/test_mlx_lm.py`
 holds every name and behaviour that this file and `batch.py` rely on. Libraries are imported when

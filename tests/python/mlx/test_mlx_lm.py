@@ -34,7 +34,7 @@ def test_pinned_versions() -> None:
     assert importlib.metadata.version("mlx") == "0.32.4"
 
 
-def test_the_adapter_imports_it_and_what_replaces_its_layers() -> None:
+def test_the_adapter_imports_it_and_what_replaces_its_layers_or_caches() -> None:
     imports = re.compile(r"(import|from|import_module\(\")\s*mlx_lm")
     package = Path(mlx_serving.__file__).parent
     importing = {
@@ -43,7 +43,7 @@ def test_the_adapter_imports_it_and_what_replaces_its_layers() -> None:
         if imports.search(path.read_text())
     }
     layers = {"fast/blocks.py", "fast/operations.py", "fast/rebind.py", "kernels/swap.py"}
-    assert importing == {"mlx/adapter.py"} | layers
+    assert importing == {"mlx/adapter.py", "kv/quantized.py"} | layers
 
 
 def test_names_and_parameters() -> None:
