@@ -288,7 +288,9 @@ PrefixReuse = Literal["part", "whole", "none"]
 class Abilities:
     """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
     else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
-    prompt may be prefilled in pieces. The reasons are one line each, None where nothing is amiss.
+    prompt may be prefilled in pieces; `shared_prefill`: nothing was wrong when several prompts were
+    prefilled in one pass, which is tried where they may be. The reasons are one line each, None
+    where nothing is amiss.
     """
 
     batch: bool = True
@@ -296,6 +298,8 @@ class Abilities:
     prefix: PrefixReuse = "part"
     prefix_reason: str | None = None
     pieces: bool = True
+    shared_prefill: bool = True
+    shared_reason: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         return {
