@@ -27,6 +27,8 @@ from .prefill_order import PrefillOrder
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
 from .sampling import Sampler
+from .shared_cache import can_share
+from .short_prompts import ShortPrompts
 from .stages import Stages
 
 Plan = TypeVar("Plan")
@@ -71,7 +73,10 @@ class MlxRunner:
         on_gpu: bool,
         sampler: Sampler,
         grouping: Grouping,
+        shares_passes: bool = True,
     ) -> None:
+        """`shares_passes`: short prompts may be computed together, if rows may decode together and
+        the model's caches are of a kind for it."""
         self._stages = Stages(Batch(caches.model, sampler, grouping), max_batch)
         self._prefixes = PrefixPolicy(
             prompt_cache, caches, chunk_policy, trickles=prefill_budget.queues_chunks
@@ -90,6 +95,10 @@ class MlxRunner:
         self._admission = AdmissionPhase(
             self._stages, chunk_policy, self._prefixes, order, common, limits, vocabulary
         )
+        share = shares_passes and not grouping.alone and can_share(caches.new())
+        short = ShortPrompts(
+            chunk_policy, prefill_budget, self._prefixes, order, common, share=share
+        )
         self._prefill = PrefillPhase(
             self._stages,
             caches,
@@ -98,6 +107,7 @@ class MlxRunner:
             self._prefixes,
             order,
             common,
+            short,
             announcer,
             host,
         )

@@ -64,6 +64,18 @@ def mx_map(change: Callable[[mx.array], mx.array], tree: Any) -> Any:
     return tree_map(change, tree)
 
 
+class KnownCost(PassCost):
+    """Learns nothing, so that plans don't depend on the machine's speed: by default the fixed part
+    is that of 240 tokens."""
+
+    def __init__(self, fixed_seconds: float = 240e-6, token_seconds: float = 1e-6) -> None:
+        super().__init__(fixed_seconds, token_seconds, 10 * CONTEXT)
+        self._prior = [fixed_seconds, token_seconds, 0.0, 0.0]
+
+    def learn(self, tokens: int, depth: int, seconds: float) -> None:
+        pass
+
+
 class Recorder:
     """A `Host` that remembers."""
 
@@ -99,6 +111,8 @@ class Driver:
         unit_tokens: int = 1,
         in_pieces: bool = True,
         block_tokens: int = 1,
+        shares_passes: bool = True,
+        cost: PassCost | None = None,
     ) -> None:
         self.host = Recorder()
         caches = CacheFactory(toy)
@@ -110,7 +124,7 @@ class Driver:
             vocabulary=VOCABULARY,
             max_batch=max_batch,
             prefill_budget=PrefillBudget(
-                chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
+                chunk_tokens, cost or PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
             ),
             chunk_policy=chunk_policy(
                 deterministic=deterministic, in_pieces=in_pieces, unit_tokens=unit_tokens
@@ -120,6 +134,7 @@ class Driver:
             on_gpu=on_gpu,
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
+            shares_passes=shares_passes,
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}
