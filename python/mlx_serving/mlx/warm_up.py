@@ -28,7 +28,7 @@ ROWS: Final = (64, 32, 16, 8, 1)
 PROMPT_TOKENS: Final = (2, 12, 24, 48, 150, 600)
 PROMPT_TOKENS_SHORT: Final = 3
 # Short prompts share a pass, so many at a time; on CUDA each number and length is planned.
-SHARED_ROWS: Final = (4, 8)
+SHARED_ROWS: Final = (2, 4, 8)
 SHARED_TOKENS: Final = (48, 100)
 NEW_TOKENS: Final = 3
 LONG_PROMPT_TOKENS: Final = 4096
