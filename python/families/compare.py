@@ -165,6 +165,7 @@ class Serving:
             on_gpu=False,
             sampler=StockSampler(),
             grouping=Grouping(alone=not abilities.batch),
+            shares_passes=abilities.shared_prefill,
         )
         self.tokens: dict[int, list[int]] = {}
 

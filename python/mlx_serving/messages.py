@@ -294,8 +294,9 @@ KV_BITS: Final[tuple[KvBits, ...]] = (0, 4, 8)
 class Abilities:
     """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
     else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
-    prompt may be prefilled in pieces; `kv_bits`: what it was seen with. The reasons are one line
-    each, None where nothing is amiss.
+    prompt may be prefilled in pieces; `kv_bits`: what it was seen with; `shared_prefill`: nothing
+    was wrong when several prompts were prefilled in one pass, which is tried where they may be. The
+    reasons are one line each, None where nothing is amiss.
     """
 
     batch: bool = True
@@ -304,6 +305,8 @@ class Abilities:
     prefix_reason: str | None = None
     pieces: bool = True
     kv_bits: KvBits = 0
+    shared_prefill: bool = True
+    shared_reason: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         return {

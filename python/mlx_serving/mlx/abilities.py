@@ -23,10 +23,12 @@ from ..messages import Abilities, PrefixReuse
 from .batch import Group
 from .caches import Cache, Caches
 from .memory import leaves
+from .shared_cache import SharedCache, can_share, stacked
 
 # Tokens of the prompts: one is longer than the others by more than a window, one has no prefill.
 LONG: Final = 18
 MIDDLE: Final = 11
+SHORT: Final = 5
 SINGLE: Final = 1
 # One step of two rows, two of three, one of those that are left.
 STEPS: Final = 4
@@ -64,12 +66,15 @@ def measure(caches: Caches, vocabulary: int) -> Abilities:
 
 def _better(one: Abilities, other: Abilities) -> Abilities:
     batch = one if one.batch else other
+    shared = one if one.shared_prefill else other
     prefix = min(one, other, key=lambda abilities: PREFIXES.index(abilities.prefix))
     return replace(
         prefix,
         batch=batch.batch,
         batch_reason=batch.batch_reason,
         pieces=one.pieces or other.pieces,
+        shared_prefill=shared.shared_prefill,
+        shared_reason=shared.shared_reason,
     )
 
 
@@ -130,13 +135,22 @@ class _Trial:
         # A batch is made of copies.
         copies = batch and self._why_not(self._copied)
         prefix, prefix_reason = self._prefix(copies or pieces)
+        shared = self._why_not_shared() if batch is None else None
         return Abilities(
             batch=batch is None,
             batch_reason=batch,
             prefix=prefix,
             prefix_reason=prefix_reason,
             pieces=pieces is None,
+            shared_prefill=shared is None,
+            shared_reason=shared,
         )
+
+    def _why_not_shared(self) -> str | None:
+        if not can_share(self._caches.new()):
+            return None
+        self._short = self._row(3, SHORT, 2)
+        return self._why_not(self._prefilled_together, self._learn_noise)
 
     def _prefix(self, none: str | None) -> tuple[PrefixReuse, str | None]:
         if none is not None:
@@ -212,6 +226,23 @@ class _Trial:
         extracted = group.extract(held[1])
         steps += [self._step(group, [long, single], [3, 2])]
         return mx.max(mx.stack([*steps, self._alone(long, extracted, 3)]))
+
+    def _prefilled_together(self) -> mx.array:
+        """Prompts of unequal length in one pass, two in one piece and three after a piece of equal
+        length, then a step of them against truth."""
+        two, three = [self._long, self._middle], [self._middle, self._short, self._long]
+        return mx.maximum(self._together(two, 0), self._together(three, KEPT_TOKENS))
+
+    def _together(self, rows: Sequence[_Row], equal: int) -> mx.array:
+        cache = stacked([self._caches.new() for _ in rows], 0)
+        prompts = [row.tokens[: row.prompt - 1] for row in rows]
+        if equal:
+            self._caches.model(mx.array([prompt[:equal] for prompt in prompts]), cache=cache)
+        longest = max(map(len, prompts))
+        fed = [[*prompt, *[0] * (longest - len(prompt))][equal:] for prompt in prompts]
+        self._caches.model(mx.array(fed), cache=cache)
+        parts = SharedCache(cache, [len(prompt) for prompt in prompts]).parts()
+        return self._step(Group([_Held(part) for part in parts]), rows, [0] * len(rows))
 
     def _step(self, group: Group[_Held], rows: Sequence[_Row], steps: Sequence[int]) -> mx.array:
         pairs = list(zip(rows, steps, strict=True))

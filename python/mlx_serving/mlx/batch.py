@@ -86,7 +86,8 @@ class Group(Generic[H]):
     def __init__(self, rows: Sequence[H]) -> None:
         self.rows = list(rows)
         self._is_merged = len(rows) > 1
-        self.cache = merged([row.cache for row in rows]) if self._is_merged else rows[0].cache
+        # A part of a shared cache would hold all of it.
+        self.cache = merged([row.cache for row in rows]) if self._is_merged else [*rows[0].cache]
         _let_go(rows)
 
     @property

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ..engine import PrefixCounts
 from ..messages import pack_tokens
 from .block_tree import BlockTree, Node, TreeObserver
 from .caches import BlockCaches
-from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source
-
-# A cache that begins with fewer tokens isn't worth the joining.
-MATCH_TOKENS_MIN: Final = 8
+from .prompt_cache import MATCH_TOKENS_MIN, BlockChanges, Match, PromptCacheFigures, Source
 
 
 @dataclass(frozen=True, slots=True)

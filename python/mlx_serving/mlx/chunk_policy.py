@@ -48,6 +48,15 @@ class ChunkPolicy(Protocol):
         """What to add to a chunk, if it can be taken off the cache again."""
         ...
 
+    def shared_tokens(self, tokens: int, done: int) -> int:
+        """How long a chunk of so many tokens, with `done` before it, is where several prompts share
+        a pass; 0: it doesn't share one."""
+        ...
+
+    def shared_rows(self, rows: int) -> int:
+        """Of so many that could share a pass, how many do."""
+        ...
+
     def keeps_prompt(self, done: int, left: int) -> bool:
         """Whether a prompt that is computed so far is kept for the next ones."""
         ...
@@ -82,6 +91,12 @@ class FreeLengths:
 
     def padding_tokens(self, tokens: int) -> int:
         return 0
+
+    def shared_tokens(self, tokens: int, done: int) -> int:
+        return tokens
+
+    def shared_rows(self, rows: int) -> int:
+        return rows
 
     def keeps_prompt(self, done: int, left: int) -> bool:
         return left == 0
@@ -132,6 +147,17 @@ class Units:
     def padding_tokens(self, tokens: int) -> int:
         return max(0, self.unit_tokens - tokens)
 
+    def shared_tokens(self, tokens: int, done: int) -> int:
+        """Lengths of chunks, which are planned."""
+        shared = self.unit_tokens
+        while shared < tokens:
+            shared *= 2
+        return 0 if done % shared else shared
+
+    def shared_rows(self, rows: int) -> int:
+        """Each number of rows is planned too: a power of two."""
+        return 1 << (rows.bit_length() - 1) if rows else 0
+
     def keeps_prompt(self, done: int, left: int) -> bool:
         return left == 0
 
@@ -168,6 +194,12 @@ class FixedBorders:
     def padding_tokens(self, tokens: int) -> int:
         return 0
 
+    def shared_tokens(self, tokens: int, done: int) -> int:
+        return 0
+
+    def shared_rows(self, rows: int) -> int:
+        return 0
+
     def keeps_prompt(self, done: int, left: int) -> bool:
         return done % self.border_tokens == 0 and left < self.border_tokens
 
@@ -197,6 +229,12 @@ class WholePrompts:
 
     def padding_tokens(self, tokens: int) -> int:
         return self.cut.padding_tokens(tokens)
+
+    def shared_tokens(self, tokens: int, done: int) -> int:
+        return 0
+
+    def shared_rows(self, rows: int) -> int:
+        return 0
 
     def keeps_prompt(self, done: int, left: int) -> bool:
         return self.cut.keeps_prompt(done, left)

@@ -52,6 +52,15 @@ class CommonPrefixes:
         common = bisect_left(range(most), True, key=lambda i: one[i] != other[i])
         return self._block_tokens * common
 
+    def block_at(self, prompt: Prompt, tokens: int) -> int | None:
+        """The hash of its first block that so many of its tokens don't fill, and of all before."""
+        block = tokens // self._block_tokens
+        return prompt.chain[block] if block < len(prompt.chain) else None
+
+    def is_block_between(self, tokens: int, more: int) -> bool:
+        """Whether more tokens fill a block that these don't."""
+        return more // self._block_tokens > tokens // self._block_tokens
+
     def came(self, prompt: Prompt, others: Iterable[Prompt]) -> None:
         """What these have computed is available to it."""
         for other in others:

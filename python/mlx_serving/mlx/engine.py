@@ -115,6 +115,10 @@ class Identity:
 class MlxEngine:
     name = "mlx"
 
+    def __init__(self, *, shares_passes: bool = True) -> None:
+        """`shares_passes`: short prompts may be computed together. For measurements."""
+        self._shares_passes = shares_passes
+
     def describe(self) -> tuple[dict[str, str], str]:
         versions = {"python": platform.python_version()}
         for name in VERSIONS_OF:
@@ -125,10 +129,12 @@ class MlxEngine:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         with usable(folder) as files:
-            return _load(folder, files, options, host)
+            return _load(folder, files, options, host, self._shares_passes)
 
 
-def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
+def _load(
+    folder: Path, files: Path, options: LoadOptions, host: Host, shares_passes: bool
+) -> tuple[Loaded, Runner]:
     """`files`: the folder, or its stand-in."""
     host.loading(1, LOAD_PARTS, "libraries")
     machine = _machine(options)
@@ -153,7 +159,7 @@ def _load(folder: Path, files: Path, options: LoadOptions, host: Host) -> tuple[
     text.vocabulary = passes.vocabulary
     model = Model(weights, text, abilities, passes, identity, quantization)
     limits, prefix_bytes = _limits(model, options, machine)
-    runner = _runner(model, limits, prefix_bytes, options, machine, host)
+    runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
     grammars = _grammars(text)
     defaults = sampling_defaults(folder)
@@ -245,6 +251,8 @@ def _abilities(
         log(f"keys and values are kept as {quantization.bits} bits")
     if not abilities.batch:
         log(f"rows pass through this model one at a time: {abilities.batch_reason}")
+    elif not abilities.shared_prefill:
+        log(f"each prompt has forward passes of its own: {abilities.shared_reason}")
     if abilities.prefix == "none":
         log(f"no prefixes are kept: {abilities.prefix_reason}")
     return abilities
@@ -276,6 +284,7 @@ def _runner(
     options: LoadOptions,
     machine: Machine,
     host: Host,
+    shares_passes: bool,
 ) -> Runner:
     from .runner import MlxRunner
 
@@ -308,6 +317,7 @@ def _runner(
             all_padding_bytes_max=limits.kv_budget_bytes
             * (PADDING_OF_MEMORY_GPU if machine.on_gpu else PADDING_OF_MEMORY_CPU),
         ),
+        shares_passes=shares_passes and abilities.shared_prefill,
     )
     if machine.on_gpu:
         warm_up.compile_all(

@@ -9,6 +9,7 @@ fields of `BatchKVCache` of the pinned mlx-lm and nothing else.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, Final
 
 import mlx.core as mx
@@ -16,12 +17,28 @@ import mlx.core as mx
 from ..kv.padded import padded
 from ..kv.quantized import BatchQuantizedCache
 from .caches import Cache
+from .shared_cache import Part
 
 WRITTEN_ONCE: Final = "BatchKVCache"
 
 
 def merged(caches: list[Cache]) -> Cache:
-    """One cache of the rows of all."""
+    """One cache of the rows of all, in this order."""
+    first, *others = [_piece(list(run)) for _, run in groupby(caches, key=_shared)]
+    for other in others:
+        extend(first, other)
+    return first
+
+
+def _shared(cache: Cache) -> int:
+    """Which cache it is a part of; 0: of none."""
+    return id(cache.shared) if isinstance(cache, Part) else 0
+
+
+def _piece(caches: list[Cache]) -> Cache:
+    parts = [cache for cache in caches if isinstance(cache, Part)]
+    if parts:
+        return parts[0].shared.merged([part.place for part in parts])
     return [layer[0].merge(list(layer)) for layer in zip(*caches, strict=True)]
 
 

@@ -68,16 +68,20 @@ def known_or_measured(key: str, measure: Callable[[], Abilities]) -> Abilities:
 
 def _is_chance(abilities: Abilities) -> bool:
     """There was no memory for it this time."""
-    reasons = (abilities.batch_reason, abilities.prefix_reason)
+    reasons = (abilities.batch_reason, abilities.prefix_reason, abilities.shared_reason)
     return any(reason and is_out_of_memory(RuntimeError(reason)) for reason in reasons)
 
 
 def _read(file: Path) -> Abilities | None:
     try:
-        known = Abilities(**json.loads(file.read_text()))
+        fields = json.loads(file.read_text())
+        known = Abilities(**fields)
     except (OSError, ValueError, TypeError):
         return None
-    flags = (known.batch, known.pieces)
+    if len(fields) < len(asdict(known)):
+        # What it doesn't say was not measured.
+        return None
+    flags = (known.batch, known.pieces, known.shared_prefill)
     is_whole = all(type(flag) is bool for flag in flags) and known.prefix in (
         "part",
         "whole",

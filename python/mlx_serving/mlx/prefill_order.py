@@ -11,7 +11,8 @@ priority goes before the next one. Two things temper it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from typing import Final, Protocol, TypeVar
 
 # What the prompts that are overdue get.
@@ -63,6 +64,15 @@ class PrefillOrder:
         """Whose turn it is; there is at least one."""
         overdue = self._overdue(prompts) if self._owed_tokens > 0 else None
         return overdue or _first_of_the_shortest(prompts)
+
+    def turns(self, prompts: Sequence[P]) -> Iterator[P]:
+        """Whose turns these will be, if nothing comes meanwhile and each is computed as a whole."""
+        order, waiting = copy(self), list(prompts)
+        while waiting:
+            prompt = order.next(waiting)
+            yield prompt
+            order.computed(prompt, prompt.missing_tokens, waiting)
+            waiting.remove(prompt)
 
     def computed(self, prompt: Prompt, tokens: int, prompts: Iterable[Prompt]) -> None:
         """So many tokens of one of these."""

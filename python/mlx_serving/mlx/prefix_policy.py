@@ -53,7 +53,7 @@ class PrefixPolicy:
         self._caches = caches
         self._chunks = chunks
         # Where nothing can be kept, nothing is copied for it.
-        self._keeps = prompt_cache.figures().bytes_max > 0
+        self.keeps = prompt_cache.figures().bytes_max > 0
         self._trickles = trickles
         self._disk = disk
         self._leaving: deque[Leaving] = deque()
@@ -116,11 +116,31 @@ class PrefixPolicy:
             growth.reserve(cache, len(tokens))
         return cache, 0
 
+    def found_at_once(self, tokens: int) -> int:
+        """How many of so many tokens that a prompt has in common with another it finds, once that
+        one is computed; blocks aside, which are kept when another wants them."""
+        if not self.keeps or (self._trickles and self._prompt_cache.in_blocks):
+            return 0
+        return tokens - tokens % self._chunks.reuse_unit_tokens
+
     def take_over(self, row: Row) -> None:
         """Gives a row its cache, or one in which more of its prompt is computed than in its own."""
         known = [*row.prefill, row.last]
         if not row.has_begun or self.peek(known, row.request.salt) > row.done:
             row.go_on_from(*self.start(known, row.request.salt))
+
+    def begin_at(self, row: Row, tokens: int) -> None:
+        """Gives a row its cache with so many tokens of its prompt, of which more may be there; with
+        others, where that can't be."""
+        known = [*row.prefill, row.last]
+        if not tokens and self.peek(known, row.request.salt):
+            row.go_on_from(self._caches.new(), 0)
+            return
+        cache, found = self.start(known, row.request.salt)
+        if found > tokens and self._caches.can_trim(cache):
+            self._caches.trim(cache, found - tokens)
+            found = tokens
+        row.go_on_from(cache, found)
 
     def keep_prompt(self, row: Row, waits: bool = True, wanted: bool = False) -> None:
         """After each chunk of a prompt: keeps what is computed, where that is worth it. `waits`:
@@ -141,7 +161,7 @@ class PrefixPolicy:
         self._keep(row, self._units(row.done), waits)
 
     def _keep(self, row: Row, tokens: int, waits: bool) -> None:
-        if self._keeps and tokens > row.kept:
+        if self.keeps and tokens > row.kept:
             row.kept = tokens
             source = RowSource(row.cache, waits)
             self._prompt_cache.insert(row.prefill[:tokens], source, row.request.salt)
@@ -154,7 +174,7 @@ class PrefixPolicy:
 
     def keep_some(self, batch: Batch) -> None:
         """A few more blocks of a row that has ended, or of the prompt of one that decodes."""
-        if not (self._trickles and self._keeps and self._prompt_cache.in_blocks):
+        if not (self._trickles and self.keeps and self._prompt_cache.in_blocks):
             return
         while self._leaving and not batch.rows:
             # Nobody waits for it, and nothing comes that would go on with it.
@@ -178,7 +198,7 @@ class PrefixPolicy:
 
     def keep_answer(self, row: Row, batch: Batch) -> None:
         """Keeps prompt and answer for the conversation's next turn."""
-        if not (self._keeps and self._chunks.keeps_answers):
+        if not (self.keeps and self._chunks.keeps_answers):
             return
         tokens, salt = row.request.prompt + row.generated, row.request.salt
         if not (self._trickles and self._prompt_cache.in_blocks and len(batch.rows) > 1):

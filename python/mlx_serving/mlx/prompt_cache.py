@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..engine import PrefixCounts
 from .caches import Cache, KvBlock
+
+# A cache that begins with fewer tokens isn't worth the joining.
+MATCH_TOKENS_MIN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ class Row:
     `index` is the place, in the generated text, of the token that the next step feeds: below
     `first` it is known already and only replayed. `matcher`: where the answer is in its grammar,
     after the tokens below `first`; `forcing`: which tokens must come, likewise. `chain` and
-    `available`: see `common_prefixes.py`; `arrived_tokens` and `needed_tokens`: `prefill_order.py`.
+    `available`: see `common_prefixes.py`; `shares`: its prompt may be computed together with
+    others', which has failed if it may not; `arrived_tokens` and `needed_tokens`: see
+    `prefill_order.py`.
     """
 
     request: Admission
@@ -44,6 +46,7 @@ class Row:
     arrived_tokens: int = 0
     needed_tokens: int = 0
     kept: int = 0
+    shares: bool = True
 
     @property
     def id(self) -> int:

@@ -29,6 +29,8 @@ from .prefix_disk import PrefixDisk
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
 from .sampling import Sampler
+from .shared_cache import can_share
+from .short_prompts import ShortPrompts
 from .stages import Stages
 
 Plan = TypeVar("Plan")
@@ -74,7 +76,10 @@ class MlxRunner:
         sampler: Sampler,
         grouping: Grouping,
         disk: PrefixDisk | None = None,
+        shares_passes: bool = True,
     ) -> None:
+        """`shares_passes`: short prompts may be computed together, if rows may decode together and
+        the model's caches are of a kind for it."""
         self._limits = limits
         batch = Batch(caches.model, sampler, grouping)
         self._stages = Stages(batch, max_batch, KvRoom(limits))
@@ -99,6 +104,10 @@ class MlxRunner:
         self._admission = AdmissionPhase(
             self._stages, chunk_policy, self._prefixes, order, common, limits, vocabulary
         )
+        share = shares_passes and not grouping.alone and can_share(caches.new())
+        short = ShortPrompts(
+            chunk_policy, prefill_budget, self._prefixes, order, common, share=share
+        )
         self._prefill = PrefillPhase(
             self._stages,
             caches,
@@ -107,6 +116,7 @@ class MlxRunner:
             self._prefixes,
             order,
             common,
+            short,
             announcer,
             host,
         )

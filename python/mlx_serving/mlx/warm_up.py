@@ -27,6 +27,9 @@ ROWS: Final = (64, 32, 16, 8, 1)
 # Prompts whose prefill takes each of the kernels for few, some and many rows.
 PROMPT_TOKENS: Final = (2, 12, 24, 48, 150, 600)
 PROMPT_TOKENS_SHORT: Final = 3
+# Short prompts share a pass, so many at a time; on CUDA each number and length is planned.
+SHARED_ROWS: Final = (2, 4, 8)
+SHARED_TOKENS: Final = (48, 100)
 NEW_TOKENS: Final = 3
 LONG_PROMPT_TOKENS: Final = 4096
 
@@ -133,9 +136,14 @@ def run(
 def requests(max_batch: int, context_max: int) -> Iterator[list[Admission]]:
     """One list a run, of requests that are served together."""
     for tokens in PROMPT_TOKENS:
-        if tokens + NEW_TOKENS <= context_max:
-            # A single row's attention is MLX's own.
-            yield [_request(i, tokens, PLAIN) for i in range(min(2, max_batch))]
+        # By itself, and two in one pass. A single row's attention is MLX's own when it decodes.
+        for rows in (1, 2):
+            if rows <= max_batch and tokens + NEW_TOKENS <= context_max:
+                yield [_request(i, tokens, PLAIN) for i in range(rows)]
+    for rows in SHARED_ROWS:
+        for tokens in SHARED_TOKENS:
+            if rows <= max_batch and tokens + NEW_TOKENS <= context_max:
+                yield [_request(i, tokens, PLAIN) for i in range(rows)]
     for rows in ROWS:
         # What lies between is computed by the kernel of the next larger number.
         if rows <= max_batch or rows // 2 < max_batch:

@@ -109,6 +109,39 @@ def test_noise_beyond_all_bounds_is_one(toy: Any) -> None:
     assert not measured(Wrong(toy, spoil)).batch
 
 
+@pytest.mark.parametrize("rows", [2, 3])
+def test_prompts_in_one_pass_that_spoil_each_other(toy: Any, rows: int) -> None:
+    """What a pass over several prompts leaves in their caches is wrong; decoding is right."""
+
+    def spoil(logits: mx.array, inputs: mx.array, cache: Any) -> mx.array:
+        if inputs.shape[0] == rows and inputs.shape[1] > 1:
+            cache[1].values = cache[1].values[::-1] * 1
+        return logits
+
+    seen = measured(Wrong(toy, spoil))
+    assert seen.batch and not seen.shared_prefill and "differ" in str(seen.shared_reason)
+    assert (seen.prefix, seen.pieces) == ("part", True)
+
+
+def test_prompts_in_one_pass_that_die(toy: Any) -> None:
+    def spoil(logits: mx.array, inputs: mx.array, cache: Any) -> mx.array:
+        if inputs.shape[0] > 1 and inputs.shape[1] > 1:
+            raise ValueError("one prompt at a time")
+        return logits
+
+    seen = measured(Wrong(toy, spoil))
+    assert seen.batch and not seen.shared_prefill
+    assert seen.shared_reason == "ValueError: one prompt at a time"
+
+
+def test_what_is_never_shared_is_not_tried(windowed: Any) -> None:
+    def spoil(logits: mx.array, inputs: mx.array, cache: Any) -> mx.array:
+        assert inputs.shape[0] == 1 or inputs.shape[1] == 1
+        return logits
+
+    assert measured(Wrong(windowed, spoil)).shared_prefill
+
+
 def test_numbers_that_are_none(toy: Any) -> None:
     seen = measured(Wrong(toy, lambda logits, *_: logits * float("nan")))
     assert (seen.batch, seen.prefix, seen.pieces) == (False, "none", False)

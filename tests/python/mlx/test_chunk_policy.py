@@ -174,3 +174,15 @@ def test_what_is_left_of_a_prompt_waits_for_its_own_step() -> None:
     assert Units(64).chunk_tokens(time, 3840, 159) == 128
     time.prefilled(128, 3840, 0.024)
     assert Units(64).chunk_tokens(time, 3968, 31) == 0
+
+
+def test_lengths_of_passes_that_are_shared() -> None:
+    """Planned ones where lengths are planned, at multiples of themselves."""
+    assert [FreeLengths().shared_tokens(n, 7) for n in (1, 33)] == [1, 33]
+    assert [Units(64).shared_tokens(n, 0) for n in (1, 64, 65, 129)] == [64, 64, 128, 256]
+    assert [Units(64).shared_tokens(65, done) for done in (64, 128)] == [0, 128]
+    assert [Units(64).shared_rows(n) for n in (0, 1, 2, 3, 7, 8)] == [0, 1, 2, 2, 4, 8]
+    assert FreeLengths().shared_rows(7) == 7
+    never: list[ChunkPolicy] = [FixedBorders(), WholePrompts(FreeLengths())]
+    for policy in never:
+        assert policy.shared_tokens(10, 0) == policy.shared_rows(4) == 0

@@ -86,3 +86,16 @@ def test_the_source_is_the_one_that_has_most(common: CommonPrefixes) -> None:
     prompt.done = 192
     assert common.best_source(prompt, [less, more]) is None
     assert common.best_source(prompt, []) is None
+
+
+def test_the_block_that_comes_next(common: CommonPrefixes) -> None:
+    one, other = (Prompt(common.chain(tokens(130, 100, seed))) for seed in (1, 2))
+    for done in (0, 63, 64, 127):
+        assert common.block_at(one, done) == common.block_at(other, done) is not None
+    assert common.block_at(one, 128) != common.block_at(other, 128)
+    assert common.block_at(one, 230) is None and common.block_at(Prompt(), 0) is None
+    assert [common.is_block_between(*pair) for pair in ((0, 63), (10, 64), (64, 127))] == [
+        False,
+        True,
+        False,
+    ]

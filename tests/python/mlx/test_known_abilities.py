@@ -9,6 +9,7 @@ from mlx_serving.messages import Abilities
 from mlx_serving.mlx import known_abilities
 from mlx_serving.mlx.known_abilities import cache_folder, key_of, known_or_measured
 
+WITHOUT_SHARED = '{"batch": true, "batch_reason": null, "prefix": "part", "prefix_reason": null, '
 ALONE = Abilities(batch=False, batch_reason="logits differ by 0.7", prefix="whole", pieces=False)
 
 
@@ -54,6 +55,8 @@ def test_it_is_measured_once(result: Abilities) -> None:
         '{"prefix": "all"}',
         '{"more": true}',
         '{"pieces": null}',
+        WITHOUT_SHARED + '"pieces": true}',
+        WITHOUT_SHARED + '"pieces": true, "shared_prefill": 1, "shared_reason": null}',
     ],
 )
 def test_a_file_that_is_not_whole_is_none(cache: Path, text: str) -> None:

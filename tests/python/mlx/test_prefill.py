@@ -57,7 +57,7 @@ def test_one_prompt_after_another_the_shortest_first(toy: Any) -> None:
 
 
 def test_a_better_class_goes_first(toy: Any) -> None:
-    phases = Phases(toy, chunk_tokens=64)
+    phases = Phases(toy, chunk_tokens=64, share=False)
     ids = [prompt(i, 30) for i in range(3)]
     phases.wait(request(0, ids[0]), replace(request(1, ids[1]), priority="batch"))
     phases.wait(replace(request(2, ids[2]), priority="interactive"))

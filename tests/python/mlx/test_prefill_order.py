@@ -222,3 +222,25 @@ def test_without_a_share_for_those_that_are_overdue_one_starves() -> None:
         endless(world, random_)
         world.turn()
     assert long.done_at is None and long.missing_tokens == 3_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_turns_are_told_before_they_come(seed: int) -> None:
+    """As they are when each prompt is computed as a whole, those that are overdue too."""
+    chance = random.Random(seed)
+    order, prompts = PrefillOrder(), []
+    for _ in range(12):
+        prompt = Prompt(chance.randrange(1, 400), chance.randrange(3))
+        order.came(prompt)
+        prompts.append(prompt)
+        other = Prompt(1)
+        order.computed(other, chance.randrange(0, 4 * PATIENCE_TOKENS_MIN), prompts)
+    told = list(order.turns(prompts))
+    assert list(order.turns(prompts)) == told, "nothing has changed"
+    came = []
+    while prompts:
+        prompt = order.next(prompts)
+        order.computed(prompt, prompt.missing_tokens, prompts)
+        prompts.remove(prompt)
+        came.append(prompt)
+    assert came == told

@@ -67,7 +67,8 @@ def once(requests: Sequence[Admission], prefix: int = PREFIX) -> int:
 
 
 def driver_of(counting: Counting, **options: Any) -> Driver:
-    return Driver(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, **options)
+    """Each prompt in passes of its own: those that share one are in test_short_prompts.py."""
+    return Driver(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, shares_passes=False, **options)
 
 
 def run_chunks(phases: Phases, chunks: int) -> None:
@@ -108,7 +109,7 @@ def test_a_shorter_one_goes_on_from_a_longer_one_and_the_other_way_round(
     """One that comes later is shorter: it takes the turn, and the first one goes on from it."""
     long = request(0, [*prompt(1, PREFIX), *prompt(20, 250)], 4)
     short = request(1, [*prompt(1, PREFIX), *prompt(21, 5)], 4)
-    phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK)
+    phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, share=False)
     phases.wait(long)
     play(phases.admission, StepOutput())
     run_chunks(phases, 2)
@@ -129,7 +130,7 @@ def test_a_shorter_one_goes_on_from_a_longer_one_and_the_other_way_round(
 
 def test_without_a_prompt_cache_each_computes_for_itself(toy: Any, counting: Counting) -> None:
     requests = agents(3)
-    driver = Driver(counting, chunk_tokens=CHUNK)
+    driver = Driver(counting, chunk_tokens=CHUNK, shares_passes=False)
     driver.run(*requests)
     assert counting.computed == sum(len(one.prompt) - 1 for one in requests)
     check_texts(toy, driver, requests)
@@ -137,7 +138,7 @@ def test_without_a_prompt_cache_each_computes_for_itself(toy: Any, counting: Cou
 
 def test_a_prompt_cache_that_is_too_small_costs_no_request(toy: Any, counting: Counting) -> None:
     requests = agents(4)
-    driver = Driver(counting, prefix_bytes=30_000, chunk_tokens=CHUNK)
+    driver = Driver(counting, prefix_bytes=30_000, chunk_tokens=CHUNK, shares_passes=False)
     driver.run(*requests)
     check_texts(toy, driver, requests)
 
@@ -203,7 +204,7 @@ def test_queued_chunks_are_shared_too(toy: Any, counting: Counting) -> None:
 
 @pytest.mark.parametrize("chunks", range(1 + PREFIX // CHUNK))
 def test_one_that_is_cancelled_leaves_what_it_has_computed(counting: Counting, chunks: int) -> None:
-    phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, max_batch=AGENTS)
+    phases = Phases(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, max_batch=AGENTS, share=False)
     requests = agents(4)
     phases.wait(*requests)
     play(phases.admission, StepOutput())

@@ -9,6 +9,7 @@ import pytest
 from mlx_serving.engine import End, EngineFigures, Host, PrefillProgress, Runner, StepOutput
 from mlx_serving.messages import Admission, Refused
 from mlx_serving.mlx import warm_up
+from mlx_serving.mlx.chunk_policy import Units
 
 import toy
 
@@ -77,6 +78,32 @@ def test_every_kernels_number_of_rows_is_served(max_batch: int) -> None:
         # Some run has a number of rows that takes the same kernel as any that may come.
         possible = range(largest // 2 + 1, min(largest, max_batch) + 1)
         assert not possible or counts & set(possible)
+
+
+@pytest.mark.parametrize("max_batch", [1, 2, 7, 64])
+def test_passes_of_one_and_of_several_prompts_are_computed(max_batch: int) -> None:
+    """On CUDA, where all shapes that may come are planned."""
+    shapes: set[tuple[int, int]] = set()
+
+    class Seeing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tiny, name)
+
+        def __call__(self, inputs: Any, cache: Any) -> Any:
+            shapes.add(inputs.shape)
+            return tiny(inputs, cache=cache)
+
+    tiny = toy.model()
+    driver = toy.Driver(
+        Seeing(), max_batch=max_batch, chunk_tokens=512, unit_tokens=64, cost=toy.KnownCost()
+    )
+    runs = list(warm_up.requests(max_batch, toy.CONTEXT))
+    warm_up.run(driver.runner, runs, FakeHost(), lambda _: None)
+    units = Units(64)
+    for rows in (2, 4, 8):
+        for tokens in units.planned_lengths(256):
+            if rows <= max_batch and rows * tokens <= 512:
+                assert (rows, tokens) in shapes
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 64])

@@ -21,6 +21,7 @@ from mlx_serving.mlx.prefill_order import PrefillOrder
 from mlx_serving.mlx.prefix_policy import PrefixPolicy
 from mlx_serving.mlx.prefix_store import prefix_store
 from mlx_serving.mlx.sampling import StockSampler
+from mlx_serving.mlx.short_prompts import ShortPrompts
 from mlx_serving.mlx.stages import Stages
 
 from toy import CONTEXT, END, VOCABULARY, Recorder
@@ -39,6 +40,8 @@ class Phases:
         on_gpu: bool = False,
         queues_chunks: bool = False,
         buffer_bytes_max: float = 1e12,
+        share: bool = True,
+        cost: PassCost | None = None,
     ) -> None:
         caches, policy = CacheFactory(model), policy or FreeLengths()
         self.host = Recorder()
@@ -46,7 +49,7 @@ class Phases:
         batch = Batch(model, StockSampler(), Grouping())
         self.stages = Stages(batch, max_batch, KvRoom(limits))
         self.budget = PrefillBudget(
-            chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
+            chunk_tokens, cost or PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
         )
         self.prompt_cache = prefix_store(caches, prefix_bytes, block_tokens=1)
         self.prefixes = prefixes = PrefixPolicy(self.prompt_cache, caches, policy)
@@ -55,8 +58,18 @@ class Phases:
         self.admission = AdmissionPhase(
             self.stages, policy, prefixes, order, common, limits, VOCABULARY
         )
+        short = ShortPrompts(policy, self.budget, prefixes, order, common, share=share)
         self.prefill = PrefillPhase(
-            self.stages, caches, policy, self.budget, prefixes, order, common, announcer, self.host
+            self.stages,
+            caches,
+            policy,
+            self.budget,
+            prefixes,
+            order,
+            common,
+            short,
+            announcer,
+            self.host,
         )
         self.decode = DecodePhase(
             self.stages,

@@ -67,6 +67,18 @@ def mx_map(change: Callable[[mx.array], mx.array], tree: Any) -> Any:
     return tree_map(change, tree)
 
 
+class KnownCost(PassCost):
+    """Learns nothing, so that plans don't depend on the machine's speed: by default the fixed part
+    is that of 240 tokens."""
+
+    def __init__(self, fixed_seconds: float = 240e-6, token_seconds: float = 1e-6) -> None:
+        super().__init__(fixed_seconds, token_seconds, 10 * CONTEXT)
+        self._prior = [fixed_seconds, token_seconds, 0.0, 0.0]
+
+    def learn(self, tokens: int, depth: int, seconds: float) -> None:
+        pass
+
+
 class Recorder:
     """A `Host` that remembers."""
 
@@ -105,6 +117,8 @@ class Driver:
         block_tokens: int = 1,
         open_disk: Callable[[PromptCache, CacheFactory], PrefixDisk] | None = None,
         quantization: KvQuantization | None = None,
+        shares_passes: bool = True,
+        cost: PassCost | None = None,
     ) -> None:
         self.host = Recorder()
         caches = CacheFactory(toy, quantization=quantization)
@@ -117,7 +131,7 @@ class Driver:
             vocabulary=VOCABULARY,
             max_batch=max_batch,
             prefill_budget=PrefillBudget(
-                chunk_tokens, PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
+                chunk_tokens, cost or PassCost(1e-6, 1e-6, CONTEXT), 0.01, queues_chunks
             ),
             chunk_policy=chunk_policy(
                 deterministic=deterministic, in_pieces=in_pieces, unit_tokens=unit_tokens
@@ -128,6 +142,7 @@ class Driver:
             sampler=sampler or StockSampler(),
             grouping=grouping or Grouping(),
             disk=self.disk,
+            shares_passes=shares_passes,
         )
         self.tokens: dict[int, list[int]] = {}
         self.first: dict[int, int] = {}

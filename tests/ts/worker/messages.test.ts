@@ -107,8 +107,9 @@ describe("the worker's Python", () => {
     expect(Object.fromEntries(named)).toEqual(neutral);
   });
 
-  it("has the fields of abilities, and one that only it needs", () => {
-    expect(fieldsIn("Abilities")).toEqual([...fieldsOf(Abilities), "pieces"].sort());
+  it("has the fields of abilities, and those that only it needs", () => {
+    const own = ["pieces", "sharedPrefill", "sharedReason"];
+    expect(fieldsIn("Abilities")).toEqual([...fieldsOf(Abilities), ...own].sort());
   });
 
   it.each([
