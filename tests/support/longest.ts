@@ -6,6 +6,8 @@ export const longestFiles = [
   "tests/faults/worker.test.ts",
   "tests/faults/durability.test.ts",
   "tests/faults/model.test.ts",
+  "tests/e2e/prefix-disk.test.ts",
+  "tests/e2e/store.test.ts",
   "tests/ts/recorded-clients.test.ts",
   "tests/ts/cli/launch.test.ts",
 ] as const;
