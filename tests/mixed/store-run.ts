@@ -5,6 +5,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { vi } from "vitest";
 import { startServer } from "../e2e/support/server.js";
 import { Random } from "../simulation/random.js";
 import { ask, type Choice } from "./ask.js";
@@ -77,8 +78,10 @@ export async function storeRun(plan: StorePlan) {
       isOver = true;
     });
     const held = await watching;
+    // The last worker may have come after the last request.
+    await ask(server.url, references[0]!.body, { apiKey });
     const { pid } = await server.worker();
-    const seen = latest(await readFile(checks, "utf8"));
+    const seen = await seenWith(pid!, checks);
     const { counts, restarts, ended, failures } = run;
     const summary = { maxBatch, sharing, count, atOnce, ...figures, restarts, counts, ended };
     const memory = { budgetBytes, rowsBytes, storeBytes, overheadBytes: alone.overheadBytes, held };
@@ -101,6 +104,17 @@ async function askedAlone(flags: string[], references: readonly { body: object }
   const said: Choice[] = [];
   for (const { body } of references) said.push(await ask(server.url, body, { apiKey }));
   return { said, weightsBytes, overheadBytes };
+}
+
+/** What the workers have written, once this one has checked itself with nothing left to do. */
+async function seenWith(pid: number, file: string): Promise<Seen[]> {
+  return vi.waitUntil(
+    async () => {
+      const seen = latest(await readFile(file, "utf8"));
+      return seen.some((one) => one.pid === pid && one.checks > 0) && seen;
+    },
+    { timeout: 60_000, interval: 50 },
+  );
 }
 
 /** Of each worker the last line; one that was killed while it wrote has left a torn one. */

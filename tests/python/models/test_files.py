@@ -81,7 +81,23 @@ class Quiet:
 def load(folder: Path) -> Any:
     from mlx_serving.messages import LoadOptions, ModelSource
 
-    options = LoadOptions(4, 0, 0, "cpu", 64, 0, 0.5, 8, False, "text", 0, 0)
+    options = LoadOptions(
+        max_batch=4,
+        context_max=0,
+        memory_budget_bytes=0,
+        device="cpu",
+        prefill_chunk_tokens=64,
+        prefix_cache_bytes=0,
+        prefix_cache_share=0.5,
+        prefix_disk_folder="",
+        prefix_disk_bytes=0,
+        kv_bits=0,
+        unacked_steps_max=8,
+        deterministic=False,
+        control_tokens="text",
+        fake_tokens_per_second=0,
+        fake_load_ms=0,
+    )
     loaded, _ = MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Quiet())
     return loaded
 

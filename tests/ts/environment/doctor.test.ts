@@ -152,7 +152,9 @@ describe("the table", () => {
     addModel("new", '{"model_type": "abacus"}');
     addModel("usual", '{"model_type": "llama"}');
     const said = rowsOf({ models: listModels(env) }).map((row) => row.at(-1));
-    expect(said).toContain("gemma2: one request at a time in a step, see docs/MODELS.md");
+    expect(said).toContain(
+      "gemma2: one request at a time in a step, no --kv-bits, see docs/MODELS.md",
+    );
     expect(said).toContain("abacus: a family not compared, see docs/MODELS.md");
     expect(said.some((words) => words?.startsWith("llama:"))).toBe(false);
   });
