@@ -26,24 +26,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mlx_serving.engine import PrefillProgress, Runner
+from families.compare import Silent
+from mlx_serving.engine import Runner
 from mlx_serving.messages import Admission, LoadOptions, ModelSource, Sampling
 from mlx_serving.mlx.engine import MlxEngine
 
 CHUNK_TOKENS = 512
 BESIDE_TOKENS = 20
 FIRST_BESIDE = 1_000_000
-
-
-class Silent:
-    def loading(self, done: float, total: float, what: str) -> None:
-        pass
-
-    def busy(self, reason: str, allowance_ms: float) -> None:
-        pass
-
-    def prefilled(self, progress: PrefillProgress) -> None:
-        pass
 
 
 @dataclass

@@ -10,6 +10,7 @@ token, so a cache may be cut, joined, merged and trimmed like one that isn't qua
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -44,7 +45,7 @@ class Heads:
     dtype: mx.Dtype
 
 
-class _Quantized:
+class _Quantized(ABC):
     step: int = STEP_TOKENS
 
     def __init__(self, quantization: KvQuantization) -> None:
@@ -61,16 +62,16 @@ class _Quantized:
         return self.quantization.group_size
 
     @property
-    def rows(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def rows(self) -> int: ...
 
     @property
+    @abstractmethod
     def used(self) -> int:
         """Tokens that are in the arrays, padding too."""
-        raise NotImplementedError
 
-    def _advance(self, tokens: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _advance(self, tokens: int) -> None: ...
 
     def size(self) -> int:
         return self.used

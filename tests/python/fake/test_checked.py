@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlx_serving.engine import PrefillProgress
+from families.compare import Silent
 from mlx_serving.fake.checked import CHECK_STEPS, CHECKS_VARIABLE, CheckedEngine, checked
 from mlx_serving.fake.engine import FakeEngine
 from mlx_serving.fake.faults import Faults
@@ -17,21 +17,10 @@ from mlx_serving.messages import TO_WORKER_TYPES, Admission, Load, Sampling
 from orchestrator import FAKE_MODEL, load_options
 
 
-class Host:
-    def loading(self, done: float, total: float, what: str) -> None:
-        pass
-
-    def busy(self, reason: str, allowance_ms: float) -> None:
-        pass
-
-    def prefilled(self, progress: PrefillProgress) -> None:
-        pass
-
-
 def runner_of(engine: Any) -> Any:
     load = parse(TO_WORKER_TYPES["load"], {"model": FAKE_MODEL, "options": load_options()})
     assert isinstance(load, Load)
-    return engine.load(load.model, load.options, Host())[1]
+    return engine.load(load.model, load.options, Silent())[1]
 
 
 def asked(id: int, max_tokens: int) -> Admission:

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from families.compare import Silent
 from mlx.utils import tree_flatten
 from mlx_serving.messages import LoadFailed
 from mlx_serving.mlx.engine import MlxEngine
@@ -67,17 +68,6 @@ def write(path: Path, body: object) -> None:
         path.write_text(body if isinstance(body, str) else json.dumps(body), "utf-8")
 
 
-class Quiet:
-    def loading(self, done: float, total: float, what: str) -> None:
-        pass
-
-    def busy(self, reason: str, allowance_ms: float) -> None:
-        pass
-
-    def prefilled(self, progress: object) -> None:
-        pass
-
-
 def load(folder: Path) -> Any:
     from mlx_serving.messages import LoadOptions, ModelSource
 
@@ -98,7 +88,7 @@ def load(folder: Path) -> Any:
         fake_tokens_per_second=0,
         fake_load_ms=0,
     )
-    loaded, _ = MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Quiet())
+    loaded, _ = MlxEngine().load(ModelSource("mine", "folder", str(folder)), options, Silent())
     return loaded
 
 
