@@ -18,6 +18,9 @@ interface Row {
 /** Where a row says nothing else. */
 const soonS = 1;
 
+/** Where nothing like the route is known. */
+const apiHint = "Routes of the API begin with /v1; GET /openapi.json has them all.";
+
 export const failures = {
   // The request is wrong.
   invalid_http: { status: 400, words: "This is not a valid HTTP request." },
@@ -107,7 +110,11 @@ export const failures = {
     status: 403,
     words: "This origin may not use this server; see --allowed-origins.",
   },
-  unknown_route: { status: 404, words: "There is no such route." },
+  unknown_route: {
+    status: 404,
+    words: ({ route, hint = apiHint }: { route: string; hint?: string | undefined }) =>
+      `There is no such route: ${route}. ${hint}`,
+  },
   model_not_found: {
     status: 404,
     words: ({ id, known }: { id: string; known: readonly string[] }) =>

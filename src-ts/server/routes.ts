@@ -15,7 +15,7 @@ import { type Handler, type Handlers, type RouteConfig, route } from "./http/app
 import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
-import { listModels, oneModel } from "./openai/models.js";
+import { hasModel, listModels, oneModel } from "./openai/models.js";
 import {
   cancelResponse,
   createResponse,
@@ -26,6 +26,7 @@ import {
 import { restartWorker, workers } from "./operations/admin.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
+import { responseIdPrefix } from "./submissions/responses.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
@@ -81,7 +82,8 @@ function addModels(app: FastifyInstance, { engine }: ServerContext): void {
     dialect: (headers) => (isAnthropic(headers) ? anthropicDialect : undefined),
   };
   route(app, "/v1/models", { GET: list }, either);
-  route(app, "/v1/models/*", { GET: one }, either);
+  const names = (params: unknown): boolean => hasModel(engine, (params as { "*": string })["*"]);
+  route(app, "/v1/models/*", { GET: one }, { ...either, names });
 }
 
 function addAnthropic(app: FastifyInstance, context: ServerContext): void {
@@ -110,7 +112,9 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
-  route(app, "/v1/responses/:id", one, needsNoBody);
+  const names = (params: unknown): boolean =>
+    (params as { id: string }).id.startsWith(`${responseIdPrefix}_`);
+  route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
   const items: Handler = (request, reply) => {
     const { query } = request;
     return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);

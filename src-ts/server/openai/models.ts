@@ -32,12 +32,20 @@ export function listModels(engine: Engine): ModelList {
   return { object: "list", data: engine.models().flatMap(named) };
 }
 
-/** Ids may contain `/`. Throws 404. */
-export function oneModel(engine: Engine, id: string): ModelObject {
-  const model = engine
+function modelOf(engine: Engine, id: string): ModelObject | undefined {
+  return engine
     .models()
     .flatMap(named)
     .find((candidate) => candidate.id === id);
+}
+
+export function hasModel(engine: Engine, id: string): boolean {
+  return modelOf(engine, id) !== undefined;
+}
+
+/** Ids may contain `/`. Throws 404. */
+export function oneModel(engine: Engine, id: string): ModelObject {
+  const model = modelOf(engine, id);
   if (model === undefined)
     throw failure("model_not_found", {
       message: "There is no model with this id; see GET /v1/models.",
