@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 from .native.choice import Part
 from .tools import ReasoningRequest, ToolOffer
 
-LINK_VERSION: Final = 2
+LINK_VERSION: Final = 3
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "load": 1,
@@ -95,7 +95,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    """`special` false: without what the tokenizer puts around a text."""
+
     text: str
+    special: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +207,22 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Spelling:
+    """Of a prompt only its tokens are wanted, however many there are; and in words what all of them
+    say, or each."""
+
+    text: bool
+    pieces: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prepare:
     """`salt`: as of the `Admission` that may follow."""
 
     id: int
     input: PrepareInput
     constraint: Constraint | None = None
+    spell: Spelling | None = None
     salt: str = ""
 
 
@@ -380,6 +393,9 @@ class Prepared(TypedDict):
     unbounded: NotRequired[bool]
     """Its reasoning was to be bounded, and this model's can't be: it has none, or none that tokens
     are known to end."""
+    text: NotRequired[str]
+    """What its tokens say, control tokens by name. Only if asked for, as `pieces`: each."""
+    pieces: NotRequired[list[str]]
 
 
 class Busy(TypedDict):

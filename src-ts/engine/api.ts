@@ -12,6 +12,7 @@ import type {
   PrepareInput,
   Sampling,
   SamplingDefaults,
+  Spelling,
   TokenLogprob,
 } from "../worker/messages.js";
 import type { Conversation } from "./conversation.js";
@@ -27,6 +28,7 @@ export type {
   NativeParts,
   NativePool,
   PrefixFigures,
+  Spelling,
 } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
 
@@ -162,6 +164,14 @@ export interface Submission {
   conversation?: Conversation | undefined;
   /** Prefix of the response id: `resp`, `chatcmpl`, `cmpl`. */
   idPrefix: string;
+}
+
+/** The tokens of a prompt. `text`: what all of them say, `pieces`: what each does; only if asked for. */
+export interface Tokenized {
+  model: string;
+  tokens: Uint32Array;
+  text?: string | undefined;
+  pieces?: readonly string[] | undefined;
 }
 
 /**
@@ -364,6 +374,11 @@ export interface Engine {
    * Rejects as `submit` does.
    */
   countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number>;
+  /**
+   * The prompt's tokens, and what of them `spell` asks for, also of one that no context holds. Nothing is
+   * accepted. Rejects as `submit` does.
+   */
+  tokenize(submission: SubmissionInput, spell: Spelling, signal?: AbortSignal): Promise<Tokenized>;
   /** Undefined too when it belongs to somebody else. */
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */

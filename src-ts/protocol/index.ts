@@ -10,3 +10,4 @@ export * from "./models.js";
 export * from "./operations.js";
 export * from "./responses.js";
 export * from "./tickets.js";
+export * from "./tokens.js";

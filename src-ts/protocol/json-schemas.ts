@@ -12,6 +12,7 @@ import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as tickets from "./tickets.js";
+import * as tokens from "./tokens.js";
 import * as tools from "./tools.js";
 
 export type JsonSchema = Record<string, unknown>;
@@ -25,6 +26,7 @@ const modules = [
   operations,
   responses,
   tickets,
+  tokens,
   tools,
   anthropic,
 ];

@@ -43,6 +43,23 @@ export const completion = {
   usage,
 };
 
+export const tokenizeBody = { prompt: "Hello there", return_token_strs: true };
+
+export const tokenization = {
+  count: 2,
+  max_model_len: 8192,
+  tokens: [19556, 665],
+  token_strs: ["Hello", " there"],
+};
+
+export const detokenizeBody = { tokens: [19556, 665] };
+
+export const detokenization = { prompt: "Hello there", content: "Hello there" };
+
+export const inputTokensBody = { input: "What is the capital of France?" };
+
+export const inputTokens = { object: "response.input_tokens", input_tokens: 14 };
+
 export const anthropicBody = {
   max_tokens: 64,
   messages: [{ role: "user", content: "What is the capital of France?" }],

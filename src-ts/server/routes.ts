@@ -21,12 +21,13 @@ import {
   createResponse,
   deleteResponse,
   getResponse,
+  isResponseId,
   listInputItems,
 } from "./openai/responses.js";
+import { countInputTokens, detokenize, tokenize } from "./openai/tokenize.js";
 import { restartWorker, workers } from "./operations/admin.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
-import { responseIdPrefix } from "./submissions/responses.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
@@ -42,6 +43,7 @@ const needsNoBody: RouteConfig = { needsNoBody: true };
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addModels(app, context);
   addOpenAi(app, context);
+  addTokens(app, context);
   addAnthropic(app, context);
   addResponses(app, context);
   addTickets(app, parts);
@@ -68,6 +70,18 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
   route(app, "/v1/completions", {
     POST: (request, reply) => completions(context, callerOf(request), bodyOf(request), reply),
   });
+}
+
+/** Below /v1 as the rest, and where vLLM and llama.cpp have them. */
+function addTokens(app: FastifyInstance, context: ServerContext): void {
+  for (const prefix of ["/v1", ""]) {
+    route(app, `${prefix}/tokenize`, {
+      POST: (request, reply) => tokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+    route(app, `${prefix}/detokenize`, {
+      POST: (request, reply) => detokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+  }
 }
 
 /** In both APIs: who sends a version of Anthropic's gets its shape. */
@@ -105,6 +119,9 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
+  route(app, "/v1/responses/input_tokens", {
+    POST: (request, reply) => countInputTokens(context, callerOf(request), bodyOf(request), reply),
+  });
   const one: Handlers = {
     GET: (request, reply) => {
       const { query } = request;
@@ -112,8 +129,7 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
-  const names = (params: unknown): boolean =>
-    (params as { id: string }).id.startsWith(`${responseIdPrefix}_`);
+  const names = (params: unknown): boolean => isResponseId((params as { id: string }).id);
   route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
   const items: Handler = (request, reply) => {
     const { query } = request;

@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Version of the protocol; `hello` must carry the same. */
-export const linkVersion = 2;
+export const linkVersion = 3;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
@@ -64,7 +64,8 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     /** Tokens of an earlier prompt and its answer: as many as say the same begin this one. */
     previous: bytes.optional(),
   }),
-  z.strictObject({ kind: z.literal("text"), text: z.string() }),
+  /** `special` false: without what the tokenizer puts around a text. */
+  z.strictObject({ kind: z.literal("text"), text: z.string(), special: z.boolean().optional() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
 ]);
 export type PrepareInput = z.infer<typeof PrepareInput>;
@@ -133,11 +134,16 @@ export type Admission = z.infer<typeof Admission>;
 /** What a turn may consist of beside its message, and what is played in its place. */
 export type TurnRequest = Pick<Admission, "tools" | "reasoning" | "fakeSay">;
 
+/** That of a prompt only its tokens are wanted, however many there are; and what of them in words. */
+export const Spelling = z.strictObject({ text: z.boolean(), pieces: z.boolean() });
+export type Spelling = z.infer<typeof Spelling>;
+
 /** A request before it is accepted. `constraint`: compiled meanwhile, so that one that can't be is refused then. */
 export const Preparation = z.strictObject({
   id: u32,
   input: PrepareInput,
   constraint: Constraint.optional(),
+  spell: Spelling.optional(),
   /** As of the admission that may follow. */
   salt: z.string().optional(),
 });
@@ -400,6 +406,9 @@ export const fromWorker = {
     blockHashes: z.array(z.string()),
     /** Its reasoning was to be bounded, and this model's can't be. */
     unbounded: z.boolean().optional(),
+    /** What all of them say, control tokens by name; and each. Only if asked for. */
+    text: z.string().optional(),
+    pieces: z.array(z.string()).optional(),
   }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),

@@ -16,6 +16,7 @@ import { Completion } from "../../src-ts/protocol/completions.js";
 import { ErrorResponse } from "../../src-ts/protocol/errors.js";
 import { ResponseStreamEvent } from "../../src-ts/protocol/events.js";
 import { DeletedResponse, InputItemList, ResponseObject } from "../../src-ts/protocol/responses.js";
+import { InputTokens } from "../../src-ts/protocol/tokens.js";
 import { parseSse } from "./support/test-server.js";
 import { type AnyEvent, isTerminal } from "./support/test-socket.js";
 
@@ -193,6 +194,8 @@ function wholeAnswer({ method, path }: Sent, text: string): void {
   const parse = <T extends z.ZodType>(schema: T) => schema.parse(JSON.parse(text));
   if (method === "DELETE") parse(DeletedResponse);
   else if (path.endsWith("/input_items")) expect(parse(InputItemList).data).not.toEqual([]);
+  else if (path.endsWith("/input_tokens"))
+    expect(parse(InputTokens).input_tokens).toBeGreaterThan(0);
   else if (path.startsWith("/v1/responses")) {
     const response = parse(ResponseObject);
     // Asked for in the background it is answered before it has begun.

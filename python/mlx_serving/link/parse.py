@@ -31,6 +31,7 @@ from ..messages import (
     PrepareInput,
     Refused,
     Sampling,
+    Spelling,
     Stop,
     Text,
     Tokens,
@@ -59,7 +60,7 @@ from .offer import parse_offer, parse_reasoning
 
 _T = TypeVar("_T")
 
-_PREPARE_KEYS = frozenset({"id", "input", "constraint", "salt"})
+_PREPARE_KEYS = frozenset({"id", "input", "constraint", "spell", "salt"})
 _CHAT_KEYS = frozenset(
     {"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem", "previous"}
 )
@@ -137,8 +138,8 @@ def _parse_input(value: object) -> PrepareInput:
     body = string_map(value, "input")
     kind = one_of(body.get("kind"), "input.kind", ("chat", "text", "tokens"))
     if kind == "text":
-        body = record(value, "input", frozenset({"kind", "text"}))
-        return Text(string(body["text"], "input"))
+        body = record({"special": True, **body}, "input", frozenset({"kind", "text", "special"}))
+        return Text(string(body["text"], "input"), boolean(body["special"], "special"))
     if kind == "tokens":
         body = record(value, "input", frozenset({"kind", "tokens"}))
         return Tokens(token_ids(body["tokens"], "input"))
@@ -268,11 +269,21 @@ def _kv_bits(value: object, path: str) -> KvBits:
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:
-    body = record({"constraint": None, "salt": "", **body}, "input", _PREPARE_KEYS)
-    constraint = _parse_constraint(body["constraint"])
+    body = record({"constraint": None, "spell": None, "salt": "", **body}, "input", _PREPARE_KEYS)
     return Prepare(
-        body["id"], _parse_input(body["input"]), constraint, string(body["salt"], "salt")
+        body["id"],
+        _parse_input(body["input"]),
+        _parse_constraint(body["constraint"]),
+        _parse_spelling(body["spell"]),
+        string(body["salt"], "salt"),
     )
+
+
+def _parse_spelling(value: object) -> Spelling | None:
+    if value is None:
+        return None
+    body = record(value, "spell", frozenset({"text", "pieces"}))
+    return Spelling(boolean(body["text"], "spell.text"), boolean(body["pieces"], "spell.pieces"))
 
 
 def _named(

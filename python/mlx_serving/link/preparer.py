@@ -22,13 +22,14 @@ from ..messages import (
     RefusalCode,
     Refused,
     Sampling,
+    Spelling,
     Text,
     Tokens,
     pack_tokens,
 )
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
-from ..text.prompts import input_field, prompt_tokens
+from ..text.prompts import all_tokens, input_field, prompt_tokens
 from ..text.turn_grammar import turn_grammar
 from .compiler import GrammarCompiler
 
@@ -141,6 +142,8 @@ class Preparer:
 
     def _prepared(self, request: Prepare) -> tuple[Prepared, Wish | None]:
         """Raises `Refused`."""
+        if request.spell is not None:
+            return self._spelled(request, request.spell), None
         tokens = prompt_tokens(request.input, self._model, self._context_max)
         body: Prepared = {
             "id": request.id,
@@ -150,6 +153,18 @@ class Preparer:
         if self._is_unbounded(request.input):
             body["unbounded"] = True
         return body, turn_grammar(self._model, _as_admitted(request, tokens))
+
+    def _spelled(self, request: Prepare, spell: Spelling) -> Prepared:
+        """Raises `Refused`."""
+        tokens = all_tokens(request.input, self._model)
+        body: Prepared = {"id": request.id, "tokens": pack_tokens(tokens), "blockHashes": []}
+        if spell.text or spell.pieces:
+            pieces = self._model.spell(tokens)
+            if spell.text:
+                body["text"] = "".join(pieces)
+            if spell.pieces:
+                body["pieces"] = pieces
+        return body
 
     def _is_unbounded(self, input: PrepareInput) -> bool:
         """Whether its reasoning was to be bounded, and this model's can't be."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..messages import Chat, PrepareInput, Refused, Text
+from ..messages import Chat, PrepareInput, Refused, Text, Tokens
 from .late_system import without_late_system
 from .model import TextModel
 
@@ -30,6 +30,15 @@ def input_field(input: PrepareInput) -> str:
     return "messages" if isinstance(input, Chat) else "input"
 
 
+def all_tokens(input: PrepareInput, model: TextModel) -> list[int]:
+    """The tokens of what need not fit into a context: of no text at all none. Raises `Refused`."""
+    if (isinstance(input, Text) and not input.text) or (
+        isinstance(input, Tokens) and not input.tokens
+    ):
+        return []
+    return prompt_tokens(input, model, PROMPT_TOKENS_MAX + 1)
+
+
 def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> list[int]:
     """The tokens of a prompt. Raises `Refused`."""
     field = input_field(input)
@@ -38,7 +47,7 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
         tokens = _tokens_of_chat(_rendered(input, model), input.previous, field, model, context_max)
     elif isinstance(input, Text):
-        tokens = _tokenize(input.text, False, field, model, context_max)
+        tokens = _tokenize(input.text, not input.special, field, model, context_max)
     else:
         tokens = input.tokens
     check_prompt(tokens, field, model, context_max)

@@ -5,19 +5,32 @@
 import { packTokens } from "../../encoding/tokens.js";
 import type { ServingError } from "../../errors.js";
 import type { Cost } from "../../machines/Batch.js";
-import type { Admission, PrepareInput, Sampling, TurnRequest } from "../../worker/messages.js";
-import type { Submission } from "../api.js";
+import type {
+  Admission,
+  PrepareInput,
+  Sampling,
+  Spelling,
+  TurnRequest,
+} from "../../worker/messages.js";
+import type { Submission, Tokenized } from "../api.js";
 import type { ResponseLog } from "../responses/log.js";
 import { seedOf } from "./defaults.js";
 
 /** What is asked for, apart from the prompt. */
 export type Asked = Omit<Submission, "input">;
 
-/** `counted`: only the number of the prompt's tokens is wanted; nothing is accepted then. */
+/** What a prompt has become, and what of it was asked for in words. */
+export type PromptTokens = Pick<Tokenized, "tokens" | "text" | "pieces">;
+
+/**
+ * `tokenized`: only the prompt's tokens are wanted; nothing is accepted then. `spell`: and what of them in words,
+ * also of a prompt that no context holds.
+ */
 export interface Settle {
   accept(log: ResponseLog): void;
   refuse(error: ServingError): void;
-  counted?: (promptTokens: number) => void;
+  tokenized?: (prompt: PromptTokens) => void;
+  spell?: Spelling | undefined;
 }
 
 /** Who asks for what. Times: monotonic milliseconds. */
@@ -31,7 +44,7 @@ export interface Identity {
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   readonly chat: boolean;
   readonly turn: TurnRequest;
-  /** Answers `submit` or `countTokens`; only the first call counts. */
+  /** Answers `submit`, `tokenize` or `countTokens`; only the first call counts. */
   readonly settle: Settle;
 }
 
@@ -53,12 +66,12 @@ export interface Times {
 }
 
 /**
- * What there is of a request, as far as it is. `counted` ends without being told again. `prepared` lasts until the next command, which says whether it is
+ * What there is of a request, as far as it is. `tokenized` ends without being told again. `prepared` lasts until the next command, which says whether it is
  * stored first. The log of `storing` is on its way to disk: nobody hears of it before it is there.
  */
 export type Phase =
   | { readonly kind: "preparing"; readonly input: PrepareInput }
-  | { readonly kind: "counted" }
+  | { readonly kind: "tokenized" }
   | { readonly kind: "prepared"; readonly prompt: Prompt }
   | { readonly kind: "storing"; readonly prompt: Prompt; readonly log: ResponseLog }
   | Accepted;

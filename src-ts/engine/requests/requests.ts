@@ -16,6 +16,7 @@ import {
   type Identity,
   type LiveRequest,
   newTimes,
+  type PromptTokens,
   timings,
 } from "./content.js";
 import { withDefaults } from "./defaults.js";
@@ -40,8 +41,8 @@ export interface RequestsHost {
 export class Requests {
   readonly live = new Map<string, LiveRequest>();
   private readonly deadlines = new Map<string, Timer>();
-  /** Requests whose prompt is only counted, by the slot under which they are prepared. */
-  private readonly counting = new Map<number, string>();
+  /** Requests of which only the tokens are wanted, by the slot under which they are prepared. */
+  private readonly tokenizing = new Map<number, string>();
   /** What has come under a slot and is in no log yet. */
   private readonly slots = new Map<number, { workerId: string; rows: StepRow[] }>();
 
@@ -60,20 +61,26 @@ export class Requests {
     const request = this.live.get(requestId);
     if (request?.phase.kind !== "preparing") return undefined;
     const { settle, asked } = request.identity;
-    if (settle.counted !== undefined) this.counting.set(slot, requestId);
+    const { spell } = settle;
+    if (settle.tokenized !== undefined) this.tokenizing.set(slot, requestId);
     const { input } = request.phase;
     const { constraint } = asked;
-    return { input, ...(constraint && { constraint }), ...this.saltOf(request) };
+    return {
+      input,
+      ...(constraint && { constraint }),
+      ...(spell && { spell }),
+      ...this.saltOf(request),
+    };
   }
 
-  /** A prompt is prepared: whoever wants to know its length and no more has it, and is gone before it is accepted. */
-  prepared(slot: number, promptTokens: number): void {
-    const requestId = this.counting.get(slot);
+  /** A prompt is prepared: whoever wants its tokens and no more has them, and is gone before it is accepted. */
+  prepared(slot: number, prompt: PromptTokens): void {
+    const requestId = this.tokenizing.get(slot);
     const request = requestId === undefined ? undefined : this.live.get(requestId);
     if (request === undefined) return;
     const { id, settle } = request.identity;
-    request.phase = { kind: "counted" };
-    settle.counted?.(promptTokens);
+    request.phase = { kind: "tokenized" };
+    settle.tokenized?.(prompt);
     this.host.post({ kind: "cancel", requestId: id });
   }
 
@@ -206,7 +213,7 @@ export class Requests {
     const request = this.remove(requestId);
     if (request === undefined) return;
     const { identity, phase } = request;
-    if (phase.kind === "counted") return;
+    if (phase.kind === "tokenized") return;
     if (phase.kind === "storing") phase.log.discard();
     const explained = this.explained(explanation, said, identity);
     if (phase.kind !== "accepted") return this.refuse(identity, refusalOf(finish, explained));
@@ -236,13 +243,13 @@ export class Requests {
     this.live.delete(requestId);
     this.deadlines.get(requestId)?.cancel();
     this.deadlines.delete(requestId);
-    if (request?.identity.settle.counted !== undefined) this.forgetCount(requestId);
+    if (request?.identity.settle.tokenized !== undefined) this.forgetSlots(requestId);
     return request;
   }
 
   /** It may have been sent to several workers, one after another. */
-  private forgetCount(requestId: string): void {
-    for (const [slot, id] of this.counting) if (id === requestId) this.counting.delete(slot);
+  private forgetSlots(requestId: string): void {
+    for (const [slot, id] of this.tokenizing) if (id === requestId) this.tokenizing.delete(slot);
   }
 
   /** The oldest rows that have come: nearly always all of them. */

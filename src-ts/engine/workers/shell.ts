@@ -23,6 +23,7 @@ import type {
 import type { Observers } from "../observers.js";
 import type { Ports, Timer } from "../ports.js";
 import { sendAdmission } from "../requests/admission.js";
+import type { PromptTokens } from "../requests/content.js";
 import { promptField } from "../requests/refusals.js";
 import type { Said } from "../runner.js";
 import { describeMistake } from "./mistakes.js";
@@ -46,7 +47,7 @@ export interface ShellHost {
   /** Tokens of a step, kept until it is known whose they are. */
   arrive(workerId: string, rows: readonly StepRow[]): void;
   /** A prompt has become tokens; told before the orchestrator hears of it. */
-  prepared(slot: number, promptTokens: number): void;
+  prepared(slot: number, prompt: PromptTokens): void;
 }
 
 /** What one process has said of itself. */
@@ -316,7 +317,7 @@ export class WorkerShell {
 
   private prepared(
     from: Incarnation,
-    { id: slot, tokens, blockHashes, unbounded }: Message<"prepared">,
+    { id: slot, tokens, blockHashes, unbounded, text, pieces }: Message<"prepared">,
   ): void {
     let promptTokens: Uint32Array;
     try {
@@ -327,7 +328,7 @@ export class WorkerShell {
     }
     const { epoch } = from;
     const count = promptTokens.length;
-    this.host.prepared(slot, count);
+    this.host.prepared(slot, { tokens: promptTokens, text, pieces });
     this.host.post(
       { kind: "prepared", workerId: this.id, epoch, slot, promptTokens: count, blockHashes },
       { promptTokens, sampling: this.sampling, unbounded },

@@ -62,6 +62,14 @@ def test_where_there_is_nothing_to_go_on_from(input: messages.PrepareInput, fiel
     assert caught.value.code == "invalid_prompt" and caught.value.field == field
 
 
+def test_tokens_that_nothing_goes_on_from_may_be_none_or_more_than_a_context_holds() -> None:
+    model = FakeTextModel()
+    assert prompts.all_tokens(Text(""), model) == prompts.all_tokens(Tokens([]), model) == []
+    assert len(prompts.all_tokens(Text("x" * 200_000), model)) == 200_000
+    with pytest.raises(Refused, match="must be below"):
+        prompts.all_tokens(Tokens([model.vocabulary]), model)
+
+
 def test_the_fake_model_begins_a_text() -> None:
     assert prompts.prompt_tokens(Text(""), FakeTextModel(), 4096) == [END_TOKEN]
 

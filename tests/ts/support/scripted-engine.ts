@@ -12,6 +12,7 @@ import type {
   Response,
   Submission,
   SubmissionInput,
+  Tokenized,
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
@@ -24,9 +25,11 @@ import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Registry } from "../../../src-ts/engine/responses/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
+import { unpackTokens } from "../../../src-ts/worker/link.js";
 import type {
   Piece,
   PrepareInput,
+  Spelling,
   StepRow,
   TokenLogprob,
 } from "../../../src-ts/worker/messages.js";
@@ -234,6 +237,25 @@ export class ScriptedEngine implements Engine {
     this.submissions.push(completeSubmission(input, Math.random));
     if (this.refusal !== undefined) throw this.refusal;
     return promptTokens;
+  }
+
+  /** A token a byte; tokens say their numbers. */
+  async tokenize(input: SubmissionInput, spell: Spelling): Promise<Tokenized> {
+    const submission = completeSubmission(input, Math.random);
+    this.submissions.push(submission);
+    if (this.refusal !== undefined) throw this.refusal;
+    const asked = submission.input;
+    const tokens =
+      asked.kind === "tokens"
+        ? unpackTokens(asked.tokens)
+        : Uint32Array.from(Buffer.from(asked.kind === "text" ? asked.text : "chat"));
+    const pieces = Array.from(tokens, (token) => `<${token}>`);
+    return {
+      model: submission.model ?? "org/first",
+      tokens,
+      ...(spell.text && { text: pieces.join("") }),
+      ...(spell.pieces && { pieces }),
+    };
   }
 
   get(id: string, owner: string): Response | undefined {
