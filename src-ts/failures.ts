@@ -78,6 +78,16 @@ export const failures = {
     status: 400,
     words: "The request needs more memory than any worker has.",
   },
+  model_makes_no_text: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} is an embedding model, and makes no text; use POST /v1/embeddings.`,
+  },
+  model_has_no_vectors: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} has no states that a vector could be made of; serve an embedding model.`,
+  },
   upgrade_required: { status: 426 },
   method_not_allowed: {
     status: 405,

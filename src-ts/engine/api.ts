@@ -10,6 +10,7 @@ import type {
   NativeParts,
   NativePool,
   PrepareInput,
+  ReadLogprob,
   Sampling,
   SamplingDefaults,
   Spelling,
@@ -28,6 +29,7 @@ export type {
   NativeParts,
   NativePool,
   PrefixFigures,
+  ReadLogprob,
   Spelling,
 } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
@@ -128,6 +130,15 @@ export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults | "seed"> & 
   [K in keyof SamplingDefaults]?: SamplingDefaults[K] | undefined;
 } & { seed: number | bigint };
 
+/** What is wanted of a prompt in place of an answer: a vector of each text, or the log probability of each token. */
+export type ReadingRequest = { kind: "embed" } | { kind: "score"; top: number };
+
+/** What has come of it. `vectors`: little-endian float32, of all texts one after another. */
+export interface ReadingResult {
+  vectors: Uint8Array | undefined;
+  logprobs: ReadLogprob[];
+}
+
 /** A request as the engine takes it: parsed and validated. */
 export interface Submission {
   /** Undefined: the default model. */
@@ -146,6 +157,8 @@ export interface Submission {
    * computed and kept for the next request that begins with it, and the response completes without output.
    */
   maxTokens?: number | undefined;
+  /** With `maxTokens` 0. Input of several texts has one. */
+  reading?: ReadingRequest | undefined;
   /** Whose response this is: nobody else can see it. */
   owner: string;
   /** Who shares fairly with whom: the key, else the address. */
@@ -217,6 +230,8 @@ export interface Response {
   readonly cachedTokens: number;
   /** Of `text`. */
   readonly logprobs: readonly TokenLogprob[];
+  /** Of a request that only reads: whole once it has ended well. */
+  readonly reading: ReadingResult | undefined;
   /** Set with the terminal entry. */
   readonly ending: Ending | undefined;
   /** Starts reading after entry `after` (-1: from the start). Throws ServingError `invalid_cursor` (400) for a number the log doesn't have yet. */

@@ -337,7 +337,7 @@ export class WorkerEngine implements Engine {
     settle: Settle,
     ending: GivenUp | undefined,
   ): void {
-    const refusal = this.refusal(submission);
+    const refusal = this.refusal(submission, settle.tokenized !== undefined);
     if (refusal !== undefined) {
       const { code, status } = refusal;
       // What clients invent must not become a label of a metric.
@@ -357,24 +357,39 @@ export class WorkerEngine implements Engine {
   }
 
   private begin({ id: requestId, modelId, asked }: Identity): void {
-    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = asked;
+    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store, reading } = asked;
     this.runner.post({
       kind: "submit",
       submission: {
         ...{ requestId, modelId, clientId, priority, tokensWanted },
         deadlineMs: deadlineMs ?? Number.POSITIVE_INFINITY,
         survives: store && this.ports.journal !== undefined,
+        ...(reading && { reading: true }),
       },
     });
   }
 
   /** What the orchestrator can't know: which models there are, and whether the log can be written. */
-  private refusal({ model, store }: Submission): ServingError | undefined {
+  private refusal(
+    { model, store, reading }: Submission,
+    isRead: boolean,
+  ): ServingError | undefined {
     const { journal } = this.ports;
     if (store && !this.draining && journal?.failing !== undefined) return journal.failing;
     const ids = this.options.models.map(({ id }) => id);
     const modelId = model ?? this.defaultModel.id;
-    return this.draining || ids.includes(modelId) ? undefined : unknownModel(modelId, ids);
+    if (this.draining) return undefined;
+    if (!ids.includes(modelId)) return unknownModel(modelId, ids);
+    return isRead ? undefined : this.inability(modelId, reading);
+  }
+
+  /** What its model can't, as far as a worker has loaded it; a worker says the same of it. */
+  private inability(id: string, reading: Submission["reading"]): ServingError | undefined {
+    const loaded = this.workersOf(id).find(({ shell }) => shell.abilities !== undefined);
+    const { generates = true, dimensions = 1 } = loaded?.shell.abilities ?? {};
+    if (reading?.kind === "embed")
+      return dimensions === 0 ? failure("model_has_no_vectors", { id, param: "model" }) : undefined;
+    return generates ? undefined : failure("model_makes_no_text", { id, param: "model" });
   }
 
   private newRequest(
@@ -387,7 +402,8 @@ export class WorkerEngine implements Engine {
       modelId: submission.model ?? this.defaultModel.id,
       submission,
       // What is only read uses nothing up.
-      fakeSay: settle.tokenized ? undefined : this.script?.choose(submission.input),
+      fakeSay:
+        settle.tokenized || submission.reading ? undefined : this.script?.choose(submission.input),
       idempotencyId,
       settle,
       now: this.ports.clock.now(),
@@ -424,6 +440,7 @@ export class WorkerEngine implements Engine {
       observers: this.observers,
       post: (input, said) => this.runner.post(input, said),
       arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
+      read: (workerId, slot, read) => this.requests.read(workerId, slot, read),
       prepared: (slot, prompt) => this.requests.prepared(slot, prompt),
     });
     this.shells.set(id, shell);

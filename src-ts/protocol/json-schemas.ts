@@ -6,6 +6,7 @@ import { z } from "zod";
 import * as anthropic from "./anthropic.js";
 import * as chat from "./chat.js";
 import * as completions from "./completions.js";
+import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
 import * as models from "./models.js";
@@ -20,6 +21,7 @@ export type JsonSchema = Record<string, unknown>;
 const modules = [
   chat,
   completions,
+  embeddings,
   errors,
   events,
   models,

@@ -11,6 +11,7 @@ import {
 } from "./anthropic.js";
 import { ChatBody, ChatChunk, ChatCompletion } from "./chat.js";
 import { Completion, CompletionBody } from "./completions.js";
+import { Embeddings, EmbeddingsBody, RerankBody, Reranking } from "./embeddings.js";
 import { ErrorResponse } from "./errors.js";
 import { ErrorEvent, ResponseStreamEvent } from "./events.js";
 import { Priority } from "./fields.js";
@@ -201,6 +202,30 @@ export const operations: readonly Operation[] = [
     body: { schema: AnthropicCountBody, example: examples.anthropicCountBody },
     answers: { 200: json("Their number.", AnthropicTokenCount, examples.anthropicTokenCount) },
     errors: preparation,
+  },
+  {
+    id: "createEmbeddings",
+    isTolerant: true,
+    method: "post",
+    path: "/v1/embeddings",
+    tag: "inference",
+    summary: "Vectors of texts.",
+    parameters: envelope.slice(0, 2),
+    body: { schema: EmbeddingsBody, example: examples.embeddingsBody },
+    answers: { 200: json("One a text.", Embeddings, examples.embeddings) },
+    errors: [...preparation, 500],
+  },
+  {
+    id: "rerank",
+    isTolerant: true,
+    method: "post",
+    path: "/v1/rerank",
+    tag: "inference",
+    summary: "Documents by the cosine between their vectors and the query's.",
+    parameters: envelope.slice(0, 2),
+    body: { schema: RerankBody, example: examples.rerankBody },
+    answers: { 200: json("The most relevant first.", Reranking, examples.reranking) },
+    errors: [...preparation, 500],
   },
   ...["/v1", ""].flatMap((prefix): Operation[] => [
     {

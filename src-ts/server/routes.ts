@@ -15,6 +15,7 @@ import { type Handler, type Handlers, type RouteConfig, route } from "./http/app
 import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
+import { embeddings, rerank } from "./openai/embeddings.js";
 import { hasModel, listModels, oneModel } from "./openai/models.js";
 import {
   cancelResponse,
@@ -43,6 +44,7 @@ const needsNoBody: RouteConfig = { needsNoBody: true };
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addModels(app, context);
   addOpenAi(app, context);
+  addEmbeddings(app, context);
   addTokens(app, context);
   addAnthropic(app, context);
   addResponses(app, context);
@@ -69,6 +71,15 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
   });
   route(app, "/v1/completions", {
     POST: (request, reply) => completions(context, callerOf(request), bodyOf(request), reply),
+  });
+}
+
+function addEmbeddings(app: FastifyInstance, context: ServerContext): void {
+  route(app, "/v1/embeddings", {
+    POST: (request, reply) => embeddings(context, callerOf(request), bodyOf(request), reply),
+  });
+  route(app, "/v1/rerank", {
+    POST: (request, reply) => rerank(context, callerOf(request), bodyOf(request), reply),
   });
 }
 

@@ -24,12 +24,13 @@ from ..messages import (
     Sampling,
     Spelling,
     Text,
+    Texts,
     Tokens,
     pack_tokens,
 )
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
-from ..text.prompts import all_tokens, input_field, prompt_tokens
+from ..text.prompts import all_tokens, input_field, prompt_tokens, text_tokens
 from ..text.turn_grammar import turn_grammar
 from .compiler import GrammarCompiler
 
@@ -43,7 +44,10 @@ def allowance_ms(input: PrepareInput) -> float:
     """What this prompt may take beyond the usual; 0 for all but long ones."""
     if isinstance(input, Tokens):
         return 0.0
-    characters = _characters(input.text) if isinstance(input, Text) else _of_chat(input)
+    if isinstance(input, Text | Texts):
+        characters = _characters(input.text if isinstance(input, Text) else list(input.texts))
+    else:
+        characters = _of_chat(input)
     return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
 
 
@@ -144,6 +148,8 @@ class Preparer:
         """Raises `Refused`."""
         if request.spell is not None:
             return self._spelled(request, request.spell), None
+        if isinstance(request.input, Texts):
+            return self._texts(request.id, request.input), None
         tokens = prompt_tokens(request.input, self._model, self._context_max)
         body: Prepared = {
             "id": request.id,
@@ -153,6 +159,16 @@ class Preparer:
         if self._is_unbounded(request.input):
             body["unbounded"] = True
         return body, turn_grammar(self._model, _as_admitted(request, tokens))
+
+    def _texts(self, id: int, texts: Texts) -> Prepared:
+        """Raises `Refused`."""
+        each = text_tokens(texts, self._model, self._context_max)
+        return {
+            "id": id,
+            "tokens": pack_tokens([token for tokens in each for token in tokens]),
+            "blockHashes": [],
+            "lengths": [len(tokens) for tokens in each],
+        }
 
     def _spelled(self, request: Prepare, spell: Spelling) -> Prepared:
         """Raises `Refused`."""

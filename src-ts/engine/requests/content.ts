@@ -8,11 +8,13 @@ import type { Cost } from "../../machines/Batch.js";
 import type {
   Admission,
   PrepareInput,
+  Reading,
+  ReadLogprob,
   Sampling,
   Spelling,
   TurnRequest,
 } from "../../worker/messages.js";
-import type { Submission, Tokenized } from "../api.js";
+import type { ReadingRequest, Submission, Tokenized } from "../api.js";
 import type { ResponseLog } from "../responses/log.js";
 import { seedOf } from "./defaults.js";
 
@@ -21,6 +23,12 @@ export type Asked = Omit<Submission, "input">;
 
 /** What a prompt has become, and what of it was asked for in words. */
 export type PromptTokens = Pick<Tokenized, "tokens" | "text" | "pieces">;
+
+/** What has come of a prompt that is read: all vectors, or some tokens more. */
+export interface ReadPart {
+  vectors?: Uint8Array | undefined;
+  logprobs?: readonly ReadLogprob[] | undefined;
+}
 
 /**
  * `tokenized`: only the prompt's tokens are wanted; nothing is accepted then. `spell`: and what of them in words,
@@ -56,6 +64,8 @@ export interface Prompt {
   readonly cost: Cost;
   /** Its reasoning was to be bounded, and its model's can't be. */
   readonly isUnbounded?: boolean;
+  /** Of several texts, each one's tokens. */
+  readonly lengths?: readonly number[] | undefined;
 }
 
 /** `startedAt`: when a worker first held it. */
@@ -128,7 +138,7 @@ export const newTimes = (now: number): Times => ({
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(
-  { chat, turn, asked: { constraint, priority } }: Identity,
+  { chat, turn, asked: { constraint, priority, reading } }: Identity,
   { prompt, log }: Accepted,
   slot: number,
 ): Admission {
@@ -142,7 +152,13 @@ export function admissionOf(
     ...(priority !== "normal" && { priority }),
     ...turn,
     ...(constraint && { constraint }),
+    ...(reading && { reading: readingOf(reading, prompt) }),
   };
+}
+
+function readingOf(reading: ReadingRequest, { promptTokens, lengths }: Prompt): Reading {
+  if (reading.kind === "score") return reading;
+  return { kind: "embed", lengths: [...(lengths ?? [promptTokens.length])] };
 }
 
 /** Of a request that ends at `now`. */

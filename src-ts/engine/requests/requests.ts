@@ -17,6 +17,7 @@ import {
   type LiveRequest,
   newTimes,
   type PromptTokens,
+  type ReadPart,
   timings,
 } from "./content.js";
 import { withDefaults } from "./defaults.js";
@@ -44,7 +45,10 @@ export class Requests {
   /** Requests of which only the tokens are wanted, by the slot under which they are prepared. */
   private readonly tokenizing = new Map<number, string>();
   /** What has come under a slot and is in no log yet. */
-  private readonly slots = new Map<number, { workerId: string; rows: StepRow[] }>();
+  private readonly slots = new Map<
+    number,
+    { workerId: string; requestId: string; rows: StepRow[] }
+  >();
 
   constructor(private readonly host: RequestsHost) {}
 
@@ -54,6 +58,16 @@ export class Requests {
       const slot = this.slots.get(row[0]);
       if (slot?.workerId === workerId) slot.rows.push(row);
     }
+  }
+
+  /** What a worker has read of a prompt. */
+  read(workerId: string, slotId: number, { vectors, logprobs }: ReadPart): void {
+    const slot = this.slots.get(slotId);
+    if (slot?.workerId !== workerId) return;
+    const reading = this.accepted(slot.requestId)?.log.reading;
+    if (reading === undefined) return;
+    reading.vectors = vectors ?? reading.vectors;
+    for (const logprob of logprobs ?? []) reading.logprobs.push(logprob);
   }
 
   /** What a worker is asked to prepare; undefined once that is done. */
@@ -124,10 +138,10 @@ export class Requests {
 
   size({ requestId, tokensMax: maxTokens, cost }: Of<"size">, said: Said): void {
     const request = this.live.get(requestId);
-    const { promptTokens, unbounded: isUnbounded = false } = said;
+    const { promptTokens, lengths, unbounded: isUnbounded = false } = said;
     if (request === undefined || promptTokens === undefined) return;
     const sampling = withDefaults(request.identity.asked.sampling, said.sampling);
-    const prompt = { promptTokens, maxTokens, sampling, cost, isUnbounded };
+    const prompt = { promptTokens, maxTokens, sampling, cost, isUnbounded, lengths };
     request.phase = { kind: "prepared", prompt };
   }
 
@@ -168,7 +182,9 @@ export class Requests {
     const request = this.accepted(requestId);
     if (request === undefined) return;
     const { log, times } = request;
-    this.slots.set(slot, { workerId, rows: [] });
+    this.slots.set(slot, { workerId, requestId, rows: [] });
+    if (this.live.get(requestId)?.identity.asked.reading !== undefined)
+      log.reading = { vectors: undefined, logprobs: [] };
     times.startedAt ??= this.host.clock.now();
     if (first) log.inProgress();
   }

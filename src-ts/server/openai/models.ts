@@ -25,6 +25,8 @@ function describe(abilities: Abilities): ModelAbilities {
     prefix_reuse: abilities.prefix,
     prefix_reuse_reason: abilities.prefixReason,
     kv_bits: abilities.kvBits === 0 ? null : abilities.kvBits,
+    makes_text: abilities.generates,
+    embedding_dimensions: abilities.dimensions === 0 ? null : abilities.dimensions,
   };
 }
 

@@ -2,19 +2,23 @@
 import type { Engine, Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
 
-/** Submits all or none: when one is refused, the others are given up or cancelled. */
+/**
+ * Submits all or none: when one is refused, the others are given up or cancelled. `onRefusal`: throws what is said of
+ * this one.
+ */
 export async function submitAll(
   engine: Engine,
   submissions: readonly SubmissionInput[],
   signal: AbortSignal,
+  onRefusal: (error: unknown, index: number) => never = rethrow,
 ): Promise<Response[]> {
   const siblings = new AbortController();
   const either = AbortSignal.any([signal, siblings.signal]);
   const outcomes = await Promise.allSettled(
-    submissions.map((submission) =>
+    submissions.map((submission, index) =>
       engine.submit(submission, either).catch((error: unknown) => {
         siblings.abort();
-        throw error;
+        return onRefusal(error, index);
       }),
     ),
   );
@@ -23,6 +27,10 @@ export async function submitAll(
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<Response>).value);
   for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.cancel();
   throw refusal;
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** The first that is not merely the echo of another's. */

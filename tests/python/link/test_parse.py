@@ -101,6 +101,10 @@ def test_inputs_of_prepare() -> None:
         ({"kind": "text", "text": "x"}, messages.Text("x")),
         ({"kind": "text", "text": "x", "special": False}, messages.Text("x", special=False)),
         ({"kind": "tokens", "tokens": pack_tokens([1, 70000])}, messages.Tokens([1, 70000])),
+        (
+            {"kind": "texts", "texts": ["a", pack_tokens([7])]},
+            messages.Texts(["a", [7]]),
+        ),
         ({"kind": "chat", "messages": []}, messages.Chat([], {})),
         (
             {"kind": "chat", "messages": [], "previous": pack_tokens([1, 70000])},

@@ -137,6 +137,14 @@ export class SimWorker implements OneWorker {
     }
   }
 
+  /** What the only request reads, and its end. */
+  read(vectors: Uint8Array): void {
+    const [id] = this.running.keys();
+    this.say({ type: "read", id: id!, vectors });
+    this.running.delete(id!);
+    this.say({ type: "ended", id: id!, finish: "stop", tail: "" });
+  }
+
   /** One token more for the only request, with these pieces. */
   speak(...pieces: Piece[]): void {
     const [[id, running]] = [...this.running] as [[number, Running]];
@@ -205,7 +213,8 @@ export class SimWorker implements OneWorker {
   }
 
   private prepare({ id, input, spell }: Extract<ToWorker, { type: "prepare" }>): void {
-    const text = input.kind === "text" ? input.text : input.kind;
+    const texts = input.kind === "texts" ? input.texts.map(String) : undefined;
+    const text = texts?.join("") ?? (input.kind === "text" ? input.text : input.kind);
     if (text.startsWith("venom")) return this.die(0, "SIGSEGV");
     if (text === "refuse me")
       return this.say({
@@ -220,7 +229,8 @@ export class SimWorker implements OneWorker {
     else {
       const { unbounded } = this.options;
       const spelled = { ...(spell?.text && { text }), ...(spell?.pieces && { pieces: [...text] }) };
-      const told = { ...(unbounded && { unbounded }), ...spelled };
+      const lengths = texts && { lengths: texts.map(({ length }) => length) };
+      const told = { ...lengths, ...(unbounded && { unbounded }), ...spelled };
       this.say({ type: "prepared", id, tokens, blockHashes: [], ...told });
     }
   }

@@ -90,6 +90,8 @@ describe("routes", () => {
             prefix_reuse: "part",
             prefix_reuse_reason: null,
             kv_bits: 8,
+            makes_text: true,
+            embedding_dimensions: 16,
           },
         },
         { ...ours, id: "second", created: 1_700_000_001, mlx_serving: null },

@@ -164,8 +164,28 @@ export class ScriptedEngine implements Engine {
     const run = this.newRun(log, submission);
     this.runs.push(run);
     for (const observer of this.observers) observer.accepted?.(log, { queuedMs: 0 });
-    this.script(run);
+    if (submission.reading === undefined) this.script(run);
+    else this.read(run, submission);
     return log;
+  }
+
+  /** A vector of its length's digits a text; each byte of a score is as likely as the next. */
+  private read({ log, start, end }: Run, { input, reading }: Submission): void {
+    start();
+    const texts = input.kind === "texts" ? input.texts : [];
+    const vectors = texts.map(({ length }) => Float32Array.of(length % 10, 1));
+    const bytes = input.kind === "text" ? [...Buffer.from(input.text)] : [];
+    const top = reading?.kind === "score" ? reading.top : 0;
+    log.reading = {
+      vectors: Buffer.concat(vectors.map(({ buffer }) => new Uint8Array(buffer))),
+      logprobs: bytes.map((byte, i) => {
+        const one = { token: String.fromCharCode(byte), bytes: [byte] };
+        const likely = { ...one, logprob: -0.25 };
+        const others = Array.from({ length: i === 0 ? 0 : top }, () => likely);
+        return { ...one, logprob: i === 0 ? null : -0.25, top: others };
+      }),
+    };
+    setImmediate(() => end({ kind: "stop" }));
   }
 
   private newLog(submission: Submission, idempotencyId: string | undefined): ResponseLog {
