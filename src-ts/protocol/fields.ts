@@ -143,6 +143,14 @@ export const tokenCount = z
   .transform((count) => (count === noLimit ? null : count))
   .nullish();
 
+/** The same where none may be wanted. */
+export const tokenCountOrNone = z
+  .int()
+  .min(noLimit)
+  .max(limits.outputTokensMax)
+  .transform((count) => (count === noLimit ? null : count))
+  .nullish();
+
 /** Each API has a name of its own for it, and clients know those of the others. */
 export const tokenLimits = {
   max_tokens: tokenCount,
