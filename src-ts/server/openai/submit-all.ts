@@ -1,4 +1,5 @@
 /** One request, several responses: all are accepted or none is. */
+import { setMaxListeners } from "node:events";
 import type { Engine, Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
 
@@ -14,6 +15,8 @@ export async function submitAll(
 ): Promise<Response[]> {
   const siblings = new AbortController();
   const either = AbortSignal.any([signal, siblings.signal]);
+  // Each submission listens: Node takes more than ten for a leak.
+  setMaxListeners(submissions.length + 1, either);
   const outcomes = await Promise.allSettled(
     submissions.map((submission, index) =>
       engine.submit(submission, either).catch((error: unknown) => {
