@@ -158,10 +158,11 @@ def _load(
         text = loading_text.result()
     text.vocabulary = passes.vocabulary
     model = Model(weights, text, abilities, passes, identity, quantization)
+    # Reads the vocabulary while the warm-up computes: it keeps Python from running for so long.
+    grammars = _grammars(text)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-    grammars = _grammars(text)
     defaults = sampling_defaults(folder)
     return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
 
