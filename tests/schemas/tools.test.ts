@@ -36,9 +36,10 @@ function called(parameters: object, name: string): Promise<Response[]> {
     tools: [{ type: "function", function: { name: "send", parameters } }],
     tool_choice: "required",
     parallel_tool_calls: false,
-    n: settings.answersOfEach,
   };
-  const submissions = chatSubmissions(ChatBody.parse(body), caller);
+  const submissions = Array.from({ length: settings.answersOfEach }, () =>
+    chatSubmissions(ChatBody.parse(body), caller),
+  ).flat();
   return Promise.all(submissions.map((submission, number) => answers.ask(submission, number)));
 }
 
