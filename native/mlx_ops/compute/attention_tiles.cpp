@@ -66,8 +66,9 @@ class PieceRun {
   int head(int i) const { return piece_.kv_head * group_ + i % group_; }
 
   int end_of(int l) const {
-    if (a_.mask_kind == MaskKind::none) return a_.keys;
-    return std::clamp(a_.keys - a_.queries + l + 1, 0, a_.keys);
+    const int keys = a_.keys_of_row(piece_.b);
+    if (a_.mask_kind == MaskKind::none) return keys;
+    return std::clamp(keys - a_.queries + l + 1, 0, keys);
   }
 
   void pack_queries() {
