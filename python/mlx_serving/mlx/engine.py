@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -317,6 +318,7 @@ def _runner(
             alone=not abilities.batch,
             all_padding_bytes_max=limits.kv_budget_bytes
             * (PADDING_OF_MEMORY_GPU if machine.on_gpu else PADDING_OF_MEMORY_CPU),
+            apart_tokens=caches.in_place_tokens if caches.reads_in_place else inf,
         ),
         shares_passes=shares_passes and abilities.shared_prefill,
     )
