@@ -72,6 +72,7 @@ WITHOUT_SOURCE = {
     "families/test_families.py": "the folder as a whole",
     "formats/test_formats.py": "the folder as a whole, on the templates of real models",
     "fast/test_attention.py": "an operation of krserve_mlx_ops",
+    "fast/test_rows.py": "an operation of krserve_mlx_ops, which kv/rows.py is the cache of",
     "fast/test_kv_codes.py": "an operation of krserve_mlx_ops: fast/test_attention.py on codes",
     "fast/test_tiles.py": "an operation of krserve_mlx_ops: fast/test_attention.py packed",
     "fast/test_embedded_model.py": "the folder as a whole, on the embedded model",

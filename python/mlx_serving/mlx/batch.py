@@ -215,6 +215,9 @@ class Batch:
 
     def _join_apart(self, rows: Sequence[Row]) -> None:
         """These rows keep their arrays, and have one pass, whatever their lengths."""
+        if self._grouping.alone:
+            self._groups += [RowsGroup([row]) for row in rows]
+            return
         group = next((one for one in self._groups if isinstance(one, RowsGroup)), None)
         if group is not None:
             group.take(rows)

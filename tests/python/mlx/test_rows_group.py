@@ -145,6 +145,21 @@ def test_short_rows_share_an_array_beside_them(fused: Any, monkeypatch: Any) -> 
     assert [lies_apart(group.cache) for group in groups(here)].count(True) == 1
 
 
+def test_where_no_two_rows_share_a_pass_these_do_not_either(fused: Any, monkeypatch: Any) -> None:
+    here = driver(fused, monkeypatch, grouping=Grouping(alone=True))
+    ids = prompt(3, 60)
+    here.run(request(1, ids, 4))
+    for id in (2, 3):
+        here.insert(request(id, [*ids, id], 30))
+    for _ in range(6):
+        here.step()
+    assert here.runner._stages.batch.passes == (1, 1)
+    assert all(lies_apart(group.cache) for group in groups(here))
+    here.run()
+    for id in (2, 3):
+        assert here.tokens[id] == Driver(fused).run(request(id, [*ids, id], 30))[id]
+
+
 def test_a_short_beginning_is_copied(fused: Any, monkeypatch: Any) -> None:
     """So short prompts may go on from it in one pass."""
     here = driver(fused, monkeypatch)
