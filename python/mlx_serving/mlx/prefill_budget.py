@@ -22,8 +22,8 @@ from .pass_cost import PassCost
 # is then at most three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
 # Where several prompts wait, each brings as much, up to this time: crumbs of prompts cost a pass
-# each, and while prompts wait few rows share a step. A stream still gets ten tokens a second.
-CROWDED_SECONDS_MAX: Final = 0.1
+# each, and while prompts wait few rows share a step. A stream still gets some five tokens a second.
+CROWDED_SECONDS_MAX: Final = 0.2
 # Where chunks are queued, less is enough, and a gap may be that much longer than expected.
 PREFILL_SHARE_QUEUED: Final = 1.5
 # Of the steps in which nothing decodes: what arrives is looked at after it.
