@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { isClientError } from "../client/errors.js";
 import { type Client, connect } from "../client/index.js";
 import { outColors } from "../colors.js";
-import { readApiKeys } from "../config.js";
+import { type KeyFlags, keyOf, keyOptions, keyRefused } from "./client-key.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
 import { askLine, readAll } from "./input.js";
@@ -12,17 +12,16 @@ import { findServer } from "./local-server.js";
 
 const probeTimeoutMs = 1_000;
 
-interface ChatFlags {
+interface ChatFlags extends KeyFlags {
   url?: string;
   model?: string;
   instructions?: string;
   maxTokens?: string;
   temperature?: string;
-  apiKeyFile?: string;
 }
 
 export function chatCommand(): Command {
-  return new Command("chat")
+  const command = new Command("chat")
     .description(
       "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.",
     )
@@ -32,23 +31,20 @@ export function chatCommand(): Command {
     .option("--instructions <text>", "what the model should be and do")
     .option("--max-tokens <n>", "longest answer, in tokens")
     .option("--temperature <n>", "0: always the likeliest token")
-    .option(
-      "--api-key-file <file>",
-      "file whose first key is used (default: what MLX_SERVING_API_KEY_FILE names)",
-    )
     .addHelpText(
       "after",
       "\nExamples:\n  mlx-serving chat 'Why is the sky blue?'\n  git diff | mlx-serving chat --instructions 'Summarize this change'",
     )
     .action(chat);
+  for (const option of keyOptions()) command.addOption(option);
+  return command;
 }
 
 async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void> {
   const answers = answerOptions(flags);
-  const { url, close } = await findServer(flags, { isThere: isHealthy });
+  const { url, isOwn, close } = await findServer(flags, { isThere: isHealthy });
   try {
-    const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
-    const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
+    const apiKey = isOwn ? undefined : keyOf(flags);
     await using client = await connectWith(url, apiKey);
     const question = prompt ?? (process.stdin.isTTY ? undefined : await readAll(process.stdin));
     if (question === undefined) await converse(client, answers);
@@ -62,10 +58,8 @@ async function connectWith(url: string, apiKey: string | undefined): Promise<Cli
   try {
     return await connect(url, { apiKey });
   } catch (error) {
-    if (!isClientError(error) || error.code !== "missing_api_key") throw error;
-    throw new CommandError(
-      "This server needs a key: name a file that holds one with --api-key-file, or in MLX_SERVING_API_KEY_FILE.",
-    );
+    if (isClientError(error) && error.status === 401) throw keyRefused(apiKey, error.message);
+    throw error;
   }
 }
 

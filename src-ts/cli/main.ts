@@ -39,6 +39,10 @@ const subcommands: Record<string, Subcommand> = {
     summary: "compile the optional native parts",
     load: async () => (await import("./build-native.js")).buildNativeCommand(),
   },
+  keys: {
+    summary: "add, list and revoke API keys",
+    load: async () => (await import("./keys.js")).keysCommand(),
+  },
   models: {
     summary: "list, add and remove models",
     load: async () => (await import("./models.js")).modelsCommand(),
