@@ -8,6 +8,7 @@ import * as chat from "./chat.js";
 import * as completions from "./completions.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
+import * as keys from "./keys.js";
 import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
@@ -21,6 +22,7 @@ const modules = [
   completions,
   errors,
   events,
+  keys,
   models,
   operations,
   responses,

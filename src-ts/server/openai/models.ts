@@ -28,12 +28,12 @@ function describe(abilities: Abilities): ModelAbilities {
   };
 }
 
-export function listModels(engine: Engine): ModelList {
+export function listModels(engine: Pick<Engine, "models">): ModelList {
   return { object: "list", data: engine.models().flatMap(named) };
 }
 
 /** Ids may contain `/`. Throws 404. */
-export function oneModel(engine: Engine, id: string): ModelObject {
+export function oneModel(engine: Pick<Engine, "models">, id: string): ModelObject {
   const model = engine
     .models()
     .flatMap(named)

@@ -1,18 +1,24 @@
 /** One request, several responses: all are accepted or none is. */
-import type { Engine, Response, SubmissionInput } from "../../engine/api.js";
+import type { Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
+import type { ServedEngine } from "../access/gate.js";
 
-/** Submits all or none: when one is refused, the others are given up or cancelled. */
+/**
+ * Submits all or none: when one is refused, the others are given up or cancelled. `perPrompt`: answers to the
+ * same prompt, which stand next to each other.
+ */
 export async function submitAll(
-  engine: Engine,
+  engine: Pick<ServedEngine, "together">,
   submissions: readonly SubmissionInput[],
+  perPrompt: number,
   signal: AbortSignal,
 ): Promise<Response[]> {
+  const call = engine.together(submissions, perPrompt);
   const siblings = new AbortController();
   const either = AbortSignal.any([signal, siblings.signal]);
   const outcomes = await Promise.allSettled(
     submissions.map((submission) =>
-      engine.submit(submission, either).catch((error: unknown) => {
+      call.submit(submission, either).catch((error: unknown) => {
         siblings.abort();
         throw error;
       }),
