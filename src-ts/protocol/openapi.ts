@@ -4,7 +4,7 @@ import { AnthropicError } from "./anthropic.js";
 import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
 import { type Answer, type Operation, operations, type Parameter } from "./openapi-routes.js";
-import { protocolVersion } from "./version.js";
+import { version } from "./version.js";
 
 interface Refusal {
   name: string;
@@ -308,7 +308,7 @@ export function openApiDocument() {
     openapi: "3.1.0",
     info: {
       title: "mlx-serving",
-      version: protocolVersion,
+      version,
       description:
         "Language models over HTTP, in the shapes of OpenAI's API and of Anthropic's. Rules that no schema can say are in docs/PROTOCOL.md.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
