@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { isClientError } from "../client/errors.js";
 import { type Client, connect } from "../client/index.js";
 import { outColors } from "../colors.js";
+import { expectedOf, numberIn, numberSettings, obey, saidIn } from "./chat-commands.js";
 import { type KeyFlags, keyOf, keyOptions, keyRefused } from "./client-key.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
@@ -23,7 +24,7 @@ interface ChatFlags extends KeyFlags {
 export function chatCommand(): Command {
   const command = new Command("chat")
     .description(
-      "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.",
+      "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D. /help tells what else there is.",
     )
     .argument("[prompt]", "one question; default: a conversation, or all of a piped input")
     .option("--url <url>", "a running server")
@@ -47,7 +48,7 @@ async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void>
     const apiKey = isOwn ? undefined : keyOf(flags);
     await using client = await connectWith(url, apiKey);
     const question = prompt ?? (process.stdin.isTTY ? undefined : await readAll(process.stdin));
-    if (question === undefined) await converse(client, answers);
+    if (question === undefined) await converse(client, answers, () => modelsAt(url, apiKey));
     else if (!(await answerOnce(client, answers, question))) process.exitCode = interruptedCode;
   } finally {
     await close();
@@ -67,16 +68,27 @@ function answerOptions(flags: ChatFlags): AnswerOptions {
   return {
     model: flags.model,
     instructions: flags.instructions,
-    maxOutputTokens: numberOf(flags.maxTokens, "--max-tokens", 1, Number.MAX_SAFE_INTEGER),
-    temperature: numberOf(flags.temperature, "--temperature", 0, 2),
+    maxOutputTokens: numberOf(flags.maxTokens, "max-tokens"),
+    temperature: numberOf(flags.temperature, "temperature"),
   };
 }
 
-function numberOf(text: string | undefined, flag: string, min: number, max: number) {
+function numberOf(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() !== "" && value >= min && value <= max) return value;
-  throw new CommandError(`${flag} must be a number from ${min} to ${max}, not "${text}".`, 2);
+  const setting = numberSettings[name]!;
+  const value = numberIn(text, setting);
+  if (value !== undefined) return value;
+  throw new CommandError(`--${name} must be ${expectedOf(setting)}, not "${text}".`, 2);
+}
+
+/** Ids and names that the key may use. */
+async function modelsAt(url: string, apiKey: string | undefined): Promise<string[]> {
+  const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+  const address = `${url.replace(/\/+(v1\/?)?$/, "")}/v1/models`;
+  const answer = await fetch(address.replace(/^ws/, "http"), { headers });
+  if (!answer.ok) throw new CommandError(`${address} answers ${answer.status}.`);
+  const { data } = (await answer.json()) as { data: { id: string }[] };
+  return data.map(({ id }) => id);
 }
 
 async function isHealthy(url: string): Promise<boolean> {
@@ -94,12 +106,22 @@ async function answerOnce(client: Client, options: AnswerOptions, question: stri
   return new Conversation(client, options).ask(question, process.stdout);
 }
 
-async function converse(client: Client, options: AnswerOptions): Promise<void> {
+async function converse(
+  client: Client,
+  options: AnswerOptions,
+  models: () => Promise<string[]>,
+): Promise<void> {
   const conversation = new Conversation(client, options);
+  const talk = { options, models, clear: () => conversation.clear() };
   const history: string[] = [];
   for (;;) {
     const line = await askLine(outColors.green("> "), history);
     if (line === undefined) return;
-    if (line.trim() !== "") await conversation.ask(line, process.stdout);
+    const said = saidIn(line);
+    if (said === undefined) {
+      const { text, leaves } = await obey(line, talk);
+      if (leaves) return;
+      process.stdout.write(`${text}\n`);
+    } else if (said.trim() !== "") await conversation.ask(said, process.stdout);
   }
 }
