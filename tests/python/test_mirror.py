@@ -63,6 +63,7 @@ WITHOUT_TEST = {
 }
 
 WITHOUT_SOURCE = {
+    "fake/test_environment.py": "fake/ as a whole, where there is no MLX",
     "fake/test_reasoning_budget.py": "fake/script.py under a budget, through a real process",
     "text/test_turn_text_limits.py": "text/turn_text.py under a budget, on real templates",
     "test_architecture.py": "about all sources",
