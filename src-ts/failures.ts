@@ -40,6 +40,12 @@ export const failures = {
     words: ({ param }: { param: string }) => `Unknown parameter: ${param}.`,
   },
   unsupported_parameter: { status: 400 },
+  priority_not_allowed: {
+    status: 400,
+    code: "unsupported_parameter",
+    words:
+      "This key may not ask for a priority as high as this, and the server is strict (--strict).",
+  },
   invalid_header: { status: 400 },
   invalid_upgrade: { status: 400 },
   invalid_message: { status: 400, words: "Messages are text frames, not binary ones." },
@@ -108,6 +114,7 @@ export const failures = {
     words: "This server needs a key: send Authorization: Bearer <key>, or x-api-key: <key>.",
   },
   invalid_api_key: { status: 401, words: "This key is not known." },
+  expired_api_key: { status: 401, words: "This key has expired." },
   invalid_ticket: {
     status: 401,
     words: "This ticket is unknown, used or expired: ask for a new one.",
@@ -119,6 +126,16 @@ export const failures = {
   origin_not_allowed: {
     status: 403,
     words: "This origin may not use this server; see --allowed-origins.",
+  },
+  model_not_allowed: {
+    status: 403,
+    words: ({ models }: { models: readonly string[] }) =>
+      `This key may not use this model; it may use ${models.join(", ")}.`,
+  },
+  admin_not_allowed: {
+    status: 403,
+    words: ({ area }: { area: string }) =>
+      `This key may not use /${area}: its line in the key file lacks admin=yes.`,
   },
   unknown_route: {
     status: 404,
@@ -146,6 +163,9 @@ export const failures = {
   },
 
   // Too much at once.
+  rate_limit_exceeded: { status: 429, retryAfterS: soonS },
+  concurrency_limit_exceeded: { status: 429, retryAfterS: soonS },
+  insufficient_quota: { status: 429, retryAfterS: soonS },
   queue_full: {
     status: 429,
     retryAfterS: soonS,

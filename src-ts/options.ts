@@ -69,6 +69,12 @@ const originOrAll = z.string().regex(/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/*\s]+\/
 const text = (placeholder: string, expected: string) =>
   describe(z.string().trim().min(1).max(4096), placeholder, expected);
 
+const apiKey = describe(
+  z.string().regex(/^[\x21-\x7e]{1,1024}$/),
+  "<key>",
+  "a key of at most 1,024 printable ASCII characters without spaces",
+);
+
 const millisecondsPerUnit: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** Milliseconds, written with a unit: 500ms, 30s, 5m, 1h. */
@@ -230,7 +236,7 @@ export const serveOptions = {
   host: option(
     text("<address>", "an address or host name"),
     "127.0.0.1",
-    "address to listen on; anything but loopback needs --api-key-file",
+    "address to listen on; anything but loopback needs keys",
   ),
   port: option(integer(0, 65_535), 8088, "port to listen on; 0: any free one"),
   model: option(
@@ -321,7 +327,12 @@ export const serveOptions = {
   apiKeyFile: option(
     text("<file>", "a file name"),
     undefined,
-    "file with one API key a line; # starts a comment",
+    "file with one API key a line, each with its limits (docs/KEYS.md); read again when it changes",
+  ),
+  apiKey: option(
+    apiKey,
+    undefined,
+    "an API key beside those of the file; others see a command line: better MLX_SERVING_API_KEY",
   ),
   allowedHosts: option(
     list("host names, or * for all", "<list>", nameOrAll),

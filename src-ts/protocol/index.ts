@@ -6,6 +6,7 @@ export * from "./embeddings.js";
 export * from "./errors.js";
 export * from "./events.js";
 export { isNotSupported, Priority, priorityValues } from "./fields.js";
+export * from "./keys.js";
 export * as limits from "./limits.js";
 export * from "./models.js";
 export * from "./operations.js";

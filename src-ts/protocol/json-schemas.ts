@@ -9,6 +9,7 @@ import * as completions from "./completions.js";
 import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
+import * as keys from "./keys.js";
 import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
@@ -24,6 +25,7 @@ const modules = [
   embeddings,
   errors,
   events,
+  keys,
   models,
   operations,
   responses,

@@ -224,6 +224,42 @@ export const workers = [
   },
 ];
 
+export const keys = {
+  required: true,
+  file: { read_at: created, mistake: null },
+  keys: [
+    {
+      name: "alice",
+      state: "active",
+      expires_at: null,
+      admin: false,
+      metrics: false,
+      models: null,
+      priority: null,
+      priority_max: "normal",
+      limits: {
+        requests_per_minute: 60,
+        tokens_per_minute: null,
+        concurrency: 4,
+        tokens_per_day: 2_000_000,
+        tokens_per_month: null,
+        tokens_total: null,
+      },
+      use: {
+        running: 1,
+        requests: 12,
+        prompt_tokens: 4096,
+        completion_tokens: 1024,
+        tokens_today: 5120,
+        tokens_this_month: 5120,
+        tokens_total: 5120,
+        refused: { "requests-per-minute": 2 },
+        last_used_at: created,
+      },
+    },
+  ],
+};
+
 export const health = { status: "ok" };
 export const ready = { status: "ready" };
 export const restarting = { id: "w1", restarting: true };

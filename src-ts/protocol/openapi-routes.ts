@@ -15,6 +15,7 @@ import { Embeddings, EmbeddingsBody, RerankBody, Reranking } from "./embeddings.
 import { ErrorResponse } from "./errors.js";
 import { ErrorEvent, ResponseStreamEvent } from "./events.js";
 import { Priority } from "./fields.js";
+import { KeyList } from "./keys.js";
 import * as limits from "./limits.js";
 import * as examples from "./openapi-examples.js";
 import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
@@ -455,6 +456,14 @@ export const operations: readonly Operation[] = [
     tag: "operations",
     summary: "What every worker does.",
     answers: { 200: json("All of them.", WorkerList, examples.workers) },
+  },
+  {
+    id: "listKeys",
+    method: "get",
+    path: "/admin/keys",
+    tag: "operations",
+    summary: "What every key may and has used; never a key.",
+    answers: { 200: json("All of them.", KeyList, examples.keys) },
   },
   {
     id: "restartWorker",

@@ -2,12 +2,15 @@
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
 import type { ServingError } from "../errors.js";
+import { Gate } from "./access/gate.js";
 import { HostPolicy } from "./access/hosts.js";
-import { Keys } from "./access/keys.js";
+import { type Asker, Keys } from "./access/keys.js";
+import { Limits } from "./access/limits.js";
 import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
 import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
+import { KeyUse } from "./operations/key-use.js";
 import { Metrics } from "./operations/metrics.js";
 import { SchemaRefusals } from "./operations/schema-refusals.js";
 import {
@@ -72,6 +75,7 @@ class Server implements ServingServer {
   private readonly app: ReturnType<typeof createApp>;
   private readonly sockets: WebSockets;
   private readonly metrics: Metrics;
+  private readonly limits: Limits;
   private readonly echo: Echo | undefined;
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
@@ -86,22 +90,30 @@ class Server implements ServingServer {
     const bodies = new BodyBudget(config.limits);
     const refusals = new SchemaRefusals();
     const onError = (error: ServingError): void => refusals.take(error);
-    this.context = { engine, bodies, config, logger, onError, now: () => performance.now() };
-    const keys = new Keys(config.apiKeys);
+    const keys = new Keys(config.keys);
+    this.limits = new Limits(config.usage, (error) => {
+      logger.error({ err: error }, "what keys have used can't be written");
+    });
+    const limits = this.limits;
+    const gate = new Gate(engine, keys, limits);
+    const now = (): number => performance.now();
+    this.context = { engine: gate, keys, bodies, config, logger, onError, now };
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, keys, hosts: this.hosts, bodies, onError });
+    this.app = createApp({ config, logger, keys, limits, hosts: this.hosts, bodies, onError });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),
       identify: ({ headers, socket }, ticket) =>
         ticket === undefined
           ? keys.identify(headers, socket.remoteAddress ?? "")
-          : tickets.redeem(ticket),
+          : redeemed(tickets, keys, ticket),
     });
-    this.metrics = new Metrics(engine, this.sockets, refusals);
+    config.keys.onChange(() => this.sockets.keysChanged());
+    const keyUse = new KeyUse(keys, limits);
+    this.metrics = new Metrics(engine, this.sockets, { refusals, keyUse });
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
-    addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, drain });
+    addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, keyUse, drain });
     this.sockets.listen(this.app.server);
     engine.onDraining((graceMs) => this.sockets.drain(graceMs));
   }
@@ -155,6 +167,7 @@ class Server implements ServingServer {
     await within(closeGraceMs, [this.sockets.whenEmpty()]);
     this.sockets.terminate();
     await stopped;
+    await this.limits.close();
     await this.echo?.close();
   }
 
@@ -163,6 +176,13 @@ class Server implements ServingServer {
     this.stopped ??= this.app.close();
     return this.stopped;
   }
+}
+
+/** Its key may have gone since. */
+function redeemed(tickets: Tickets, keys: Keys, ticket: string): Asker {
+  const asker = tickets.redeem(ticket);
+  keys.check(asker.owner);
+  return asker;
 }
 
 async function within(timeoutMs: number, tasks: readonly Promise<void>[]): Promise<void> {

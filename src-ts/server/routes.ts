@@ -4,7 +4,7 @@ import { failure } from "../failures.js";
 import { asyncApiDocument } from "../protocol/asyncapi.js";
 import { openApiDocument } from "../protocol/openapi.js";
 import { TicketBody } from "../protocol/tickets.js";
-import type { Keys } from "./access/keys.js";
+import type { Area, Keys } from "./access/keys.js";
 import type { Tickets } from "./access/tickets.js";
 import { countTokens } from "./anthropic/count-tokens.js";
 import { anthropicDialect, isAnthropic } from "./anthropic/dialect.js";
@@ -27,6 +27,7 @@ import {
 } from "./openai/responses.js";
 import { countInputTokens, detokenize, tokenize } from "./openai/tokenize.js";
 import { restartWorker, workers } from "./operations/admin.js";
+import type { KeyUse } from "./operations/key-use.js";
 import type { Metrics } from "./operations/metrics.js";
 import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
 import { validate } from "./validation/validate.js";
@@ -35,11 +36,13 @@ export interface RouteParts {
   keys: Keys;
   tickets: Tickets;
   metrics: Metrics;
+  keyUse: KeyUse;
   /** Begins to drain; returns at once. */
   drain(): void;
 }
 
 const needsNoBody: RouteConfig = { needsNoBody: true };
+const operators = (area: Area): RouteConfig => ({ area });
 
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addModels(app, context);
@@ -97,11 +100,19 @@ function addTokens(app: FastifyInstance, context: ServerContext): void {
 
 /** In both APIs: who sends a version of Anthropic's gets its shape. */
 function addModels(app: FastifyInstance, { engine }: ServerContext): void {
-  const list: Handler = ({ headers }) =>
-    isAnthropic(headers) ? listAnthropicModels(engine) : listModels(engine);
-  const one: Handler = ({ headers, params }) => {
-    const id = (params as { "*": string })["*"];
-    return isAnthropic(headers) ? oneAnthropicModel(engine, id) : oneModel(engine, id);
+  /** Those that the key may use. */
+  const usable = ({ identity: { owner } }: FastifyRequest) => ({
+    models: () => engine.modelsFor(owner),
+  });
+  const list: Handler = (request) =>
+    isAnthropic(request.headers)
+      ? listAnthropicModels(usable(request))
+      : listModels(usable(request));
+  const one: Handler = (request) => {
+    const id = (request.params as { "*": string })["*"];
+    return isAnthropic(request.headers)
+      ? oneAnthropicModel(usable(request), id)
+      : oneModel(usable(request), id);
   };
   const either: RouteConfig = {
     dialect: (headers) => (isAnthropic(headers) ? anthropicDialect : undefined),
@@ -175,14 +186,14 @@ function addProbes(
       throw failure("not_ready", { reason, retryAfterS });
     },
   });
-  route(app, "/metrics", {
-    GET: async (_request, reply) => {
-      reply.type(metrics.contentType);
-      return metrics.text();
-    },
-  });
-  const page = (request: FastifyRequest) =>
-    statusPage(engine, { mayShow: !keys.required || request.identity !== null, keys });
+  const figures: Handler = async (_request, reply) => {
+    reply.type(metrics.contentType);
+    return metrics.text();
+  };
+  route(app, "/metrics", { GET: figures }, operators("metrics"));
+  const mayShow = ({ identity }: FastifyRequest) =>
+    !keys.required || (identity !== null && keys.mayUse(identity.owner, "admin"));
+  const page = (request: FastifyRequest) => statusPage(engine, { mayShow: mayShow(request), keys });
   route(
     app,
     "/",
@@ -216,17 +227,24 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
   route(app, url, { GET: handler }, { isOpen: true });
 }
 
-function addAdmin(app: FastifyInstance, { engine }: ServerContext, { drain }: RouteParts): void {
-  route(app, "/admin/workers", { GET: () => workers(engine) });
+function addAdmin(
+  app: FastifyInstance,
+  { engine }: ServerContext,
+  { drain, keyUse }: RouteParts,
+): void {
+  const admin = operators("admin");
+  const withoutBody = { ...admin, ...needsNoBody };
+  route(app, "/admin/workers", { GET: () => workers(engine) }, admin);
+  route(app, "/admin/keys", { GET: () => keyUse.report() }, admin);
   const restart: Handler = (request, reply) => {
     reply.code(202);
     return restartWorker(engine, idOf(request));
   };
-  route(app, "/admin/workers/:id/restart", { POST: restart }, needsNoBody);
+  route(app, "/admin/workers/:id/restart", { POST: restart }, withoutBody);
   const startDrain: Handler = (_request, reply) => {
     drain();
     reply.code(202);
     return { draining: true };
   };
-  route(app, "/admin/drain", { POST: startDrain }, needsNoBody);
+  route(app, "/admin/drain", { POST: startDrain }, withoutBody);
 }

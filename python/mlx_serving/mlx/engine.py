@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -214,10 +215,11 @@ def _load(
     states = states_of(weights.model, passes.vocabulary)
     abilities = replace(abilities, dimensions=states.dimensions if states else 0)
     model = Model(weights, text, abilities, passes, states, identity, quantization)
+    # Reads the vocabulary while the warm-up computes: it keeps Python from running for so long.
+    grammars = _grammars(text)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-    grammars = _grammars(text)
     defaults = sampling_defaults(folder)
     return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
 
@@ -372,6 +374,7 @@ def _runner(
             alone=not abilities.batch,
             all_padding_bytes_max=limits.kv_budget_bytes
             * (PADDING_OF_MEMORY_GPU if machine.on_gpu else PADDING_OF_MEMORY_CPU),
+            apart_tokens=caches.in_place_tokens if caches.reads_in_place else inf,
         ),
         shares_passes=shares_passes and abilities.shared_prefill,
         states=model.states,

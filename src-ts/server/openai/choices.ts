@@ -46,7 +46,7 @@ export function answerChoices(
 ): Promise<unknown> {
   const gone = goneSignal(reply);
   holdForAll(lease, shape.perPrompt, context.config.limits);
-  return submitAll(context.engine, submissions, gone)
+  return submitAll(context.engine, submissions, shape.perPrompt, gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", shape.inputParam);
     })

@@ -30,14 +30,20 @@ export async function echoCompletion(
   const generating = generates ? completionSubmissions(completion, caller) : [];
   try {
     const prompts = await promptTexts(context, caller, completion, gone);
-    const responses = await submitAll(engine, [...generating, ...scoring], gone);
+    // Of each prompt its choices, then its scores: what stands together counts the prompt once.
+    const choicesOf = (i: number) => generating.slice(i * perPrompt, (i + 1) * perPrompt);
+    const both = generates && scoring.length > 0;
+    const submissions = both ? scoring.flatMap((one, i) => [...choicesOf(i), one]) : generating;
+    const size = both ? perPrompt + 1 : perPrompt;
+    const asked = generates ? submissions : scoring;
+    const responses = await submitAll(engine, asked, size, gone);
     caller.lease?.release();
     await untilAllEnded(
       responses.map((response) => response.read(-1)),
       gone,
     );
-    const scores = responses.slice(generating.length);
-    const choices = generates ? responses.slice(0, generating.length) : scores;
+    const scores = generates ? responses.filter((_, i) => i % size === perPrompt) : responses;
+    const choices = generates ? responses.filter((_, i) => i % size !== perPrompt) : scores;
     return shown(completion, { prompts, scores, choices, perPrompt });
   } catch (error) {
     throw withParam(error, "input", "prompt");

@@ -83,7 +83,7 @@ async function embed(
 ): Promise<Embedded> {
   const gone = goneSignal(reply);
   const submissions = groups.map(({ submission }) => submission);
-  const responses = await submitAll(engine, submissions, gone, (error, group) => {
+  const responses = await submitAll(engine, submissions, 1, gone, (error, group) => {
     throw named(error, groups[group]!.first, nameOf);
   }).finally(() => lease?.release());
   await untilAllEnded(

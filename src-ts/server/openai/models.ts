@@ -30,23 +30,23 @@ function describe(abilities: Abilities): ModelAbilities {
   };
 }
 
-export function listModels(engine: Engine): ModelList {
+export function listModels(engine: Pick<Engine, "models">): ModelList {
   return { object: "list", data: engine.models().flatMap(named) };
 }
 
-function modelOf(engine: Engine, id: string): ModelObject | undefined {
+function modelOf(engine: Pick<Engine, "models">, id: string): ModelObject | undefined {
   return engine
     .models()
     .flatMap(named)
     .find((candidate) => candidate.id === id);
 }
 
-export function hasModel(engine: Engine, id: string): boolean {
+export function hasModel(engine: Pick<Engine, "models">, id: string): boolean {
   return modelOf(engine, id) !== undefined;
 }
 
 /** Ids may contain `/`. Throws 404. */
-export function oneModel(engine: Engine, id: string): ModelObject {
+export function oneModel(engine: Pick<Engine, "models">, id: string): ModelObject {
   const model = modelOf(engine, id);
   if (model === undefined)
     throw failure("model_not_found", {

@@ -1,25 +1,28 @@
 /** One request, several responses: all are accepted or none is. */
 import { setMaxListeners } from "node:events";
-import type { Engine, Response, SubmissionInput } from "../../engine/api.js";
+import type { Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError } from "../../errors.js";
+import type { ServedEngine } from "../access/gate.js";
 
 /**
- * Submits all or none: when one is refused, the others are given up or cancelled. `onRefusal`: throws what is said of
- * this one.
+ * Submits all or none: when one is refused, the others are given up or cancelled. `perPrompt`: answers to the
+ * same prompt, which stand next to each other. `onRefusal`: throws what is said of this one.
  */
 export async function submitAll(
-  engine: Engine,
+  engine: Pick<ServedEngine, "together">,
   submissions: readonly SubmissionInput[],
+  perPrompt: number,
   signal: AbortSignal,
   onRefusal: (error: unknown, index: number) => never = rethrow,
 ): Promise<Response[]> {
+  const call = engine.together(submissions, perPrompt);
   const siblings = new AbortController();
   const either = AbortSignal.any([signal, siblings.signal]);
   // Each submission listens: Node takes more than ten for a leak.
   setMaxListeners(submissions.length + 1, either);
   const outcomes = await Promise.allSettled(
     submissions.map((submission, index) =>
-      engine.submit(submission, either).catch((error: unknown) => {
+      call.submit(submission, either).catch((error: unknown) => {
         siblings.abort();
         return onRefusal(error, index);
       }),

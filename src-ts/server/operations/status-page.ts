@@ -24,11 +24,11 @@ export const contentSecurityPolicy = `default-src 'none'; style-src 'sha256-${st
 
 const refreshS = 5;
 
-/** `mayShow`: the caller has a key, or none is needed. */
+/** `mayShow`: the caller has a key that may see it, or none is needed. */
 export function statusPage(engine: Engine, access: { mayShow: boolean; keys: Keys }): string {
   const content = access.mayShow
     ? `${readiness(engine)}${models(engine.models())}${workers(engine.workers())}`
-    : "<p>This server needs a key. Send it as <code>Authorization: Bearer</code>.</p>";
+    : "<p>This server needs a key that may see this. Send it as <code>Authorization: Bearer</code>.</p>";
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -86,6 +86,13 @@ function customToolsOf(input: PrepareInput): ReadonlySet<string> {
   return new Set(tools.filter(({ custom }) => custom).map(({ name }) => name));
 }
 
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) resolve();
+    else signal?.addEventListener("abort", () => resolve());
+  });
+}
+
 export class ScriptedEngine implements Engine {
   script: Script = say(helloParts);
   /** Set: `submit` rejects with it. */
@@ -151,7 +158,7 @@ export class ScriptedEngine implements Engine {
     signal: AbortSignal | undefined,
   ): Promise<ResponseLog> {
     this.submissions.push(submission);
-    await this.preparing;
+    await Promise.race([this.preparing, aborted(signal)]);
     if (signal?.aborted) {
       this.givenUp++;
       throw new ServingError("cancelled", { code: "cancelled", status: 499 });
