@@ -18,6 +18,9 @@ interface Row {
 /** Where a row says nothing else. */
 const soonS = 1;
 
+/** Where nothing like the route is known. */
+const apiHint = "Routes of the API begin with /v1; GET /openapi.json has them all.";
+
 export const failures = {
   // The request is wrong.
   invalid_http: { status: 400, words: "This is not a valid HTTP request." },
@@ -81,6 +84,16 @@ export const failures = {
     status: 400,
     words: "The request needs more memory than any worker has.",
   },
+  model_makes_no_text: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} is an embedding model, and makes no text; use POST /v1/embeddings.`,
+  },
+  model_has_no_vectors: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} has no states that a vector could be made of; serve an embedding model.`,
+  },
   upgrade_required: { status: 426 },
   method_not_allowed: {
     status: 405,
@@ -124,7 +137,11 @@ export const failures = {
     words: ({ area }: { area: string }) =>
       `This key may not use /${area}: its line in the key file lacks admin=yes.`,
   },
-  unknown_route: { status: 404, words: "There is no such route." },
+  unknown_route: {
+    status: 404,
+    words: ({ route, hint = apiHint }: { route: string; hint?: string | undefined }) =>
+      `There is no such route: ${route}. ${hint}`,
+  },
   model_not_found: {
     status: 404,
     words: ({ id, known }: { id: string; known: readonly string[] }) =>

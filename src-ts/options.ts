@@ -51,11 +51,20 @@ function choice<const T extends readonly [string, ...string[]]>(values: T) {
 
 const split = z.string().transform((text) => text.split(",").map((item) => item.trim()));
 
-function list(what: string, placeholder = "<list>") {
-  const items = z.array(z.string().trim().min(1).max(4096)).min(1).max(256);
-  const given = z.union([z.array(z.string()), split]);
+/** A flag that is given again and again may have several values each time. */
+const splitAll = z.array(z.string()).transform((texts) => texts.flatMap((text) => text.split(",")));
+
+function list(what: string, placeholder = "<list>", item: z.ZodType<string, string> = z.string()) {
+  const items = z.array(z.string().trim().min(1).max(4096).pipe(item)).min(1).max(256);
+  const given = z.union([splitAll, split]);
   return describe(given.pipe(items), placeholder, `${what}, separated by commas, at most 256`);
 }
+
+/** A name as it is compared, or a star alone: a pattern would never match. */
+const nameOrAll = z.string().regex(/^(\*|[^*]+)$/);
+
+/** As browsers send them. */
+const originOrAll = z.string().regex(/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/*\s]+\/?)$/i);
 
 const text = (placeholder: string, expected: string) =>
   describe(z.string().trim().min(1).max(4096), placeholder, expected);
@@ -326,15 +335,15 @@ export const serveOptions = {
     "an API key beside those of the file; others see a command line: better MLX_SERVING_API_KEY",
   ),
   allowedHosts: option(
-    list("host names"),
+    list("host names, or * for all", "<list>", nameOrAll),
     undefined,
-    "names by which clients may call this server, besides its address",
+    "names by which clients may call this server, besides its address; *: whatever name, which lets a page of anybody's be led here by its own name",
     { repeatable: true },
   ),
   allowedOrigins: option(
-    list("origins such as https://example.org"),
+    list("origins such as https://example.org, or * for all", "<list>", originOrAll),
     undefined,
-    "web origins that may use this server, besides its own and, on loopback, those of this machine",
+    "web origins that may use this server, besides its own and, on loopback, those of this machine; *: every page of anybody's",
     { repeatable: true },
   ),
   strict: option(

@@ -2,6 +2,7 @@
 export * from "./anthropic.js";
 export * from "./chat.js";
 export * from "./completions.js";
+export * from "./embeddings.js";
 export * from "./errors.js";
 export * from "./events.js";
 export { isNotSupported, Priority, priorityValues } from "./fields.js";
@@ -11,3 +12,4 @@ export * from "./models.js";
 export * from "./operations.js";
 export * from "./responses.js";
 export * from "./tickets.js";
+export * from "./tokens.js";

@@ -6,6 +6,7 @@ import { z } from "zod";
 import * as anthropic from "./anthropic.js";
 import * as chat from "./chat.js";
 import * as completions from "./completions.js";
+import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
 import * as keys from "./keys.js";
@@ -13,6 +14,7 @@ import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as tickets from "./tickets.js";
+import * as tokens from "./tokens.js";
 import * as tools from "./tools.js";
 
 export type JsonSchema = Record<string, unknown>;
@@ -20,6 +22,7 @@ export type JsonSchema = Record<string, unknown>;
 const modules = [
   chat,
   completions,
+  embeddings,
   errors,
   events,
   keys,
@@ -27,6 +30,7 @@ const modules = [
   operations,
   responses,
   tickets,
+  tokens,
   tools,
   anthropic,
 ];

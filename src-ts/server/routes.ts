@@ -15,14 +15,17 @@ import { type Handler, type Handlers, type RouteConfig, route } from "./http/app
 import { callerOf } from "./http/caller.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
-import { listModels, oneModel } from "./openai/models.js";
+import { embeddings, rerank } from "./openai/embeddings.js";
+import { hasModel, listModels, oneModel } from "./openai/models.js";
 import {
   cancelResponse,
   createResponse,
   deleteResponse,
   getResponse,
+  isResponseId,
   listInputItems,
 } from "./openai/responses.js";
+import { countInputTokens, detokenize, tokenize } from "./openai/tokenize.js";
 import { restartWorker, workers } from "./operations/admin.js";
 import type { KeyUse } from "./operations/key-use.js";
 import type { Metrics } from "./operations/metrics.js";
@@ -44,6 +47,8 @@ const operators = (area: Area): RouteConfig => ({ area });
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addModels(app, context);
   addOpenAi(app, context);
+  addEmbeddings(app, context);
+  addTokens(app, context);
   addAnthropic(app, context);
   addResponses(app, context);
   addTickets(app, parts);
@@ -72,6 +77,27 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
   });
 }
 
+function addEmbeddings(app: FastifyInstance, context: ServerContext): void {
+  route(app, "/v1/embeddings", {
+    POST: (request, reply) => embeddings(context, callerOf(request), bodyOf(request), reply),
+  });
+  route(app, "/v1/rerank", {
+    POST: (request, reply) => rerank(context, callerOf(request), bodyOf(request), reply),
+  });
+}
+
+/** Below /v1 as the rest, and where vLLM and llama.cpp have them. */
+function addTokens(app: FastifyInstance, context: ServerContext): void {
+  for (const prefix of ["/v1", ""]) {
+    route(app, `${prefix}/tokenize`, {
+      POST: (request, reply) => tokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+    route(app, `${prefix}/detokenize`, {
+      POST: (request, reply) => detokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+  }
+}
+
 /** In both APIs: who sends a version of Anthropic's gets its shape. */
 function addModels(app: FastifyInstance, { engine }: ServerContext): void {
   /** Those that the key may use. */
@@ -92,7 +118,8 @@ function addModels(app: FastifyInstance, { engine }: ServerContext): void {
     dialect: (headers) => (isAnthropic(headers) ? anthropicDialect : undefined),
   };
   route(app, "/v1/models", { GET: list }, either);
-  route(app, "/v1/models/*", { GET: one }, either);
+  const names = (params: unknown): boolean => hasModel(engine, (params as { "*": string })["*"]);
+  route(app, "/v1/models/*", { GET: one }, { ...either, names });
 }
 
 function addAnthropic(app: FastifyInstance, context: ServerContext): void {
@@ -114,6 +141,9 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
+  route(app, "/v1/responses/input_tokens", {
+    POST: (request, reply) => countInputTokens(context, callerOf(request), bodyOf(request), reply),
+  });
   const one: Handlers = {
     GET: (request, reply) => {
       const { query } = request;
@@ -121,7 +151,8 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
-  route(app, "/v1/responses/:id", one, needsNoBody);
+  const names = (params: unknown): boolean => isResponseId((params as { id: string }).id);
+  route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
   const items: Handler = (request, reply) => {
     const { query } = request;
     return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);

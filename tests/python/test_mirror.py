@@ -53,6 +53,8 @@ WITHOUT_TEST = {
     "kernels/report.py": "kernels/test_swap.py reads it",
     "link/checks.py": "link/test_parse.py: each message with values that are wrong",
     "link/garbled.py": "link/test_frames.py: it is reached through a frame alone",
+    "mlx/encoder_runner.py": "mlx/test_encoder.py runs it",
+    "mlx/hidden_states.py": "mlx/test_reading.py has the vectors that are made of them",
     "mlx/caches.py": "a protocol; mlx/test_runner.py uses it through adapter.py",
     "mlx/fast_sampler.py": "mlx/test_sampling.py tries every sampler",
     "mlx/prefix_disk.py": "a protocol, and nothing; mlx/test_disk_store.py has both",

@@ -29,6 +29,28 @@ function problem(sources: Parameters<typeof resolveConfig>[0]): string {
   throw new Error("expected a ConfigError");
 }
 
+describe("hosts and origins", () => {
+  it("are names, or a star for all of them; a pattern is refused", () => {
+    const flags = {
+      allowedHosts: ["*"],
+      allowedOrigins: ["https://a.example,*", "app://x", "null"],
+    };
+    expect(resolveConfig({ folder, flags })).toMatchObject({
+      allowedHosts: ["*"],
+      allowedOrigins: ["https://a.example", "*", "app://x", "null"],
+    });
+    for (const wrong of [
+      { allowedHosts: ["*.example"] },
+      { allowedOrigins: ["https://*.example"] },
+      { allowedOrigins: ["a.example"] },
+      { allowedOrigins: ["https://a.example/page"] },
+    ])
+      expect(problem({ flags: wrong })).toMatch(
+        /^--allowed-(hosts|origins) must be .* or \* for all/,
+      );
+  });
+});
+
 describe("defaults", () => {
   it("are those of the README", () => {
     expect(resolveConfig({ folder })).toMatchObject({
@@ -124,7 +146,11 @@ describe("values", () => {
   });
 
   it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
-    expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual(["a,b", "c"]);
+    expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual([
+      "a",
+      "b",
+      "c",
+    ]);
     const environment = { MLX_SERVING_MODEL: "a, b" };
     expect(resolveConfig({ folder, environment }).model).toEqual(["a", "b"]);
     writeConfig({ model: ["x", "y"], allowedHosts: "h" });

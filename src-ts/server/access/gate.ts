@@ -10,7 +10,9 @@ import type {
   Response,
   ResponseUsage,
   SignalReach,
+  Spelling,
   SubmissionInput,
+  Tokenized,
   WorkerInfo,
 } from "../../engine/api.js";
 import { failure } from "../../failures.js";
@@ -87,6 +89,16 @@ export class Gate implements ServedEngine {
         }
       },
     };
+  }
+
+  async tokenize(
+    submission: SubmissionInput,
+    spell: Spelling,
+    signal?: AbortSignal,
+  ): Promise<Tokenized> {
+    const key = this.permitted(submission);
+    if (key !== undefined) this.limits.enter(key, 0);
+    return this.engine.tokenize(submission, spell, signal);
   }
 
   async countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number> {

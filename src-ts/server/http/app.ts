@@ -26,6 +26,7 @@ import { exposedRateHeaders } from "../render/rate-headers.js";
 import { alsoIgnored, ignoredHeader } from "../validation/tolerance.js";
 import { serveHalfClosed } from "./half-closed.js";
 import { envelopeOf, requestIdOf } from "./request-headers.js";
+import { unknownRoute } from "./unknown-route.js";
 
 export interface HttpParts {
   config: ServerConfig;
@@ -45,6 +46,8 @@ export interface RouteConfig extends BodyConfig {
   area?: Area;
   /** Whose shape this request's errors have; undefined: OpenAI's. */
   dialect?: (headers: IncomingHttpHeaders) => Dialect | undefined;
+  /** Of a path with a parameter: whether it can name anything. Else a method that isn't there is no route. */
+  names?: (params: unknown) => boolean;
 }
 
 declare module "fastify" {
@@ -105,8 +108,8 @@ export function createApp(parts: HttpParts): FastifyInstance {
   holdBodies(app, parts.bodies);
   takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
-  app.setNotFoundHandler(() => {
-    throw failure("unknown_route");
+  app.setNotFoundHandler((request) => {
+    throw unknownRoute(app, request);
   });
   return app;
 }
@@ -121,7 +124,8 @@ export function route(
   for (const [method, handler] of Object.entries(handlers))
     app.route({ method: method as HTTPMethods, url, handler, config });
   const allow = Object.keys(handlers).join(", ");
-  const refuse = async (_request: FastifyRequest, reply: FastifyReply) => {
+  const refuse = async (request: FastifyRequest, reply: FastifyReply) => {
+    if (config.names?.(request.params) === false) throw unknownRoute(app, request);
     reply.header("allow", allow);
     throw failure("method_not_allowed", { allowed: allow });
   };

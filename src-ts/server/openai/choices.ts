@@ -87,7 +87,7 @@ async function answer(
 }
 
 /** Throws what the first choice that ended badly means; the others are then given up. */
-async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
+export async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
   const closeAll = () => {
     for (const cursor of cursors) cursor.close();
   };
