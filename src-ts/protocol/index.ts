@@ -9,6 +9,7 @@ export { isNotSupported, Priority, priorityValues } from "./fields.js";
 export * from "./keys.js";
 export * as limits from "./limits.js";
 export * from "./models.js";
+export * from "./ollama.js";
 export * from "./operations.js";
 export * from "./responses.js";
 export * from "./tickets.js";

@@ -11,6 +11,7 @@ import * as errors from "./errors.js";
 import * as events from "./events.js";
 import * as keys from "./keys.js";
 import * as models from "./models.js";
+import * as ollama from "./ollama.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as tickets from "./tickets.js";
@@ -27,6 +28,7 @@ const modules = [
   events,
   keys,
   models,
+  ollama,
   operations,
   responses,
   tickets,

@@ -1,4 +1,4 @@
-/** Every route over HTTP: what it takes, what it answers, and how it may refuse. A table, and no logic. */
+/** Every route over HTTP but Ollama's: what it takes, what it answers, and how it may refuse. A table, and no logic. */
 import { z } from "zod";
 import {
   AnthropicBody,
@@ -53,6 +53,8 @@ export interface Answer {
   contentType?: string;
   /** The same as server-sent events: what the `data:` of one may be, and the text that ends them. */
   events?: { data: readonly z.ZodType[]; last?: string };
+  /** The same as lines of JSON: what each may be. */
+  lines?: readonly z.ZodType[];
   /** Operations that take the answer's id, as this path parameter. */
   links?: { to: readonly string[]; parameter: string };
 }
@@ -71,12 +73,12 @@ export interface Operation {
   body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
   answers: Readonly<Record<number, Answer>>;
   /** Whose shape refusals have; default: OpenAI's. `either`: that of whoever asks. */
-  dialect?: "anthropic" | "either";
+  dialect?: "anthropic" | "either" | "ollama";
   /** Statuses beside those that any route may answer with. */
   errors?: readonly number[];
 }
 
-const envelope: readonly Parameter[] = [
+export const envelope: readonly Parameter[] = [
   {
     in: "header",
     name: "x-mlx-serving-deadline-ms",
@@ -125,12 +127,12 @@ const query = (name: keyof typeof queries, description: string): Parameter => ({
 });
 
 /** What can happen to a request before, or instead of, its answer. */
-const generation = [404, 409, 429, 499, 503, 504] as const;
+export const generation = [404, 409, 429, 499, 503, 504] as const;
 
 /** The same without an answer that is generated. */
 const preparation = [404, 429, 499, 503, 504] as const;
 
-const json = (description: string, schema: z.ZodType, example: unknown): Answer => ({
+export const json = (description: string, schema: z.ZodType, example: unknown): Answer => ({
   description,
   schema,
   example,
