@@ -4,10 +4,14 @@ import type { Engine } from "../engine/api.js";
 import type { ServingError } from "../errors.js";
 import { HostPolicy } from "./access/hosts.js";
 import { Keys } from "./access/keys.js";
+import { Sessions } from "./access/sessions.js";
 import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
+import { ConsoleAssets } from "./console/assets.js";
 import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
+import { History } from "./operations/history.js";
+import { LiveFeed } from "./operations/live-feed.js";
 import { Metrics } from "./operations/metrics.js";
 import { SchemaRefusals } from "./operations/schema-refusals.js";
 import {
@@ -72,6 +76,8 @@ class Server implements ServingServer {
   private readonly app: ReturnType<typeof createApp>;
   private readonly sockets: WebSockets;
   private readonly metrics: Metrics;
+  private readonly history: History;
+  private readonly feed: LiveFeed;
   private readonly echo: Echo | undefined;
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
@@ -87,21 +93,42 @@ class Server implements ServingServer {
     const refusals = new SchemaRefusals();
     const onError = (error: ServingError): void => refusals.take(error);
     this.context = { engine, bodies, config, logger, onError, now: () => performance.now() };
-    const keys = new Keys(config.apiKeys);
+    const sessions = new Sessions(new Keys(config.apiKeys));
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, keys, hosts: this.hosts, bodies, onError });
+    this.app = createApp({ config, logger, sessions, hosts: this.hosts, bodies, onError });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),
       identify: ({ headers, socket }, ticket) =>
         ticket === undefined
-          ? keys.identify(headers, socket.remoteAddress ?? "")
+          ? sessions.identify(headers, socket.remoteAddress ?? "")
           : tickets.redeem(ticket),
     });
     this.metrics = new Metrics(engine, this.sockets, refusals);
+    this.feed = new LiveFeed({
+      engine,
+      samples: () => this.history.samples,
+      writeBufferBytesMax: config.limits.writeBufferBytesMax,
+      viewersMax: config.limits.viewersMax,
+      now: () => performance.now(),
+    });
+    this.history = new History(
+      engine,
+      {
+        latencies: () => this.metrics.latencies(),
+        now: () => performance.now(),
+        wall: Date.now,
+      },
+      (sample) => this.feed.sampled(sample),
+    );
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
-    addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, drain });
+    addRoutes(this.app, this.context, {
+      ...{ sessions, tickets, drain },
+      metrics: this.metrics,
+      feed: this.feed,
+      console: new ConsoleAssets(),
+    });
     this.sockets.listen(this.app.server);
     engine.onDraining((graceMs) => this.sockets.drain(graceMs));
   }
@@ -136,6 +163,7 @@ class Server implements ServingServer {
 
   private async drainAndClose(timeoutMs: number): Promise<void> {
     await this.context.engine.drain(timeoutMs);
+    this.feed.close();
     // The last events are in the logs, but not yet with their readers.
     await within(flushGraceMs, [this.stopListening(), this.sockets.whenEmpty()]);
     await this.close();
@@ -149,6 +177,8 @@ class Server implements ServingServer {
 
   private async closeAll(): Promise<void> {
     this.sockets.close();
+    this.feed.close();
+    this.history.close();
     this.metrics.close();
     const stopped = this.stopListening();
     this.app.server.closeAllConnections();

@@ -15,7 +15,8 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
-import type { Asker, Keys } from "../access/keys.js";
+import type { Asker } from "../access/keys.js";
+import type { Sessions } from "../access/sessions.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
@@ -28,7 +29,7 @@ import { requestIdOf } from "./request-headers.js";
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
-  keys: Keys;
+  sessions: Sessions;
   hosts: HostPolicy;
   bodies: BodyBudget;
   /** Is told of every error that a client gets. */
@@ -124,14 +125,14 @@ export function route(
 }
 
 function addHooks(app: FastifyInstance, parts: HttpParts): void {
-  const { keys, logger } = parts;
+  const { sessions, logger } = parts;
   app.decorateRequest("identity", null as unknown as Asker);
   app.addHook("onRequest", async (request, reply) => {
     checkAndStamp(parts, request, reply);
     if (request.method === "OPTIONS") return preflight(request, reply);
     const { headers } = request;
-    if (!request.routeOptions.config.isOpen || keys.areNamed(headers))
-      request.identity = keys.identify(headers, request.ip);
+    if (!request.routeOptions.config.isOpen || sessions.areNamed(headers))
+      request.identity = sessions.identify(headers, request.ip);
   });
   app.addHook("onResponse", async (request, reply) => {
     // The route's pattern, not its path: ids are nobody's business in a log.
