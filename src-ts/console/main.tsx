@@ -8,10 +8,10 @@ import "./style/live.css";
 import "./style/start.css";
 import "uplot/dist/uPlot.min.css";
 import { App } from "./app/app.js";
-import { startRouter } from "./app/router.js";
 import { startSession } from "./app/session.js";
 import { startShortcuts } from "./app/shortcuts.js";
 import { startFeed } from "./server/feed.js";
+import { startRouter } from "./ui/router.js";
 
 startRouter();
 startShortcuts();

@@ -226,7 +226,7 @@ export const t = {
     series: {
       speed: "tokens/s",
       mean: "mean",
-      p95: "95th percentile",
+      p95: "p95",
       running: "running",
       waiting: "waiting",
       use: "in use",

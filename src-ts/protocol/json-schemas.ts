@@ -8,9 +8,11 @@ import * as chat from "./chat.js";
 import * as completions from "./completions.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
+import * as live from "./live.js";
 import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
+import * as sessions from "./sessions.js";
 import * as tickets from "./tickets.js";
 import * as tools from "./tools.js";
 
@@ -21,9 +23,11 @@ const modules = [
   completions,
   errors,
   events,
+  live,
   models,
   operations,
   responses,
+  sessions,
   tickets,
   tools,
   anthropic,

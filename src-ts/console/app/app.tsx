@@ -8,9 +8,9 @@ import { access } from "../server/session.js";
 import { StartView } from "../start/start.js";
 import { t } from "../strings.js";
 import { Dialog } from "../ui/dialog.js";
+import { route } from "../ui/router.js";
 import { Banners, Notices } from "./banners.js";
 import { Nav, TopBar } from "./nav.js";
-import { route } from "./router.js";
 import { shortcutsShown } from "./shortcuts.js";
 import { SignIn } from "./sign-in.js";
 

@@ -2,8 +2,8 @@
 import { feedState } from "../server/feed.js";
 import { t } from "../strings.js";
 import { Icon } from "../ui/icon.js";
-import { dismiss, notices } from "./notices.js";
-import { route } from "./router.js";
+import { dismiss, notices } from "../ui/notices.js";
+import { route } from "../ui/router.js";
 import { connection, unreachable } from "./session.js";
 
 export function Banners() {

@@ -2,10 +2,10 @@
 import { access } from "../server/session.js";
 import { t } from "../strings.js";
 import { Icon, type IconName } from "../ui/icon.js";
-import { hashOf, type Route, route } from "./router.js";
+import { hashOf, type Route, route } from "../ui/router.js";
+import { chooseTheme, type Theme, theme } from "../ui/theme.js";
 import { leave } from "./session.js";
 import { shortcutsShown } from "./shortcuts.js";
-import { chooseTheme, type Theme, theme } from "./theme.js";
 
 const views: readonly { view: Route["view"]; icon: IconName }[] = [
   { view: "start", icon: "start" },

@@ -5,7 +5,7 @@ import { conversationOf, loadConversations, openId } from "../chat/store.js";
 import { feedState, look } from "../server/feed.js";
 import { access, lookAround, mayAsk, signOut } from "../server/session.js";
 import { connection, disconnect } from "../server/socket.js";
-import { route } from "./router.js";
+import { route } from "../ui/router.js";
 
 const retryMs = 2_000;
 /** The server answers nothing at all. */

@@ -1,11 +1,9 @@
 /** Keys that work anywhere on the page. Those of one field are the field's own. */
 import { signal } from "@preact/signals";
-import { go } from "./router.js";
+import { composerId, searchId } from "../ui/places.js";
+import { go } from "../ui/router.js";
 
 export const shortcutsShown = signal(false);
-
-export const composerId = "composer";
-export const searchId = "search-conversations";
 
 export function startShortcuts(): void {
   addEventListener("keydown", (event) => {

@@ -1,7 +1,7 @@
 /** The conversations of this page: what is open, what changes, and when it is saved. */
 import { computed, signal } from "@preact/signals";
-import { notify } from "../app/notices.js";
 import { t } from "../strings.js";
+import { notify } from "../ui/notices.js";
 import {
   type Conversation,
   defaultSettings,

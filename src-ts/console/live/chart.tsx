@@ -1,9 +1,9 @@
 /** One chart of the last fifteen minutes. Its newest values stand beside it as text. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { isDark } from "../app/theme.js";
 import { samples } from "../server/feed.js";
 import { t } from "../strings.js";
+import { isDark } from "../ui/theme.js";
 import { type ChartSpec, columnsOf, latestText } from "./charts.js";
 
 const heightPixels = 112;
@@ -39,15 +39,13 @@ export function Chart({ spec }: { spec: ChartSpec }) {
         <span class="chart-now">{text}</span>
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={t.live.chartLabel(title, text)} />
-      {spec.series.length > 1 && (
-        <p class="legend" aria-hidden="true">
-          {spec.series.map(({ label }, i) => (
-            <span key={label} class={`key key-${i + 1}`}>
-              {label}
-            </span>
-          ))}
-        </p>
-      )}
+      <p class="legend" aria-hidden="true">
+        {spec.series.map(({ label }, i) => (
+          <span key={label} class={`key key-${i + 1}`}>
+            {label}
+          </span>
+        ))}
+      </p>
     </figure>
   );
 }
@@ -97,7 +95,7 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
         stroke: color(`--series-${i + 1}`),
         width: 1.75,
         ...(i === 0 && { fill: color("--series-fill") }),
-        spanGaps: false,
+        spanGaps: true,
         points: { show: false },
       })),
     ],

@@ -1,9 +1,9 @@
 /** The live view: charts, workers, and every request on its way. */
 import { useEffect, useState } from "preact/hooks";
-import { route } from "../app/router.js";
 import { snapshot, watch } from "../server/feed.js";
 import { t } from "../strings.js";
 import { Confirm } from "../ui/dialog.js";
+import { route } from "../ui/router.js";
 import { Chart } from "./chart.js";
 import { charts } from "./charts.js";
 import { drain } from "./orders.js";

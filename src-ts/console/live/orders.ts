@@ -1,7 +1,8 @@
 /** What the buttons of the live view order, and what is said about it. */
-import { notify } from "../app/notices.js";
+
 import { orders } from "../server/api.js";
 import { t } from "../strings.js";
+import { notify } from "../ui/notices.js";
 
 async function give(order: Promise<unknown>, said: string | undefined): Promise<void> {
   try {

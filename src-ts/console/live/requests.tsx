@@ -1,8 +1,8 @@
 /** Requests as rows that move from stage to stage; those that have ended stay for a while. */
 import type { Snapshot } from "../../protocol/live.js";
-import { hashOf } from "../app/router.js";
 import { format, t } from "../strings.js";
 import { Icon } from "../ui/icon.js";
+import { hashOf } from "../ui/router.js";
 import { cancelRequest } from "./orders.js";
 import { type Row, rowsOf, shortId, stages } from "./rows.js";
 
@@ -22,7 +22,6 @@ export function Requests({ snapshot }: { snapshot: Snapshot }) {
       {rows.length === 0 ? (
         <p class="muted">{t.live.noRequests}</p>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled with keys.
         <section class="requests card" tabIndex={0} aria-label={t.live.requests}>
           <table>
             <thead>

@@ -1,12 +1,12 @@
 /** One request from its arrival to its end, as its machine went: which transition, when, and what is known of it. */
 import { useEffect, useState } from "preact/hooks";
 import type { Timeline, Transition } from "../../protocol/live.js";
-import { go } from "../app/router.js";
 import { call } from "../server/api.js";
 import { ApiError } from "../server/errors.js";
 import { format, t } from "../strings.js";
 import { CopyButton } from "../ui/copy.js";
 import { Dialog } from "../ui/dialog.js";
+import { go } from "../ui/router.js";
 
 const againMs = 1_000;
 

@@ -1,6 +1,5 @@
 /** The first page: what runs here, a chat at once, and how programs connect. */
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { hashOf } from "../app/router.js";
 import { openId } from "../chat/store.js";
 import { send } from "../chat/views/chat.js";
 import { Composer } from "../chat/views/composer.js";
@@ -11,6 +10,7 @@ import { snapshot, watch } from "../server/feed.js";
 import { access } from "../server/session.js";
 import { t } from "../strings.js";
 import { CopyButton } from "../ui/copy.js";
+import { hashOf } from "../ui/router.js";
 import { type Snippet, snippetsOf } from "./snippets.js";
 
 export function StartView() {
@@ -168,7 +168,6 @@ function Code({ snippet: { code, language } }: { snippet: Snippet }) {
     place.current?.replaceChildren(nodesOf(highlighted(code, language) ?? escaped(code)));
   }, [code, language]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled with keys.
     <pre tabIndex={0}>
       <code ref={place} />
     </pre>

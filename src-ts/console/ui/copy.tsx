@@ -1,8 +1,8 @@
 /** Copying to the clipboard. */
 import { useState } from "preact/hooks";
-import { notify } from "../app/notices.js";
 import { t } from "../strings.js";
 import { Icon } from "./icon.js";
+import { notify } from "./notices.js";
 
 const copiedMs = 1_500;
 

@@ -16,9 +16,12 @@ import { operations } from "../../../src-ts/protocol/openapi-routes.js";
 import type { WorkerStatus } from "../../../src-ts/protocol/operations.js";
 import { HostPolicy } from "../../../src-ts/server/access/hosts.js";
 import { Keys } from "../../../src-ts/server/access/keys.js";
+import { Sessions } from "../../../src-ts/server/access/sessions.js";
 import { Tickets } from "../../../src-ts/server/access/tickets.js";
 import { BodyBudget } from "../../../src-ts/server/bodies/budget.js";
+import { ConsoleAssets } from "../../../src-ts/server/console/assets.js";
 import { createApp } from "../../../src-ts/server/http/app.js";
+import { LiveFeed } from "../../../src-ts/server/operations/live-feed.js";
 import { Metrics } from "../../../src-ts/server/operations/metrics.js";
 import { SchemaRefusals } from "../../../src-ts/server/operations/schema-refusals.js";
 import { resolveOptions, type ServerLogger } from "../../../src-ts/server/options.js";
@@ -80,19 +83,19 @@ describe("the OpenAPI document", () => {
   });
 });
 
-/** `{model_id}` may contain slashes: the router writes it `*`. */
+/** What may contain slashes: the router writes it `*`. */
 function plain(path: string): string {
-  return path.replace("{model_id}", "*").replace(/\{\w+\}/g, "{}");
+  return path.replace(/\{(?:model_id|file)\}/, "*").replace(/\{\w+\}/g, "{}");
 }
 
 function registeredRoutes(): string[] {
   const engine = new ScriptedEngine();
   const config = resolveOptions({});
   const logger: ServerLogger = { debug() {}, info() {}, warn() {}, error() {} };
-  const keys = new Keys([]);
+  const sessions = new Sessions(new Keys([]));
   const hosts = new HostPolicy("127.0.0.1", [], []);
   const bodies = new BodyBudget(config.limits);
-  const app = createApp({ config, logger, keys, hosts, bodies });
+  const app = createApp({ config, logger, sessions, hosts, bodies });
   const routes: string[] = [];
   app.addHook("onRoute", ({ method, url, onRequest }) => {
     // Those that a path lacks are one route of their own, with a hook that refuses.
@@ -102,7 +105,15 @@ function registeredRoutes(): string[] {
   const metrics = new Metrics(engine, { size: 0 }, new SchemaRefusals());
   const tickets = new Tickets(config.limits);
   const context = { engine, bodies, config, logger, now: () => 0 };
-  addRoutes(app, context, { keys, tickets, metrics, drain() {} });
+  const feed = new LiveFeed({
+    engine,
+    samples: () => [],
+    writeBufferBytesMax: 0,
+    viewersMax: 0,
+    now: () => 0,
+  });
+  const console = new ConsoleAssets();
+  addRoutes(app, context, { sessions, tickets, metrics, feed, console, drain() {} });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));
 }

@@ -1,18 +1,14 @@
 /** The chat: the open conversation, and where one writes. */
-import { signal } from "@preact/signals";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { go } from "../../app/router.js";
 import { t } from "../../strings.js";
 import { Icon } from "../../ui/icon.js";
+import { go } from "../../ui/router.js";
 import { draftOf, say, stop } from "../answers.js";
 import { type Conversation, isRunning, type Message } from "../conversation.js";
 import { add, begin, loaded, openConversation, openId, openPath } from "../store.js";
 import { Composer, type Sent } from "./composer.js";
 import { Header } from "./header.js";
 import { MessageView } from "./message.js";
-
-/** Which message is being edited. */
-export const editing = signal<string | undefined>(undefined);
 
 /** Within so many pixels of the end a reader follows what is written. */
 const followPixels = 80;

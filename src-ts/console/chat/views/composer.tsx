@@ -1,14 +1,14 @@
 /** Where a message is written: text, files, and the button that sends or stops. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { notify } from "../../app/notices.js";
-import { composerId } from "../../app/shortcuts.js";
 import { t } from "../../strings.js";
 import { Icon } from "../../ui/icon.js";
+import { notify } from "../../ui/notices.js";
+import { composerId } from "../../ui/places.js";
 import { attached, freeName, messageCharsMax, pasteCharsMax } from "../attach.js";
 import type { Attachment, Message } from "../conversation.js";
 import { openPath } from "../store.js";
-import { editing } from "./chat.js";
+import { editing } from "./editing.js";
 import { ContextGauge } from "./gauge.js";
 
 export interface Sent {

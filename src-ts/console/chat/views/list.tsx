@@ -1,11 +1,11 @@
 /** All conversations: search, and what can be done with one or with all. */
 import { useRef, useState } from "preact/hooks";
-import { notify } from "../../app/notices.js";
-import { go, hashOf } from "../../app/router.js";
-import { searchId } from "../../app/shortcuts.js";
 import { format, t } from "../../strings.js";
 import { Confirm, Dialog } from "../../ui/dialog.js";
 import { Icon } from "../../ui/icon.js";
+import { notify } from "../../ui/notices.js";
+import { searchId } from "../../ui/places.js";
+import { go, hashOf } from "../../ui/router.js";
 import { stop } from "../answers.js";
 import type { Conversation } from "../conversation.js";
 import { newId } from "../conversation.js";

@@ -1,10 +1,10 @@
 /** One message: what was said, how it came about, and what can be done with it. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { go } from "../../app/router.js";
 import { Markdown } from "../../markdown/markdown.js";
 import { format, t } from "../../strings.js";
 import { CopyButton } from "../../ui/copy.js";
 import { Icon } from "../../ui/icon.js";
+import { go } from "../../ui/router.js";
 import { speedOf } from "../answer.js";
 import { answer as answerAgain, chooseBranch, draftOf, say } from "../answers.js";
 import {
@@ -18,7 +18,7 @@ import {
 } from "../conversation.js";
 import { add } from "../store.js";
 import { CallView } from "./call.js";
-import { editing } from "./chat.js";
+import { editing } from "./editing.js";
 
 interface MessageProps {
   conversation: Conversation;
