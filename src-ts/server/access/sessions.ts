@@ -1,9 +1,10 @@
 /**
  * Sessions of people at the console: a token that stands for the key it was opened with, so that a page need not
  * keep the key. Bounded in number and life, and gone with this process. A session's key is asked again at each
- * use: what a key may no longer do its sessions can't. Tokens are kept as hashes; neither is ever logged.
+ * use: what a key may no longer do its sessions can't. Tokens are kept as hashes, and keys are sealed by their tokens: the
+ * memory of this server tells neither. Nothing of them is logged.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { failure } from "../../failures.js";
 import type { ConsoleSession } from "../../protocol/sessions.js";
@@ -18,9 +19,31 @@ const sessionsMax = 4_096;
 
 interface Session {
   owner: string;
-  key: string;
+  sealedKey: Buffer;
   /** On the monotonic clock. */
   expiresAtMs: number;
+}
+
+const cipher = "aes-256-gcm";
+/** A token seals one key, once. */
+const iv = Buffer.alloc(12);
+const tagBytes = 16;
+
+function sealerOf(token: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", token, "", "mlx-serving session", 32));
+}
+
+function sealed(key: string, token: string): Buffer {
+  const sealer = createCipheriv(cipher, sealerOf(token), iv);
+  return Buffer.concat([sealer.update(key, "utf8"), sealer.final(), sealer.getAuthTag()]);
+}
+
+function unsealed(box: Buffer, token: string): string {
+  const opener = createDecipheriv(cipher, sealerOf(token), iv);
+  opener.setAuthTag(box.subarray(-tagBytes));
+  return Buffer.concat([opener.update(box.subarray(0, -tagBytes)), opener.final()]).toString(
+    "utf8",
+  );
 }
 
 function digest(token: string): string {
@@ -50,7 +73,8 @@ export class Sessions {
     if (token === undefined) return this.keys.identify(headers, address);
     const session = this.find(token);
     if (session === undefined) throw failure("session_expired");
-    return this.keys.identify({ authorization: `Bearer ${session.key}` }, address);
+    const key = unsealed(session.sealedKey, token);
+    return this.keys.identify({ authorization: `Bearer ${key}` }, address);
   }
 
   /** Whoever asks has come with a key that is known. Throws 400 where none is needed, or it was no key. */
@@ -60,7 +84,8 @@ export class Sessions {
       throw failure("no_key_given");
     this.makeRoom(owner);
     const token = `${tokenPrefix}${randomBytes(tokenBytes).toString("base64url")}`;
-    this.open.set(digest(token), { owner, key, expiresAtMs: this.now() + lifeMs });
+    const expiresAtMs = this.now() + lifeMs;
+    this.open.set(digest(token), { owner, sealedKey: sealed(key, token), expiresAtMs });
     return { token, expires_in: lifeMs / 1000 };
   }
 

@@ -33,7 +33,7 @@ describe("the page", () => {
     const etag = page.headers.get("etag")!;
     expect((await get("/", { headers: { "if-none-match": etag } })).status).toBe(304);
     const [, script] = /<script type="module" src="(\/console\/[^"]+)"/.exec(await page.text())!;
-    const file = await get(script!);
+    const file = await get(script!, { headers: { "accept-encoding": "gzip, br" } });
     expect(file.headers.get("cache-control")).toContain("immutable");
     expect(file.headers.get("content-encoding")).toBe("br");
     expect((await file.text()).length).toBeGreaterThan(10_000);
