@@ -70,6 +70,8 @@ export interface Timeline {
   arrivedAtMs: number;
   /** It has not ended. */
   live: boolean;
+  /** Tokens so far. */
+  emitted: number;
   /** Transitions before the last one that there was no room for. */
   omitted: number;
   transitions: readonly Transition[];

@@ -18,6 +18,7 @@ interface Kept {
   model: string;
   priority: string;
   attempts: number;
+  emitted: number;
   omitted: number;
   transitions: Transition[];
 }
@@ -25,6 +26,7 @@ interface Kept {
 interface Slot {
   requestId: string;
   workerId: string;
+  kept: Kept | undefined;
   decoding: boolean;
 }
 
@@ -39,7 +41,13 @@ export class Timelines {
 
   arrived(id: string, model: string, priority: string): void {
     const arrivedAt = this.clock.now();
-    const begun = { arrivedAtMs: this.clock.wall(), arrivedAt, attempts: 0, omitted: 0 };
+    const begun = {
+      arrivedAtMs: this.clock.wall(),
+      arrivedAt,
+      attempts: 0,
+      emitted: 0,
+      omitted: 0,
+    };
     this.live.set(id, { ...begun, model, priority, transitions: [] });
     this.note(id, { event: "arrived" });
   }
@@ -66,7 +74,7 @@ export class Timelines {
   take(command: Command): void {
     switch (command.kind) {
       case "append":
-        return this.decoding(command.slot);
+        return this.appended(command.slot, command.count);
       case "prepare":
         return this.note(command.requestId, { event: "preparing", workerId: command.workerId });
       case "size":
@@ -112,16 +120,18 @@ export class Timelines {
   }
 
   private leased({ requestId, workerId, slot }: Extract<Command, { kind: "lease" }>): void {
-    this.slots.set(slot, { requestId, workerId, decoding: false });
     const kept = this.live.get(requestId);
+    this.slots.set(slot, { requestId, workerId, kept, decoding: false });
     if (kept === undefined) return;
     kept.attempts++;
     this.note(requestId, { event: "dispatched", workerId, attempt: kept.attempts });
   }
 
-  private decoding(id: number): void {
+  private appended(id: number, count: number): void {
     const slot = this.slots.get(id);
-    if (slot === undefined || slot.decoding) return;
+    if (slot?.kept === undefined) return;
+    slot.kept.emitted += count;
+    if (slot.decoding) return;
     slot.decoding = true;
     this.note(slot.requestId, { event: "decoding", workerId: slot.workerId });
   }
@@ -156,6 +166,15 @@ export class Timelines {
 }
 
 function seen(id: string, kept: Kept, live: boolean): Timeline {
-  const { arrivedAtMs, model, priority, omitted, transitions } = kept;
-  return { id, model, priority, arrivedAtMs, live, omitted, transitions: [...transitions] };
+  const { arrivedAtMs, model, priority, emitted, omitted, transitions } = kept;
+  return {
+    id,
+    model,
+    priority,
+    arrivedAtMs,
+    live,
+    emitted,
+    omitted,
+    transitions: [...transitions],
+  };
 }

@@ -59,6 +59,8 @@ export const Timeline = z.object({
   /** Unix milliseconds. */
   arrivedAtMs: z.number(),
   live: z.boolean(),
+  /** Tokens so far. */
+  emitted: z.int(),
   /** Transitions before the last one that were not kept: of one request 64 are. */
   omitted: z.int(),
   transitions: z.array(Transition),

@@ -199,6 +199,7 @@ export const timeline = {
   priority: "normal",
   arrivedAtMs: created * 1000,
   live: false,
+  emitted: 24,
   omitted: 0,
   transitions: [
     { event: "arrived", afterMs: 0 },

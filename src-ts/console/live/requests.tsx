@@ -86,9 +86,7 @@ function RequestRow({ row }: { row: Row }) {
         {cachedTokens > 0 && <span class="muted cached"> {t.live.cachedOf(cachedTokens)}</span>}
       </td>
       <td class="num" data-name={columns.output}>
-        {emitted === undefined || maxTokens === undefined
-          ? t.common.none
-          : t.live.outputOf(emitted, maxTokens)}
+        {maxTokens === undefined ? format.number(emitted) : t.live.outputOf(emitted, maxTokens)}
       </td>
       <td class="num" data-name={columns.ttft}>
         {ttftMs === undefined ? t.common.none : format.duration(ttftMs)}

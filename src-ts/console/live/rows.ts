@@ -17,7 +17,7 @@ export interface Row {
   promptTokens: number | undefined;
   cachedTokens: number;
   prefill: { done: number; total: number } | undefined;
-  emitted: number | undefined;
+  emitted: number;
   maxTokens: number | undefined;
   migrations: number;
   ttftMs: number | undefined;
@@ -81,7 +81,7 @@ function progressOf(
   return undefined;
 }
 
-function endedRow({ id, model, transitions }: Timeline): Row {
+function endedRow({ id, model, emitted, transitions }: Timeline): Row {
   const find = (event: string) => transitions.findLast((one) => one.event === event);
   const last = transitions.at(-1);
   const finish = last?.event === "ended" ? last.finish : last?.event;
@@ -93,7 +93,7 @@ function endedRow({ id, model, transitions }: Timeline): Row {
     promptTokens: find("prepared")?.promptTokens,
     cachedTokens: find("prefilling")?.cachedTokens ?? 0,
     prefill: undefined,
-    emitted: undefined,
+    emitted,
     maxTokens: undefined,
     migrations: transitions.filter(({ event }) => event === "migrated").length,
     ttftMs: transitions.find(({ event }) => event === "decoding")?.afterMs,

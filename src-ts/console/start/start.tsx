@@ -68,7 +68,7 @@ function Running() {
       <p class={`state-line ${ready && !draining ? "good" : "warn"}`} role="status">
         {ready ? t.start.ready : (reason ?? t.start.notReady)}
       </p>
-      <ul class="running">
+      <ul class="what-runs">
         {models.map((model) => (
           <li key={model.id} class="card">
             <strong>{model.id}</strong>

@@ -21,8 +21,12 @@ it("sees requests with their states, and batches with their places", async () =>
   expect(operator.cancel("resp_none")).toBe(false);
   expect(operator.cancel(response.id)).toBe(true);
   await sim.clock.advance(0);
-  expect(operator.view(10).requests[0]).toMatchObject({ state: "cancelling" });
-  expect(operator.timeline(response.id)!.transitions.at(-1)!.event).toBe("cancelling");
+  const events = operator.timeline(response.id)!.transitions.map(({ event }) => event);
+  expect(events.slice(-2)).toEqual(["cancelling", "ended"]);
+  expect(operator.view(10)).toMatchObject({
+    requests: [],
+    ended: [{ id: response.id, emitted: 1 }],
+  });
 });
 
 it("sees nothing of what is only counted", async () => {

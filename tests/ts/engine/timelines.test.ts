@@ -48,7 +48,7 @@ describe("a timeline", () => {
       explanation: { kind: "none" },
     });
     const { live, transitions } = timelines.get("r")!;
-    expect(live).toBe(false);
+    expect([live, timelines.get("r")!.emitted]).toEqual([false, 3]);
     expect(transitions.map(({ event, afterMs }) => `${event} ${afterMs}`)).toEqual([
       ...["arrived 0", "preparing 1", "prepared 2", "accepted 2", "dispatched 3", "prefilling 4"],
       ...["decoding 6", "migrated 8", "dispatched 9", "decoding 11", "cancelling 12", "ended 13"],

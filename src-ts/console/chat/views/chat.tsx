@@ -101,5 +101,11 @@ function Messages() {
 function lengthOf({ id, text, answer }: Message): number {
   const draft = draftOf(id);
   const shown = draft?.answer ?? answer;
-  return (draft?.text ?? text).length + (shown?.reasoning.length ?? 0) + (shown?.calls.length ?? 0);
+  const ended = shown === undefined || !isRunning(shown) ? 1 : 0;
+  return (
+    (draft?.text ?? text).length +
+    (shown?.reasoning.length ?? 0) +
+    (shown?.calls.length ?? 0) +
+    ended
+  );
 }

@@ -13,7 +13,7 @@ const request = (
 });
 
 const timeline = (id: string, ...events: Timeline["transitions"]): Timeline => ({
-  ...{ id, model: "m", priority: "normal", arrivedAtMs: 0, live: false, omitted: 0 },
+  ...{ id, model: "m", priority: "normal", arrivedAtMs: 0, live: false, emitted: 9, omitted: 0 },
   transitions: events,
 });
 
@@ -60,7 +60,7 @@ it("stay for a while, with how they ended", () => {
     ...{ stage: "done", state: "failed", failed: true, workerId: "w2", migrations: 1 },
     ...{ ttftMs: 9, ageMs: 20 },
   });
-  expect(rows[2]).toMatchObject({ state: "turnedAway", failed: true });
+  expect(rows[2]).toMatchObject({ state: "turnedAway", failed: true, emitted: 9 });
 });
 
 it("ids are short, and still tell requests apart", () => {
