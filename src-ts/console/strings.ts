@@ -198,6 +198,7 @@ export const t = {
     reasoningDefault: "The model decides",
     reasoningOff: "Off",
     tools: "Tools, as JSON",
+    toolsExample: '[{"type": "function", "name": "weather", "parameters": {…}}]',
     toolsHint: "A list of function tools. You give the results of calls by hand.",
     toolsWrong: (message: string) => `These are no tools: ${message}`,
     modelDefault: "default",

@@ -21,8 +21,8 @@ import {
 } from "./support/chat.js";
 
 const script = fileURLToPath(new URL("../fixtures/console-script.json", import.meta.url));
-/** A stream of a hundred tokens lasts long enough to be disturbed. */
-const tokensPerS = 60;
+/** Slow enough to be disturbed in the middle, fast enough to be waited for. */
+const tokensPerS = 120;
 
 let server: ServerProcess;
 
@@ -128,7 +128,7 @@ describe.skipIf(executablePath === undefined)(`the console (skipped: ${whySkippe
   });
 
   it("goes on with an answer after a reload in the middle of it", async () => {
-    const tokens = 150;
+    const tokens = 240;
     const expected = await undisturbed("The reloaded story", tokens);
     const { page } = await open(at("chat"));
     await limitTokens(page, tokens);

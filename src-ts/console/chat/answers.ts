@@ -48,8 +48,6 @@ const following = signal<ReadonlyMap<string, Following>>(new Map());
 export const draftOf = (messageId: string): Draft | undefined =>
   following.value.get(messageId)?.shown.value;
 
-export const isFollowed = (messageId: string): boolean => following.value.has(messageId);
-
 export interface Said {
   text: string;
   attachments: Attachment[];

@@ -147,7 +147,7 @@ function ToolsField({ settings, ...props }: SettingsProps & { settings: Settings
         value={settings.tools}
         aria-invalid={problem !== undefined}
         aria-describedby="tools-hint"
-        placeholder={'[{"type": "function", "name": "weather", "parameters": {…}}]'}
+        placeholder={t.settings.toolsExample}
         onInput={({ currentTarget }) => set(props, { tools: currentTarget.value })}
       />
       <span id="tools-hint" class={problem === undefined ? "muted" : "problem"}>
