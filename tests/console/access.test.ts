@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createServer, type ServingServer } from "../../src-ts/server/index.js";
 import { hold, ScriptedEngine, say } from "../ts/support/scripted-engine.js";
-import { executablePath, open, useBrowser, whySkipped } from "./support/browser.js";
+import { executablePath, open, titled, useBrowser } from "./support/browser.js";
 import { ask, composer, lastAnswer, untilEnded, untilGrown } from "./support/chat.js";
 
 const key = "a-key-of-this-server";
@@ -22,7 +22,7 @@ async function endAll(): Promise<void> {
   }
 }
 
-describe.skipIf(executablePath === undefined)(`access (skipped: ${whySkipped})`, () => {
+describe.skipIf(executablePath === undefined)(titled("access"), () => {
   useBrowser();
   afterEach(endAll);
 

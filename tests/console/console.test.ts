@@ -9,7 +9,7 @@ import axeCore from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ServerProcess, startServer } from "../e2e/support/server.js";
-import { executablePath, open, openIn, useBrowser, whySkipped } from "./support/browser.js";
+import { executablePath, open, openIn, titled, useBrowser } from "./support/browser.js";
 import {
   answers,
   ask,
@@ -26,7 +26,7 @@ const tokensPerS = 120;
 
 let server: ServerProcess;
 
-describe.skipIf(executablePath === undefined)(`the console (skipped: ${whySkipped})`, () => {
+describe.skipIf(executablePath === undefined)(titled("the console"), () => {
   useBrowser();
   beforeAll(async () => {
     server = await startServer({
@@ -164,7 +164,9 @@ describe.skipIf(executablePath === undefined)(`the console (skipped: ${whySkippe
     const tokens = Number(
       /^([\d,]+) tokens/.exec(await answer.locator(".figures").innerText())![1]!.replace(",", ""),
     );
-    expect(await textOf(page)).toBe(await undisturbed("The story of a death", tokens));
+    // Half a character is shown at a limit, and left out where an answer was stopped in it.
+    const whole = (await undisturbed("The story of a death", tokens)).replace(/\uFFFD+$/, "");
+    expect(await textOf(page)).toBe(whole.trimEnd());
     // The worker's next process, and the request's timeline, tell the same.
     const restarts = card.locator("dt", { hasText: "Restarts" });
     await restarts.locator("xpath=following-sibling::dd[text()='1']").waitFor();

@@ -5,9 +5,11 @@ import { findChromium } from "./chromium.mjs";
 
 export const executablePath = findChromium();
 
-/** Why the tests are skipped, where they are. */
-export const whySkipped =
-  "there is no Chromium here: install one, or name it in MLX_SERVING_CHROMIUM";
+/** The name of a suite, which says why where it is skipped. */
+export const titled = (name: string): string =>
+  executablePath === undefined
+    ? `${name} (skipped: there is no Chromium here; install one, or name it in MLX_SERVING_CHROMIUM)`
+    : name;
 
 let browser: Browser;
 
