@@ -25,6 +25,7 @@ import { parseArgs } from "node:util";
 import { lendModel, pathWithoutCompiler, serveByNpx } from "./lib/consumers/first-start.mjs";
 import { copyOfMachines, mutations, refuseMutation } from "./lib/consumers/mutations.mjs";
 import { checkContents, checkPublint, checkTypes, pack } from "./lib/consumers/package.mjs";
+import { compileAfterInit } from "./lib/consumers/plain-init.mjs";
 import {
   distDigest,
   expectations,
@@ -69,6 +70,10 @@ async function checkTypeScript(tarball) {
   });
   if (!made) return;
   await check("typescript: runs", () => succeed(folder, ["npm", "start"]));
+  await check(
+    "typescript: README's program compiles after a plain tsc --init, with 5.9 and 7",
+    () => compileAfterInit(join(workspace, "plain"), tarball),
+  );
   await check("package: publint finds nothing", () =>
     checkPublint(join(folder, "node_modules", "mlx-serving")),
   );

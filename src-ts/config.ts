@@ -125,7 +125,9 @@ function parse(given: Map<OptionName, Sourced>): z.output<typeof ServeInput> {
   if (result.success) return result.data;
   const name = result.error.issues[0]?.path[0] as OptionName;
   const { value, label } = given.get(name)!;
-  throw new ConfigError(`${label} must be ${expectedOf(name)}, not ${show(value)}.`);
+  // A key stands in no message.
+  const not = name === "apiKey" ? "" : `, not ${show(value)}`;
+  throw new ConfigError(`${label} must be ${expectedOf(name)}${not}.`);
 }
 
 function show(value: unknown): string {
@@ -146,32 +148,12 @@ function checkTogether(config: ServeConfig, label: (name: OptionName) => string)
   if (config.fakeScript !== undefined && config.engine !== "fake") {
     throw new ConfigError(`${label("fakeScript")} is for the fake engine: give --engine fake too.`);
   }
-  if (!isLoopback(config.host) && config.apiKeyFile === undefined) {
+  const hasKeys = config.apiKeyFile !== undefined || config.apiKey !== undefined;
+  if (!isLoopback(config.host) && !hasKeys) {
     throw new ConfigError(
       `${label("host")} ${config.host} is reachable from other machines: give --api-key-file too, or listen on 127.0.0.1.`,
     );
   }
-}
-
-/**
- * The keys of an API key file: one a line, `#` starts a comment. Throws ConfigError if it can't be read
- * or holds none.
- */
-export function readApiKeys(path: string): string[] {
-  let content: string;
-  try {
-    content = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError(`The API key file ${path} can't be read; check its name and rights.`, {
-      cause: error,
-    });
-  }
-  const keys = content
-    .split(/\r?\n/)
-    .map((line) => line.replace(/#.*/, "").trim())
-    .filter((line) => line !== "");
-  if (keys.length > 0) return keys;
-  throw new ConfigError(`The API key file ${path} holds no key; write one a line.`);
 }
 
 const otherVariables = ["CACHE", "PYTHON", "PYTHON_ENV", "ACCELERATOR", "CONFIG"];

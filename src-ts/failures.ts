@@ -18,6 +18,9 @@ interface Row {
 /** Where a row says nothing else. */
 const soonS = 1;
 
+/** Where nothing like the route is known. */
+const apiHint = "Routes of the API begin with /v1; GET /openapi.json has them all.";
+
 export const failures = {
   // The request is wrong.
   invalid_http: { status: 400, words: "This is not a valid HTTP request." },
@@ -37,6 +40,12 @@ export const failures = {
     words: ({ param }: { param: string }) => `Unknown parameter: ${param}.`,
   },
   unsupported_parameter: { status: 400 },
+  priority_not_allowed: {
+    status: 400,
+    code: "unsupported_parameter",
+    words:
+      "This key may not ask for a priority as high as this, and the server is strict (--strict).",
+  },
   invalid_header: { status: 400 },
   invalid_upgrade: { status: 400 },
   invalid_message: { status: 400, words: "Messages are text frames, not binary ones." },
@@ -75,6 +84,16 @@ export const failures = {
     status: 400,
     words: "The request needs more memory than any worker has.",
   },
+  model_makes_no_text: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} is an embedding model, and makes no text; use POST /v1/embeddings.`,
+  },
+  model_has_no_vectors: {
+    status: 400,
+    words: ({ id }: { id: string }) =>
+      `Model ${id} has no states that a vector could be made of; serve an embedding model.`,
+  },
   upgrade_required: { status: 426 },
   method_not_allowed: {
     status: 405,
@@ -95,6 +114,7 @@ export const failures = {
     words: "This server needs a key: send Authorization: Bearer <key>, or x-api-key: <key>.",
   },
   invalid_api_key: { status: 401, words: "This key is not known." },
+  expired_api_key: { status: 401, words: "This key has expired." },
   invalid_ticket: {
     status: 401,
     words: "This ticket is unknown, used or expired: ask for a new one.",
@@ -121,7 +141,21 @@ export const failures = {
     status: 403,
     words: "This origin may not use this server; see --allowed-origins.",
   },
-  unknown_route: { status: 404, words: "There is no such route." },
+  model_not_allowed: {
+    status: 403,
+    words: ({ models }: { models: readonly string[] }) =>
+      `This key may not use this model; it may use ${models.join(", ")}.`,
+  },
+  admin_not_allowed: {
+    status: 403,
+    words: ({ area }: { area: string }) =>
+      `This key may not use /${area}: its line in the key file lacks admin=yes.`,
+  },
+  unknown_route: {
+    status: 404,
+    words: ({ route, hint = apiHint }: { route: string; hint?: string | undefined }) =>
+      `There is no such route: ${route}. ${hint}`,
+  },
   model_not_found: {
     status: 404,
     words: ({ id, known }: { id: string; known: readonly string[] }) =>
@@ -147,6 +181,9 @@ export const failures = {
   },
 
   // Too much at once.
+  rate_limit_exceeded: { status: 429, retryAfterS: soonS },
+  concurrency_limit_exceeded: { status: 429, retryAfterS: soonS },
+  insufficient_quota: { status: 429, retryAfterS: soonS },
   queue_full: {
     status: 429,
     retryAfterS: soonS,

@@ -51,14 +51,29 @@ function choice<const T extends readonly [string, ...string[]]>(values: T) {
 
 const split = z.string().transform((text) => text.split(",").map((item) => item.trim()));
 
-function list(what: string, placeholder = "<list>") {
-  const items = z.array(z.string().trim().min(1).max(4096)).min(1).max(256);
-  const given = z.union([z.array(z.string()), split]);
+/** A flag that is given again and again may have several values each time. */
+const splitAll = z.array(z.string()).transform((texts) => texts.flatMap((text) => text.split(",")));
+
+function list(what: string, placeholder = "<list>", item: z.ZodType<string, string> = z.string()) {
+  const items = z.array(z.string().trim().min(1).max(4096).pipe(item)).min(1).max(256);
+  const given = z.union([splitAll, split]);
   return describe(given.pipe(items), placeholder, `${what}, separated by commas, at most 256`);
 }
 
+/** A name as it is compared, or a star alone: a pattern would never match. */
+const nameOrAll = z.string().regex(/^(\*|[^*]+)$/);
+
+/** As browsers send them. */
+const originOrAll = z.string().regex(/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/*\s]+\/?)$/i);
+
 const text = (placeholder: string, expected: string) =>
   describe(z.string().trim().min(1).max(4096), placeholder, expected);
+
+const apiKey = describe(
+  z.string().regex(/^[\x21-\x7e]{1,1024}$/),
+  "<key>",
+  "a key of at most 1,024 printable ASCII characters without spaces",
+);
 
 const millisecondsPerUnit: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
@@ -221,7 +236,7 @@ export const serveOptions = {
   host: option(
     text("<address>", "an address or host name"),
     "127.0.0.1",
-    "address to listen on; anything but loopback needs --api-key-file",
+    "address to listen on; anything but loopback needs keys",
   ),
   port: option(integer(0, 65_535), 8088, "port to listen on; 0: any free one"),
   model: option(
@@ -312,18 +327,23 @@ export const serveOptions = {
   apiKeyFile: option(
     text("<file>", "a file name"),
     undefined,
-    "file with one API key a line; # starts a comment",
+    "file with one API key a line, each with its limits (docs/KEYS.md); read again when it changes",
+  ),
+  apiKey: option(
+    apiKey,
+    undefined,
+    "an API key beside those of the file; others see a command line: better MLX_SERVING_API_KEY",
   ),
   allowedHosts: option(
-    list("host names"),
+    list("host names, or * for all", "<list>", nameOrAll),
     undefined,
-    "names by which clients may call this server, besides its address",
+    "names by which clients may call this server, besides its address; *: whatever name, which lets a page of anybody's be led here by its own name",
     { repeatable: true },
   ),
   allowedOrigins: option(
-    list("origins such as https://example.org"),
+    list("origins such as https://example.org, or * for all", "<list>", originOrAll),
     undefined,
-    "web origins that may use this server, besides its own and, on loopback, those of this machine",
+    "web origins that may use this server, besides its own and, on loopback, those of this machine; *: every page of anybody's",
     { repeatable: true },
   ),
   strict: option(

@@ -2,9 +2,12 @@
  * The whole server inside one process: Python environment, models, engine, HTTP and WebSocket. Composes
  * the parts and ends them in order; each part knows nothing of the others.
  */
-import { readApiKeys, resolveConfig } from "./config.js";
+import { resolveConfig } from "./config.js";
 import { type EngineHooks, engineFor } from "./create-engine.js";
 import type { Engine } from "./engine/api.js";
+import { fixedKeys, type KeySource } from "./keys/entry.js";
+import { KeyFile } from "./keys/file.js";
+import { UsageFile } from "./keys/usage-file.js";
 import type { ServeConfig, ServeInput } from "./options.js";
 import {
   createServer,
@@ -58,31 +61,55 @@ export async function serveConfig(
   hooks: ServeHooks = {},
 ): Promise<RunningServer> {
   const { signal, logger = silent } = hooks;
-  const apiKeys = config.apiKeyFile === undefined ? [] : readApiKeys(config.apiKeyFile);
-  const engine = await engineFor(config, { ...hooks, logger });
-  hooks.onEngine?.(engine);
+  const keys = keysOf(config, logger);
+  let engine: Engine | undefined;
   let server: ServingServer | undefined;
+  const close = async () => {
+    keys.close();
+    await server?.close();
+    await engine?.close();
+  };
   try {
-    server = createServer({ engine, logger, config: serverOptions(config, apiKeys, hooks) });
+    engine = await engineFor(config, { ...hooks, logger });
+    hooks.onEngine?.(engine);
+    server = createServer({ engine, logger, config: serverOptions(config, keys, logger, hooks) });
     const { url } = await server.listen();
     await abortable(engine.whenReady(), signal);
-    return running(server, engine, url, config.drainTimeout);
+    return running({ server, engine, url }, close, config.drainTimeout);
   } catch (error) {
-    await server?.close();
-    await engine.close();
+    await close();
     throw error;
   }
 }
 
+/** Throws ConfigError. */
+function keysOf(
+  { apiKeyFile, apiKey }: ServeConfig,
+  logger: ServerLogger,
+): KeySource & { close(): void } {
+  const more = apiKey === undefined ? [] : [apiKey];
+  if (apiKeyFile === undefined) return { ...fixedKeys(more), close() {} };
+  return new KeyFile(apiKeyFile, {
+    keys: more,
+    log: (level, message, fields) => logger[level](fields, message),
+  });
+}
+
 function serverOptions(
   config: ServeConfig,
-  apiKeys: readonly string[],
+  keys: KeySource,
+  logger: ServerLogger,
   { onDrainRequested }: ServeHooks,
 ): ServerOptions {
   return {
     host: config.host,
     port: config.port,
-    apiKeys,
+    keys,
+    // The folder is locked by now: nobody else writes there.
+    usage:
+      config.dataDir === undefined
+        ? undefined
+        : new UsageFile(config.dataDir, (message, fields) => logger.warn(fields, message)),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     strict: config.strict,
@@ -96,15 +123,10 @@ function serverOptions(
 }
 
 function running(
-  server: ServingServer,
-  engine: Engine,
-  url: string,
+  { server, engine, url }: { server: ServingServer; engine: Engine; url: string },
+  close: () => Promise<void>,
   drainTimeoutMs: number,
 ): RunningServer {
-  const close = async () => {
-    await server.close();
-    await engine.close();
-  };
   return {
     url,
     engine,

@@ -189,6 +189,31 @@ class Block:
     def dtype_for(self, x: mx.array) -> mx.Dtype:
         """Of the results, of k and of v."""
 
+class KvPieces:
+    """Keys and values of consecutive tokens of one row, each [1, kv_heads, tokens, head_dim], which
+    nobody changes. Waits for them."""
+
+    def __init__(
+        self, keys: Sequence[mx.array], values: Sequence[mx.array], tokens: Sequence[int]
+    ) -> None:
+        """`tokens`: so many of each, from its first on. ValueError if they don't fit together."""
+    @property
+    def tokens(self) -> int: ...
+
+def step_rows(
+    block: Block,
+    x: mx.array,
+    pieces: Sequence[KvPieces | None],
+    keys: Sequence[mx.array],
+    values: Sequence[mx.array],
+    used: Sequence[int],
+) -> tuple[mx.array, list[mx.array], list[mx.array]]:
+    """The whole block for x [rows, length, hidden], on rows that have keys and values of their own:
+    pieces, then the first `used` tokens of an array [1, kv_heads, capacity, head_dim], which gets
+    those of x. The result, and the new arrays, which take over the memory of the old ones, if
+    nothing else uses that. What several rows have of the same pieces is read once. The result of a
+    row is that of the row alone, bit for bit, and that of `Block.step`."""
+
 class Draw:
     """How one row is drawn. Temperature 0: the likeliest token. `uniform`: 0 <= uniform < 1."""
 

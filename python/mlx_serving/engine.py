@@ -61,6 +61,16 @@ class PrefillProgress:
 
 
 @dataclass(slots=True)
+class ReadResult:
+    """What has been read of a request that only reads: vectors of all its texts, as float32, or its
+    tokens in their order; the first of a prompt has no log-probability."""
+
+    id: int
+    vectors: bytes | None = None
+    logprobs: Sequence[tuple[int, RowLogprobs | None]] = ()
+
+
+@dataclass(slots=True)
 class StepOutput:
     """What one call of `Runner.step` did. `rows` is one decode step of the whole batch; `kept` and
     `evicted`: hashes of blocks that the prompt cache holds now, and of those that it holds no
@@ -68,6 +78,7 @@ class StepOutput:
 
     prefills: list[PrefillProgress] = field(default_factory=list)
     rows: Sequence[Row] = ()
+    reads: list[ReadResult] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     kept: Sequence[str] = ()
     evicted: Sequence[str] = ()

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 from .native.choice import Part
 from .tools import ReasoningRequest, ToolOffer
 
-LINK_VERSION: Final = 2
+LINK_VERSION: Final = 3
 
 TO_WORKER_TYPES: Final[Mapping[str, int]] = {
     "load": 1,
@@ -41,6 +41,7 @@ FROM_WORKER_TYPES: Final[Mapping[str, int]] = {
     "telemetry": 44,
     "fault": 45,
     "blocks": 46,
+    "read": 47,
 }
 
 Finish = Literal["stop", "length", "toolCalls", "failed"]
@@ -95,7 +96,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    """`special` false: without what the tokenizer puts around a text."""
+
     text: str
+    special: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,15 @@ class Tokens:
 ControlTokens = Literal["text", "parse"]
 """What control tokens are in the strings of a chat's request."""
 
-PrepareInput = Chat | Text | Tokens
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Several, each a text or tokens, and each read by itself."""
+
+    texts: list[str | list[int]]
+
+
+PrepareInput = Chat | Text | Tokens | Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,22 @@ class Constraint:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """A vector of each text is wanted; these have such lengths in the prompt."""
+
+    lengths: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The log-probability of each token of the prompt is wanted, and the likeliest in its place."""
+
+    top: int
+
+
+Reading = Embed | Score
+
 Priority = Literal["interactive", "normal", "batch"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 """The first one goes first."""
@@ -148,7 +176,8 @@ PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One request. `emitted`: tokens that are out already; `max_tokens` counts them too, and 0
-    means that the prompt is to be computed and kept, and no token is wanted. `chat`: its text
+    means that the prompt is to be computed and kept, and no token is wanted, or that it is read:
+    `reading` says for what. `chat`: its text
     begins a turn, which is read as one; else it goes on from the prompt. `priority`: whose prompt
     goes first. `fake_say`: what the fake engine says instead of its usual text. `salt`: what is
     computed of its prompt is shared with requests of the same one alone."""
@@ -164,6 +193,7 @@ class Admission:
     reasoning: ReasoningRequest | None = None
     fake_say: str | None = None
     constraint: Constraint | None = None
+    reading: Reading | None = None
     salt: str = ""
 
     @property
@@ -204,12 +234,22 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Spelling:
+    """Of a prompt only its tokens are wanted, however many there are; and in words what all of them
+    say, or each."""
+
+    text: bool
+    pieces: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prepare:
     """`salt`: as of the `Admission` that may follow."""
 
     id: int
     input: PrepareInput
     constraint: Constraint | None = None
+    spell: Spelling | None = None
     salt: str = ""
 
 
@@ -295,8 +335,9 @@ class Abilities:
     """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
     else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
     prompt may be prefilled in pieces; `kv_bits`: what it was seen with; `shared_prefill`: nothing
-    was wrong when several prompts were prefilled in one pass, which is tried where they may be. The
-    reasons are one line each, None where nothing is amiss.
+    was wrong when several prompts were prefilled in one pass, which is tried where they may be;
+    `generates`: false of an embedding model; `dimensions`: of a text's vector, 0 if it has none.
+    The reasons are one line each, None where nothing is amiss.
     """
 
     batch: bool = True
@@ -307,6 +348,8 @@ class Abilities:
     kv_bits: KvBits = 0
     shared_prefill: bool = True
     shared_reason: str | None = None
+    generates: bool = True
+    dimensions: int = 0
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -315,6 +358,8 @@ class Abilities:
             "prefix": self.prefix,
             "prefixReason": self.prefix_reason,
             "kvBits": self.kv_bits,
+            "generates": self.generates,
+            "dimensions": self.dimensions,
         }
 
 
@@ -377,9 +422,14 @@ class Prepared(TypedDict):
     id: int
     tokens: bytes
     blockHashes: list[str]
+    lengths: NotRequired[list[int]]
+    """Of several texts, each one's tokens."""
     unbounded: NotRequired[bool]
     """Its reasoning was to be bounded, and this model's can't be: it has none, or none that tokens
     are known to end."""
+    text: NotRequired[str]
+    """What its tokens say, control tokens by name. Only if asked for, as `pieces`: each."""
+    pieces: NotRequired[list[str]]
 
 
 class Busy(TypedDict):
@@ -417,6 +467,23 @@ class TokenLogprob(TypedDict):
     bytes: list[int]
     logprob: float
     top: list[TopLogprob]
+
+
+class ReadLogprob(TypedDict):
+    """`logprob`: None of the first token, which has nothing before it."""
+
+    token: str
+    bytes: list[int]
+    logprob: float | None
+    top: list[TopLogprob]
+
+
+class Read(TypedDict):
+    """What has been read, before `Ended`. `vectors`: float32, of all texts one after another."""
+
+    id: int
+    vectors: NotRequired[bytes]
+    logprobs: NotRequired[list[ReadLogprob]]
 
 
 Piece = (
@@ -540,6 +607,7 @@ FromWorkerBody = (
     | Busy
     | Aborted
     | Blocks
+    | Read
     | Prefill
     | Step
     | Ended

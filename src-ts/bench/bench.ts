@@ -1,5 +1,6 @@
 /** A whole measurement: opens the targets, warms them up, runs the rounds in turn, adds up. */
 import { performance } from "node:perf_hooks";
+import { ClientError } from "../client/index.js";
 import { type AddedLatency, addedLatency } from "./added-latency.js";
 import { compare, type Ratio } from "./comparison.js";
 import { chat, responses } from "./dialect.js";
@@ -43,7 +44,20 @@ export interface BenchObserver {
 /** Nothing could be measured; the message says why. */
 export class BenchError extends Error {
   override readonly name = "BenchError";
+  /** The server that refuses the key, if it is that. */
+  readonly refusedBy: string | undefined;
+
+  constructor(
+    message: string,
+    { refusedBy, ...options }: ErrorOptions & { refusedBy?: string } = {},
+  ) {
+    super(message, options);
+    this.refusedBy = refusedBy;
+  }
 }
+
+/** Of a request that was answered by 401, over HTTP and WebSocket. */
+const unauthorized = /^(http_401|missing_api_key|invalid_api_key|expired_api_key)$/;
 
 const requestsDefault = 100;
 const promptTokensDefault = 32;
@@ -100,7 +114,10 @@ class Contender {
       await this.#target.open();
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new BenchError(`${this.#options.url} can't be reached: ${why}`, { cause });
+      const { url } = this.#options;
+      const isRefused = cause instanceof ClientError && cause.status === 401;
+      const details = { cause, ...(isRefused && { refusedBy: url }) };
+      throw new BenchError(`${url} can't be reached: ${why}`, details);
     }
   }
 
@@ -111,7 +128,10 @@ class Contender {
     if (records.some(({ failure }) => failure === undefined)) return;
     const kinds = Object.entries(summarize(records, 1).failures);
     const list = kinds.map(([kind, count]) => `${count} × ${kind}`).join(", ");
-    throw new BenchError(`No warm-up request to ${this.#options.url} succeeded: ${list}`);
+    const { url } = this.#options;
+    const isRefused = kinds.every(([kind]) => unauthorized.test(kind));
+    const details = isRefused ? { refusedBy: url } : {};
+    throw new BenchError(`No warm-up request to ${url} succeeded: ${list}`, details);
   }
 
   async run(load: LoadOptions, round: number, onRequest: () => void): Promise<void> {

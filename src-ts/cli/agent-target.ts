@@ -1,11 +1,12 @@
 /** Looks at a server before an agent is sent there: whether it is ours, what it serves, how much fits. */
 
 import type { Target } from "./agents/agent.js";
+import { keyRefused } from "./client-key.js";
 import { CommandError, exitCodes } from "./failure.js";
 
 const answerTimeoutMs = 5_000;
 const ourName = "mlx-serving";
-const keyProblems = new Set(["missing_api_key", "invalid_api_key"]);
+const keyProblems = new Set(["missing_api_key", "invalid_api_key", "expired_api_key"]);
 
 interface ModelRow {
   id: string;
@@ -40,11 +41,7 @@ export async function targetAt(
   }
   if (!isOurAnswer(answer)) throw new CommandError(`What answers at ${url} is not mlx-serving.`);
   if (answer.status === 401) {
-    throw new CommandError(
-      apiKey === undefined
-        ? "This server needs a key: name a file that holds one with --api-key-file, or in MLX_SERVING_API_KEY_FILE."
-        : "This server doesn't know the key; the first one of the file was sent.",
-    );
+    throw keyRefused(apiKey, messageOf(answer.body));
   }
   const names = modelsOf(answer.body).map(({ id }) => id);
   const chosen = model ?? names[0]!;
@@ -77,6 +74,9 @@ interface Answer {
 
 const modelsOf = (body: unknown) =>
   ((body as { data?: unknown } | undefined)?.data ?? []) as ModelRow[];
+
+const messageOf = (body: unknown) =>
+  (body as { error?: { message?: string } } | undefined)?.error?.message;
 
 function isOurAnswer({ status, body }: Answer): boolean {
   if (status === 401) {

@@ -7,6 +7,7 @@ import { type IdleResult, measureIdleSockets } from "../bench/idle.js";
 import { type BenchOptions, parseOptions } from "../bench/options.js";
 import { idleText, jsonReport, loadText } from "../bench/report.js";
 import { ClientError } from "../client/index.js";
+import { keyOf, keyRefused } from "./client-key.js";
 import { CommandError, exitCodes } from "./failure.js";
 
 const explanation = `
@@ -35,7 +36,11 @@ export function benchCommand(): Command {
     .option("--url <url>", "base URL of the server, with or without /v1", "http://127.0.0.1:8088")
     .option("--api <api>", "chat, responses or websocket", "chat")
     .option("--model <id>", "model to ask for (default: the server's)")
-    .option("--api-key <key>", "sent as Authorization: Bearer")
+    .option("--api-key <key>", "sent as Authorization: Bearer (default: MLX_SERVING_API_KEY)")
+    .option(
+      "--api-key-file <file>",
+      "or a file, of which the first key is sent (default: what MLX_SERVING_API_KEY_FILE names)",
+    )
     .option("--body <json>", "fields that are added to every request")
     .option("--streams <n>", "how many at the same time", "16")
     .option("--sockets <n>", "WebSocket only: sockets that the streams share", "1")
@@ -52,6 +57,7 @@ export function benchCommand(): Command {
     .option("--vs-api <api>", "its API (default: the same)")
     .option("--vs-model <id>", "its model")
     .option("--vs-api-key <key>", "its key")
+    .option("--vs-api-key-file <file>", "or a file with it")
     .option("--vs-body <json>", "fields that are added to its requests")
     .option("--vs-pid <pid>", "its process")
     .option("--rounds <n>", "how often to repeat (default: 1, or 5 with --vs)")
@@ -64,13 +70,38 @@ export function benchCommand(): Command {
   return command.action(async () => {
     const options = parseOptions(command.opts());
     if (typeof options === "string") return command.error(`error: ${options}`, { exitCode: 2 });
+    const keyed = withKeys(options);
     try {
-      if (!(await run(options))) throw new CommandError("No request succeeded.");
+      if (!(await run(keyed))) throw new CommandError("No request succeeded.");
     } catch (error) {
       if (!(error instanceof BenchError || error instanceof ClientError)) throw error;
-      throw new CommandError(error.message, exitCodes.runtime, { cause: error });
+      throw (
+        refusalOf(error, keyed) ??
+        new CommandError(error.message, exitCodes.runtime, { cause: error })
+      );
     }
   });
+}
+
+/** No variable's key goes to a second server: it is another's. */
+function withKeys(options: BenchOptions): BenchOptions {
+  const { vsApiKey, vsApiKeyFile } = options;
+  const second = keyOf({ apiKey: vsApiKey, apiKeyFile: vsApiKeyFile }, {});
+  return { ...options, apiKey: keyOf(options), vsApiKey: second };
+}
+
+/** Undefined: it isn't about the key. */
+function refusalOf(
+  error: BenchError | ClientError,
+  { apiKey, vs, url }: BenchOptions,
+): CommandError | undefined {
+  if (error instanceof ClientError)
+    return error.status === 401 ? keyRefused(apiKey, error.message) : undefined;
+  if (error.refusedBy === undefined) return undefined;
+  if (error.refusedBy !== vs || vs === url) return keyRefused(apiKey);
+  return new CommandError(
+    `${vs} refuses the key, or the lack of one: give it with --vs-api-key or --vs-api-key-file.`,
+  );
 }
 
 async function run(options: BenchOptions): Promise<boolean> {

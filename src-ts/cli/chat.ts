@@ -3,7 +3,8 @@ import { Command } from "commander";
 import { isClientError } from "../client/errors.js";
 import { type Client, connect } from "../client/index.js";
 import { outColors } from "../colors.js";
-import { readApiKeys } from "../config.js";
+import { expectedOf, numberIn, numberSettings, obey, saidIn } from "./chat-commands.js";
+import { type KeyFlags, keyOf, keyOptions, keyRefused } from "./client-key.js";
 import { type AnswerOptions, Conversation } from "./conversation.js";
 import { CommandError } from "./failure.js";
 import { askLine, readAll } from "./input.js";
@@ -12,19 +13,18 @@ import { findServer } from "./local-server.js";
 
 const probeTimeoutMs = 1_000;
 
-interface ChatFlags {
+interface ChatFlags extends KeyFlags {
   url?: string;
   model?: string;
   instructions?: string;
   maxTokens?: string;
   temperature?: string;
-  apiKeyFile?: string;
 }
 
 export function chatCommand(): Command {
-  return new Command("chat")
+  const command = new Command("chat")
     .description(
-      "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D.",
+      "Talks to the server at --url, else to one on this machine's usual port, else to one that it starts for itself.\nCtrl-C cancels an answer; at the empty prompt, twice, it leaves. So does Ctrl-D. /help tells what else there is.",
     )
     .argument("[prompt]", "one question; default: a conversation, or all of a piped input")
     .option("--url <url>", "a running server")
@@ -32,26 +32,23 @@ export function chatCommand(): Command {
     .option("--instructions <text>", "what the model should be and do")
     .option("--max-tokens <n>", "longest answer, in tokens")
     .option("--temperature <n>", "0: always the likeliest token")
-    .option(
-      "--api-key-file <file>",
-      "file whose first key is used (default: what MLX_SERVING_API_KEY_FILE names)",
-    )
     .addHelpText(
       "after",
       "\nExamples:\n  mlx-serving chat 'Why is the sky blue?'\n  git diff | mlx-serving chat --instructions 'Summarize this change'",
     )
     .action(chat);
+  for (const option of keyOptions()) command.addOption(option);
+  return command;
 }
 
 async function chat(prompt: string | undefined, flags: ChatFlags): Promise<void> {
   const answers = answerOptions(flags);
-  const { url, close } = await findServer(flags, { isThere: isHealthy });
+  const { url, isOwn, close } = await findServer(flags, { isThere: isHealthy });
   try {
-    const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
-    const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
+    const apiKey = isOwn ? undefined : keyOf(flags);
     await using client = await connectWith(url, apiKey);
     const question = prompt ?? (process.stdin.isTTY ? undefined : await readAll(process.stdin));
-    if (question === undefined) await converse(client, answers);
+    if (question === undefined) await converse(client, answers, () => modelsAt(url, apiKey));
     else if (!(await answerOnce(client, answers, question))) process.exitCode = interruptedCode;
   } finally {
     await close();
@@ -62,10 +59,8 @@ async function connectWith(url: string, apiKey: string | undefined): Promise<Cli
   try {
     return await connect(url, { apiKey });
   } catch (error) {
-    if (!isClientError(error) || error.code !== "missing_api_key") throw error;
-    throw new CommandError(
-      "This server needs a key: name a file that holds one with --api-key-file, or in MLX_SERVING_API_KEY_FILE.",
-    );
+    if (isClientError(error) && error.status === 401) throw keyRefused(apiKey, error.message);
+    throw error;
   }
 }
 
@@ -73,16 +68,27 @@ function answerOptions(flags: ChatFlags): AnswerOptions {
   return {
     model: flags.model,
     instructions: flags.instructions,
-    maxOutputTokens: numberOf(flags.maxTokens, "--max-tokens", 1, Number.MAX_SAFE_INTEGER),
-    temperature: numberOf(flags.temperature, "--temperature", 0, 2),
+    maxOutputTokens: numberOf(flags.maxTokens, "max-tokens"),
+    temperature: numberOf(flags.temperature, "temperature"),
   };
 }
 
-function numberOf(text: string | undefined, flag: string, min: number, max: number) {
+function numberOf(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() !== "" && value >= min && value <= max) return value;
-  throw new CommandError(`${flag} must be a number from ${min} to ${max}, not "${text}".`, 2);
+  const setting = numberSettings[name]!;
+  const value = numberIn(text, setting);
+  if (value !== undefined) return value;
+  throw new CommandError(`--${name} must be ${expectedOf(setting)}, not "${text}".`, 2);
+}
+
+/** Ids and names that the key may use. */
+async function modelsAt(url: string, apiKey: string | undefined): Promise<string[]> {
+  const headers: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+  const address = `${url.replace(/\/+(v1\/?)?$/, "")}/v1/models`;
+  const answer = await fetch(address.replace(/^ws/, "http"), { headers });
+  if (!answer.ok) throw new CommandError(`${address} answers ${answer.status}.`);
+  const { data } = (await answer.json()) as { data: { id: string }[] };
+  return data.map(({ id }) => id);
 }
 
 async function isHealthy(url: string): Promise<boolean> {
@@ -100,12 +106,22 @@ async function answerOnce(client: Client, options: AnswerOptions, question: stri
   return new Conversation(client, options).ask(question, process.stdout);
 }
 
-async function converse(client: Client, options: AnswerOptions): Promise<void> {
+async function converse(
+  client: Client,
+  options: AnswerOptions,
+  models: () => Promise<string[]>,
+): Promise<void> {
   const conversation = new Conversation(client, options);
+  const talk = { options, models, clear: () => conversation.clear() };
   const history: string[] = [];
   for (;;) {
     const line = await askLine(outColors.green("> "), history);
     if (line === undefined) return;
-    if (line.trim() !== "") await conversation.ask(line, process.stdout);
+    const said = saidIn(line);
+    if (said === undefined) {
+      const { text, leaves } = await obey(line, talk);
+      if (leaves) return;
+      process.stdout.write(`${text}\n`);
+    } else if (said.trim() !== "") await conversation.ask(said, process.stdout);
   }
 }

@@ -16,8 +16,14 @@ export class Conversation {
 
   constructor(
     private readonly client: Client,
-    private readonly options: AnswerOptions,
+    /** May change between two questions. */
+    readonly options: AnswerOptions,
   ) {}
+
+  /** Forgets what was said. */
+  clear(): void {
+    this.messages.length = 0;
+  }
 
   /**
    * Prints the answer to `question` as it comes. Ctrl-C cancels it: then the question and what was

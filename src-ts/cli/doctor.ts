@@ -2,24 +2,33 @@
 import { Command } from "commander";
 import { outColors } from "../colors.js";
 import { type DoctorReport, examine } from "../environment/doctor.js";
+import { bugReport } from "./doctor-report.js";
+import { exitCodes } from "./failure.js";
 import { formatBytes, formatTable } from "./format.js";
 
 const help = `
 MLX_SERVING_NATIVE (auto, on, off) and MLX_SERVING_NATIVE_PARTS say which native parts are to be used,
 and MLX_SERVING_PREFIX_CACHE_DIR where computed prompts are kept, here as in serve; its flags and its configuration file are not read.
 
+The exit code is 1 where no model can be served: there is no Python that is new enough, or its packages don't work.
+
 Examples:
   mlx-serving doctor --json | jq .backend
+  mlx-serving doctor --report > report.md
   MLX_SERVING_NATIVE_PARTS=all mlx-serving doctor`;
 
 export function doctorCommand(): Command {
   return new Command("doctor")
     .description("Says which versions, backend and models this machine has. Changes nothing.")
     .option("--json", "one JSON object")
+    .option("--report", "for a bug report: more of this machine, and nothing that is secret")
     .addHelpText("after", help)
-    .action(async ({ json }: { json?: boolean }) => {
+    .action(async ({ json, report: forBugs }: { json?: boolean; report?: boolean }) => {
       const report = await examine();
-      process.stdout.write(json ? `${JSON.stringify(report, undefined, 2)}\n` : render(report));
+      if (forBugs) process.stdout.write(bugReport(report));
+      else
+        process.stdout.write(json ? `${JSON.stringify(report, undefined, 2)}\n` : render(report));
+      if (!report.python.usable) process.exitCode = exitCodes.runtime;
     });
 }
 
@@ -51,8 +60,8 @@ export function render(report: DoctorReport): string {
       joined([id, ready ? formatBytes(bytes) : "not fetched yet", path, served(family)]),
     ]),
   ];
-  const problem =
-    python.problem === null ? "" : `\n${outColors.yellow("Python:")} ${python.problem}\n`;
+  const color = python.usable ? outColors.yellow : outColors.red;
+  const problem = python.problem === null ? "" : `\n${color("Python:")} ${python.problem}\n`;
   return `${formatTable(rows)}\n${problem}`;
 }
 

@@ -4,27 +4,26 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { errColors } from "../colors.js";
-import { readApiKeys } from "../config.js";
 import { programOf, runAgent } from "./agent-program.js";
 import { isOurs, targetAt } from "./agent-target.js";
 import type { Agent, Target } from "./agents/agent.js";
 import { agents } from "./agents/index.js";
+import { type KeyFlags, keyOf, keyOptions } from "./client-key.js";
 import { CommandError, exitCodes } from "./failure.js";
-import { findServer } from "./local-server.js";
+import { type FoundServer, findServer } from "./local-server.js";
 
 /** Of what a server says while an agent has the terminal, the last. */
 const heldCharsMax = 16_384;
 /** Their instructions and tools alone are 5,000 to 20,000 tokens. */
 const agentContextTokens = 32_768;
 
-interface LaunchFlags {
+interface LaunchFlags extends KeyFlags {
   url?: string;
   model?: string;
-  apiKeyFile?: string;
 }
 
 export function launchCommand(): Command {
-  return new Command("launch")
+  const command = new Command("launch")
     .description(
       "Starts a coding agent on the server at --url, else on the one on this machine's usual port, else on one that is started for it.\nThe agent's own configuration is not touched.",
     )
@@ -32,15 +31,13 @@ export function launchCommand(): Command {
     .argument("[args...]", "for the agent; its flags come after --")
     .option("--url <url>", "a running server")
     .option("--model <id>", "model to use (default: the server's)")
-    .option(
-      "--api-key-file <file>",
-      "file whose first key is used (default: what MLX_SERVING_API_KEY_FILE names)",
-    )
     .addHelpText(
       "after",
       "\nExamples:\n  mlx-serving launch codex\n  mlx-serving launch --model some/model qwen -- --yolo 'Tidy up this folder'",
     )
     .action(launch);
+  for (const option of keyOptions()) command.addOption(option);
+  return command;
 }
 
 function agentNamed(name: string): Agent {
@@ -60,7 +57,7 @@ async function launch(name: string, args: string[], flags: LaunchFlags): Promise
     { isThere: isOurs, print: (text) => held.add(text) },
   );
   try {
-    process.exitCode = await runOn(server.url, agent, { program, args, flags });
+    process.exitCode = await runOn(server, agent, { program, args, flags });
   } finally {
     await server.close();
     process.stderr.write(held.text);
@@ -73,9 +70,12 @@ interface Asked {
   flags: LaunchFlags;
 }
 
-async function runOn(url: string, agent: Agent, { program, args, flags }: Asked): Promise<number> {
-  const keyFile = flags.apiKeyFile ?? process.env.MLX_SERVING_API_KEY_FILE;
-  const apiKey = keyFile === undefined ? undefined : readApiKeys(keyFile)[0];
+async function runOn(
+  { url, isOwn }: FoundServer,
+  agent: Agent,
+  { program, args, flags }: Asked,
+): Promise<number> {
+  const apiKey = isOwn ? undefined : keyOf(flags);
   const target = await targetAt(url, { model: flags.model, apiKey });
   const folder = mkdtempSync(join(tmpdir(), "mlx-serving-launch-"));
   try {

@@ -6,6 +6,8 @@ import { interruptible } from "./interrupt.js";
 
 export interface FoundServer {
   url: string;
+  /** It was started here, and asks for no key. */
+  isOwn: boolean;
   /** Ends it if it was started here. */
   close(): Promise<void>;
 }
@@ -23,13 +25,14 @@ export interface Ways {
   print?: (text: string) => void;
 }
 
+const withoutKeys = { apiKey: undefined, apiKeyFile: undefined };
 const leaveIt = async () => {};
 
 export async function findServer({ url, model }: Wanted, ways: Ways): Promise<FoundServer> {
-  if (url !== undefined) return { url, close: leaveIt };
+  if (url !== undefined) return { url, isOwn: false, close: leaveIt };
   const config = resolveConfig({ environment: process.env });
   const usual = `http://127.0.0.1:${config.port}`;
-  if (await ways.isThere(usual)) return { url: usual, close: leaveIt };
+  if (await ways.isThere(usual)) return { url: usual, isOwn: false, close: leaveIt };
   process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
   return startServer(model === undefined ? config : { ...config, model: [model] }, ways.print);
 }
@@ -44,9 +47,9 @@ async function startServer(config: ServeConfig, printLater: Ways["print"]): Prom
   const display = createStartupDisplay();
   let print = (text: string) => display.print(text);
   const logger = createLogger({ level: "warn", print: (text) => print(text) });
-  const parts = { ...config, host: "127.0.0.1", port: 0, apiKeyFile: undefined };
+  const parts = { ...config, host: "127.0.0.1", port: 0, ...withoutKeys };
   try {
-    return await interruptible((signal) =>
+    const server = await interruptible((signal) =>
       serveConfig(parts, {
         logger,
         signal,
@@ -54,6 +57,7 @@ async function startServer(config: ServeConfig, printLater: Ways["print"]): Prom
         onEngine: (engine) => display.follow(engine, logger),
       }),
     );
+    return { url: server.url, isOwn: true, close: () => server.close() };
   } finally {
     display.end();
     print = printLater ?? print;

@@ -39,14 +39,23 @@ const subcommands: Record<string, Subcommand> = {
     summary: "compile the optional native parts",
     load: async () => (await import("./build-native.js")).buildNativeCommand(),
   },
+  keys: {
+    summary: "add, list and revoke API keys",
+    load: async () => (await import("./keys.js")).keysCommand(),
+  },
+  completion: {
+    summary: "a script with which bash, zsh or fish completes commands and flags",
+    load: async () =>
+      (await import("./completion.js")).completionCommand(() => createProgram(() => true)),
+  },
   models: {
     summary: "list, add and remove models",
     load: async () => (await import("./models.js")).modelsCommand(),
   },
 };
 
-/** The program with the code of one subcommand, and the names of the others. */
-async function createProgram(wanted: string | undefined): Promise<Command> {
+/** The program with the code of those subcommands that are wanted, and the names of the others. */
+async function createProgram(isWanted: (name: string) => boolean): Promise<Command> {
   const program = new Command("mlx-serving")
     .description("Serves language models with Apple's MLX to many clients at once.")
     .version(packageVersion(), "-V, --version", "print the version")
@@ -55,7 +64,7 @@ async function createProgram(wanted: string | undefined): Promise<Command> {
       "\nExamples:\n  mlx-serving serve --port 9001\n  mlx-serving chat 'Why is the sky blue?'\n  mlx-serving serve --help",
     );
   for (const [name, { summary, load }] of Object.entries(subcommands)) {
-    const command = name === wanted ? await load() : new Command(name);
+    const command = isWanted(name) ? await load() : new Command(name);
     program.addCommand(command.summary(summary));
   }
   explainUsage(program);
@@ -81,7 +90,8 @@ followParent(() => {
 const args = process.argv.slice(2);
 try {
   checkPlatform();
-  const program = await createProgram(args[0] === "help" ? args[1] : args[0]);
+  const wanted = args[0] === "help" ? args[1] : args[0];
+  const program = await createProgram((name) => name === wanted);
   await program.parseAsync(args, { from: "user" });
 } catch (error) {
   process.exitCode = reportFailure(error);

@@ -65,14 +65,21 @@ const frameBytesMaxDefault = 64 * 1024 * 1024;
 /** An address as text or as a `URL`, which is not named here: not every program has its type. */
 export type Address = string | { readonly href: string };
 
-/** `ws://host`, `http://host/v1` and the full address are all fine: the path ends up as `/v1/responses`. */
+/** `example.org:8088`, `[::1]:8088`: no scheme. A colon is followed by a port, so `ftp:…` is none. */
+const hostAlone = /^[^\s/?#@:[\]]+(:\d{1,5})?([/?#]|$)|^\[[\da-f:.]+\](:\d{1,5})?([/?#]|$)/i;
+
+/**
+ * `ws://host`, `http://host/v1`, `host:port` and the full address are all fine: the path ends up as
+ * `/v1/responses`. A host without a scheme is `ws:`.
+ */
 export function responsesUrl(
   url: Address,
   { notices, ticket }: { notices?: boolean | undefined; ticket?: string | undefined },
 ): string {
   let result: URL;
   try {
-    result = new URL(typeof url === "string" ? url : url.href);
+    const text = typeof url === "string" ? url.trim() : url.href;
+    result = new URL(hostAlone.test(text) ? `ws://${text}` : text);
   } catch (cause) {
     throw new ConnectError(`Not a URL: ${String(url)}`, { code: "invalid_url", cause });
   }

@@ -10,8 +10,10 @@ import type {
   NativeParts,
   NativePool,
   PrepareInput,
+  ReadLogprob,
   Sampling,
   SamplingDefaults,
+  Spelling,
   TokenLogprob,
 } from "../worker/messages.js";
 import type { Conversation } from "./conversation.js";
@@ -28,6 +30,8 @@ export type {
   NativeParts,
   NativePool,
   PrefixFigures,
+  ReadLogprob,
+  Spelling,
 } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
 export type { BatchInfo, LiveView, RequestInfo, Timeline, Transition } from "./live.js";
@@ -128,6 +132,15 @@ export type SamplingRequest = Omit<Sampling, keyof SamplingDefaults | "seed"> & 
   [K in keyof SamplingDefaults]?: SamplingDefaults[K] | undefined;
 } & { seed: number | bigint };
 
+/** What is wanted of a prompt in place of an answer: a vector of each text, or the log probability of each token. */
+export type ReadingRequest = { kind: "embed" } | { kind: "score"; top: number };
+
+/** What has come of it. `vectors`: little-endian float32, of all texts one after another. */
+export interface ReadingResult {
+  vectors: Uint8Array | undefined;
+  logprobs: ReadLogprob[];
+}
+
 /** A request as the engine takes it: parsed and validated. */
 export interface Submission {
   /** Undefined: the default model. */
@@ -146,6 +159,8 @@ export interface Submission {
    * computed and kept for the next request that begins with it, and the response completes without output.
    */
   maxTokens?: number | undefined;
+  /** With `maxTokens` 0. Input of several texts has one. */
+  reading?: ReadingRequest | undefined;
   /** Whose response this is: nobody else can see it. */
   owner: string;
   /** Who shares fairly with whom: the key, else the address. */
@@ -164,6 +179,14 @@ export interface Submission {
   conversation?: Conversation | undefined;
   /** Prefix of the response id: `resp`, `chatcmpl`, `cmpl`. */
   idPrefix: string;
+}
+
+/** The tokens of a prompt. `text`: what all of them say, `pieces`: what each does; only if asked for. */
+export interface Tokenized {
+  model: string;
+  tokens: Uint32Array;
+  text?: string | undefined;
+  pieces?: readonly string[] | undefined;
 }
 
 /**
@@ -209,6 +232,8 @@ export interface Response {
   readonly cachedTokens: number;
   /** Of `text`. */
   readonly logprobs: readonly TokenLogprob[];
+  /** Of a request that only reads: whole once it has ended well. */
+  readonly reading: ReadingResult | undefined;
   /** Set with the terminal entry. */
   readonly ending: Ending | undefined;
   /** Starts reading after entry `after` (-1: from the start). Throws ServingError `invalid_cursor` (400) for a number the log doesn't have yet. */
@@ -379,6 +404,11 @@ export interface Engine {
    * Rejects as `submit` does.
    */
   countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number>;
+  /**
+   * The prompt's tokens, and what of them `spell` asks for, also of one that no context holds. Nothing is
+   * accepted. Rejects as `submit` does.
+   */
+  tokenize(submission: SubmissionInput, spell: Spelling, signal?: AbortSignal): Promise<Tokenized>;
   /** Undefined too when it belongs to somebody else. */
   get(id: string, owner: string): Response | undefined;
   /** Cancels if running; false if there is no such response. */

@@ -4,7 +4,7 @@ import { failure } from "../failures.js";
 import * as Orchestrator from "../machines/Orchestrator.js";
 import * as Scheduler from "../machines/Scheduler.js";
 import * as Worker from "../machines/Worker.js";
-import type { ModelSource } from "../worker/messages.js";
+import type { ModelSource, Spelling } from "../worker/messages.js";
 import { aliasesOf, modelNamed } from "./aliases.js";
 import type {
   Engine,
@@ -16,6 +16,7 @@ import type {
   SignalReach,
   Submission,
   SubmissionInput,
+  Tokenized,
   WorkerInfo,
 } from "./api.js";
 import { configOf, loadOptionsOf } from "./config.js";
@@ -24,7 +25,13 @@ import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
 import { EngineOperator } from "./operator.js";
 import type { Ports } from "./ports.js";
-import { type Identity, type LiveRequest, newRequest, type Settle } from "./requests/content.js";
+import {
+  type Identity,
+  type LiveRequest,
+  newRequest,
+  type PromptTokens,
+  type Settle,
+} from "./requests/content.js";
 import { completeSubmission } from "./requests/defaults.js";
 import { FakeScript } from "./requests/fake-script.js";
 import { retryAfterS, unknownModel } from "./requests/refusals.js";
@@ -154,12 +161,29 @@ export class WorkerEngine implements Engine {
     );
   }
 
-  countTokens(input: SubmissionInput, signal?: AbortSignal): Promise<number> {
+  async countTokens(input: SubmissionInput, signal?: AbortSignal): Promise<number> {
+    return (await this.promptOf(this.complete(input), undefined, signal)).tokens.length;
+  }
+
+  async tokenize(
+    input: SubmissionInput,
+    spell: Spelling,
+    signal?: AbortSignal,
+  ): Promise<Tokenized> {
     const submission = this.complete(input);
+    const prompt = await this.promptOf(submission, spell, signal);
+    return { model: submission.model ?? this.defaultModel.id, ...prompt };
+  }
+
+  private promptOf(
+    submission: Submission,
+    spell: Spelling | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<PromptTokens> {
     const ending: GivenUp | undefined = signal && { signal, reach: "always" };
-    return new Promise((counted, refuse) => {
-      const accept = (): void => refuse(new TypeError("what is only counted is never accepted"));
-      this.enter(submission, undefined, { accept, refuse, counted }, ending);
+    return new Promise((tokenized, refuse) => {
+      const accept = (): void => refuse(new TypeError("what is only read is never accepted"));
+      this.enter(submission, undefined, { accept, refuse, tokenized, spell }, ending);
     });
   }
 
@@ -337,7 +361,7 @@ export class WorkerEngine implements Engine {
     settle: Settle,
     ending: GivenUp | undefined,
   ): void {
-    const refusal = this.refusal(submission);
+    const refusal = this.refusal(submission, settle.tokenized !== undefined);
     if (refusal !== undefined) {
       const { code, status } = refusal;
       // What clients invent must not become a label of a metric.
@@ -357,24 +381,39 @@ export class WorkerEngine implements Engine {
   }
 
   private begin({ id: requestId, modelId, asked }: Identity): void {
-    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store } = asked;
+    const { clientId, priority, deadlineMs, maxTokens: tokensWanted, store, reading } = asked;
     this.runner.post({
       kind: "submit",
       submission: {
         ...{ requestId, modelId, clientId, priority, tokensWanted },
         deadlineMs: deadlineMs ?? Number.POSITIVE_INFINITY,
         survives: store && this.ports.journal !== undefined,
+        ...(reading && { reading: true }),
       },
     });
   }
 
   /** What the orchestrator can't know: which models there are, and whether the log can be written. */
-  private refusal({ model, store }: Submission): ServingError | undefined {
+  private refusal(
+    { model, store, reading }: Submission,
+    isRead: boolean,
+  ): ServingError | undefined {
     const { journal } = this.ports;
     if (store && !this.draining && journal?.failing !== undefined) return journal.failing;
     const ids = this.options.models.map(({ id }) => id);
     const modelId = model ?? this.defaultModel.id;
-    return this.draining || ids.includes(modelId) ? undefined : unknownModel(modelId, ids);
+    if (this.draining) return undefined;
+    if (!ids.includes(modelId)) return unknownModel(modelId, ids);
+    return isRead ? undefined : this.inability(modelId, reading);
+  }
+
+  /** What its model can't, as far as a worker has loaded it; a worker says the same of it. */
+  private inability(id: string, reading: Submission["reading"]): ServingError | undefined {
+    const loaded = this.workersOf(id).find(({ shell }) => shell.abilities !== undefined);
+    const { generates = true, dimensions = 1 } = loaded?.shell.abilities ?? {};
+    if (reading?.kind === "embed")
+      return dimensions === 0 ? failure("model_has_no_vectors", { id, param: "model" }) : undefined;
+    return generates ? undefined : failure("model_makes_no_text", { id, param: "model" });
   }
 
   private newRequest(
@@ -386,15 +425,16 @@ export class WorkerEngine implements Engine {
       id: this.ports.ids.response(submission.idPrefix),
       modelId: submission.model ?? this.defaultModel.id,
       submission,
-      // What is only counted uses nothing up.
-      fakeSay: settle.counted ? undefined : this.script?.choose(submission.input),
+      // What is only read uses nothing up.
+      fakeSay:
+        settle.tokenized || submission.reading ? undefined : this.script?.choose(submission.input),
       idempotencyId,
       settle,
       now: this.ports.clock.now(),
     });
     this.requests.add(request);
     // What is only counted is no request to whoever watches.
-    if (settle.counted === undefined) {
+    if (settle.tokenized === undefined) {
       const { id, modelId, asked } = request.identity;
       this.timelines.arrived(id, modelId, asked.priority);
     }
@@ -429,7 +469,8 @@ export class WorkerEngine implements Engine {
       observers: this.observers,
       post: (input, said) => this.runner.post(input, said),
       arrive: (workerId, rows) => this.requests.arrive(workerId, rows),
-      prepared: (slot, tokens) => this.requests.prepared(slot, tokens),
+      read: (workerId, slot, read) => this.requests.read(workerId, slot, read),
+      prepared: (slot, prompt) => this.requests.prepared(slot, prompt),
     });
     this.shells.set(id, shell);
     return shell;

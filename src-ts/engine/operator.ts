@@ -25,7 +25,7 @@ export class EngineOperator implements Operator {
     const seen = requests.flatMap((view) => {
       const request = this.host.requests.get(view.requestId);
       // What is only counted is no request to whoever watches.
-      return request === undefined || request.identity.settle.counted ? [] : [{ view, request }];
+      return request === undefined || request.identity.settle.tokenized ? [] : [{ view, request }];
     });
     const held = seen.filter(({ view }) => view.workerId !== undefined);
     const waiting = seen.filter(({ view }) => view.workerId === undefined);

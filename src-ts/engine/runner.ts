@@ -17,6 +17,8 @@ export interface Said {
   /** What the prompt was rendered to, and how its model samples by default. */
   promptTokens?: Uint32Array;
   sampling?: messages.SamplingDefaults | undefined;
+  /** Of several texts, each one's tokens. */
+  lengths?: readonly number[] | undefined;
   /** Its reasoning was to be bounded, and its model's can't be. */
   unbounded?: boolean | undefined;
   /** The stop string that ended it. */

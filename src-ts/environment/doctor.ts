@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { pythonPath } from "../../setup/native/home.mjs";
+import { findPython } from "../../setup/python.mjs";
 import { NativeParts } from "../worker/messages.js";
 import { type FamilyReport, familyOf } from "./families.js";
 import {
@@ -16,7 +17,7 @@ import {
 } from "./models.js";
 import { buildCommand } from "./native.js";
 import { type PrefixFolderReport, prefixFolder } from "./prefix-folder.js";
-import { describePython, packageRoot } from "./python.js";
+import { describePython, packageRoot, SetupError } from "./python.js";
 
 const askTimeoutMs = 60_000;
 
@@ -48,6 +49,8 @@ export interface DoctorReport {
     origin: "clone" | "cache" | "named";
     /** Why it can't serve models; null: it can. */
     problem: string | null;
+    /** It can, or will once the first start has made it. */
+    usable: boolean;
   };
   /** Of mlx-serving, Node and the Python packages, by name. */
   versions: Record<string, string>;
@@ -87,9 +90,12 @@ export interface DoctorReport {
 
 export async function examine(env: NodeJS.ProcessEnv = process.env): Promise<DoctorReport> {
   const { path, ready, origin } = describePython(env);
-  const answer = ready ? await askPython(path, env) : unmade;
+  const missing = ready ? undefined : await missingPython(origin, env);
+  const answer = ready ? await askPython(path, env) : unanswered(missing ?? unmade);
+  const usable = ready ? answer.problem === null : missing === undefined;
+  const { python: version, problem } = answer;
   return {
-    python: { path, version: answer.python || null, origin, problem: answer.problem },
+    python: { path, version: version || null, origin, problem, usable },
     versions: { "mlx-serving": packageVersion(), node: process.versions.node, ...answer.versions },
     backend: answer.backend,
     device: answer.device,
@@ -118,7 +124,22 @@ function unanswered(problem: string): PythonReport {
   };
 }
 
-const unmade = unanswered("the environment is not made yet; the first start of a server makes it");
+const unmade = "the environment is not made yet; the first start of a server makes it";
+
+/** Why no start will make the environment; undefined: one will. */
+export async function missingPython(
+  origin: DoctorReport["python"]["origin"],
+  env: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  if (origin === "named") return "MLX_SERVING_PYTHON_ENV names a folder that has no bin/python";
+  try {
+    await findPython({ env });
+    return undefined;
+  } catch (error) {
+    if (error instanceof SetupError) return error.message;
+    throw error;
+  }
+}
 
 async function askPython(path: string, env: NodeJS.ProcessEnv): Promise<PythonReport> {
   try {

@@ -88,7 +88,7 @@ export function resolveModels(
   env: NodeJS.ProcessEnv = process.env,
 ): ModelSource[] {
   const models = names.map((name): ModelSource => {
-    if (engine === "fake") return { id: name, kind: "fake", path: "" };
+    if (engine === "fake") return { id: fakeId(name, env), kind: "fake", path: "" };
     return resolveModel(name, env);
   });
   for (const [index, { id }] of models.entries()) {
@@ -98,6 +98,17 @@ export function resolveModels(
     );
   }
   return models;
+}
+
+/** What the same name is called where it is loaded. */
+function fakeId(name: string, env: NodeJS.ProcessEnv): string {
+  const isKnown = name === embeddedModelId || registeredModels(env).some(({ id }) => id === name);
+  return isKnown || !existsSync(name) ? name : folderId(resolve(name));
+}
+
+/** A model of a folder or a file is called as it is. */
+function folderId(path: string): string {
+  return basename(path);
 }
 
 function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
@@ -113,7 +124,7 @@ function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
   if (existsSync(name)) {
     const path = resolve(name);
     checkModelFolder(path);
-    return { id: basename(path), kind: "folder", path };
+    return { id: folderId(path), kind: "folder", path };
   }
   if (isHubId(name)) return { id: name, kind: "hub", path: name };
   const ids = [embeddedModelId, ...registered.map(({ id }) => id)];

@@ -16,7 +16,7 @@ import {
 } from "./events.js";
 import { componentSchemas, type JsonSchema, refTo } from "./json-schemas.js";
 import * as examples from "./openapi-examples.js";
-import { protocolVersion } from "./version.js";
+import { version } from "./version.js";
 
 interface Message {
   name: string;
@@ -210,7 +210,7 @@ export function asyncApiDocument() {
     asyncapi: "3.0.0",
     info: {
       title: "mlx-serving over WebSocket",
-      version: protocolVersion,
+      version,
       description: `The WebSocket mode of the Responses API: one JSON object a text frame, many responses at once on one socket. Close codes: ${closing}. Rules that no schema can say are in docs/PROTOCOL.md.`,
       license: { name: "Apache-2.0" },
     },

@@ -49,6 +49,8 @@ const promptSchema = {
 export const CompletionBody = z.object({
   ...fields.sampling,
   ...fields.tokenLimits,
+  /** 0: no answer, where the prompt's own tokens are all that is wanted. */
+  max_tokens: fields.tokenCountOrNone,
   ...fields.hints,
   ...fields.tooling,
   ...fields.unserved,
@@ -65,15 +67,17 @@ export const CompletionBody = z.object({
   stream: fields.flag,
   stream_options: StreamOptions,
   best_of: fields.only([1]),
-  echo: fields.only([false]),
+  /** The prompt before the answer; with `logprobs` those of its tokens too. */
+  echo: fields.flag,
   suffix: fields.only([""]),
 });
 export type CompletionBody = z.infer<typeof CompletionBody>;
 
 export const CompletionLogprobs = z.strictObject({
   tokens: z.array(z.string()),
-  token_logprobs: z.array(z.number()),
-  top_logprobs: z.array(z.record(z.string(), z.number())),
+  /** Null of a prompt's first token, which has nothing before it. */
+  token_logprobs: z.array(z.number().nullable()),
+  top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
   /** UTF-16 units from the start of the completion. */
   text_offset: z.array(z.int()),
 });

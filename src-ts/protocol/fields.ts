@@ -129,14 +129,35 @@ export const flag = z.boolean().nullish();
 
 export const model = z.string().min(1).max(limits.modelIdCharsMax).nullish();
 
-/** Tokens to generate at most; counts from 1. */
-export const tokenCount = z.int().min(1).max(limits.outputTokensMax).nullish();
+/** llama.cpp's way to say that there is no limit but the context's. */
+const noLimit = -1;
+
+/** Tokens to generate at most; counts from 1. Null, or −1: what the context leaves. */
+export const tokenCount = z
+  .int()
+  .min(noLimit)
+  .max(limits.outputTokensMax)
+  .refine((count) => count !== 0, {
+    error: `must be at least 1, or ${noLimit} for what the context leaves`,
+  })
+  .transform((count) => (count === noLimit ? null : count))
+  .nullish();
+
+/** The same where none may be wanted. */
+export const tokenCountOrNone = z
+  .int()
+  .min(noLimit)
+  .max(limits.outputTokensMax)
+  .transform((count) => (count === noLimit ? null : count))
+  .nullish();
 
 /** Each API has a name of its own for it, and clients know those of the others. */
 export const tokenLimits = {
   max_tokens: tokenCount,
   max_completion_tokens: tokenCount,
   max_output_tokens: tokenCount,
+  /** llama.cpp's. */
+  n_predict: tokenCount,
 };
 
 export const metadata = z
@@ -189,7 +210,9 @@ function isSeed(value: unknown): value is number | bigint {
   return Number.isSafeInteger(value);
 }
 
-/** How the next token is drawn. The last three and, in Responses, all but two are extensions. */
+const repetitionPenalty = z.number().positive().max(limits.repetitionPenaltyMax).nullish();
+
+/** How the next token is drawn. The last four and, in Responses, all but two are extensions. */
 export const sampling = {
   temperature: z.number().min(0).max(limits.temperatureMax).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
@@ -205,7 +228,9 @@ export const sampling = {
   /** 0 or -1: off. */
   top_k: z.int().min(-1).max(limits.topKMax).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
-  repetition_penalty: z.number().positive().max(limits.repetitionPenaltyMax).nullish(),
+  repetition_penalty: repetitionPenalty,
+  /** llama.cpp's name of the same. */
+  repeat_penalty: repetitionPenalty,
 };
 
 /** Who goes first when there is more to do than places; within one priority clients share fairly. */
@@ -223,6 +248,8 @@ export const hints = {
   service_tier: hint("auto", "default"),
   moderation: hint(),
   client_metadata: hint(),
+  /** llama.cpp's: what is computed of a prompt is kept anyway. */
+  cache_prompt: hint(true),
 };
 
 /** Never added, so that only false is true. */

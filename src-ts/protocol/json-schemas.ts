@@ -6,14 +6,17 @@ import { z } from "zod";
 import * as anthropic from "./anthropic.js";
 import * as chat from "./chat.js";
 import * as completions from "./completions.js";
+import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
+import * as keys from "./keys.js";
 import * as live from "./live.js";
 import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as sessions from "./sessions.js";
 import * as tickets from "./tickets.js";
+import * as tokens from "./tokens.js";
 import * as tools from "./tools.js";
 
 export type JsonSchema = Record<string, unknown>;
@@ -21,14 +24,17 @@ export type JsonSchema = Record<string, unknown>;
 const modules = [
   chat,
   completions,
+  embeddings,
   errors,
   events,
+  keys,
   live,
   models,
   operations,
   responses,
   sessions,
   tickets,
+  tokens,
   tools,
   anthropic,
 ];

@@ -101,6 +101,11 @@ export const choicesMax = 128;
 /** Token ids of one prompt. */
 export const promptTokensMax = jsonValuesMax;
 
+// Embeddings
+/** Texts of one request. */
+export const embeddingInputsMax = 2_048;
+export const dimensionsMax = 65_536;
+
 // Lists
 /** Items of one page of `input_items`. */
 export const listedItemsMax = 100;

@@ -43,6 +43,46 @@ export const completion = {
   usage,
 };
 
+const readUsage = { prompt_tokens: 12, total_tokens: 12 };
+
+export const embeddingsBody = { input: ["A cat", "A dog"], dimensions: 2 };
+
+export const embeddings = {
+  object: "list",
+  data: [
+    { object: "embedding", index: 0, embedding: [0.6, 0.8] },
+    { object: "embedding", index: 1, embedding: [0.8, 0.6] },
+  ],
+  model,
+  usage: readUsage,
+};
+
+export const rerankBody = { query: "pets", documents: ["A cat", "A car"], top_n: 1 };
+
+export const reranking = {
+  id: "embd_1",
+  model,
+  results: [{ index: 0, relevance_score: 0.61 }],
+  usage: readUsage,
+};
+
+export const tokenizeBody = { prompt: "Hello there", return_token_strs: true };
+
+export const tokenization = {
+  count: 2,
+  max_model_len: 8192,
+  tokens: [19556, 665],
+  token_strs: ["Hello", " there"],
+};
+
+export const detokenizeBody = { tokens: [19556, 665] };
+
+export const detokenization = { prompt: "Hello there", content: "Hello there" };
+
+export const inputTokensBody = { input: "What is the capital of France?" };
+
+export const inputTokens = { object: "response.input_tokens", input_tokens: 14 };
+
 export const anthropicBody = {
   max_tokens: 64,
   messages: [{ role: "user", content: "What is the capital of France?" }],
@@ -150,6 +190,8 @@ export const modelObject = {
     prefix_reuse: "part",
     prefix_reuse_reason: null,
     kv_bits: null,
+    makes_text: true,
+    embedding_dimensions: 576,
   },
 };
 
@@ -181,6 +223,42 @@ export const workers = [
     native: null,
   },
 ];
+
+export const keys = {
+  required: true,
+  file: { read_at: created, mistake: null },
+  keys: [
+    {
+      name: "alice",
+      state: "active",
+      expires_at: null,
+      admin: false,
+      metrics: false,
+      models: null,
+      priority: null,
+      priority_max: "normal",
+      limits: {
+        requests_per_minute: 60,
+        tokens_per_minute: null,
+        concurrency: 4,
+        tokens_per_day: 2_000_000,
+        tokens_per_month: null,
+        tokens_total: null,
+      },
+      use: {
+        running: 1,
+        requests: 12,
+        prompt_tokens: 4096,
+        completion_tokens: 1024,
+        tokens_today: 5120,
+        tokens_this_month: 5120,
+        tokens_total: 5120,
+        refused: { "requests-per-minute": 2 },
+        last_used_at: created,
+      },
+    },
+  ],
+};
 
 export const health = { status: "ok" };
 export const ready = { status: "ready" };

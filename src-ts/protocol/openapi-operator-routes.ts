@@ -1,5 +1,6 @@
 /** The routes of who runs the server or looks at it: probes, operations, the console, the documents. A table, and no logic. */
 import { z } from "zod";
+import { KeyList } from "./keys.js";
 import { Cancelling, Killed, LiveEvent, Timeline } from "./live.js";
 import * as examples from "./openapi-examples.js";
 import { json, type Operation, type Parameter, text } from "./openapi-operation.js";
@@ -114,6 +115,14 @@ export const operatorRoutes: readonly Operation[] = [
     tag: "operations",
     summary: "What every worker does.",
     answers: { 200: json("All of them.", WorkerList, examples.workers) },
+  },
+  {
+    id: "listKeys",
+    method: "get",
+    path: "/admin/keys",
+    tag: "operations",
+    summary: "What every key may and has used; never a key.",
+    answers: { 200: json("All of them.", KeyList, examples.keys) },
   },
   {
     id: "liveEvents",

@@ -11,6 +11,7 @@ import {
 } from "./anthropic.js";
 import { ChatBody, ChatChunk, ChatCompletion } from "./chat.js";
 import { Completion, CompletionBody } from "./completions.js";
+import { Embeddings, EmbeddingsBody, RerankBody, Reranking } from "./embeddings.js";
 import { ErrorResponse } from "./errors.js";
 import { ErrorEvent, ResponseStreamEvent } from "./events.js";
 import { Priority } from "./fields.js";
@@ -27,6 +28,14 @@ import {
   ResponseQuery,
 } from "./responses.js";
 import { TicketBody, WebSocketTicket } from "./tickets.js";
+import {
+  Detokenization,
+  DetokenizeBody,
+  InputTokens,
+  InputTokensBody,
+  Tokenization,
+  TokenizeBody,
+} from "./tokens.js";
 
 const envelope: readonly Parameter[] = [
   {
@@ -78,6 +87,9 @@ const query = (name: keyof typeof queries, description: string): Parameter => ({
 
 /** What can happen to a request before, or instead of, its answer. */
 const generation = [404, 409, 429, 499, 503, 504] as const;
+
+/** The same without an answer that is generated. */
+const preparation = [404, 429, 499, 503, 504] as const;
 
 export const operations: readonly Operation[] = [
   {
@@ -143,7 +155,69 @@ export const operations: readonly Operation[] = [
     parameters: envelope,
     body: { schema: AnthropicCountBody, example: examples.anthropicCountBody },
     answers: { 200: json("Their number.", AnthropicTokenCount, examples.anthropicTokenCount) },
-    errors: [404, 429, 499, 503, 504],
+    errors: preparation,
+  },
+  {
+    id: "createEmbeddings",
+    isTolerant: true,
+    method: "post",
+    path: "/v1/embeddings",
+    tag: "inference",
+    summary: "Vectors of texts.",
+    parameters: envelope.slice(0, 2),
+    body: { schema: EmbeddingsBody, example: examples.embeddingsBody },
+    answers: { 200: json("One a text.", Embeddings, examples.embeddings) },
+    errors: [...preparation, 500],
+  },
+  {
+    id: "rerank",
+    isTolerant: true,
+    method: "post",
+    path: "/v1/rerank",
+    tag: "inference",
+    summary: "Documents by the cosine between their vectors and the query's.",
+    parameters: envelope.slice(0, 2),
+    body: { schema: RerankBody, example: examples.rerankBody },
+    answers: { 200: json("The most relevant first.", Reranking, examples.reranking) },
+    errors: [...preparation, 500],
+  },
+  ...["/v1", ""].flatMap((prefix): Operation[] => [
+    {
+      id: prefix === "" ? "tokenizeAtRoot" : "tokenize",
+      isTolerant: true,
+      method: "post",
+      path: `${prefix}/tokenize`,
+      tag: "inference",
+      summary: "The tokens of a text or a chat, however many.",
+      parameters: envelope,
+      body: { schema: TokenizeBody, example: examples.tokenizeBody },
+      answers: { 200: json("Its tokens.", Tokenization, examples.tokenization) },
+      errors: preparation,
+    },
+    {
+      id: prefix === "" ? "detokenizeAtRoot" : "detokenize",
+      isTolerant: true,
+      method: "post",
+      path: `${prefix}/detokenize`,
+      tag: "inference",
+      summary: "What tokens say, control tokens by name.",
+      parameters: envelope,
+      body: { schema: DetokenizeBody, example: examples.detokenizeBody },
+      answers: { 200: json("Their text.", Detokenization, examples.detokenization) },
+      errors: preparation,
+    },
+  ]),
+  {
+    id: "countResponseTokens",
+    isTolerant: true,
+    method: "post",
+    path: "/v1/responses/input_tokens",
+    tag: "responses",
+    summary: "How many tokens a response would read.",
+    parameters: envelope,
+    body: { schema: InputTokensBody, example: examples.inputTokensBody },
+    answers: { 200: json("Their number.", InputTokens, examples.inputTokens) },
+    errors: preparation,
   },
   {
     id: "createResponse",

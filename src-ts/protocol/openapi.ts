@@ -5,7 +5,7 @@ import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
 import type { Answer, Operation, Parameter } from "./openapi-operation.js";
 import { operations } from "./openapi-routes.js";
-import { protocolVersion } from "./version.js";
+import { version } from "./version.js";
 
 interface Refusal {
   name: string;
@@ -25,14 +25,14 @@ const refusals: Readonly<Record<number, Refusal>> = {
   },
   401: {
     name: "Unauthorized",
-    description: "No key, or an unknown one.",
+    description: "No key, or one that is unknown or has expired.",
     type: "authentication_error",
     code: "invalid_api_key",
     headers: ["WWW-Authenticate"],
   },
   403: {
     name: "Forbidden",
-    description: "Host or Origin is on no list.",
+    description: "Host or Origin is on no list, or the key may not have this.",
     type: "permission_error",
     code: "origin_not_allowed",
   },
@@ -76,7 +76,7 @@ const refusals: Readonly<Record<number, Refusal>> = {
   },
   429: {
     name: "TooMany",
-    description: "Full; try again later.",
+    description: "Full, or a limit of the key is reached; try again later.",
     type: "rate_limit_error",
     code: "queue_full",
     headers: ["Retry-After"],
@@ -118,6 +118,26 @@ const refusals: Readonly<Record<number, Refusal>> = {
 const always = [400, 403, 408, 431, 500];
 
 const requestIdHeader = { $ref: "#/components/headers/x-request-id" };
+/** On every answer to a POST of a key that has these limits. */
+const rateHeaders = Object.fromEntries(
+  ["requests", "tokens"].flatMap((what) => [
+    [`x-ratelimit-limit-${what}`, rate(`The key's ${what} per minute.`)],
+    [`x-ratelimit-remaining-${what}`, rate(`Of them, those that are left.`)],
+    [
+      `x-ratelimit-reset-${what}`,
+      { ...rate("Until all are left again."), schema: { type: "string" }, example: "6m0s" },
+    ],
+  ]),
+);
+
+function rate(description: string) {
+  return { description, required: false, schema: { type: "integer", minimum: 0 } };
+}
+
+const rateHeaderRefs = Object.fromEntries(
+  Object.keys(rateHeaders).map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+);
+
 const ignoredHeader = { $ref: "#/components/headers/x-mlx-serving-ignored" };
 
 const headers = {
@@ -139,6 +159,7 @@ const headers = {
     example: "reasoning.summary, include",
   },
   "x-should-retry": { required: true, schema: { type: "string", const: "false" } },
+  ...rateHeaders,
   Upgrade: { required: true, schema: { type: "string", const: "websocket" } },
 };
 
@@ -228,6 +249,7 @@ function answersOf(operation: Operation) {
       headers: {
         "x-request-id": requestIdHeader,
         ...(operation.isTolerant && { "x-mlx-serving-ignored": ignoredHeader }),
+        ...(operation.tag === "inference" && rateHeaderRefs),
       },
       content: contentOf(answer),
       ...(answer.links && { links: linksOf(answer.links) }),
@@ -287,7 +309,7 @@ export function openApiDocument() {
     openapi: "3.1.0",
     info: {
       title: "mlx-serving",
-      version: protocolVersion,
+      version,
       description:
         "Language models over HTTP, in the shapes of OpenAI's API and of Anthropic's. Rules that no schema can say are in docs/PROTOCOL.md.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },

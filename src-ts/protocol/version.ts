@@ -1,2 +1,2 @@
-/** Version of the public protocol, which is not the program's: that one is told to nobody without a key. */
-export const protocolVersion = "1.0.0";
+/** The one version number: the package's, the worker's, and that of the documents of the protocol. */
+export const version = "0.1.0";

@@ -1,11 +1,14 @@
 /** What every route and socket works with. */
-import type { Engine } from "../engine/api.js";
 import type { ServingError } from "../errors.js";
+import type { ServedEngine } from "./access/gate.js";
+import type { Keys } from "./access/keys.js";
 import type { BodyBudget } from "./bodies/budget.js";
 import type { ServerConfig, ServerLogger } from "./options.js";
 
 export interface ServerContext {
-  engine: Engine;
+  /** Behind the limits of keys. */
+  engine: ServedEngine;
+  keys: Keys;
   bodies: BodyBudget;
   config: ServerConfig;
   logger: ServerLogger;

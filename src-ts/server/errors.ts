@@ -4,16 +4,19 @@ import { isServingError, ServingError } from "../errors.js";
 import { failure, retryAfterOf } from "../failures.js";
 import { acceptedEncodings } from "./bodies/content-encoding.js";
 import type { ServerLogger } from "./options.js";
+import { openAiRateHeaders, type Rates } from "./render/rate-headers.js";
 
-/** How an API says what has failed, and where its clients look for the id of a request. */
+/** How an API says what has failed and what is left, and where its clients look for the id of a request. */
 export interface Dialect {
   requestIdHeader: string;
   errorBody(error: ServingError, requestId: string): object;
+  rateHeaders(rates: Rates): Record<string, string>;
 }
 
 export const openAiDialect: Dialect = {
   requestIdHeader: "x-request-id",
   errorBody: (error) => ({ error: error.toBody() }),
+  rateHeaders: openAiRateHeaders,
 };
 
 /** `Retry-After` where trying again may help, `x-should-retry: false` where it can't. */
@@ -23,7 +26,9 @@ export function errorHeaders(error: ServingError): Record<string, string> {
   if (retryAfterS !== undefined) headers["retry-after"] = String(retryAfterS);
   if (error.code === "unsupported_encoding") headers["accept-encoding"] = acceptedEncodings;
   if (error.status === 401) headers["www-authenticate"] = "Bearer";
-  if (error.status === 409) headers["x-should-retry"] = "false";
+  // A budget takes longer than any client should wait.
+  if (error.status === 409 || error.code === "insufficient_quota")
+    headers["x-should-retry"] = "false";
   return headers;
 }
 

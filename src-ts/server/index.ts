@@ -2,8 +2,10 @@
 import type { AddressInfo } from "node:net";
 import type { Engine } from "../engine/api.js";
 import type { ServingError } from "../errors.js";
+import { Gate } from "./access/gate.js";
 import { HostPolicy } from "./access/hosts.js";
-import { Keys } from "./access/keys.js";
+import { type Asker, Keys } from "./access/keys.js";
+import { Limits } from "./access/limits.js";
 import { Sessions } from "./access/sessions.js";
 import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
@@ -11,6 +13,7 @@ import { ConsoleAssets } from "./console/assets.js";
 import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
 import { History } from "./operations/history.js";
+import { KeyUse } from "./operations/key-use.js";
 import { LiveFeed } from "./operations/live-feed.js";
 import { Metrics } from "./operations/metrics.js";
 import { SchemaRefusals } from "./operations/schema-refusals.js";
@@ -78,6 +81,7 @@ class Server implements ServingServer {
   private readonly metrics: Metrics;
   private readonly history: History;
   private readonly feed: LiveFeed;
+  private readonly limits: Limits;
   private readonly echo: Echo | undefined;
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
@@ -92,19 +96,30 @@ class Server implements ServingServer {
     const bodies = new BodyBudget(config.limits);
     const refusals = new SchemaRefusals();
     const onError = (error: ServingError): void => refusals.take(error);
-    this.context = { engine, bodies, config, logger, onError, now: () => performance.now() };
-    const sessions = new Sessions(new Keys(config.apiKeys));
+    const keys = new Keys(config.keys);
+    this.limits = new Limits(config.usage, (error) => {
+      logger.error({ err: error }, "what keys have used can't be written");
+    });
+    const limits = this.limits;
+    const gate = new Gate(engine, keys, limits);
+    const sessions = new Sessions(keys);
+    const now = (): number => performance.now();
+    this.context = { engine: gate, keys, bodies, config, logger, onError, now };
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, sessions, hosts: this.hosts, bodies, onError });
+    this.app = createApp({
+      ...{ config, logger, sessions, keys, limits, hosts: this.hosts, bodies, onError },
+    });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),
       identify: ({ headers, socket }, ticket) =>
         ticket === undefined
           ? sessions.identify(headers, socket.remoteAddress ?? "")
-          : tickets.redeem(ticket),
+          : redeemed(tickets, keys, ticket),
     });
-    this.metrics = new Metrics(engine, this.sockets, refusals);
+    config.keys.onChange(() => this.sockets.keysChanged());
+    const keyUse = new KeyUse(keys, limits);
+    this.metrics = new Metrics(engine, this.sockets, { refusals, keyUse });
     this.feed = new LiveFeed({
       engine,
       samples: () => this.history.samples,
@@ -124,7 +139,7 @@ class Server implements ServingServer {
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
     addRoutes(this.app, this.context, {
-      ...{ sessions, tickets, drain },
+      ...{ sessions, keys, tickets, keyUse, drain },
       metrics: this.metrics,
       feed: this.feed,
       console: new ConsoleAssets(),
@@ -185,6 +200,7 @@ class Server implements ServingServer {
     await within(closeGraceMs, [this.sockets.whenEmpty()]);
     this.sockets.terminate();
     await stopped;
+    await this.limits.close();
     await this.echo?.close();
   }
 
@@ -193,6 +209,13 @@ class Server implements ServingServer {
     this.stopped ??= this.app.close();
     return this.stopped;
   }
+}
+
+/** Its key may have gone since. */
+function redeemed(tickets: Tickets, keys: Keys, ticket: string): Asker {
+  const asker = tickets.redeem(ticket);
+  keys.check(asker.owner);
+  return asker;
 }
 
 async function within(timeoutMs: number, tasks: readonly Promise<void>[]): Promise<void> {

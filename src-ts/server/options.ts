@@ -1,5 +1,7 @@
 /** What a server is told from outside, and every limit of it with its default. */
 import type { Logger } from "pino";
+import { fixedKeys, type KeySource } from "../keys/entry.js";
+import type { UsageStore } from "../keys/usage-file.js";
 import * as bounds from "../protocol/limits.js";
 
 /** Bounds that an operator or a test may move; units stand in the names. */
@@ -80,6 +82,10 @@ export interface ServerOptions {
   port?: number | undefined;
   /** Hashed at once and not kept; none: no key is asked for. */
   apiKeys?: readonly string[] | undefined;
+  /** In place of `apiKeys`: keys with names and limits, which may change. */
+  keys?: KeySource | undefined;
+  /** Where what keys have used survives the server. Default: nowhere. */
+  usage?: UsageStore | undefined;
   /** Names, with or without a port, under which clients may call, besides loopback and `host`. */
   allowedHosts?: readonly string[] | undefined;
   /** Web origins (`https://example.org`) that may call, besides the server's own. */
@@ -105,7 +111,8 @@ export interface ServerOptions {
 export interface ServerConfig {
   host: string;
   port: number;
-  apiKeys: readonly string[];
+  keys: KeySource;
+  usage: UsageStore | undefined;
   allowedHosts: readonly string[];
   allowedOrigins: readonly string[];
   resumeGraceMs: number;
@@ -121,7 +128,8 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
   return {
     host: options.host ?? "127.0.0.1",
     port: options.port ?? 8088,
-    apiKeys: options.apiKeys ?? [],
+    keys: options.keys ?? fixedKeys(options.apiKeys ?? []),
+    usage: options.usage,
     allowedHosts: options.allowedHosts ?? [],
     allowedOrigins: options.allowedOrigins ?? [],
     resumeGraceMs: options.resumeGraceMs ?? 30_000,

@@ -5,6 +5,7 @@ import { asyncApiDocument } from "../protocol/asyncapi.js";
 import { openApiDocument } from "../protocol/openapi.js";
 import { SessionBody } from "../protocol/sessions.js";
 import { TicketBody } from "../protocol/tickets.js";
+import type { Area, Keys } from "./access/keys.js";
 import type { Sessions } from "./access/sessions.js";
 import type { Tickets } from "./access/tickets.js";
 import { countTokens } from "./anthropic/count-tokens.js";
@@ -16,16 +17,20 @@ import { consoleFile, consolePage } from "./console/page.js";
 import type { ServerContext } from "./context.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
+import { unknownRoute } from "./http/unknown-route.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
-import { listModels, oneModel } from "./openai/models.js";
+import { embeddings, rerank } from "./openai/embeddings.js";
+import { hasModel, listModels, oneModel } from "./openai/models.js";
 import {
   cancelResponse,
   createResponse,
   deleteResponse,
   getResponse,
+  isResponseId,
   listInputItems,
 } from "./openai/responses.js";
+import { countInputTokens, detokenize, tokenize } from "./openai/tokenize.js";
 import {
   cancelRequest,
   followLive,
@@ -34,14 +39,17 @@ import {
   restartWorker,
   workers,
 } from "./operations/admin.js";
+import type { KeyUse } from "./operations/key-use.js";
 import type { LiveFeed } from "./operations/live-feed.js";
 import type { Metrics } from "./operations/metrics.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
   sessions: Sessions;
+  keys: Keys;
   tickets: Tickets;
   metrics: Metrics;
+  keyUse: KeyUse;
   feed: LiveFeed;
   console: ConsoleAssets;
   /** Begins to drain; returns at once. */
@@ -49,10 +57,13 @@ export interface RouteParts {
 }
 
 const needsNoBody: RouteConfig = { needsNoBody: true };
+const operators = (area: Area): RouteConfig => ({ area });
 
 export function addRoutes(app: FastifyInstance, context: ServerContext, parts: RouteParts): void {
   addModels(app, context);
   addOpenAi(app, context);
+  addEmbeddings(app, context);
+  addTokens(app, context);
   addAnthropic(app, context);
   addResponses(app, context);
   addTickets(app, parts);
@@ -83,19 +94,49 @@ function addOpenAi(app: FastifyInstance, context: ServerContext): void {
   });
 }
 
+function addEmbeddings(app: FastifyInstance, context: ServerContext): void {
+  route(app, "/v1/embeddings", {
+    POST: (request, reply) => embeddings(context, callerOf(request), bodyOf(request), reply),
+  });
+  route(app, "/v1/rerank", {
+    POST: (request, reply) => rerank(context, callerOf(request), bodyOf(request), reply),
+  });
+}
+
+/** Below /v1 as the rest, and where vLLM and llama.cpp have them. */
+function addTokens(app: FastifyInstance, context: ServerContext): void {
+  for (const prefix of ["/v1", ""]) {
+    route(app, `${prefix}/tokenize`, {
+      POST: (request, reply) => tokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+    route(app, `${prefix}/detokenize`, {
+      POST: (request, reply) => detokenize(context, callerOf(request), bodyOf(request), reply),
+    });
+  }
+}
+
 /** In both APIs: who sends a version of Anthropic's gets its shape. */
 function addModels(app: FastifyInstance, { engine }: ServerContext): void {
-  const list: Handler = ({ headers }) =>
-    isAnthropic(headers) ? listAnthropicModels(engine) : listModels(engine);
-  const one: Handler = ({ headers, params }) => {
-    const id = (params as { "*": string })["*"];
-    return isAnthropic(headers) ? oneAnthropicModel(engine, id) : oneModel(engine, id);
+  /** Those that the key may use. */
+  const usable = ({ identity: { owner } }: FastifyRequest) => ({
+    models: () => engine.modelsFor(owner),
+  });
+  const list: Handler = (request) =>
+    isAnthropic(request.headers)
+      ? listAnthropicModels(usable(request))
+      : listModels(usable(request));
+  const one: Handler = (request) => {
+    const id = (request.params as { "*": string })["*"];
+    return isAnthropic(request.headers)
+      ? oneAnthropicModel(usable(request), id)
+      : oneModel(usable(request), id);
   };
   const either: RouteConfig = {
     dialect: (headers) => (isAnthropic(headers) ? anthropicDialect : undefined),
   };
   route(app, "/v1/models", { GET: list }, either);
-  route(app, "/v1/models/*", { GET: one }, either);
+  const names = (params: unknown): boolean => hasModel(engine, (params as { "*": string })["*"]);
+  route(app, "/v1/models/*", { GET: one }, { ...either, names });
 }
 
 function addAnthropic(app: FastifyInstance, context: ServerContext): void {
@@ -117,6 +158,9 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     POST: (request, reply) => createResponse(context, callerOf(request), bodyOf(request), reply),
   });
+  route(app, "/v1/responses/input_tokens", {
+    POST: (request, reply) => countInputTokens(context, callerOf(request), bodyOf(request), reply),
+  });
   const one: Handlers = {
     GET: (request, reply) => {
       const { query } = request;
@@ -124,7 +168,8 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     },
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
-  route(app, "/v1/responses/:id", one, needsNoBody);
+  const names = (params: unknown): boolean => isResponseId((params as { id: string }).id);
+  route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
   const items: Handler = (request, reply) => {
     const { query } = request;
     return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);
@@ -154,12 +199,11 @@ function addProbes(app: FastifyInstance, { engine }: ServerContext, { metrics }:
       throw failure("not_ready", { reason, retryAfterS });
     },
   });
-  route(app, "/metrics", {
-    GET: async (_request, reply) => {
-      reply.type(metrics.contentType);
-      return metrics.text();
-    },
-  });
+  const figures: Handler = async (_request, reply) => {
+    reply.type(metrics.contentType);
+    return metrics.text();
+  };
+  route(app, "/metrics", { GET: figures }, operators("metrics"));
 }
 
 /** Open, since it is the page that asks for the key; it says nothing about this server. */
@@ -172,7 +216,9 @@ function addConsole(app: FastifyInstance, { console }: RouteParts): void {
   );
   const file: Handler = (request, reply) => {
     const { "*": name } = request.params as { "*": string };
-    return consoleFile(console, name, request, reply);
+    const sent = consoleFile(console, name, request, reply);
+    if (sent === undefined) throw unknownRoute(app, request);
+    return sent;
   };
   route(app, "/console/*", { GET: file }, { isOpen: true });
 }
@@ -213,12 +259,15 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
 function addAdmin(
   app: FastifyInstance,
   { engine, config }: ServerContext,
-  { drain, feed }: RouteParts,
+  { drain, feed, keyUse }: RouteParts,
 ): void {
-  route(app, "/admin/workers", { GET: () => workers(engine) });
+  const admin = operators("admin");
+  route(app, "/admin/workers", { GET: () => workers(engine) }, admin);
+  route(app, "/admin/keys", { GET: () => keyUse.report() }, admin);
   const follow: Handler = (_request, reply) => followLive(feed, reply, config.limits);
-  route(app, "/admin/events", { GET: follow });
-  route(app, "/debug/requests/:id", { GET: (request) => requestTimeline(engine, idOf(request)) });
+  route(app, "/admin/events", { GET: follow }, admin);
+  const timeline: Handler = (request) => requestTimeline(engine, idOf(request));
+  route(app, "/debug/requests/:id", { GET: timeline }, admin);
   const accepted =
     (act: (request: FastifyRequest) => object): Handler =>
     (request, reply) => {
@@ -235,5 +284,5 @@ function addAdmin(
     },
   };
   for (const [path, act] of Object.entries(orders))
-    route(app, path, { POST: accepted(act) }, needsNoBody);
+    route(app, path, { POST: accepted(act) }, { ...admin, ...needsNoBody });
 }

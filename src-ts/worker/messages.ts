@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Version of the protocol; `hello` must carry the same. */
-export const linkVersion = 2;
+export const linkVersion = 3;
 
 const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
@@ -64,8 +64,11 @@ export const PrepareInput = z.discriminatedUnion("kind", [
     /** Tokens of an earlier prompt and its answer: as many as say the same begin this one. */
     previous: bytes.optional(),
   }),
-  z.strictObject({ kind: z.literal("text"), text: z.string() }),
+  /** `special` false: without what the tokenizer puts around a text. */
+  z.strictObject({ kind: z.literal("text"), text: z.string(), special: z.boolean().optional() }),
   z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
+  /** Several, each a text or tokens, and each read by itself. */
+  z.strictObject({ kind: z.literal("texts"), texts: z.array(z.union([z.string(), bytes])) }),
 ]);
 export type PrepareInput = z.infer<typeof PrepareInput>;
 
@@ -109,6 +112,16 @@ export const Constraint = z.strictObject({
 });
 export type Constraint = z.infer<typeof Constraint>;
 
+/**
+ * What is wanted of a prompt in place of an answer. `embed`: a vector of each text, which have these lengths in
+ * tokens; `score`: the log probability of each token, and the `top` likeliest in its place.
+ */
+export const Reading = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("embed"), lengths: z.array(u32) }),
+  z.strictObject({ kind: z.literal("score"), top: z.int().min(0).max(20) }),
+]);
+export type Reading = z.infer<typeof Reading>;
+
 /** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
@@ -125,6 +138,8 @@ export const Admission = z.strictObject({
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */
   fakeSay: z.string().optional(),
   constraint: Constraint.optional(),
+  /** With `maxTokens` 0. */
+  reading: Reading.optional(),
   /** What is computed of its prompt is shared with requests of the same salt alone. */
   salt: z.string().optional(),
 });
@@ -133,11 +148,16 @@ export type Admission = z.infer<typeof Admission>;
 /** What a turn may consist of beside its message, and what is played in its place. */
 export type TurnRequest = Pick<Admission, "tools" | "reasoning" | "fakeSay">;
 
+/** That of a prompt only its tokens are wanted, however many there are; and what of them in words. */
+export const Spelling = z.strictObject({ text: z.boolean(), pieces: z.boolean() });
+export type Spelling = z.infer<typeof Spelling>;
+
 /** A request before it is accepted. `constraint`: compiled meanwhile, so that one that can't be is refused then. */
 export const Preparation = z.strictObject({
   id: u32,
   input: PrepareInput,
   constraint: Constraint.optional(),
+  spell: Spelling.optional(),
   /** As of the admission that may follow. */
   salt: z.string().optional(),
 });
@@ -190,6 +210,10 @@ export const TokenLogprob = z.object({
   top: z.array(z.object({ token: z.string(), bytes: z.array(z.int()), logprob: z.number() })),
 });
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
+
+/** The same of a token that is read. `logprob`: null of the first one, which has nothing before it. */
+export const ReadLogprob = TokenLogprob.extend({ logprob: z.number().nullable() });
+export type ReadLogprob = z.infer<typeof ReadLogprob>;
 
 /**
  * A piece of a turn: text of the message, text of the reasoning, a call that begins, text of its arguments (of a
@@ -274,6 +298,10 @@ export const Abilities = z.object({
   prefix: z.enum(["part", "whole", "none"]),
   prefixReason: z.string().nullable(),
   kvBits,
+  /** False: it is an embedding model, and makes no text. */
+  generates: z.boolean(),
+  /** Numbers of a text's vector; 0: it has none that could be told. */
+  dimensions: u32,
 });
 export type Abilities = z.infer<typeof Abilities>;
 
@@ -398,8 +426,13 @@ export const fromWorker = {
     id: u32,
     tokens: bytes,
     blockHashes: z.array(z.string()),
+    /** Of several texts, each one's tokens; all of them stand in `tokens` one after another. */
+    lengths: z.array(u32).optional(),
     /** Its reasoning was to be bounded, and this model's can't be. */
     unbounded: z.boolean().optional(),
+    /** What all of them say, control tokens by name; and each. Only if asked for. */
+    text: z.string().optional(),
+    pieces: z.array(z.string()).optional(),
   }),
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
@@ -444,6 +477,15 @@ export const fromWorker = {
   }),
   /** What the prefix cache holds now, and what it holds no more, by hashes as those of `prepared`. */
   blocks: z.object({ kept: z.array(z.string()), evicted: z.array(z.string()) }),
+  /**
+   * What has been read, before `ended`: vectors of all texts, as little-endian float32 one after another; of a score
+   * the tokens in their order, in as many frames as it takes.
+   */
+  read: z.object({
+    id: u32,
+    vectors: bytes.optional(),
+    logprobs: z.array(ReadLogprob).optional(),
+  }),
 } as const;
 
 /** Type bytes in the frame header; one that is no longer used is not given again. */
@@ -471,6 +513,7 @@ export const fromWorkerTypes = {
   telemetry: 44,
   fault: 45,
   blocks: 46,
+  read: 47,
 } as const;
 
 export type ToWorkerName = keyof typeof toWorker;

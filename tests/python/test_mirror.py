@@ -53,6 +53,8 @@ WITHOUT_TEST = {
     "kernels/report.py": "kernels/test_swap.py reads it",
     "link/checks.py": "link/test_parse.py: each message with values that are wrong",
     "link/garbled.py": "link/test_frames.py: it is reached through a frame alone",
+    "mlx/encoder_runner.py": "mlx/test_encoder.py runs it",
+    "mlx/hidden_states.py": "mlx/test_reading.py has the vectors that are made of them",
     "mlx/caches.py": "a protocol; mlx/test_runner.py uses it through adapter.py",
     "mlx/fast_sampler.py": "mlx/test_sampling.py tries every sampler",
     "mlx/prefix_disk.py": "a protocol, and nothing; mlx/test_disk_store.py has both",
@@ -63,6 +65,7 @@ WITHOUT_TEST = {
 }
 
 WITHOUT_SOURCE = {
+    "fake/test_environment.py": "fake/ as a whole, where there is no MLX",
     "fake/test_reasoning_budget.py": "fake/script.py under a budget, through a real process",
     "text/test_turn_text_limits.py": "text/turn_text.py under a budget, on real templates",
     "test_architecture.py": "about all sources",
@@ -72,6 +75,7 @@ WITHOUT_SOURCE = {
     "families/test_families.py": "the folder as a whole",
     "formats/test_formats.py": "the folder as a whole, on the templates of real models",
     "fast/test_attention.py": "an operation of krserve_mlx_ops",
+    "fast/test_rows.py": "an operation of krserve_mlx_ops, which kv/rows.py is the cache of",
     "fast/test_kv_codes.py": "an operation of krserve_mlx_ops: fast/test_attention.py on codes",
     "fast/test_tiles.py": "an operation of krserve_mlx_ops: fast/test_attention.py packed",
     "fast/test_embedded_model.py": "the folder as a whole, on the embedded model",

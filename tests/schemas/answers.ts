@@ -10,8 +10,12 @@ import { namedSchemas } from "../support/schemas.js";
 
 const { env } = process;
 
-/** Streams of the batch; the schemas of five tests, which run at a time, fill it. */
+/** Streams of the batch. */
 const maxBatch = 64;
+/** Schemas at a time: more answers than streams, so that those that take long don't leave the batch empty. */
+export const schemasAtOnce = 12;
+/** None is refused for want of room. */
+const maxQueue = 4_096;
 const schemasBetweenReports = 10;
 const tokensMax = [200, 800] as const;
 /** By the number of the answer, round and round. */
@@ -45,7 +49,7 @@ export class Answers {
   ) {}
 
   static async start(name: string): Promise<Answers> {
-    const engine = await createEngine({ maxBatch, engine: settings.engine });
+    const engine = await createEngine({ maxBatch, maxQueue, engine: settings.engine });
     await engine.whenReady();
     return new Answers(name, engine, settings.engine === "fake" ? [] : closingTokens());
   }

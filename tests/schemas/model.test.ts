@@ -6,9 +6,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { isServingError } from "../../src-ts/errors.js";
 import { enforceable } from "../../src-ts/server/submissions/schemas/index.js";
 import { complaintOf, validatorOf } from "../support/schemas.js";
-import { Answers, settings } from "./answers.js";
+import { Answers, schemasAtOnce, settings } from "./answers.js";
 
-vi.setConfig({ testTimeout: 3_600_000, hookTimeout: 600_000 });
+vi.setConfig({
+  testTimeout: 3_600_000,
+  hookTimeout: 600_000,
+  maxConcurrency: schemasAtOnce,
+});
 
 let answers: Answers;
 

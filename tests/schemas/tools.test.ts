@@ -10,9 +10,13 @@ import { isServingError } from "../../src-ts/errors.js";
 import { ChatBody } from "../../src-ts/protocol/index.js";
 import { chatSubmissions } from "../../src-ts/server/submissions/chat.js";
 import { complaintOf, validatorOf } from "../support/schemas.js";
-import { Answers, settings } from "./answers.js";
+import { Answers, schemasAtOnce, settings } from "./answers.js";
 
-vi.setConfig({ testTimeout: 3_600_000, hookTimeout: 600_000 });
+vi.setConfig({
+  testTimeout: 3_600_000,
+  hookTimeout: 600_000,
+  maxConcurrency: schemasAtOnce,
+});
 
 const caller = {
   owner: "local",
@@ -36,9 +40,10 @@ function called(parameters: object, name: string): Promise<Response[]> {
     tools: [{ type: "function", function: { name: "send", parameters } }],
     tool_choice: "required",
     parallel_tool_calls: false,
-    n: settings.answersOfEach,
   };
-  const submissions = chatSubmissions(ChatBody.parse(body), caller);
+  const submissions = Array.from({ length: settings.answersOfEach }, () =>
+    chatSubmissions(ChatBody.parse(body), caller),
+  ).flat();
   return Promise.all(submissions.map((submission, number) => answers.ask(submission, number)));
 }
 

@@ -5,7 +5,11 @@ import type { EngineOptions } from "../../src-ts/engine/api.js";
 import { WorkerEngine } from "../../src-ts/engine/engine.js";
 import { SegmentJournal } from "../../src-ts/journal/journal.js";
 import { recover } from "../../src-ts/journal/recovery.js";
+import { fixedKeys } from "../../src-ts/keys/entry.js";
 import { closeCodes } from "../../src-ts/protocol/events.js";
+import { Gate } from "../../src-ts/server/access/gate.js";
+import { Keys } from "../../src-ts/server/access/keys.js";
+import { Limits } from "../../src-ts/server/access/limits.js";
 import { BodyBudget } from "../../src-ts/server/bodies/budget.js";
 import type { ServerContext } from "../../src-ts/server/context.js";
 import { resolveOptions } from "../../src-ts/server/options.js";
@@ -65,8 +69,10 @@ export class SimServer {
     const { writeBufferBytesMax, lagEntriesMax, resumeGraceMs } = plan;
     const limits = { writeBufferBytesMax, lagEntriesMax };
     const config = resolveOptions({ resumeGraceMs, limits });
+    const keys = new Keys(fixedKeys([]));
     this.context = {
-      engine: this.engine,
+      engine: new Gate(this.engine, keys, new Limits(undefined, () => {})),
+      keys,
       bodies: new BodyBudget(config.limits),
       config,
       logger: this.logger(),

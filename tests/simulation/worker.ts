@@ -9,6 +9,7 @@ import {
   type Admission,
   type FromWorker,
   fromWorkerTypes,
+  linkVersion,
   type StepRow,
   type ToWorker,
 } from "../../src-ts/worker/messages.js";
@@ -229,7 +230,7 @@ export class SimProcess implements OneWorker {
   private hello(): void {
     this.say({
       type: "hello",
-      protocol: 2,
+      protocol: linkVersion,
       versions: {},
       backend: "sim",
     });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ConfigError, readApiKeys, resolveConfig, unknownVariables } from "../../src-ts/config.js";
+import { ConfigError, resolveConfig, unknownVariables } from "../../src-ts/config.js";
 import { flagOf, optionNames, placeholderOf, variableOf } from "../../src-ts/options.js";
 
 let folder: string;
@@ -28,6 +28,28 @@ function problem(sources: Parameters<typeof resolveConfig>[0]): string {
   }
   throw new Error("expected a ConfigError");
 }
+
+describe("hosts and origins", () => {
+  it("are names, or a star for all of them; a pattern is refused", () => {
+    const flags = {
+      allowedHosts: ["*"],
+      allowedOrigins: ["https://a.example,*", "app://x", "null"],
+    };
+    expect(resolveConfig({ folder, flags })).toMatchObject({
+      allowedHosts: ["*"],
+      allowedOrigins: ["https://a.example", "*", "app://x", "null"],
+    });
+    for (const wrong of [
+      { allowedHosts: ["*.example"] },
+      { allowedOrigins: ["https://*.example"] },
+      { allowedOrigins: ["a.example"] },
+      { allowedOrigins: ["https://a.example/page"] },
+    ])
+      expect(problem({ flags: wrong })).toMatch(
+        /^--allowed-(hosts|origins) must be .* or \* for all/,
+      );
+  });
+});
 
 describe("defaults", () => {
   it("are those of the README", () => {
@@ -124,7 +146,11 @@ describe("values", () => {
   });
 
   it("may be lists: repeated flags, commas in variables, arrays or text in the file", () => {
-    expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual(["a,b", "c"]);
+    expect(resolveConfig({ folder, flags: { model: ["a,b", "c"] } }).model).toEqual([
+      "a",
+      "b",
+      "c",
+    ]);
     const environment = { MLX_SERVING_MODEL: "a, b" };
     expect(resolveConfig({ folder, environment }).model).toEqual(["a", "b"]);
     writeConfig({ model: ["x", "y"], allowedHosts: "h" });
@@ -282,18 +308,17 @@ describe("errors", () => {
     const message = problem({ flags: { host: "0.0.0.0" } });
     expect(message).toContain("--host 0.0.0.0 is reachable from other machines");
     expect(message).toContain("--api-key-file");
-    const config = resolveConfig({ folder, flags: { host: "0.0.0.0", apiKeyFile: "keys" } });
-    expect(config.host).toBe("0.0.0.0");
+    for (const flags of [{ apiKeyFile: "keys" }, { apiKey: "key" }]) {
+      const config = resolveConfig({ folder, flags: { host: "0.0.0.0", ...flags } });
+      expect(config.host).toBe("0.0.0.0");
+    }
   });
-});
 
-it("reads API keys and says what is wrong with their file", () => {
-  const path = join(folder, "keys");
-  writeFileSync(path, "# team\none # first\r\n\n  two\n");
-  expect(readApiKeys(path)).toEqual(["one", "two"]);
-  writeFileSync(path, "# none\n");
-  expect(() => readApiKeys(path)).toThrow("holds no key");
-  expect(() => readApiKeys(join(folder, "absent"))).toThrow("can't be read");
+  it("repeats no key, not even a wrong one", () => {
+    const wrong = () => resolveConfig({ folder, flags: { apiKey: "top secret" } });
+    expect(wrong).toThrow("--api-key must be a key of at most 1,024 printable");
+    expect(wrong).not.toThrow("secret");
+  });
 });
 
 it("names flags and variables after the option", () => {

@@ -13,9 +13,11 @@ import {
 } from "../../src-ts/protocol/anthropic.js";
 import { ChatChunk, ChatCompletion } from "../../src-ts/protocol/chat.js";
 import { Completion } from "../../src-ts/protocol/completions.js";
+import { Embeddings } from "../../src-ts/protocol/embeddings.js";
 import { ErrorResponse } from "../../src-ts/protocol/errors.js";
 import { ResponseStreamEvent } from "../../src-ts/protocol/events.js";
 import { DeletedResponse, InputItemList, ResponseObject } from "../../src-ts/protocol/responses.js";
+import { InputTokens } from "../../src-ts/protocol/tokens.js";
 import { parseSse } from "./support/test-server.js";
 import { type AnyEvent, isTerminal } from "./support/test-socket.js";
 
@@ -193,6 +195,9 @@ function wholeAnswer({ method, path }: Sent, text: string): void {
   const parse = <T extends z.ZodType>(schema: T) => schema.parse(JSON.parse(text));
   if (method === "DELETE") parse(DeletedResponse);
   else if (path.endsWith("/input_items")) expect(parse(InputItemList).data).not.toEqual([]);
+  else if (path === "/v1/embeddings") expect(parse(Embeddings).data).toHaveLength(1);
+  else if (path.endsWith("/input_tokens"))
+    expect(parse(InputTokens).input_tokens).toBeGreaterThan(0);
   else if (path.startsWith("/v1/responses")) {
     const response = parse(ResponseObject);
     // Asked for in the background it is answered before it has begun.

@@ -6,6 +6,7 @@
 
 #include "../core/memory.h"
 #include "../core/pool.h"
+#include "attention_rows.h"
 #include "attention_tiles.h"
 
 namespace kr::ops {
@@ -34,9 +35,11 @@ Range range_of_mask(const Attention& a, int b, int l) {
 Range range_of(const Attention& a, int b, int l) {
   switch (a.mask_kind) {
     case MaskKind::none:
-      return {0, a.keys, true};
-    case MaskKind::causal:
-      return {0, std::clamp(a.keys - a.queries + l + 1, 0, a.keys), true};
+      return {0, a.keys_of_row(b), true};
+    case MaskKind::causal: {
+      const int keys = a.keys_of_row(b);
+      return {0, std::clamp(keys - a.queries + l + 1, 0, keys), true};
+    }
     case MaskKind::boolean:
       if (a.mask_strides[1] == 0) return range_of_mask(a, b, l);
       break;
@@ -86,7 +89,8 @@ class BlockRun {
     const int end = std::min(begin + kAttentionChunk, end_);
     Workspace workspace;
     const AttentionKeys keys =
-        opened(a_, keys_, block_.b, block_.kv_head, begin, end, workspace);
+        a_.rows ? a_.rows[block_.b].in_pieces(keys_, block_.kv_head, begin, end, workspace)
+                : opened(a_, keys_, block_.b, block_.kv_head, begin, end, workspace);
     for (int i = 0; i < count_; i += kAttentionRows)
       kernels().attend(keys, rows_ + i, std::min(kAttentionRows, count_ - i), begin, end,
                        parts + i);
@@ -207,6 +211,7 @@ AttentionKeys keys_of(const Attention& a, int b, int kv_head) {
     keys.kind = FloatKind::f32;
     return keys;
   }
+  if (a.rows) return keys;
   const auto bytes = int64_t(bytes_of(a.kv_kind));
   keys.keys = a.k + (b * a.k_strides[0] + kv_head * a.k_strides[1]) * bytes;
   keys.values = a.v + (b * a.v_strides[0] + kv_head * a.v_strides[1]) * bytes;
@@ -215,6 +220,7 @@ AttentionKeys keys_of(const Attention& a, int b, int kv_head) {
 
 AttentionKeys opened(const Attention& a, const AttentionKeys& keys, int b, int kv_head, int begin,
                      int end, Workspace& workspace) {
+  if (a.rows) return a.rows[b].opened(keys, kv_head, begin, end, workspace);
   if (!a.k_codes) return keys;
   auto* k = workspace.take<float>(size_t(end - begin) * a.head_dim);
   auto* v = workspace.take<float>(size_t(end - begin) * a.value_dim);
@@ -229,6 +235,7 @@ AttentionKeys opened(const Attention& a, const AttentionKeys& keys, int b, int k
 
 void attend(const Attention& a) {
   if (takes_tiles(a)) return attend_tiles(a);
+  if (a.rows && a.batch > 1) return attend_rows(a);
   const std::vector<Block> blocks = blocks_of(a);
   const int count = int(blocks.size());
   const int threads = Pool::shared().size();

@@ -3,6 +3,7 @@
 
 #include "../core/memory.h"
 #include "kv_codes.h"
+#include "kv_rows.h"
 #include "rows.h"
 
 namespace kr::ops {
@@ -25,6 +26,8 @@ struct Attention {
   FloatKind kv_kind;
   int64_t k_strides[3], v_strides[3];  // batch, head, key
   KvCodes k_codes, v_codes;            // in the place of k and v, where there are any
+  // Likewise, one for each row of the batch; `keys` is then that of the longest.
+  const KvRow* rows = nullptr;
 
   MaskKind mask_kind = MaskKind::none;
   const char* mask = nullptr;    // bool or float32
@@ -32,16 +35,19 @@ struct Attention {
 
   float* out;
   int64_t out_strides[3];  // batch, head, query
+
+  int keys_of_row(int b) const { return rows ? rows[b].tokens : keys; }
 };
 
 void attend(const Attention& attention);
 
-/// Keys and values of one head as kernels take them, the mask left out. Of codes there are none
-/// before `opened`.
+/// Keys and values of one head as kernels take them, the mask left out. Of codes and of rows that
+/// have their own there are none before `opened`.
 AttentionKeys keys_of(const Attention& attention, int b, int kv_head);
 
-/// The same with the keys [begin, end) as floats: of codes, in memory of the workspace. They are
-/// read where they are used, a chunk at a time, so that it stays in a core's own cache.
+/// The same with the keys [begin, end) as floats, one behind the other: of codes and of pieces, in
+/// memory of the workspace. They are read where they are used, a chunk at a time, so that it stays
+/// in a core's own cache.
 AttentionKeys opened(const Attention& attention, const AttentionKeys& keys, int b, int kv_head,
                      int begin, int end, Workspace& workspace);
 

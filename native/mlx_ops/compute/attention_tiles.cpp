@@ -17,6 +17,8 @@ constexpr int kQueriesMax = 384;
 // Where there are many threads a piece is smaller, but packing must still be a small part of it.
 constexpr int kQueriesWorthPacking = 192;
 constexpr int kPiecesPerThread = 8;
+// Time that threads may lose, of it all, since pieces can't be shared evenly among them.
+constexpr double kImbalanceMax = 1.2;
 
 /// Queries of one row of the batch that share keys: positions [first, last) of a group of heads,
 /// position by position.
@@ -64,8 +66,9 @@ class PieceRun {
   int head(int i) const { return piece_.kv_head * group_ + i % group_; }
 
   int end_of(int l) const {
-    if (a_.mask_kind == MaskKind::none) return a_.keys;
-    return std::clamp(a_.keys - a_.queries + l + 1, 0, a_.keys);
+    const int keys = a_.keys_of_row(piece_.b);
+    if (a_.mask_kind == MaskKind::none) return keys;
+    return std::clamp(keys - a_.queries + l + 1, 0, keys);
   }
 
   void pack_queries() {
@@ -118,13 +121,18 @@ class PieceRun {
   AttentionPart *total_, *part_;
 };
 
-/// The longest first: with the causal mask these are the last positions.
-std::vector<Piece> pieces_of(const Attention& a) {
+/// Positions of a piece.
+int step_of(const Attention& a) {
   const int group = a.heads / a.kv_heads;
   const int64_t rows = int64_t(a.batch) * a.kv_heads * a.queries * group;
   const int64_t share = rows / (int64_t(Pool::shared().size()) * kPiecesPerThread);
   const auto queries = int(std::clamp<int64_t>(share, kQueriesWorthPacking, kQueriesMax));
-  const int step = std::max(1, queries / group);
+  return std::max(1, queries / group);
+}
+
+/// The longest first: with the causal mask these are the last positions.
+std::vector<Piece> pieces_of(const Attention& a) {
+  const int step = step_of(a);
   std::vector<Piece> pieces;
   for (int last = a.queries; last > 0; last -= step)
     for (int b = 0; b < a.batch; b++)
@@ -139,7 +147,12 @@ bool tiles_suit(const Attention& a) {
 }
 
 bool tiles_gain(const Attention& a) {
-  return a.keys >= kKeysMin && int64_t(a.queries) * (a.heads / a.kv_heads) >= kQueriesMin;
+  const int group = a.heads / a.kv_heads;
+  if (a.keys < kKeysMin || int64_t(a.queries) * group < kQueriesMin) return false;
+  const int64_t steps = (a.queries + step_of(a) - 1) / step_of(a);
+  const int64_t pieces = steps * a.batch * a.kv_heads, threads = Pool::shared().size();
+  const int64_t rounds = (pieces + threads - 1) / threads;
+  return double(rounds * threads) <= kImbalanceMax * double(pieces);
 }
 
 void attend_tiles(const Attention& a) {

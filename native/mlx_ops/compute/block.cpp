@@ -39,7 +39,8 @@ struct Heads {
 
   void put(float* heads, int count, const Norm* norm, const HeadsOut& out, int b, int l) const {
     const auto bytes = int64_t(bytes_of(out.kind));
-    const int64_t row = b * out.strides[0] + l * out.strides[2];
+    const RowOut row = out.row(b);
+    char* at = row.data + l * row.token_stride * bytes;
     for (int h = 0; h < count; h++, heads += block.head_dim) {
       if (norm && *norm)
         kernels().rms_norm(heads, norm->weight.data(), heads, block.head_dim, norm->eps);
@@ -47,8 +48,7 @@ struct Heads {
       if (out.codes)
         out.codes.write(b, h, out.first + l, heads);
       else
-        kernels().from_float(heads, out.kind, out.data + (row + h * out.strides[1]) * bytes,
-                             block.head_dim);
+        kernels().from_float(heads, out.kind, at + h * row.head_stride * bytes, block.head_dim);
     }
   }
 };

@@ -48,13 +48,25 @@ struct BlockConstants {
   const char* problem() const;
 };
 
+/// Where the heads of one row go.
+struct RowOut {
+  char* data;
+  int64_t head_stride, token_stride;  // in elements
+};
+
 /// Where the heads of q, k or v go: to floats, or from token `first` on to codes.
 struct HeadsOut {
   char* data = nullptr;
+  const RowOut* rows = nullptr;  // in the place of data and strides, one for each row of the batch
   FloatKind kind = FloatKind::f32;
   int64_t strides[3] = {};  // batch, head, token; in elements
   KvCodes codes{};
   int first = 0;
+
+  RowOut row(int b) const {
+    if (rows) return rows[b];
+    return {data + b * strides[0] * int64_t(bytes_of(kind)), strides[1], strides[2]};
+  }
 };
 
 /// The first part, for x of batch * length rows.

@@ -195,6 +195,8 @@ double log_sum_exp(const float* logits, int count) {
 }
 
 void largest_logits(const float* logits, int count, int top, int32_t* tokens, float* values) {
+  // There is no last place to compare with, and nothing may be written.
+  if (top == 0) return;
   int found = 0;
   for (int i = 0; i < count; i++) {
     if (found == top && !(logits[i] > values[top - 1])) continue;

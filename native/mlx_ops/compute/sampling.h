@@ -27,7 +27,7 @@ void mask_logits(const float* logits, int count, const uint32_t* words, float* m
 /// log(sum(exp(logits)))
 double log_sum_exp(const float* logits, int count);
 
-/// The `top` largest logits, largest first, of equal ones the first.
+/// The `top` largest logits, largest first, of equal ones the first; 0 of them write nothing.
 void largest_logits(const float* logits, int count, int top, int32_t* tokens, float* values);
 
 }  // namespace kr::ops

@@ -80,6 +80,13 @@ struct AttentionPart {
   float* values;  // [value_dim]
 };
 
+/// Keys and values [begin, end) of one head, where they don't lie with the others.
+struct KeyPiece {
+  const void *keys, *values;         // of key `begin` on
+  int64_t key_stride, value_stride;  // from one key to the next, in elements
+  int begin, end;
+};
+
 struct AttentionKeys {
   const void *keys, *values;         // of key `first` on: [length][head_dim], [length][value_dim]
   int64_t key_stride, value_stride;  // from one key to the next, in elements
@@ -88,6 +95,9 @@ struct AttentionKeys {
   int64_t mask_stride;      // from one key to the next, in bytes
   bool mask_is_bool;        // else float32, added to the scores
   int first = 0;
+  // In the place of keys and values: pieces, one behind the other, with all that are asked for.
+  // `attend` alone takes them.
+  const KeyPiece* pieces = nullptr;
 };
 
 /// Elements as codes of 4 or 8 bits, as mx.quantize has them: element = scale * code + bias, where

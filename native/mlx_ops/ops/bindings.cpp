@@ -9,6 +9,7 @@
 
 #include "attention.h"
 #include "block.h"
+#include "kv_rows.h"
 #include "matrix.h"
 #include "rowwise.h"
 #include "sampling.h"
@@ -191,6 +192,30 @@ void bind_blocks(nb::module_& m) {
           "mask"_a.none());
 }
 
+void bind_rows(nb::module_& m) {
+  using Blocks = Handle<Block>;
+  using Pieces = Handle<KvPieces>;
+  nb::class_<Pieces>(m, "KvPieces")
+      .def(
+          "__init__",
+          [](Pieces* p, Arrays keys, Arrays values, const std::vector<int>& tokens) {
+            new (p) Pieces{kv_pieces(std::move(keys), std::move(values), tokens)};
+          },
+          "keys"_a, "values"_a, "tokens"_a)
+      .def_prop_ro("tokens", [](const Pieces& p) { return p.value->tokens; });
+  m.def(
+      "step_rows",
+      [](const Blocks& b, const mx::array& x, const std::vector<const Pieces*>& pieces,
+         const Arrays& keys, const Arrays& values, const std::vector<int>& used) {
+        KvRows rows{{}, keys, values, used};
+        for (const Pieces* one : pieces) rows.pieces.push_back(one ? one->value : nullptr);
+        Arrays out = step_block_rows(b.value, x, rows);
+        const auto behind = out.begin() + 1 + std::ptrdiff_t(keys.size());
+        return std::make_tuple(out[0], Arrays(out.begin() + 1, behind), Arrays(behind, out.end()));
+      },
+      "block"_a, "x"_a, "pieces"_a, "keys"_a, "values"_a, "used"_a);
+}
+
 void bind_sampling(nb::module_& m) {
   nb::class_<Draw>(m, "Draw").def(
       "__init__",
@@ -226,5 +251,6 @@ NB_MODULE(krserve_mlx_ops, m) {
   bind_rowwise(m);
   bind_attention(m);
   bind_blocks(m);
+  bind_rows(m);
   bind_sampling(m);
 }

@@ -23,19 +23,34 @@ struct Bf16 {
 
 constexpr int kScoreKeys = 4;  // keys whose products with the queries are summed together
 
+/// Calls work(piece, begin, end) for the pieces in which the keys [begin, end) lie.
+template <class Work>
+void for_each_piece(const AttentionKeys& keys, int begin, int end, const Work& work) {
+  if (!keys.pieces) {
+    work(KeyPiece{keys.keys, keys.values, keys.key_stride, keys.value_stride, keys.first, end},
+         begin, end);
+    return;
+  }
+  for (const KeyPiece* piece = keys.pieces; begin < end; piece++) {
+    const int last = piece->end < end ? piece->end : end;
+    if (begin < last) work(*piece, begin, last);
+    begin = begin < last ? last : begin;
+  }
+}
+
 /// scores[q][t - begin] for `count` queries; reads up to the last key again where four don't fit.
 template <class Kind, int count>
-void scores_of(const AttentionKeys& keys, const AttentionRow* rows, int begin, int end,
-               float (*scores)[kAttentionChunk + kScoreKeys]) {
-  const auto* base = static_cast<const typename Kind::Element*>(keys.keys);
+void scores_of(const KeyPiece& piece, int head_dim, const AttentionRow* rows, int begin, int end,
+               float (*scores)[kAttentionChunk + kScoreKeys], int place) {
+  const auto* base = static_cast<const typename Kind::Element*>(piece.keys);
   for (int t = begin; t < end; t += kScoreKeys) {
     const typename Kind::Element* key[kScoreKeys];
     for (int k = 0; k < kScoreKeys; k++)
-      key[k] = base + ((t + k < end ? t + k : end - 1) - keys.first) * keys.key_stride;
+      key[k] = base + ((t + k < end ? t + k : end - 1) - piece.begin) * piece.key_stride;
     Vec products[count][kScoreKeys];
     for (int q = 0; q < count; q++)
       for (int k = 0; k < kScoreKeys; k++) products[q][k] = all(0.f);
-    for (int d = 0; d < keys.head_dim; d += Vec::width) {
+    for (int d = 0; d < head_dim; d += Vec::width) {
       Vec part[kScoreKeys];
       for (int k = 0; k < kScoreKeys; k++) part[k] = Kind::load_vec(key[k] + d);
       for (int q = 0; q < count; q++) {
@@ -45,7 +60,7 @@ void scores_of(const AttentionKeys& keys, const AttentionRow* rows, int begin, i
       }
     }
     for (int q = 0; q < count; q++)
-      store_sums(scores[q] + t - begin, products[q][0], products[q][1], products[q][2],
+      store_sums(scores[q] + place + t - begin, products[q][0], products[q][1], products[q][2],
                  products[q][3]);
   }
 }
@@ -98,20 +113,26 @@ inline void soften(float* scores, int n, AttentionPart* part) {
 template <class Kind, int count, int vectors>
 void weigh_values(const AttentionKeys& keys, int begin, int end, int d,
                   const float (*weights)[kAttentionChunk + kScoreKeys], AttentionPart* parts) {
-  const auto* value =
-      static_cast<const typename Kind::Element*>(keys.values) +
-      (begin - keys.first) * keys.value_stride + d;
   Vec sums[count][vectors];
   for (int q = 0; q < count; q++)
     for (int i = 0; i < vectors; i++) sums[q][i] = all(0.f);
-  for (int t = 0; t < end - begin; t++, value += keys.value_stride) {
-    Vec part[vectors];
-    for (int i = 0; i < vectors; i++) part[i] = Kind::load_vec(value + i * Vec::width);
-    for (int q = 0; q < count; q++) {
-      const Vec weight = all(weights[q][t]);
-      for (int i = 0; i < vectors; i++) sums[q][i] = multiply_add(weight, part[i], sums[q][i]);
+  for_each_piece(keys, begin, end, [&](const KeyPiece& piece, int first, int last) {
+    const auto* value = static_cast<const typename Kind::Element*>(piece.values) +
+                        (first - piece.begin) * piece.value_stride + d;
+    Vec local[count][vectors];
+    for (int q = 0; q < count; q++)
+      for (int i = 0; i < vectors; i++) local[q][i] = sums[q][i];
+    for (int t = first - begin; t < last - begin; t++, value += piece.value_stride) {
+      Vec part[vectors];
+      for (int i = 0; i < vectors; i++) part[i] = Kind::load_vec(value + i * Vec::width);
+      for (int q = 0; q < count; q++) {
+        const Vec weight = all(weights[q][t]);
+        for (int i = 0; i < vectors; i++) local[q][i] = multiply_add(weight, part[i], local[q][i]);
+      }
     }
-  }
+    for (int q = 0; q < count; q++)
+      for (int i = 0; i < vectors; i++) sums[q][i] = local[q][i];
+  });
   for (int q = 0; q < count; q++)
     for (int i = 0; i < vectors; i++) store(parts[q].values + d + i * Vec::width, sums[q][i]);
 }
@@ -129,7 +150,9 @@ void attend_rows(const AttentionKeys& keys, const AttentionRow* rows, int begin,
   if (last < end) end = last;
   if (first >= end) return;
   float scores[count][kAttentionChunk + kScoreKeys];
-  scores_of<Kind, count>(keys, rows, begin, end, scores);
+  for_each_piece(keys, begin, end, [&](const KeyPiece& piece, int from, int to) {
+    scores_of<Kind, count>(piece, keys.head_dim, rows, from, to, scores, from - begin);
+  });
   for (int q = 0; q < count; q++) {
     const bool plain = !rows[q].mask && rows[q].begin <= begin && rows[q].end >= end;
     if (plain || apply_mask(keys, rows[q], begin, end, scores[q])) {

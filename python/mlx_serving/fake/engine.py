@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import (
@@ -24,7 +24,6 @@ from ..engine import (
     Loaded,
     PrefillProgress,
     Row,
-    RowLogprobs,
     Runner,
     StepOutput,
     failed,
@@ -33,15 +32,18 @@ from ..grammar.grammars import Grammars
 from ..grammar.matcher import Matcher
 from ..grammar.vocabulary import of_pieces
 from ..messages import (
+    Abilities,
     Admission,
     Capabilities,
     LoadOptions,
     ModelSource,
+    Reading,
     SamplingDefaults,
 )
 from ..text.turn_text import turn_text
 from .constrained import constrained_token
 from .faults import Faults
+from .reading import DIMENSIONS, made_up, read
 from .script import script_tokens, within_limits
 from .text import END_TOKEN, PIECES, VOCABULARY, FakeTextModel, prompt_hash, token_at
 
@@ -65,6 +67,9 @@ class Sequence:
     script: list[int] | None = None
     matcher: Matcher | None = None
     prefill_done: int = 0
+    reading: Reading | None = None
+    prompt: list[int] = field(default_factory=list)
+    """Of one that is read."""
 
 
 class FakeEngine:
@@ -94,7 +99,9 @@ class FakeEngine:
         text = FakeTextModel(self._faults.on_prepare)
         runner = FakeRunner(self._faults, options, limits.context_max, text)
         grammars = Grammars(lambda: of_pieces(PIECES, END_TOKEN), VOCABULARY)
-        return Loaded(limits, text, SamplingDefaults(), {}, grammars=grammars), runner
+        abilities = Abilities(dimensions=DIMENSIONS)
+        loaded = Loaded(limits, text, SamplingDefaults(), {}, abilities, grammars)
+        return loaded, runner
 
 
 class FakeRunner:
@@ -130,6 +137,8 @@ class FakeRunner:
                 prefill_total=len(request.prompt) + first,
                 script=script,
                 matcher=matcher,
+                reading=request.reading,
+                prompt=[] if request.reading is None else request.prompt,
             )
         )
 
@@ -200,6 +209,8 @@ class FakeRunner:
                 return
 
     def _prefilled(self, sequence: Sequence, output: StepOutput) -> None:
+        if sequence.reading is not None:
+            output.reads.append(read(sequence.id, sequence.prompt, sequence.reading))
         if sequence.end == 0:
             output.ends.append(End(sequence.id, "stop"))
         else:
@@ -254,7 +265,7 @@ class FakeRunner:
         rows: list[Row] = []
         for (id, index, token, _), sequence in zip(output.rows, self._running, strict=True):
             count = sequence.logprobs
-            rows.append((id, index, token, _logprobs(token, count) if count >= 0 else None))
+            rows.append((id, index, token, made_up(token, count) if count >= 0 else None))
         output.rows = rows
 
 
@@ -280,9 +291,3 @@ def _ended(sequence: Sequence, token: int) -> End | None:
     if script is not None and sequence.next == len(script):
         return End(sequence.id, "stop")
     return End(sequence.id, "length") if sequence.next >= sequence.end else None
-
-
-def _logprobs(token: int, count: int) -> RowLogprobs:
-    """Made up: the sampled token has 1/2, the next likely 1/4 and so on."""
-    others = [((token + i) % VOCABULARY, -0.6931 * (i + 1)) for i in range(count)]
-    return RowLogprobs(-0.6931, others)

@@ -18,7 +18,7 @@ from ..calls.format import ReasoningFormat
 from ..calls.needs import TemplateNeeds
 from ..messages import Admission, Refused, pack_tokens
 from ..text.continuation import Vocabulary, continued
-from ..text.streaming import Detokenizer, PieceDetokenizer, PieceTable
+from ..text.streaming import Detokenizer, PieceDetokenizer, PieceTable, spelled
 from ..text.turn_formats import TurnFormat
 from ..tools import ReasoningRequest, ToolOffer, callable_tools
 
@@ -126,6 +126,9 @@ class FakeTextModel:
         self._on_prepare(text)
         # No text at all is the beginning of one.
         return list(text.encode()) or [END_TOKEN]
+
+    def spell(self, tokens: Sequence[int]) -> list[str]:
+        return spelled(tokens, PieceDetokenizer(self._table), {END_TOKEN: END_NAME})
 
     def continued(
         self, text: str, previous: Sequence[int], tokenize: Callable[[str], list[int]]

@@ -13,6 +13,7 @@ from mlx_lm.models.rope_utils import Llama3RoPE, SuScaledRoPE, YarnRoPE
 from mlx_lm.models.smollm3 import NoPE
 
 from ..kv.quantized import BatchQuantizedCache, Heads, QuantizedCache
+from ..kv.rows import RowsCache
 from .layers import FastQuantizedLinear
 from .operations import floats, native, turns_of_base, turns_of_freqs
 
@@ -36,6 +37,8 @@ class FastBlock:
     def __call__(
         self, x: mx.array, mask: str | mx.array | None = None, cache: Any = None
     ) -> mx.array:
+        if isinstance(cache, RowsCache):
+            return _step_on_rows(self.native_block, x, cache)
         if isinstance(cache, QUANTIZED_CACHES) and x.ndim == 3:
             return _step_on_codes(self.native_block, self.kv_heads, x, mask, cache)
         if hasattr(cache, "bits") or x.ndim != 3:
@@ -76,6 +79,15 @@ def _step(block: Any, x: mx.array, mask: str | mx.array | None, cache: Any) -> m
     )
     if isinstance(cache, BatchKVCache):
         cache._idx += x.shape[1]
+    return cast(mx.array, h)
+
+
+def _step_on_rows(block: Any, x: mx.array, cache: RowsCache) -> mx.array:
+    """The same on rows that lie apart, each of which gets its row of x."""
+    cache.make_room(x.shape[1])
+    pieces = [pieces.native if pieces else None for pieces in cache.pieces]
+    h, keys, values = native.step_rows(block, x, pieces, cache.keys, cache.values, cache.used)
+    cache.wrote(keys, values, x.shape[1])
     return cast(mx.array, h)
 
 

@@ -18,7 +18,7 @@ from ..native.choice import ON_GPU, Part, why_unwanted
 from ..native.loader import BUILD, damage, one_line, why_not_built
 
 NAME: Final = "krserve_mlx_ops"
-VERSION: Final = "1.2.0"
+VERSION: Final = "1.3.0"
 PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
 
 

@@ -11,6 +11,7 @@ import mlx.nn as nn
 from mlx_lm.models import base
 
 from . import attention, layers
+from .device import backend
 from .report import Report
 
 ATTENTION: Final = "scaled_dot_product_attention"
@@ -92,6 +93,10 @@ def attention_with_cache(
 ) -> mx.array:
     """Takes the place of mlx-lm's function of the same arguments. Without a mask MLX's own decoding
     kernel is used."""
+    if hasattr(cache, "bits") and backend() == "cuda":
+        # MLX's products with codes lack most shapes of attention there.
+        keys, values = dequantized(keys, cache), dequantized(values, cache)
+        cache = None
     if (
         isinstance(mask, mx.array)
         and sinks is None
@@ -102,3 +107,9 @@ def attention_with_cache(
     return base.scaled_dot_product_attention(
         queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks
     )
+
+
+def dequantized(codes: Any, cache: Any) -> mx.array:
+    """Keys or values of a quantized cache as floats, [rows, heads, tokens, elements]."""
+    quantized, scales, biases = codes
+    return mx.dequantize(quantized, scales, biases, group_size=cache.group_size, bits=cache.bits)

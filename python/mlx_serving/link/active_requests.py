@@ -11,21 +11,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..engine import End, Forcing, Row, RowLogprobs
+from ..engine import End, Forcing, ReadResult, Row, RowLogprobs
 from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..messages import (
     Admission,
     Constraint,
+    Embed,
     Ended,
     Finish,
+    Read,
+    ReadLogprob,
     Refused,
     StepRow,
     TokenLogprob,
     TopLogprob,
 )
 from ..text.model import TextModel
-from ..text.prompts import check_prompt
+from ..text.prompts import check_prompt, check_texts
 from ..text.streaming import RequestText
 from ..text.turn_grammar import turn_grammar
 from ..text.turn_text import TurnText, turn_text
@@ -119,7 +122,10 @@ class ActiveRequests:
         return text
 
     def _check(self, request: Admission) -> None:
-        check_prompt(request.prompt, "prompt", self._model, self._context_max)
+        if isinstance(request.reading, Embed):
+            check_texts(request.prompt, request.reading.lengths, self._model, self._context_max)
+        else:
+            check_prompt(request.prompt, "prompt", self._model, self._context_max)
         biased = [token for token, _ in request.sampling.logit_bias]
         for name, tokens in (("emitted", request.emitted), ("logit_bias", biased)):
             if tokens and max(tokens) >= self._model.vocabulary:
@@ -188,6 +194,21 @@ class ActiveRequests:
                 del active[id]
                 stopped.append(request.ended("stop"))
         return out, stopped
+
+    def read(self, result: ReadResult) -> Read:
+        """The body of a `read` frame."""
+        body: Read = {"id": result.id}
+        if result.vectors is not None:
+            body["vectors"] = result.vectors
+        if result.logprobs:
+            body["logprobs"] = [self._read_logprob(*one) for one in result.logprobs]
+        return body
+
+    def _read_logprob(self, token: int, logprobs: RowLogprobs | None) -> ReadLogprob:
+        if logprobs is not None:
+            return {**self._logprob(token, logprobs)}
+        named = self._likely(token, 0.0)
+        return {"token": named["token"], "bytes": named["bytes"], "logprob": None, "top": []}
 
     def end(self, end: End) -> EndedRequest | None:
         """None when the request is gone already."""

@@ -23,16 +23,21 @@ from ..messages import (
     Admit,
     Chat,
     Constraint,
+    Embed,
     KvBits,
     Load,
     LoadOptions,
     ModelSource,
     Prepare,
     PrepareInput,
+    Reading,
     Refused,
     Sampling,
+    Score,
+    Spelling,
     Stop,
     Text,
+    Texts,
     Tokens,
     ToWorker,
     UnreadableRequest,
@@ -59,7 +64,7 @@ from .offer import parse_offer, parse_reasoning
 
 _T = TypeVar("_T")
 
-_PREPARE_KEYS = frozenset({"id", "input", "constraint", "salt"})
+_PREPARE_KEYS = frozenset({"id", "input", "constraint", "spell", "salt"})
 _CHAT_KEYS = frozenset(
     {"kind", "messages", "templateArgs", "tools", "reasoning", "foldsSystem", "previous"}
 )
@@ -91,6 +96,7 @@ _ADMISSION_KEYS = frozenset(
         "reasoning",
         "fakeSay",
         "constraint",
+        "reading",
         "salt",
     }
 )
@@ -101,6 +107,7 @@ _ADMISSION_OPTIONAL: Final[Mapping[str, object]] = {
     "priority": "normal",
     "fakeSay": None,
     "constraint": None,
+    "reading": None,
     "salt": "",
 }
 _CHAT_OPTIONAL: Final[Mapping[str, object]] = {
@@ -135,13 +142,17 @@ _OPTION_KEYS = frozenset(
 def _parse_input(value: object) -> PrepareInput:
     """Its paths are in the words of a client: `messages` or `input`."""
     body = string_map(value, "input")
-    kind = one_of(body.get("kind"), "input.kind", ("chat", "text", "tokens"))
+    kind = one_of(body.get("kind"), "input.kind", ("chat", "text", "tokens", "texts"))
     if kind == "text":
-        body = record(value, "input", frozenset({"kind", "text"}))
-        return Text(string(body["text"], "input"))
+        body = record({"special": True, **body}, "input", frozenset({"kind", "text", "special"}))
+        return Text(string(body["text"], "input"), boolean(body["special"], "special"))
     if kind == "tokens":
         body = record(value, "input", frozenset({"kind", "tokens"}))
         return Tokens(token_ids(body["tokens"], "input"))
+    if kind == "texts":
+        body = record(value, "input", frozenset({"kind", "texts"}))
+        texts = array(body["texts"], "input")
+        return Texts([_text_or_tokens(one, f"input[{i}]") for i, one in enumerate(texts)])
     body = record({**_CHAT_OPTIONAL, **body}, "messages", _CHAT_KEYS)
     messages = [
         string_map(json_value(message, f"messages[{i}]"), f"messages[{i}]")
@@ -156,6 +167,25 @@ def _parse_input(value: object) -> PrepareInput:
         boolean(body["foldsSystem"], "messages"),
         token_ids(body["previous"], "previous"),
     )
+
+
+def _text_or_tokens(value: object, path: str) -> str | list[int]:
+    return token_ids(value, path) if isinstance(value, bytes) else string(value, path)
+
+
+def _parse_reading(value: object) -> Reading | None:
+    if value is None:
+        return None
+    body = string_map(value, "reading")
+    if one_of(body.get("kind"), "reading.kind", ("embed", "score")) == "embed":
+        body = record(value, "reading", frozenset({"kind", "lengths"}))
+        lengths = array(body["lengths"], "reading.lengths")
+        return Embed([u32(length, "reading.lengths") for length in lengths])
+    body = record(value, "reading", frozenset({"kind", "top"}))
+    top = body["top"]
+    if type(top) is not int or not 0 <= top <= 20:
+        raise Misfit("reading.top", "must be an integer from 0 to 20")
+    return Score(top)
 
 
 def _parse_bias(value: object, path: str) -> tuple[tuple[int, float], ...]:
@@ -221,6 +251,7 @@ def _parse_admission(body: dict[str, Any]) -> Admission:
         reasoning=parse_reasoning(body["reasoning"], "reasoning"),
         fake_say=None if say is None else string(say, "fakeSay"),
         constraint=_parse_constraint(body["constraint"]),
+        reading=_parse_reading(body["reading"]),
         salt=string(body["salt"], "salt"),
     )
 
@@ -268,11 +299,21 @@ def _kv_bits(value: object, path: str) -> KvBits:
 
 
 def _parse_prompt(body: dict[str, Any]) -> Prepare:
-    body = record({"constraint": None, "salt": "", **body}, "input", _PREPARE_KEYS)
-    constraint = _parse_constraint(body["constraint"])
+    body = record({"constraint": None, "spell": None, "salt": "", **body}, "input", _PREPARE_KEYS)
     return Prepare(
-        body["id"], _parse_input(body["input"]), constraint, string(body["salt"], "salt")
+        body["id"],
+        _parse_input(body["input"]),
+        _parse_constraint(body["constraint"]),
+        _parse_spelling(body["spell"]),
+        string(body["salt"], "salt"),
     )
+
+
+def _parse_spelling(value: object) -> Spelling | None:
+    if value is None:
+        return None
+    body = record(value, "spell", frozenset({"text", "pieces"}))
+    return Spelling(boolean(body["text"], "spell.text"), boolean(body["pieces"], "spell.pieces"))
 
 
 def _named(

@@ -22,13 +22,15 @@ from ..messages import (
     RefusalCode,
     Refused,
     Sampling,
+    Spelling,
     Text,
+    Texts,
     Tokens,
     pack_tokens,
 )
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
-from ..text.prompts import input_field, prompt_tokens
+from ..text.prompts import all_tokens, input_field, prompt_tokens, text_tokens
 from ..text.turn_grammar import turn_grammar
 from .compiler import GrammarCompiler
 
@@ -42,7 +44,10 @@ def allowance_ms(input: PrepareInput) -> float:
     """What this prompt may take beyond the usual; 0 for all but long ones."""
     if isinstance(input, Tokens):
         return 0.0
-    characters = _characters(input.text) if isinstance(input, Text) else _of_chat(input)
+    if isinstance(input, Text | Texts):
+        characters = _characters(input.text if isinstance(input, Text) else list(input.texts))
+    else:
+        characters = _of_chat(input)
     return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
 
 
@@ -141,6 +146,10 @@ class Preparer:
 
     def _prepared(self, request: Prepare) -> tuple[Prepared, Wish | None]:
         """Raises `Refused`."""
+        if request.spell is not None:
+            return self._spelled(request, request.spell), None
+        if isinstance(request.input, Texts):
+            return self._texts(request.id, request.input), None
         tokens = prompt_tokens(request.input, self._model, self._context_max)
         body: Prepared = {
             "id": request.id,
@@ -150,6 +159,28 @@ class Preparer:
         if self._is_unbounded(request.input):
             body["unbounded"] = True
         return body, turn_grammar(self._model, _as_admitted(request, tokens))
+
+    def _texts(self, id: int, texts: Texts) -> Prepared:
+        """Raises `Refused`."""
+        each = text_tokens(texts, self._model, self._context_max)
+        return {
+            "id": id,
+            "tokens": pack_tokens([token for tokens in each for token in tokens]),
+            "blockHashes": [],
+            "lengths": [len(tokens) for tokens in each],
+        }
+
+    def _spelled(self, request: Prepare, spell: Spelling) -> Prepared:
+        """Raises `Refused`."""
+        tokens = all_tokens(request.input, self._model)
+        body: Prepared = {"id": request.id, "tokens": pack_tokens(tokens), "blockHashes": []}
+        if spell.text or spell.pieces:
+            pieces = self._model.spell(tokens)
+            if spell.text:
+                body["text"] = "".join(pieces)
+            if spell.pieces:
+                body["pieces"] = pieces
+        return body
 
     def _is_unbounded(self, input: PrepareInput) -> bool:
         """Whether its reasoning was to be bounded, and this model's can't be."""

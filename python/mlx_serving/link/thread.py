@@ -370,6 +370,9 @@ class LinkThread:
             for one in stopped:
                 self._commands.put(Remove(one.body["id"], answer=False))
                 self._send_ended(one)
+        for result in output.reads:
+            if result.id in active:
+                self._link.send("read", active.read(result))
         for end in output.ends:
             self._on_ended(end)
         if output.kept or output.evicted:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EVERYTHING: Final = Abilities()
 CONTEXT_DEFAULT: Final = 8192
+# Blocks of a shorter beginning are copied into one array: a row that is short joins others in one.
+IN_PLACE_TOKENS_MIN: Final = 512
 CONTEXT_NAMES: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 
@@ -69,6 +71,8 @@ class CacheFactory:
         self.model = model
         self._abilities = abilities
         self._quantization = quantization
+        self.in_place_tokens = IN_PLACE_TOKENS_MIN
+        """From so many tokens on blocks are read where they lie, where that can be."""
 
     def new(self) -> Cache:
         """An empty cache for one request."""
@@ -87,10 +91,25 @@ class CacheFactory:
 
         return self._abilities.prefix == "part" and can_cut(self.new())
 
+    @property
+    def reads_in_place(self) -> bool:
+        """Whether the model's layers read keys and values wherever they lie (`kv/rows.py`): those
+        of `fast` do, with mlx-lm's plain caches."""
+        layers = getattr(self.model, "layers", ())
+        plain = self._quantization is None and self._abilities.prefix == "part"
+        return (
+            plain
+            and bool(layers)
+            and all(hasattr(layer, "native_block") for layer in layers)
+            and all(type(layer).__name__ == "KVCache" for layer in self.new())
+        )
+
     def joined(self, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> Cache:
-        from .kv_blocks import join
+        from .kv_blocks import join, joined_in_place
 
         cache = self.new()
+        if tokens >= self.in_place_tokens and self.reads_in_place:
+            return joined_in_place(len(cache), blocks, tokens, room_tokens)
         join(cache, blocks, tokens, room_tokens)
         return cache
 

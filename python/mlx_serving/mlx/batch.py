@@ -24,6 +24,7 @@ from .grouping import Grouping, Lengths, padding_tokens
 from .joining import extend, merged
 from .kv_room import room_tokens
 from .row import Row
+from .rows_group import RowsGroup, lies_apart
 from .sampling import LazyLogprobs, Masks, Sampler, arrays, draw
 
 
@@ -95,6 +96,11 @@ class Group(Generic[H]):
         return Lengths(max(row.length for row in self.rows), len(self.rows))
 
     @property
+    def padding_tokens(self) -> int:
+        """That it holds in vain."""
+        return self.lengths.tokens * self.lengths.rows - sum(row.length for row in self.rows)
+
+    @property
     def nbytes(self) -> int:
         return size_bytes(self.cache)
 
@@ -142,7 +148,7 @@ class GroupSource:
     """Implements `Source`: a row's place in a group. The next step is under way, and nobody waits
     for the copies."""
 
-    group: Group[Row]
+    group: Group[Row] | RowsGroup[Row]
     row: Row
 
     def blocks(self, borders: Sequence[int]) -> list[KvBlock]:
@@ -169,7 +175,7 @@ class Batch:
         self._model = model
         self._sampler = sampler
         self._grouping = grouping
-        self._groups: list[Group[Row]] = []
+        self._groups: list[Group[Row] | RowsGroup[Row]] = []
         self.rows: list[Row] = []
         self.pending = Pending.known([])
         """In the order of `rows`."""
@@ -181,10 +187,7 @@ class Batch:
     @property
     def padding_tokens(self) -> int:
         """That its groups hold in vain."""
-        return sum(
-            group.lengths.tokens * group.lengths.rows - sum(row.length for row in group.rows)
-            for group in self._groups
-        )
+        return sum(group.padding_tokens for group in self._groups)
 
     @property
     def passes(self) -> tuple[int, ...]:
@@ -196,7 +199,10 @@ class Batch:
         much."""
         pending = self.pending + Pending.known([row.last for row in rows])
         places = {id(row): place for place, row in enumerate([*self.rows, *rows])}
-        for group, joining in self._placed(rows, spare_tokens):
+        apart = [row for row in rows if self._stays_apart(row)]
+        sharing = [row for row in rows if not self._stays_apart(row)]
+        self._join_apart(apart)
+        for group, joining in self._placed(sharing, spare_tokens):
             if group is None:
                 self._groups.append(Group(joining))
             else:
@@ -204,13 +210,29 @@ class Batch:
         self.rows = [row for group in self._groups for row in group.rows]
         self.pending = pending.at([places[id(row)] for row in self.rows])
 
+    def _stays_apart(self, row: Row) -> bool:
+        return row.length >= self._grouping.apart_tokens or lies_apart(row.cache)
+
+    def _join_apart(self, rows: Sequence[Row]) -> None:
+        """These rows keep their arrays, and have one pass, whatever their lengths."""
+        if self._grouping.alone:
+            self._groups += [RowsGroup([row]) for row in rows]
+            return
+        group = next((one for one in self._groups if isinstance(one, RowsGroup)), None)
+        if group is not None:
+            group.take(rows)
+        elif rows:
+            self._groups.append(RowsGroup(rows))
+
     def _placed(
         self, rows: Sequence[Row], spare_tokens: float
     ) -> list[tuple[Group[Row] | None, list[Row]]]:
         """Which rows go into which group; each None is a new one."""
-        groups: list[tuple[Group[Row] | None, list[Row]]] = [(group, []) for group in self._groups]
-        lengths = [group.lengths for group in self._groups]
-        padded, whole = self.padding_tokens, sum(row.length for row in self.rows)
+        sharing = [group for group in self._groups if isinstance(group, Group)]
+        groups: list[tuple[Group[Row] | None, list[Row]]] = [(group, []) for group in sharing]
+        lengths = [group.lengths for group in sharing]
+        padded = self.padding_tokens
+        whole = sum(row.length for group in sharing for row in group.rows)
         for row in rows:
             place = self._grouping.place(
                 row.length,

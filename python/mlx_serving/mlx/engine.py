@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,15 @@ from ..fast import blas
 from ..grammar.grammars import Grammars
 from ..grammar.vocabulary import of_tokenizer
 from ..log import log
-from ..messages import Abilities, Capabilities, LoadFailed, LoadOptions, ModelSource
-from ..models.config import why_not_run
+from ..messages import (
+    Abilities,
+    Capabilities,
+    LoadFailed,
+    LoadOptions,
+    ModelSource,
+    SamplingDefaults,
+)
+from ..models.config import check_config, is_encoder, why_not_run
 from ..models.files import usable
 from ..models.generation import sampling_defaults
 from ..models.sources import resolve
@@ -61,6 +69,7 @@ if TYPE_CHECKING:
     from .first_passes import FirstPasses
     from .prefix_disk import PrefixDisk
     from .prompt_cache import PromptCache
+    from .reading import States
     from .runner import MlxRunner
     from .sampling import Sampler
 
@@ -96,6 +105,7 @@ class Model:
     text: HfTextModel
     abilities: Abilities
     passes: FirstPasses
+    states: States | None
     identity: Identity | None
     quantization: KvQuantization | None
 
@@ -129,7 +139,50 @@ class MlxEngine:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         with usable(folder) as files:
+            if is_encoder(check_config(folder)):
+                return _load_encoder(folder, files, options, host)
             return _load(folder, files, options, host, self._shares_passes)
+
+
+def _load_encoder(
+    folder: Path, files: Path, options: LoadOptions, host: Host
+) -> tuple[Loaded, Runner]:
+    """An embedding model. `files`: the folder, or its stand-in."""
+    if options.kv_bits:
+        message = (
+            f"{folder}: an embedding model has no keys and values to keep; leave --kv-bits out"
+        )
+        raise LoadFailed("model_unsupported", message)
+    host.loading(1, LOAD_PARTS, "libraries")
+    machine = _machine(options)
+    from . import encoder as encoders
+    from .encoder_runner import EncoderRunner
+
+    host.loading(2, LOAD_PARTS, "weights")
+    config = check_config(folder)
+    size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+    check_budget(folder, size, machine.budget_bytes)
+    encoder = encoders.load_encoder(folder, config, machine.on_gpu)
+    host.loading(3, LOAD_PARTS, "tokenizer")
+    text = load_text(folder, config, options.control_tokens, files)
+    text.vocabulary = encoder.vocabulary
+    made_for = encoders.context_max(folder, config)
+    limits = Capabilities(
+        context_max=min(options.context_max or made_for, made_for),
+        kv_bytes_per_token=0,
+        kv_bytes_fixed=0,
+        weights_bytes=size,
+        kv_budget_bytes=machine.budget_bytes - size,
+    )
+    abilities = Abilities(
+        prefix="none",
+        prefix_reason="an embedding model makes no text",
+        generates=False,
+        dimensions=encoder.dimensions,
+    )
+    host.loading(LOAD_PARTS, LOAD_PARTS, "done")
+    loaded = Loaded(limits, text, SamplingDefaults(), machine.parts, abilities)
+    return loaded, EncoderRunner(encoder)
 
 
 def _load(
@@ -157,11 +210,16 @@ def _load(
         abilities = _abilities(caches, passes.vocabulary, files, machine, quantization)
         text = loading_text.result()
     text.vocabulary = passes.vocabulary
-    model = Model(weights, text, abilities, passes, identity, quantization)
+    from .hidden_states import states_of
+
+    states = states_of(weights.model, passes.vocabulary)
+    abilities = replace(abilities, dimensions=states.dimensions if states else 0)
+    model = Model(weights, text, abilities, passes, states, identity, quantization)
+    # Reads the vocabulary while the warm-up computes: it keeps Python from running for so long.
+    grammars = _grammars(text)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-    grammars = _grammars(text)
     defaults = sampling_defaults(folder)
     return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
 
@@ -316,8 +374,10 @@ def _runner(
             alone=not abilities.batch,
             all_padding_bytes_max=limits.kv_budget_bytes
             * (PADDING_OF_MEMORY_GPU if machine.on_gpu else PADDING_OF_MEMORY_CPU),
+            apart_tokens=caches.in_place_tokens if caches.reads_in_place else inf,
         ),
         shares_passes=shares_passes and abilities.shared_prefill,
+        states=model.states,
     )
     if machine.on_gpu:
         warm_up.compile_all(

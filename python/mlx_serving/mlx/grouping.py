@@ -35,12 +35,14 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`alone`: no two rows of this model may share a cache."""
+    """`alone`: no two rows of this model may share a cache; `apart_tokens`: a row of so many tokens
+    keeps arrays of its own, which are read where they lie."""
 
     bytes_per_token: float = 0.0
     padding_bytes_max: float = PADDING_BYTES_MAX_CPU
     alone: bool = False
     all_padding_bytes_max: float = inf
+    apart_tokens: float = inf
 
     def place(
         self,

@@ -2,13 +2,14 @@
 
 mlx-lm's caches grow by 256 tokens whatever their length: sixteen rows of 60 tokens hold four times
 what they need. Knows `step` and the fields of length of `KVCache` and `BatchKVCache` of the pinned
-mlx-lm, and of our quantized ones; all other kinds grow as they do there.
+mlx-lm, and of our own ones; all other kinds grow as they do there.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from ..kv.rows import RowsCache
 from .caches import Cache
 from .kv_blocks import layer_arrays
 from .kv_room import room_tokens
@@ -45,6 +46,8 @@ def reserve(cache: Cache, tokens: int) -> None:
 def is_full(cache: Cache) -> bool:
     """Whether the next token makes it grow."""
     for layer in cache:
+        if isinstance(layer, RowsCache):
+            return layer.is_full
         if type(layer).__name__ in GROWN:
             return layer.keys is None or length_of(layer) >= _room(layer)
     return False
@@ -61,5 +64,8 @@ def cut_room(cache: Cache) -> None:
 
 def make_room(cache: Cache, needed: int) -> None:
     """Says by how much a full cache grows, where no more than `needed` tokens ever come."""
+    for layer in cache:
+        if isinstance(layer, RowsCache):
+            layer.step = room_tokens(layer.offset, needed)
     for layer in _grown(cache):
         layer.step = room_tokens(length_of(layer), needed)

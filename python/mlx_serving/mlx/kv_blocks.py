@@ -1,8 +1,8 @@
 """Keys and values in blocks: cut out of the caches in which rows compute them, and joined into the
 cache of a new row.
 
-Knows the fields of `KVCache` and `BatchKVCache` of the pinned mlx-lm, and those of our quantized
-ones, and nothing else: all layers of a cache that is cut are of these.
+Knows the fields of `KVCache` and `BatchKVCache` of the pinned mlx-lm, and those of our own ones,
+and nothing else: all layers of a cache that is cut are of these.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from ..kv.rows import Pieces, RowsCache
 from .caches import Cache, KvBlock
 
-CUT: Final = ("KVCache", "QuantizedCache")
+CUT: Final = ("KVCache", "QuantizedCache", "RowsCache")
 
 
 def can_cut(cache: Cache) -> bool:
@@ -25,7 +26,8 @@ def can_cut(cache: Cache) -> bool:
 
 def cut(cache: Cache, borders: Sequence[int], row: int = 0, padding: int = 0) -> list[KvBlock]:
     """The tokens between these borders of one row, before which `padding` is. Nothing is computed
-    yet; until it is, whatever is written into the cache copies all of it."""
+    yet; until it is, whatever is written into the cache copies all of it, or of rows that lie apart
+    their last arrays."""
     return [_block(cache, padding + first, padding + end, row) for first, end in pairwise(borders)]
 
 
@@ -34,11 +36,18 @@ def arrays(blocks: Sequence[KvBlock]) -> list[mx.array]:
 
 
 def _block(cache: Cache, first: int, end: int, row: int) -> KvBlock:
-    layers = [
-        tuple(_copied(array, first, end, row) for array in layer_arrays(layer)) or None
-        for layer in cache
-    ]
+    layers = [_cut(layer, first, end, row) or None for layer in cache]
     return KvBlock(layers, sum(array.nbytes for layer in layers if layer for array in layer))
+
+
+def _cut(layer: Any, first: int, end: int, row: int) -> tuple[mx.array, ...]:
+    if not isinstance(layer, RowsCache):
+        return tuple(_copied(array, first, end, row) for array in layer_arrays(layer))
+    found = layer.tokens(row, first, end)
+    # What is a block already is one more time.
+    if layer.has_piece(row, found):
+        return found
+    return tuple(_copied(array, 0, end - first, 0) for array in found)
 
 
 def layer_arrays(layer: Any) -> list[mx.array]:
@@ -79,6 +88,26 @@ def join(cache: Cache, blocks: Sequence[KvBlock], tokens: int, room_tokens: int)
         )
     # Now, since an evicted block is held until then.
     mx.async_eval([layer.state for layer in cache if layer.keys is not None])  # type: ignore[no-untyped-call]
+
+
+def joined_in_place(layers: int, blocks: Sequence[KvBlock], tokens: int, room_tokens: int) -> Cache:
+    """A cache that has the blocks themselves, all of whose layers have attention; of the last one,
+    if it isn't used as a whole, a copy, with room behind it. Waits for the blocks."""
+    lengths = [arrays[0].shape[2] for block in blocks if (arrays := block.layers[0])]
+    used = tokens - sum(lengths[:-1])
+    whole = blocks if used == lengths[-1] else blocks[:-1]
+    lengths = lengths[: len(whole)]
+    cache: Cache = []
+    for place in range(layers):
+        pieces = [arrays for block in whole if (arrays := block.layers[place])]
+        last = blocks[-1].layers[place]
+        assert last is not None and len(pieces) == len(whole), "a layer has no attention"
+        begun = [array[:, :, : 0 if len(whole) == len(blocks) else used] for array in last]
+        own = [_joined([array], array.shape[2], array.shape[2] + room_tokens) for array in begun]
+        mx.async_eval(own)  # type: ignore[no-untyped-call]
+        shared = Pieces.of(pieces, lengths) if pieces else None
+        cache.append(RowsCache.of(shared, (own[0], own[1]), begun[0].shape[2]))
+    return cache
 
 
 def _joined(pieces: list[Any], tokens: int, size: int) -> mx.array:

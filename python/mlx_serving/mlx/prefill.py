@@ -129,7 +129,8 @@ class PrefillPhase:
         if not stages.prefilling:
             self._budget.idle()
             return
-        self._budget.begin(beside_rows=bool(stages.batch.rows))
+        prompts = len(stages.prefilling)
+        self._budget.begin(beside_rows=bool(stages.batch.rows), prompts=prompts)
         while stages.prefilling:
             row = self._order.next(stages.prefilling)
             if row.available > row.done or not row.has_begun:

@@ -21,6 +21,9 @@ from .pass_cost import PassCost
 # While rows decode, prefill takes at most twice a decode step's time: the gap between two tokens
 # is then at most three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
+# Where several prompts wait, each brings as much, up to this time: crumbs of prompts cost a pass
+# each, and while prompts wait few rows share a step. A stream still gets some five tokens a second.
+CROWDED_SECONDS_MAX: Final = 0.2
 # Where chunks are queued, less is enough, and a gap may be that much longer than expected.
 PREFILL_SHARE_QUEUED: Final = 1.5
 # Of the steps in which nothing decodes: what arrives is looked at after it.
@@ -65,6 +68,8 @@ class PrefillBudget:
     _is_first: bool = field(default=True, init=False)
     # What a chunk needs that may be more than a step earns.
     _needed: float = field(default=0.0, init=False)
+    # Prompts that wait, at least one.
+    _prompts: int = field(default=1, init=False)
     # That decoded in the latest step.
     _rows: int = field(default=0, init=False)
     # What an undisturbed step takes, by how many rows decode, in powers of two.
@@ -75,9 +80,10 @@ class PrefillBudget:
     _earlier_seconds: float = field(default=0.0, init=False)
     _steps_since_chunk: int = field(default=STEPS_AHEAD, init=False)
 
-    def begin(self, beside_rows: bool) -> None:
-        """A step's prefill. To be called after `stepped` where rows decode."""
+    def begin(self, beside_rows: bool, prompts: int = 1) -> None:
+        """A step's prefill, of so many prompts. To be called after `stepped` where rows decode."""
         self.beside_rows = beside_rows
+        self._prompts = max(1, prompts)
         self._steps_since_chunk += 1
         # Nothing for a moment, where it isn't known yet what a step of so many rows takes.
         has_time = not beside_rows or not self._rows or _size(self._rows) in self._known_seconds
@@ -110,8 +116,10 @@ class PrefillBudget:
 
     @property
     def _earned(self) -> float:
-        share = PREFILL_SHARE_QUEUED if self.queues_chunks else PREFILL_SHARE
-        return share * self.step_seconds
+        if self.queues_chunks:
+            return PREFILL_SHARE_QUEUED * self.step_seconds
+        earned = PREFILL_SHARE * self.step_seconds
+        return max(earned, min(self._prompts * earned, CROWDED_SECONDS_MAX))
 
     @property
     def is_chunk_queued(self) -> bool:

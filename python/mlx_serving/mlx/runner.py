@@ -23,11 +23,12 @@ from .decode import BUFFER_SHARE, DecodePhase
 from .grouping import Grouping
 from .kv_room import KvRoom
 from .prefill import PrefillPhase
-from .prefill_budget import PrefillBudget
+from .prefill_budget import PREFILL_SHARE, PrefillBudget
 from .prefill_order import PrefillOrder
 from .prefix_disk import PrefixDisk
 from .prefix_policy import PrefixPolicy
 from .prompt_cache import PromptCache
+from .reading import BESIDE_TOKENS_MIN, PASS_TOKENS, ReadingPhase, States
 from .sampling import Sampler
 from .shared_cache import can_share
 from .short_prompts import ShortPrompts
@@ -77,9 +78,10 @@ class MlxRunner:
         grouping: Grouping,
         disk: PrefixDisk | None = None,
         shares_passes: bool = True,
+        states: States | None = None,
     ) -> None:
         """`shares_passes`: short prompts may be computed together, if rows may decode together and
-        the model's caches are of a kind for it."""
+        the model's caches are of a kind for it. `states`: what vectors of texts are made of."""
         self._limits = limits
         batch = Batch(caches.model, sampler, grouping)
         self._stages = Stages(batch, max_batch, KvRoom(limits))
@@ -121,10 +123,31 @@ class MlxRunner:
             host,
         )
 
+        self._reading = ReadingPhase(
+            model=caches.model,
+            states=states,
+            new_cache=caches.new,
+            vocabulary=vocabulary,
+            pass_tokens=lambda: self._read_tokens(prefill_budget),
+        )
+
+    def _read_tokens(self, budget: PrefillBudget) -> int:
+        """Beside decoding rows as many as take no longer than two of their steps."""
+        tokens = PASS_TOKENS
+        if self._stages.batch.rows:
+            while tokens > BESIDE_TOKENS_MIN and (
+                budget.cost.seconds(tokens, 0) > PREFILL_SHARE * budget.step_seconds
+            ):
+                tokens //= 2
+        return tokens
+
     def insert(
         self, request: Admission, matcher: Matcher | None = None, forcing: Forcing | None = None
     ) -> None:
         """Raises `Refused`."""
+        if request.reading is not None:
+            self._reading.insert(request)
+            return
         self._admission.check(request)
         if matcher is not None:
             self._stages.matchers[request.id] = matcher
@@ -133,6 +156,7 @@ class MlxRunner:
         self._stages.waiting.append(request)
 
     def remove(self, id: int) -> None:
+        self._reading.remove(id)
         self._prefixes.forget(id)
         for row in self._stages.batch.rows:
             if row.id == id:
@@ -142,7 +166,8 @@ class MlxRunner:
             self._prefixes.keep_so_far(row, waits=False)
 
     def delay_seconds(self) -> float | None:
-        return self._prefixes.delay_seconds() if self._stages.is_empty else 0.0
+        is_idle = self._stages.is_empty and self._reading.count == 0
+        return self._prefixes.delay_seconds() if is_idle else 0.0
 
     def step(self) -> StepOutput:
         output = StepOutput()
@@ -151,6 +176,7 @@ class MlxRunner:
         # Rows that have ended have left places.
         play(self._admission, output)
         play(self._prefill, output)
+        play(self._reading, output)
         changes = self._prefixes.changes()
         output.kept, output.evicted = changes.kept, changes.evicted
         return output
@@ -161,7 +187,7 @@ class MlxRunner:
     def figures(self) -> EngineFigures:
         stages, prefixes = self._stages, self._prefixes.figures()
         return EngineFigures(
-            running=len(stages.batch.rows) + len(stages.ready),
+            running=len(stages.batch.rows) + len(stages.ready) + self._reading.count,
             waiting=len(stages.waiting) + len(stages.prefilling),
             prefix_cache_bytes=prefixes.size_bytes,
             kv_bytes=stages.kv_bytes,

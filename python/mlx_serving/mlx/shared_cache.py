@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
+from ..kv.rows import RowsCache
 from .caches import Cache
 
 SHARED: Final = "KVCache"
@@ -29,7 +30,11 @@ def can_share(cache: Cache) -> bool:
 
 def stacked(caches: Sequence[Cache], tokens: int) -> Cache:
     """One cache of several rows, of which each has its first `tokens` tokens. The caches stay."""
-    return [_stacked(layers, tokens) for layers in zip(*caches, strict=True)]
+    plain = [
+        [layer.plain() if isinstance(layer, RowsCache) else layer for layer in cache]
+        for cache in caches
+    ]
+    return [_stacked(layers, tokens) for layers in zip(*plain, strict=True)]
 
 
 def _stacked(layers: Sequence[Any], tokens: int) -> Any:

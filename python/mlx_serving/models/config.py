@@ -35,6 +35,8 @@ POSITIVE_NUMBERS: Final = ("rope_theta", "rms_norm_eps", "layer_norm_eps", "laye
 QUANTIZATION_FIELDS: Final = ("group_size", "bits")
 # mlx-lm imports a module of its own by this name: nothing that could lead elsewhere.
 MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Embedding models: they are none of mlx-lm's.
+ENCODER_TYPES: Final = ("bert",)
 VALUE_CHARACTERS_MAX: Final = 40
 MESSAGE_CHARACTERS_MAX: Final = 300
 
@@ -60,6 +62,11 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise _wrong(path, "model_type", "is no name of a model type", model_type)
     _check_fields(path, config, "")
     return config
+
+
+def is_encoder(config: dict[str, Any]) -> bool:
+    """Whether it makes vectors of texts, and no text."""
+    return config.get("model_type") in ENCODER_TYPES
 
 
 def _check_fields(path: Path, config: dict[str, Any], prefix: str) -> None:

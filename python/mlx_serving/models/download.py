@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .sources import HUB_FILES
+from .sources import HUB_FILES, gated, hub_host, not_on_hub, unreachable
 
 
 def main() -> None:
@@ -23,19 +23,29 @@ def main() -> None:
 
 def download(model_id: str, folder: str) -> int:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         snapshot_download(model_id, local_dir=folder, allow_patterns=list(HUB_FILES))
     except GatedRepoError:
-        print(f"The model {model_id} is gated: accept its terms and log in to the hub first.")
+        print(f"The model {gated(model_id)}.")
         return 2
     except (RepositoryNotFoundError, HFValidationError):
-        print(f"The hub has no model {model_id}, or you may not read it.")
+        print(f"{not_on_hub(model_id)}.")
         return 2
+    except (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        reason = unreachable(type(error).__name__)
+        print(f"The model {model_id} could not be downloaded: {reason}.")
+        return 1
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
-        print(f"The model {model_id} could not be downloaded: {reason}")
+        print(f"The model {model_id} could not be downloaded from {hub_host()}: {reason}")
         return 1
     return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ..messages import LoadFailed, ModelSource
 from .config import MODULE_NAME, check_config
@@ -209,14 +210,39 @@ def _download(id: str, report: Report) -> Path:
             snapshot_download(id, allow_patterns=list(HUB_FILES), tqdm_class=_progress_bar(report))
         )
     except GatedRepoError as error:
-        raise LoadFailed("model_not_found", f"{id}: the hub wants a login for it") from error
+        raise LoadFailed("model_not_found", gated(id)) from error
     except RepositoryNotFoundError as error:
-        raise LoadFailed("model_not_found", f"{id} is not on the hub") from error
+        raise LoadFailed("model_not_found", not_on_hub(id)) from error
     except (OSError, ValueError, HfHubHTTPError) as error:
-        message = (
-            f"{id} is not in the cache, and the hub cannot be reached ({type(error).__name__})"
-        )
+        message = f"{id} is not in the cache, and {unreachable(type(error).__name__)}"
         raise LoadFailed("model_not_found", message) from error
+
+
+def gated(id: str) -> str:
+    return f"{id} is gated at {hub_host()}: accept its terms there, and set HF_TOKEN"
+
+
+def not_on_hub(id: str) -> str:
+    return (
+        f"{hub_host()} has no model {id}, or it is private: then set HF_TOKEN "
+        "(HF_ENDPOINT chooses another host)"
+    )
+
+
+def unreachable(reason: str) -> str:
+    return (
+        f"{hub_host()} cannot be reached ({reason}): check the network and its proxy, "
+        "or set HF_ENDPOINT to a mirror"
+    )
+
+
+def hub_host() -> str:
+    """Whom models are asked of; without what an address may have of a login."""
+    from huggingface_hub import constants
+
+    parts = urlsplit(constants.ENDPOINT)
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.hostname}{port}"
 
 
 def _progress_bar(report: Report) -> type[Any]:

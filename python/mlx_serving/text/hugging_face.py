@@ -17,7 +17,7 @@ from ..tools import ReasoningRequest, ToolOffer, callable_tools
 from . import continuation
 from .control_tokens import ControlTokens, Rendered, hidden_by
 from .pieces import Pieces
-from .streaming import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer
+from .streaming import Detokenizer, PieceDetokenizer, PieceTable, WindowDetokenizer, spelled
 from .time_limit import within_seconds
 from .turn_formats import Derived, TurnFormat, TurnFormats
 
@@ -220,6 +220,21 @@ class HfTextModel:
             if whole[begin : begin + len(alone)] == alone:
                 return whole[:begin]
         return []
+
+    def spell(self, tokens: Sequence[int]) -> list[str]:
+        if self._table is None:
+            detokenizer: Detokenizer = WindowDetokenizer(self._encoded, ())
+        else:
+            detokenizer = PieceDetokenizer(self._table, self._strips_first_space)
+        return spelled(tokens, detokenizer, {id: name for name, id in self._silent.items()})
+
+    def _encoded(self, tokens: Sequence[int]) -> str:
+        """As `_decode`, of the prepare thread's own tokenizer."""
+        return str(
+            self._tokenizer.decode(
+                list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
 
     def continued(
         self, text: str, previous: Sequence[int], tokenize: Callable[[str], list[int]]

@@ -13,8 +13,8 @@ from .turn_formats import TurnFormat
 
 class TextModel(Protocol):
     """Template, tokenizer and vocabulary of the loaded model. `learn_turns`, `reasoning_end`,
-    `render`, `tokenize` and `continued` are called by the prepare thread, the rest by the link
-    thread."""
+    `render`, `tokenize`, `spell` and `continued` are called by the prepare thread, the rest by the
+    link thread."""
 
     end_tokens: frozenset[int]
     vocabulary: int
@@ -47,6 +47,11 @@ class TextModel(Protocol):
 
     def tokenize(self, text: str, rendered: bool) -> list[int]:
         """`rendered`: the text comes from a template, which brings its own special tokens."""
+        ...
+
+    def spell(self, tokens: Sequence[int]) -> list[str]:
+        """What each says; control tokens by name, and where a character is of several tokens it is
+        the last one's. Together they are a text of these tokens."""
         ...
 
     def continued(

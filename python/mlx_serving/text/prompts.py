@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..messages import Chat, PrepareInput, Refused, Text
+from ..messages import Chat, PrepareInput, Refused, Text, Texts, Tokens
 from .late_system import without_late_system
 from .model import TextModel
 
@@ -30,6 +30,60 @@ def input_field(input: PrepareInput) -> str:
     return "messages" if isinstance(input, Chat) else "input"
 
 
+def all_tokens(input: PrepareInput, model: TextModel) -> list[int]:
+    """The tokens of what need not fit into a context: of no text at all none. Raises `Refused`."""
+    if (isinstance(input, Text) and not input.text) or (
+        isinstance(input, Tokens) and not input.tokens
+    ):
+        return []
+    return prompt_tokens(input, model, PROMPT_TOKENS_MAX + 1)
+
+
+def text_tokens(texts: Texts, model: TextModel, context_max: int) -> list[list[int]]:
+    """The tokens of each. Raises `Refused`, which names the first that can't be read."""
+    return [
+        _tokens_of_one(one, f"input[{i}]", model, context_max) for i, one in enumerate(texts.texts)
+    ]
+
+
+def _tokens_of_one(
+    one: str | list[int], field: str, model: TextModel, context_max: int
+) -> list[int]:
+    if isinstance(one, str):
+        least = len(one) // model.token_bytes_max
+        if least > context_max:
+            raise text_too_long(field, f"at least {least}", context_max)
+        one = model.tokenize(one, False)
+    check_text(one, field, model, context_max)
+    return one
+
+
+def check_text(tokens: list[int], field: str, model: TextModel, context_max: int) -> None:
+    """Raises `Refused` for what can't be read as a text by itself."""
+    if not tokens:
+        raise Refused("invalid_prompt", field, f"{field} must not be empty")
+    if len(tokens) > context_max:
+        raise text_too_long(field, str(len(tokens)), context_max)
+    if max(tokens) >= model.vocabulary:
+        message = f"{field}: token ids must be below {model.vocabulary}"
+        raise Refused("invalid_prompt", field, message)
+
+
+def check_texts(tokens: list[int], lengths: list[int], model: TextModel, context_max: int) -> None:
+    """The same of several that stand one after another."""
+    if sum(lengths) != len(tokens):
+        raise Refused("invalid_request", "reading", "reading: the lengths are not the prompt's")
+    end = 0
+    for i, length in enumerate(lengths):
+        check_text(tokens[end : end + length], f"input[{i}]", model, context_max)
+        end += length
+
+
+def text_too_long(field: str, tokens: str, context_max: int) -> Refused:
+    message = f"{field}: {tokens} tokens; the limit is {context_max}"
+    return Refused("context_length_exceeded", field, message)
+
+
 def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> list[int]:
     """The tokens of a prompt. Raises `Refused`."""
     field = input_field(input)
@@ -38,7 +92,9 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
             raise Refused("invalid_prompt", field, f"messages: at most {MESSAGES_MAX} are allowed")
         tokens = _tokens_of_chat(_rendered(input, model), input.previous, field, model, context_max)
     elif isinstance(input, Text):
-        tokens = _tokenize(input.text, False, field, model, context_max)
+        tokens = _tokenize(input.text, not input.special, field, model, context_max)
+    elif isinstance(input, Texts):
+        raise TypeError("several texts are no prompt")
     else:
         tokens = input.tokens
     check_prompt(tokens, field, model, context_max)

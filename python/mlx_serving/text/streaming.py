@@ -116,6 +116,16 @@ class WindowDetokenizer:
         return self._decode(self._context + self._pending)[len(before) :]
 
 
+def spelled(tokens: Sequence[int], detokenizer: Detokenizer, names: Mapping[int, str]) -> list[str]:
+    """What each of these tokens says; `names`: of those without text. What was held back at the
+    end is the last one's."""
+    pieces = [detokenizer.push(token) or names.get(token, "") for token in tokens]
+    rest = detokenizer.finish()
+    if pieces and rest:
+        pieces[-1] += rest
+    return pieces
+
+
 class StopMatcher:
     """Cuts a text before the first stop string, wherever the borders between its parts are.
 

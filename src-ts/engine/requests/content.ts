@@ -5,19 +5,40 @@
 import { packTokens } from "../../encoding/tokens.js";
 import type { ServingError } from "../../errors.js";
 import type { Cost } from "../../machines/Batch.js";
-import type { Admission, PrepareInput, Sampling, TurnRequest } from "../../worker/messages.js";
-import type { Submission } from "../api.js";
+import type {
+  Admission,
+  PrepareInput,
+  Reading,
+  ReadLogprob,
+  Sampling,
+  Spelling,
+  TurnRequest,
+} from "../../worker/messages.js";
+import type { ReadingRequest, Submission, Tokenized } from "../api.js";
 import type { ResponseLog } from "../responses/log.js";
 import { seedOf } from "./defaults.js";
 
 /** What is asked for, apart from the prompt. */
 export type Asked = Omit<Submission, "input">;
 
-/** `counted`: only the number of the prompt's tokens is wanted; nothing is accepted then. */
+/** What a prompt has become, and what of it was asked for in words. */
+export type PromptTokens = Pick<Tokenized, "tokens" | "text" | "pieces">;
+
+/** What has come of a prompt that is read: all vectors, or some tokens more. */
+export interface ReadPart {
+  vectors?: Uint8Array | undefined;
+  logprobs?: readonly ReadLogprob[] | undefined;
+}
+
+/**
+ * `tokenized`: only the prompt's tokens are wanted; nothing is accepted then. `spell`: and what of them in words,
+ * also of a prompt that no context holds.
+ */
 export interface Settle {
   accept(log: ResponseLog): void;
   refuse(error: ServingError): void;
-  counted?: (promptTokens: number) => void;
+  tokenized?: (prompt: PromptTokens) => void;
+  spell?: Spelling | undefined;
 }
 
 /** Who asks for what. Times: monotonic milliseconds. */
@@ -31,7 +52,7 @@ export interface Identity {
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
   readonly chat: boolean;
   readonly turn: TurnRequest;
-  /** Answers `submit` or `countTokens`; only the first call counts. */
+  /** Answers `submit`, `tokenize` or `countTokens`; only the first call counts. */
   readonly settle: Settle;
 }
 
@@ -43,6 +64,8 @@ export interface Prompt {
   readonly cost: Cost;
   /** Its reasoning was to be bounded, and its model's can't be. */
   readonly isUnbounded?: boolean;
+  /** Of several texts, each one's tokens. */
+  readonly lengths?: readonly number[] | undefined;
 }
 
 /** `startedAt`: when a worker first held it. */
@@ -53,12 +76,12 @@ export interface Times {
 }
 
 /**
- * What there is of a request, as far as it is. `counted` ends without being told again. `prepared` lasts until the next command, which says whether it is
+ * What there is of a request, as far as it is. `tokenized` ends without being told again. `prepared` lasts until the next command, which says whether it is
  * stored first. The log of `storing` is on its way to disk: nobody hears of it before it is there.
  */
 export type Phase =
   | { readonly kind: "preparing"; readonly input: PrepareInput }
-  | { readonly kind: "counted" }
+  | { readonly kind: "tokenized" }
   | { readonly kind: "prepared"; readonly prompt: Prompt }
   | { readonly kind: "storing"; readonly prompt: Prompt; readonly log: ResponseLog }
   | Accepted;
@@ -115,7 +138,7 @@ export const newTimes = (now: number): Times => ({
 
 /** How a worker is told of it, under this slot. */
 export function admissionOf(
-  { chat, turn, asked: { constraint, priority } }: Identity,
+  { chat, turn, asked: { constraint, priority, reading } }: Identity,
   { prompt, log }: Accepted,
   slot: number,
 ): Admission {
@@ -129,7 +152,13 @@ export function admissionOf(
     ...(priority !== "normal" && { priority }),
     ...turn,
     ...(constraint && { constraint }),
+    ...(reading && { reading: readingOf(reading, prompt) }),
   };
+}
+
+function readingOf(reading: ReadingRequest, { promptTokens, lengths }: Prompt): Reading {
+  if (reading.kind === "score") return reading;
+  return { kind: "embed", lengths: [...(lengths ?? [promptTokens.length])] };
 }
 
 /** Of a request that ends at `now`. */

@@ -47,6 +47,7 @@ function lastText(input: PrepareInput): string {
     case "text":
       return input.text;
     case "tokens":
+    case "texts":
       return "";
   }
 }

@@ -16,6 +16,8 @@ import {
   type Identity,
   type LiveRequest,
   newTimes,
+  type PromptTokens,
+  type ReadPart,
   timings,
 } from "./content.js";
 import { withDefaults } from "./defaults.js";
@@ -40,10 +42,13 @@ export interface RequestsHost {
 export class Requests {
   readonly live = new Map<string, LiveRequest>();
   private readonly deadlines = new Map<string, Timer>();
-  /** Requests whose prompt is only counted, by the slot under which they are prepared. */
-  private readonly counting = new Map<number, string>();
+  /** Requests of which only the tokens are wanted, by the slot under which they are prepared. */
+  private readonly tokenizing = new Map<number, string>();
   /** What has come under a slot and is in no log yet. */
-  private readonly slots = new Map<number, { workerId: string; rows: StepRow[] }>();
+  private readonly slots = new Map<
+    number,
+    { workerId: string; requestId: string; rows: StepRow[] }
+  >();
 
   constructor(private readonly host: RequestsHost) {}
 
@@ -55,25 +60,41 @@ export class Requests {
     }
   }
 
+  /** What a worker has read of a prompt. */
+  read(workerId: string, slotId: number, { vectors, logprobs }: ReadPart): void {
+    const slot = this.slots.get(slotId);
+    if (slot?.workerId !== workerId) return;
+    const reading = this.accepted(slot.requestId)?.log.reading;
+    if (reading === undefined) return;
+    reading.vectors = vectors ?? reading.vectors;
+    for (const logprob of logprobs ?? []) reading.logprobs.push(logprob);
+  }
+
   /** What a worker is asked to prepare; undefined once that is done. */
   preparationOf({ requestId, slot }: Of<"prepare">): Omit<Preparation, "id"> | undefined {
     const request = this.live.get(requestId);
     if (request?.phase.kind !== "preparing") return undefined;
     const { settle, asked } = request.identity;
-    if (settle.counted !== undefined) this.counting.set(slot, requestId);
+    const { spell } = settle;
+    if (settle.tokenized !== undefined) this.tokenizing.set(slot, requestId);
     const { input } = request.phase;
     const { constraint } = asked;
-    return { input, ...(constraint && { constraint }), ...this.saltOf(request) };
+    return {
+      input,
+      ...(constraint && { constraint }),
+      ...(spell && { spell }),
+      ...this.saltOf(request),
+    };
   }
 
-  /** A prompt is prepared: whoever wants to know its length and no more has it, and is gone before it is accepted. */
-  prepared(slot: number, promptTokens: number): void {
-    const requestId = this.counting.get(slot);
+  /** A prompt is prepared: whoever wants its tokens and no more has them, and is gone before it is accepted. */
+  prepared(slot: number, prompt: PromptTokens): void {
+    const requestId = this.tokenizing.get(slot);
     const request = requestId === undefined ? undefined : this.live.get(requestId);
     if (request === undefined) return;
     const { id, settle } = request.identity;
-    request.phase = { kind: "counted" };
-    settle.counted?.(promptTokens);
+    request.phase = { kind: "tokenized" };
+    settle.tokenized?.(prompt);
     this.host.post({ kind: "cancel", requestId: id });
   }
 
@@ -117,10 +138,10 @@ export class Requests {
 
   size({ requestId, tokensMax: maxTokens, cost }: Of<"size">, said: Said): void {
     const request = this.live.get(requestId);
-    const { promptTokens, unbounded: isUnbounded = false } = said;
+    const { promptTokens, lengths, unbounded: isUnbounded = false } = said;
     if (request === undefined || promptTokens === undefined) return;
     const sampling = withDefaults(request.identity.asked.sampling, said.sampling);
-    const prompt = { promptTokens, maxTokens, sampling, cost, isUnbounded };
+    const prompt = { promptTokens, maxTokens, sampling, cost, isUnbounded, lengths };
     request.phase = { kind: "prepared", prompt };
   }
 
@@ -161,7 +182,9 @@ export class Requests {
     const request = this.accepted(requestId);
     if (request === undefined) return;
     const { log, times } = request;
-    this.slots.set(slot, { workerId, rows: [] });
+    this.slots.set(slot, { workerId, requestId, rows: [] });
+    if (this.live.get(requestId)?.identity.asked.reading !== undefined)
+      log.reading = { vectors: undefined, logprobs: [] };
     times.startedAt ??= this.host.clock.now();
     if (first) log.inProgress();
   }
@@ -206,7 +229,7 @@ export class Requests {
     const request = this.remove(requestId);
     if (request === undefined) return;
     const { identity, phase } = request;
-    if (phase.kind === "counted") return;
+    if (phase.kind === "tokenized") return;
     if (phase.kind === "storing") phase.log.discard();
     const explained = this.explained(explanation, said, identity);
     if (phase.kind !== "accepted") return this.refuse(identity, refusalOf(finish, explained));
@@ -236,13 +259,13 @@ export class Requests {
     this.live.delete(requestId);
     this.deadlines.get(requestId)?.cancel();
     this.deadlines.delete(requestId);
-    if (request?.identity.settle.counted !== undefined) this.forgetCount(requestId);
+    if (request?.identity.settle.tokenized !== undefined) this.forgetSlots(requestId);
     return request;
   }
 
   /** It may have been sent to several workers, one after another. */
-  private forgetCount(requestId: string): void {
-    for (const [slot, id] of this.counting) if (id === requestId) this.counting.delete(slot);
+  private forgetSlots(requestId: string): void {
+    for (const [slot, id] of this.tokenizing) if (id === requestId) this.tokenizing.delete(slot);
   }
 
   /** The oldest rows that have come: nearly always all of them. */

@@ -14,6 +14,7 @@ import type {
   LogEntry,
   Notice,
   OutputItem,
+  ReadingResult,
   ResponseUsage,
 } from "../api.js";
 import { type Conversation, textChars } from "../conversation.js";
@@ -71,6 +72,8 @@ export class ResponseLog implements ReadLog, WrittenLog {
   private readonly customTools: ReadonlySet<string>;
   /** Its reasoning was to be bounded, and its model's can't be. */
   isUnbounded = false;
+  /** Of the worker that holds it now; another one begins again. */
+  reading: ReadingResult | undefined;
   private reasoningTokens = 0;
   private forcedTokens = 0;
   private readonly allTokens: number[] = [];
@@ -182,7 +185,9 @@ export class ResponseLog implements ReadLog, WrittenLog {
       this.allEntries.length * entryBytes +
       (shownChars + textChars(this.echo) + (this.conversation?.chars ?? 0)) * 2 +
       (this.promptTokens.length + this.allTokens.length) * tokenBytes +
-      logprobCount * logprobBytes
+      logprobCount * logprobBytes +
+      (this.reading?.logprobs.length ?? 0) * logprobBytes +
+      (this.reading?.vectors?.length ?? 0)
     );
   }
 

@@ -23,6 +23,7 @@ import type {
 import type { Observers } from "../observers.js";
 import type { Ports, Timer } from "../ports.js";
 import { sendAdmission } from "../requests/admission.js";
+import type { PromptTokens, ReadPart } from "../requests/content.js";
 import { promptField } from "../requests/refusals.js";
 import type { Said } from "../runner.js";
 import { describeMistake } from "./mistakes.js";
@@ -45,8 +46,10 @@ export interface ShellHost {
   post(input: Input, said?: Said): void;
   /** Tokens of a step, kept until it is known whose they are. */
   arrive(workerId: string, rows: readonly StepRow[]): void;
+  /** What has been read of a prompt, kept until its end. */
+  read(workerId: string, slot: number, read: ReadPart): void;
   /** A prompt has become tokens; told before the orchestrator hears of it. */
-  prepared(slot: number, promptTokens: number): void;
+  prepared(slot: number, prompt: PromptTokens): void;
 }
 
 /** What one process has said of itself. */
@@ -262,6 +265,8 @@ export class WorkerShell {
         const { kept, evicted } = message;
         return post({ kind: "blocks", workerId, epoch, kept, evicted });
       }
+      case "read":
+        return this.read(message);
       case "fault":
         return this.fault(from, message);
       default:
@@ -314,9 +319,13 @@ export class WorkerShell {
     }
   }
 
+  private read({ id: slot, vectors, logprobs }: Message<"read">): void {
+    this.host.read(this.id, slot, { vectors, logprobs });
+  }
+
   private prepared(
     from: Incarnation,
-    { id: slot, tokens, blockHashes, unbounded }: Message<"prepared">,
+    { id: slot, tokens, blockHashes, lengths, text, pieces, unbounded }: Message<"prepared">,
   ): void {
     let promptTokens: Uint32Array;
     try {
@@ -327,10 +336,14 @@ export class WorkerShell {
     }
     const { epoch } = from;
     const count = promptTokens.length;
-    this.host.prepared(slot, count);
+    const longest = lengths && { longest: Math.max(0, ...lengths) };
+    this.host.prepared(slot, { tokens: promptTokens, text, pieces });
     this.host.post(
-      { kind: "prepared", workerId: this.id, epoch, slot, promptTokens: count, blockHashes },
-      { promptTokens, sampling: this.sampling, unbounded },
+      {
+        ...{ kind: "prepared", workerId: this.id, epoch, slot },
+        ...{ promptTokens: count, blockHashes, ...longest },
+      },
+      { promptTokens, sampling: this.sampling, unbounded, lengths },
     );
   }
 

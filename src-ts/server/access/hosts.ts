@@ -1,6 +1,6 @@
 /**
  * Which Host and Origin a request may carry: the control against DNS rebinding and against web pages
- * of others that call a server on the user's machine. Lists are exact; there is no wildcard. Pages that
+ * of others that call a server on the user's machine. Lists are exact, but for a star alone, which is all. Pages that
  * come from this machine itself may use a server that only this machine can reach.
  */
 import type { IncomingMessage } from "node:http";
@@ -11,6 +11,8 @@ import { isLoopback } from "../../loopback.js";
 
 const loopbackNames = ["localhost", "127.0.0.1", "[::1]"];
 const loopbackOrigin = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?$/;
+
+const all = "*";
 
 export class HostPolicy {
   private hosts: ReadonlySet<string> = new Set();
@@ -43,13 +45,18 @@ export class HostPolicy {
     const { host, origin } = headers;
     if ((headersDistinct.host?.length ?? 0) > 1)
       throw failure("invalid_header", { message: "A request has one Host header.", param: "host" });
-    if (host === undefined || !this.hosts.has(host.toLowerCase()))
+    if (host === undefined || !this.allowsHost(host.toLowerCase()))
       throw failure("host_not_allowed");
     if (origin !== undefined && !this.allowsOrigin(origin, host))
       throw failure("origin_not_allowed");
   }
 
+  private allowsHost(host: string): boolean {
+    return this.hosts.has(all) || this.hosts.has(host);
+  }
+
   private allowsOrigin(origin: string, host: string): boolean {
+    if (this.origins.has(all)) return true;
     const lower = origin.toLowerCase();
     const own = host.toLowerCase();
     if (this.origins.has(lower) || lower === `http://${own}` || lower === `https://${own}`)

@@ -10,7 +10,7 @@ function toModel({ id, created }: ModelObject): AnthropicModel {
 }
 
 /** All of them: there is never another page. */
-export function listAnthropicModels(engine: Engine): AnthropicModelList {
+export function listAnthropicModels(engine: Pick<Engine, "models">): AnthropicModelList {
   const data = listModels(engine).data.map(toModel);
   return {
     data,
@@ -21,6 +21,6 @@ export function listAnthropicModels(engine: Engine): AnthropicModelList {
 }
 
 /** Throws 404. */
-export function oneAnthropicModel(engine: Engine, id: string): AnthropicModel {
+export function oneAnthropicModel(engine: Pick<Engine, "models">, id: string): AnthropicModel {
   return toModel(oneModel(engine, id));
 }

@@ -1,6 +1,5 @@
 /** GET / and what it loads: which form of a file a client gets, and under which policy the page runs. */
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { failure } from "../../failures.js";
 import type { Asset, ConsoleAssets, Encoding } from "./assets.js";
 
 /**
@@ -47,7 +46,7 @@ export function consolePage(
   return reply.code(503).type("text/html; charset=utf-8").send(notBuilt);
 }
 
-/** Throws 404. */
+/** Undefined: there is no such file. */
 export function consoleFile(
   assets: ConsoleAssets,
   name: string,
@@ -55,7 +54,7 @@ export function consoleFile(
   reply: FastifyReply,
 ): unknown {
   const asset = assets.file(name);
-  if (asset === undefined) throw failure("unknown_route");
+  if (asset === undefined) return undefined;
   reply.header("cross-origin-resource-policy", "same-origin");
   return send(asset, `public, max-age=${yearS}, immutable`, request, reply);
 }

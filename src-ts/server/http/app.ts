@@ -15,21 +15,26 @@ import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
-import type { Asker } from "../access/keys.js";
+import type { Area, Asker, Keys } from "../access/keys.js";
+import type { Limits } from "../access/limits.js";
 import type { Sessions } from "../access/sessions.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
 import { type Dialect, errorHeaders, openAiDialect, toServingError } from "../errors.js";
 import type { ServerConfig, ServerLogger } from "../options.js";
-import { ignoredHeader } from "../validation/tolerance.js";
+import { exposedRateHeaders } from "../render/rate-headers.js";
+import { alsoIgnored, ignoredHeader } from "../validation/tolerance.js";
 import { serveHalfClosed } from "./half-closed.js";
-import { requestIdOf } from "./request-headers.js";
+import { envelopeOf, requestIdOf } from "./request-headers.js";
+import { unknownRoute } from "./unknown-route.js";
 
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
   sessions: Sessions;
+  keys: Keys;
+  limits: Limits;
   hosts: HostPolicy;
   bodies: BodyBudget;
   /** Is told of every error that a client gets. */
@@ -39,14 +44,20 @@ export interface HttpParts {
 export interface RouteConfig extends BodyConfig {
   /** Answers without a key. */
   isOpen?: boolean;
+  /** Not every key may use it. */
+  area?: Area;
   /** Whose shape this request's errors have; undefined: OpenAI's. */
   dialect?: (headers: IncomingHttpHeaders) => Dialect | undefined;
+  /** Of a path with a parameter: whether it can name anything. Else a method that isn't there is no route. */
+  names?: (params: unknown) => boolean;
 }
 
 declare module "fastify" {
   interface FastifyRequest {
     /** Set for every route that needs a key. */
     identity: Asker;
+    /** What is left of the rates of its key, once it is counted. */
+    rateHeaders: () => Record<string, string>;
   }
   interface FastifyContextConfig extends RouteConfig {}
 }
@@ -99,8 +110,8 @@ export function createApp(parts: HttpParts): FastifyInstance {
   holdBodies(app, parts.bodies);
   takeBodies(app, limits);
   app.setErrorHandler((error, request, reply) => sendError(parts, error, request, reply));
-  app.setNotFoundHandler(() => {
-    throw failure("unknown_route");
+  app.setNotFoundHandler((request) => {
+    throw unknownRoute(app, request);
   });
   return app;
 }
@@ -115,7 +126,8 @@ export function route(
   for (const [method, handler] of Object.entries(handlers))
     app.route({ method: method as HTTPMethods, url, handler, config });
   const allow = Object.keys(handlers).join(", ");
-  const refuse = async (_request: FastifyRequest, reply: FastifyReply) => {
+  const refuse = async (request: FastifyRequest, reply: FastifyReply) => {
+    if (config.names?.(request.params) === false) throw unknownRoute(app, request);
     reply.header("allow", allow);
     throw failure("method_not_allowed", { allowed: allow });
   };
@@ -125,14 +137,17 @@ export function route(
 }
 
 function addHooks(app: FastifyInstance, parts: HttpParts): void {
-  const { sessions, logger } = parts;
+  const { logger } = parts;
   app.decorateRequest("identity", null as unknown as Asker);
+  app.decorateRequest("rateHeaders", noHeaders);
   app.addHook("onRequest", async (request, reply) => {
     checkAndStamp(parts, request, reply);
     if (request.method === "OPTIONS") return preflight(request, reply);
-    const { headers } = request;
-    if (!request.routeOptions.config.isOpen || sessions.areNamed(headers))
-      request.identity = sessions.identify(headers, request.ip);
+    identify(parts, request, reply);
+  });
+  // Streams are out of the framework's hands, and ask for them as well.
+  app.addHook("onSend", async (request, reply) => {
+    reply.headers(request.rateHeaders());
   });
   app.addHook("onResponse", async (request, reply) => {
     // The route's pattern, not its path: ids are nobody's business in a log.
@@ -141,6 +156,43 @@ function addHooks(app: FastifyInstance, parts: HttpParts): void {
     const ms = Math.round(reply.elapsedTime);
     logger.debug({ method, route, status: reply.statusCode, ms, requestId }, "request");
   });
+}
+
+const noHeaders = (): Record<string, string> => ({});
+
+/** Throws 401 and 403. */
+function identify(parts: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
+  const { sessions, keys, limits } = parts;
+  const { headers, method } = request;
+  const { isOpen, area } = request.routeOptions.config;
+  if (isOpen && !sessions.areNamed(headers)) return;
+  request.identity = sessions.identify(headers, request.ip);
+  const { owner } = request.identity;
+  if (area !== undefined && !keys.mayUse(owner, area)) throw failure("admin_not_allowed", { area });
+  if (method !== "POST") return;
+  const key = keys.find(owner);
+  if (key === undefined) return;
+  request.rateHeaders = () =>
+    dialectOf(request).rateHeaders({
+      requests: limits.rate(key, "requestsPerMinute"),
+      tokens: limits.rate(key, "tokensPerMinute"),
+    });
+  checkPriority(parts, request, reply);
+}
+
+const priorityHeader = "x-mlx-serving-priority";
+
+/** One that is higher than the key's is lowered, and said to be. */
+function checkPriority(
+  { keys, config, logger }: HttpParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
+  if (request.headers[priorityHeader] === undefined) return;
+  const { priority } = envelopeOf(request.headers);
+  if (!keys.lowers(request.identity.owner, priority)) return;
+  if (config.strict) throw failure("priority_not_allowed", { param: priorityHeader });
+  alsoIgnored({ logger }, reply, [priorityHeader]);
 }
 
 /** Headers first, so that an error has them too. */
@@ -152,12 +204,14 @@ function checkAndStamp({ hosts }: HttpParts, request: FastifyRequest, reply: Fas
   hosts.check(request.raw);
   if (origin === undefined) return;
   reply.header("access-control-allow-origin", origin);
-  reply.header(
-    "access-control-expose-headers",
-    `x-request-id, request-id, retry-after, ${ignoredHeader}`,
-  );
+  reply.header("access-control-expose-headers", exposedHeaders);
   reply.header("vary", "origin");
 }
+
+const exposedHeaders = [
+  ...["x-request-id", "request-id", "retry-after", ignoredHeader],
+  ...exposedRateHeaders,
+].join(", ");
 
 /** Only an origin that has passed the check comes here; a browser asks before it sends. */
 function preflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {

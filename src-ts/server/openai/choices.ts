@@ -46,7 +46,7 @@ export function answerChoices(
 ): Promise<unknown> {
   const gone = goneSignal(reply);
   holdForAll(lease, shape.perPrompt, context.config.limits);
-  return submitAll(context.engine, submissions, gone)
+  return submitAll(context.engine, submissions, shape.perPrompt, gone)
     .catch((error: unknown) => {
       throw withParam(error, "input", shape.inputParam);
     })
@@ -87,7 +87,7 @@ async function answer(
 }
 
 /** Throws what the first choice that ended badly means; the others are then given up. */
-async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
+export async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
   const closeAll = () => {
     for (const cursor of cursors) cursor.close();
   };

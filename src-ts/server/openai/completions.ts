@@ -8,9 +8,10 @@ import { CompletionChunks } from "../render/chat-chunks.js";
 import { finishReasonOf, stoppedBy } from "../render/endings.js";
 import { completionLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
-import { completionSubmissions } from "../submissions/completions.js";
+import { checkTogether, completionSubmissions } from "../submissions/completions.js";
 import { tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
+import { echoCompletion } from "./echo.js";
 
 export function completions(
   context: ServerContext,
@@ -19,6 +20,10 @@ export function completions(
   reply: FastifyReply,
 ): Promise<unknown> {
   const completion = tolerateBody(context, CompletionBody, body, reply);
+  if (completion.echo) {
+    checkTogether(completion);
+    return echoCompletion(context, caller, completion, reply);
+  }
   const perPrompt = completion.n ?? 1;
   const withLogprobs = completion.logprobs != null;
   return answerChoices(context, reply, {
@@ -49,7 +54,7 @@ function wholeOf(
       index,
       text: response.text,
       logprobs: withLogprobs ? completionLogprobs(response.logprobs, response.text) : null,
-      finish_reason: finishReasonOf(response.ending!)!,
+      finish_reason: response.maxTokens === 0 ? "length" : finishReasonOf(response.ending!)!,
       ...stoppedBy(response.ending!),
     })),
     usage: completionUsage(responses, perPrompt),

@@ -25,19 +25,29 @@ function describe(abilities: Abilities): ModelAbilities {
     prefix_reuse: abilities.prefix,
     prefix_reuse_reason: abilities.prefixReason,
     kv_bits: abilities.kvBits === 0 ? null : abilities.kvBits,
+    makes_text: abilities.generates,
+    embedding_dimensions: abilities.dimensions === 0 ? null : abilities.dimensions,
   };
 }
 
-export function listModels(engine: Engine): ModelList {
+export function listModels(engine: Pick<Engine, "models">): ModelList {
   return { object: "list", data: engine.models().flatMap(named) };
 }
 
-/** Ids may contain `/`. Throws 404. */
-export function oneModel(engine: Engine, id: string): ModelObject {
-  const model = engine
+function modelOf(engine: Pick<Engine, "models">, id: string): ModelObject | undefined {
+  return engine
     .models()
     .flatMap(named)
     .find((candidate) => candidate.id === id);
+}
+
+export function hasModel(engine: Pick<Engine, "models">, id: string): boolean {
+  return modelOf(engine, id) !== undefined;
+}
+
+/** Ids may contain `/`. Throws 404. */
+export function oneModel(engine: Pick<Engine, "models">, id: string): ModelObject {
+  const model = modelOf(engine, id);
   if (model === undefined)
     throw failure("model_not_found", {
       message: "There is no model with this id; see GET /v1/models.",

@@ -25,7 +25,7 @@ import { EventStream } from "../streams/sse.js";
 import { Writer } from "../streams/writer.js";
 import { conflict } from "../submissions/conflict.js";
 import { reasoningBudgetFields } from "../submissions/reasoning.js";
-import { checkTogether, responseSubmission } from "../submissions/responses.js";
+import { checkTogether, responseIdPrefix, responseSubmission } from "../submissions/responses.js";
 import { alsoIgnored, dropOf, tolerateBody } from "../validation/tolerance.js";
 
 /** POST /v1/responses. */
@@ -121,6 +121,11 @@ export async function deleteResponse(
   ownResponse(engine, id, owner);
   await engine.delete(id, owner);
   return { id, object: "response", deleted: true };
+}
+
+/** Whether it could be one of a response; whose, and whether there is one, is another question. */
+export function isResponseId(id: string): boolean {
+  return id.startsWith(`${responseIdPrefix}_`);
 }
 
 function errorEvent(error: ServingError): string {

@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { CallCounts, Engine, EngineObserver, WorkerInfo } from "../../engine/api.js";
 import { ModelHistogram, type Series, type Totals } from "./histogram.js";
+import type { KeyUse } from "./key-use.js";
 import type { SchemaRefusals } from "./schema-refusals.js";
 import { addWorkerMetrics } from "./worker-metrics.js";
 
@@ -100,11 +101,16 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(engine: Engine, sockets: { readonly size: number }, refusals: SchemaRefusals) {
+  constructor(
+    engine: Engine,
+    sockets: { readonly size: number },
+    { refusals, keyUse }: { refusals: SchemaRefusals; keyUse: KeyUse },
+  ) {
     collectDefaultMetrics({ register: this.registry });
     this.workerGauges(engine);
     addWorkerMetrics(this.registry, prefix, () => engine.workers());
     refusals.register(this.registry, prefix);
+    keyUse.register(this.registry, prefix);
     this.socketGauge(sockets);
     this.stop = engine.observe(this.observer());
   }

@@ -1,7 +1,7 @@
 /** Log probabilities as each API shows them: what tokens are called, and where their text begins. */
 import type { CompletionLogprobs } from "../../protocol/completions.js";
 import type { OutputLogprob } from "../../protocol/responses.js";
-import type { TokenLogprob } from "../../worker/messages.js";
+import type { ReadLogprob, TokenLogprob } from "../../worker/messages.js";
 import { TextPlaces } from "./text-places.js";
 
 /** JSON has no infinity; this is OpenAI's number for "will not happen". */
@@ -10,13 +10,14 @@ const unlikely = -9999;
 const bytesMark = "bytes:";
 
 type Likely = Pick<TokenLogprob, "token" | "bytes" | "logprob">;
+type Named = Pick<Likely, "token" | "bytes">;
 
 function finite(logprob: number): number {
   return Number.isFinite(logprob) ? logprob : unlikely;
 }
 
 /** A token whose bytes are not whole characters: its text has other bytes. */
-function isPartial({ token, bytes }: Likely): boolean {
+function isPartial({ token, bytes }: Named): boolean {
   if (bytes.length === 0 || !token.includes("\ufffd")) return false;
   return !Buffer.from(token).equals(Buffer.from(bytes));
 }
@@ -36,7 +37,7 @@ function chatName(likely: Likely): string {
   return isPartial(likely) ? escaped(likely.bytes) : likely.token;
 }
 
-function completionName(likely: Likely): string {
+function completionName(likely: Named): string {
   return isPartial(likely) ? `${bytesMark}${escaped(likely.bytes)}` : likely.token;
 }
 
@@ -79,20 +80,22 @@ function isSame(likely: Likely, drawn: Likely): boolean {
 
 /** The parallel lists of the completions API. `placeOf`: where the next one's text begins. */
 function lists(
-  logprobs: readonly TokenLogprob[],
+  logprobs: readonly ReadLogprob[],
   placeOf: (bytes: readonly number[]) => number,
 ): CompletionLogprobs {
   return {
     tokens: logprobs.map(completionName),
-    token_logprobs: logprobs.map(({ logprob }) => finite(logprob)),
-    top_logprobs: logprobs.map(likeliest),
+    token_logprobs: logprobs.map(({ logprob }) => (logprob === null ? null : finite(logprob))),
+    top_logprobs: logprobs.map((one) =>
+      one.logprob === null ? null : likeliest({ ...one, logprob: one.logprob }),
+    ),
     text_offset: logprobs.map(({ bytes }) => placeOf(bytes)),
   };
 }
 
 /** Of a whole choice. */
 export function completionLogprobs(
-  logprobs: readonly TokenLogprob[],
+  logprobs: readonly ReadLogprob[],
   text: string,
 ): CompletionLogprobs {
   const places = new TextPlaces();

@@ -48,7 +48,7 @@ export class EventStream implements Sink {
     private readonly shape: StreamShape = openAiShape,
   ) {
     this.requestId = reply.request.id;
-    this.headers = reply.getHeaders();
+    this.headers = { ...reply.getHeaders(), ...reply.request.rateHeaders() };
     reply.hijack();
     this.raw = reply.raw;
     this.gone = goneSignal(reply);

@@ -14,7 +14,7 @@ import { tokenLimitOf } from "./token-limit.js";
 export function completionSubmissions(body: CompletionBody, caller: Caller): SubmissionInput[] {
   const inputs = promptInputs(body.prompt);
   const perPrompt = body.n ?? 1;
-  checkTogether(body, inputs.length * perPrompt);
+  checkTogether(body);
   const sampling = samplingOf(body, body.logprobs ?? undefined);
   const constrained = constraintOf(body);
   const maxTokens = tokenLimitOf(body);
@@ -33,7 +33,27 @@ export function completionSubmissions(body: CompletionBody, caller: Caller): Sub
   }));
 }
 
-function checkTogether(body: CompletionBody, choices: number): void {
+/** Of each prompt how likely its tokens are, where `echo` asks for it. */
+export function scoreSubmissions(body: CompletionBody, caller: Caller): SubmissionInput[] {
+  const { echo, logprobs } = body;
+  if (!echo || logprobs == null) return [];
+  return promptInputs(body.prompt).map((input) => ({
+    model: body.model ?? undefined,
+    input,
+    reading: { kind: "score", top: logprobs },
+    maxTokens: 0,
+    ...callerFields(caller),
+    store: false,
+    abandonment: { kind: "cancel" },
+    idPrefix: "cmpl",
+  }));
+}
+
+/** Throws 400 for fields that do not go together. */
+export function checkTogether(body: CompletionBody): void {
+  const choices = promptInputs(body.prompt).length * (body.n ?? 1);
+  if (body.echo && body.stream)
+    throw conflict("echo", "echo needs stream to be false: a prompt comes with its whole answer.");
   checkStreamOptions(body);
   if (choices > limits.choicesMax)
     throw conflict("n", `Prompts times n must not be more than ${limits.choicesMax}.`);

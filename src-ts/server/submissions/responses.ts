@@ -32,6 +32,9 @@ type AnyBody = Omit<ParsedResponseBody, "input"> & {
   background?: boolean | null | undefined;
 };
 
+/** What ids of this API begin with. */
+export const responseIdPrefix = "resp";
+
 /** Throws 400 where there is nothing to answer: instructions alone can only be prefilled. */
 export function requireInput(body: AnyBody): void {
   const { input, generate, instructions, previous_response_id } = body;
@@ -82,7 +85,7 @@ export function responseSubmission(
     idempotency: idempotencyOf("responses", caller.idempotencyKey, body),
     echo: echoOf(body),
     conversation: conversation(keptItems(body.input, lookup), previous?.conversation),
-    idPrefix: "resp",
+    idPrefix: responseIdPrefix,
   };
 }
 

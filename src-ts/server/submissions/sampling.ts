@@ -1,5 +1,6 @@
 /** How the next token is drawn, from the fields of a body. What it leaves out, the engine has a default for. */
 import type { SamplingRequest } from "../../engine/api.js";
+import { conflict } from "./conflict.js";
 
 /** The sampling fields of any body. */
 export interface SamplingFields {
@@ -8,6 +9,7 @@ export interface SamplingFields {
   top_k?: number | null | undefined;
   min_p?: number | null | undefined;
   repetition_penalty?: number | null | undefined;
+  repeat_penalty?: number | null | undefined;
   presence_penalty?: number | null | undefined;
   frequency_penalty?: number | null | undefined;
   logit_bias?: Record<string, number> | null | undefined;
@@ -27,7 +29,7 @@ export function samplingOf(
     topP: onlyLikeliest ? 1 : (body.top_p ?? undefined),
     topK: onlyLikeliest ? 1 : topKOf(body.top_k),
     minP: body.min_p ?? undefined,
-    repetitionPenalty: body.repetition_penalty ?? undefined,
+    repetitionPenalty: repetitionPenaltyOf(body),
     presencePenalty: body.presence_penalty ?? undefined,
     frequencyPenalty: body.frequency_penalty ?? undefined,
     logitBias: biasOf(body.logit_bias),
@@ -35,6 +37,17 @@ export function samplingOf(
     stop: typeof body.stop === "string" ? [body.stop] : body.stop?.slice(),
     logprobs,
   };
+}
+
+/** Under either of its names. Throws 400 where they differ. */
+function repetitionPenaltyOf(body: SamplingFields): number | undefined {
+  const { repetition_penalty: own, repeat_penalty: other } = body;
+  if (own != null && other != null && own !== other)
+    throw conflict(
+      "repeat_penalty",
+      "repeat_penalty and repetition_penalty differ; send one of them.",
+    );
+  return own ?? other ?? undefined;
 }
 
 /** vLLM's −1 means "off", as 0 does. */

@@ -6,9 +6,10 @@ export function tokenLimitOf(body: {
   max_tokens?: number | null | undefined;
   max_completion_tokens?: number | null | undefined;
   max_output_tokens?: number | null | undefined;
+  n_predict?: number | null | undefined;
 }): number | undefined {
-  const { max_tokens, max_completion_tokens, max_output_tokens } = body;
-  const given = Object.entries({ max_tokens, max_completion_tokens, max_output_tokens });
+  const { max_tokens, max_completion_tokens, max_output_tokens, n_predict } = body;
+  const given = Object.entries({ max_tokens, max_completion_tokens, max_output_tokens, n_predict });
   const [first, ...others] = given.filter(([, limit]) => limit != null);
   const other = others.find(([, limit]) => limit !== first![1]);
   if (other !== undefined)

@@ -41,10 +41,7 @@ export function tolerateBody<T extends z.ZodType>(
   reply: FastifyReply,
 ): z.output<T> {
   const { body, ignored } = tolerate(schema, value, config.strict);
-  if (ignored.length > 0) {
-    reply.header(ignoredHeader, ignored.join(", "));
-    logger.debug({ ignored, requestId: reply.request.id }, "fields ignored");
-  }
+  if (ignored.length > 0) alsoIgnored({ logger }, reply, ignored);
   return body;
 }
 
@@ -59,7 +56,7 @@ export function dropOf(
   return config.strict ? undefined : (param) => alsoIgnored({ logger }, reply, [param]);
 }
 
-/** Of a request whose body is read: more is ignored than could be seen before. The header is set again. */
+/** More is ignored than could be seen before. The header is set again. */
 export function alsoIgnored(
   { logger }: { logger: ServerLogger },
   reply: FastifyReply,

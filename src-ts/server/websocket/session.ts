@@ -4,7 +4,7 @@
  */
 import type { RawData } from "ws";
 import type { Response, SubmissionInput } from "../../engine/api.js";
-import { isServingError } from "../../errors.js";
+import { isServingError, type ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import {
   closeCodes,
@@ -57,6 +57,8 @@ export class Session implements WriterOwner {
   clientPings = 0;
   private badMessages = 0;
   private draining = false;
+  /** Its key is no more: what runs may end, and nothing else happens here. */
+  private keyless: ServingError | undefined;
   private closed = false;
   private lanes: LaneQueue | undefined;
   private writer: Writer | undefined;
@@ -117,6 +119,8 @@ export class Session implements WriterOwner {
       const { value, fault } = readJson(data as Buffer, { depthMax, valuesMax });
       correlation = correlationOf(value);
       if (fault !== undefined) throw fault;
+      this.checkKey();
+      if (this.keyless !== undefined) throw this.keyless;
       this.dispatch(value, lease);
     } catch (error) {
       lease.release();
@@ -172,12 +176,21 @@ export class Session implements WriterOwner {
     const arrivedAt = this.context.now();
     const { requestId } = this.start;
     if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
-    const answering = { ...correlationOf(body), ignored };
+    const answering = { ...correlationOf(body), ignored: this.withPriority(body, ignored) };
     this.enqueue(body.stream_id, {
       run: (done) => this.submit(body, answering, arrivedAt, lease, done),
       drop: () => lease.release(),
       refuse: (reason) => this.sendError(reason, correlationOf(body)),
     });
+  }
+
+  /** One that is higher than the key's is lowered, and said to be. Throws where the server is strict. */
+  private withPriority(body: ResponseCreate, ignored: readonly string[]): readonly string[] {
+    const { keys, config } = this.context;
+    const param = "mlx_serving:priority";
+    if (!keys.lowers(this.start.identity.owner, body[param] ?? undefined)) return ignored;
+    if (config.strict) throw failure("priority_not_allowed", { param });
+    return withName(ignored, param);
   }
 
   private cancel({ response_id }: ResponseCancel): void {
@@ -328,7 +341,9 @@ export class Session implements WriterOwner {
   }
 
   private laneEmptied(): void {
-    if (this.draining && this.isIdle) this.close(closeCodes.restart, "draining");
+    if (!this.isIdle) return;
+    if (this.draining) this.close(closeCodes.restart, "draining");
+    else if (this.keyless !== undefined) this.close(closeCodes.policy, this.keyless.code);
   }
 
   // Output
@@ -367,6 +382,14 @@ export class Session implements WriterOwner {
   }
 
   // Its end
+
+  /** Closes once its key is no more and nothing runs here: what was accepted has its end. */
+  checkKey(): void {
+    if (this.keyless !== undefined || this.closed) return;
+    this.keyless = this.context.keys.problem(this.start.identity.owner);
+    // Not within a message, whose answer comes first.
+    if (this.keyless !== undefined) queueMicrotask(() => this.laneEmptied());
+  }
 
   /** Tells the client, and closes once nothing runs here any more. */
   drain(graceMs: number): void {

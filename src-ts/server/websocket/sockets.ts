@@ -127,6 +127,11 @@ export class WebSockets {
     return new Promise((resolve) => this.onEmpty.push(resolve));
   }
 
+  /** Keys came, changed or went. */
+  keysChanged(): void {
+    for (const one of [...this.all()]) one.checkKey();
+  }
+
   /** @internal */
   received(one: Session, data: RawData, isBinary: boolean): void {
     try {
@@ -214,6 +219,8 @@ export class WebSockets {
     for (const one of group) {
       const { ws } = one.start;
       one.clientPings = 0;
+      // It may have expired.
+      one.checkKey();
       if (one.missedPings >= this.context.config.limits.missedPingsMax) ws.terminate();
       else {
         one.missedPings++;

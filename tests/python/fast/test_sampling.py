@@ -177,6 +177,21 @@ def test_top_logprobs(isa: str, top: int) -> None:
         assert np.allclose(exact(sampled), wanted[[0, 1, 2], [4, 499, 0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_no_top_logprobs_write_nothing(isa: str) -> None:
+    """Before an empty array stands its size, which MLX counts when it is given back."""
+    with using(isa):
+        logits = normal(1, 3, 500, scale=4)
+        chosen = mx.array([4, 499, 0], dtype=mx.uint32)
+        mx.eval(logits, chosen)
+        before = mx.get_active_memory()
+        results = native.top_logprobs(logits, chosen, 0)
+        mx.eval(*results)
+        del results
+        mx.synchronize()
+        assert mx.get_active_memory() == before
+
+
 def test_what_does_not_fit_is_refused() -> None:
     logits = mx.zeros((2, 5))
     with pytest.raises(ValueError, match="one draw"):

@@ -8,11 +8,15 @@ import mlx.core as mx
 import mlx.nn as nn
 import pytest
 from mlx_lm.models import llama
-from mlx_lm.models.base import scaled_dot_product_attention
+from mlx_lm.models.base import (
+    quantized_scaled_dot_product_attention,
+    scaled_dot_product_attention,
+)
 from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 from mlx_serving import kernels
 from mlx_serving.kernels import attention, layers, swap
 from mlx_serving.kernels.products import Matrix, Product
+from mlx_serving.kv.quantized import BatchQuantizedCache, KvQuantization
 
 from kernel_cases import (
     BACKEND,
@@ -93,6 +97,31 @@ def test_swapped_model_computes_the_same_on_cuda(rows: int) -> None:
     expected = wide(decode(model, rows))
     assert kernels.accelerate(model).on
     assert_close(decode(model, rows), expected, 3e-2)
+
+
+@pytest.mark.parametrize("paddings", [[0], [0, 5]])
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_quantized_keys_are_read_as_floats_on_cuda(
+    paddings: list[int], tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where MLX's products with codes lack the shapes; the mathematics is theirs."""
+    if BACKEND is None:
+        monkeypatch.setattr(swap, "backend", lambda: "cuda")
+        monkeypatch.setattr(attention, "fits", lambda *arrays: False)
+    rows = len(paddings)
+    cache = BatchQuantizedCache(KvQuantization(8, 64), paddings)
+    keys, values = cache.update_and_fetch(*random(2, rows, 2, 20, 64))
+    keys, values = cache.update_and_fetch(*random(2, rows, 2, tokens, 64))
+    queries = random(rows, 4, tokens, 64)
+    mask = mx.arange(20 + tokens)[None, :] <= mx.arange(20, 20 + tokens)[:, None]
+    mask = mask & (mx.arange(20 + tokens)[None, :] >= mx.array(paddings)[:, None, None, None])
+    found = swap.attention_with_cache(queries, keys, values, cache, 0.125, mask)
+    with mx.stream(mx.cpu):
+        truth = quantized_scaled_dot_product_attention(
+            queries, tuple(keys), tuple(values), 0.125, mask, 64, 8
+        )
+        mx.eval(truth)
+    assert_close(found, wide(truth), 1e-3)
 
 
 def test_swapping_twice_changes_nothing(fake_product: list[int]) -> None:

@@ -99,7 +99,12 @@ def test_a_seed_has_64_bits(seed: int) -> None:
 def test_inputs_of_prepare() -> None:
     for body, expected in (
         ({"kind": "text", "text": "x"}, messages.Text("x")),
+        ({"kind": "text", "text": "x", "special": False}, messages.Text("x", special=False)),
         ({"kind": "tokens", "tokens": pack_tokens([1, 70000])}, messages.Tokens([1, 70000])),
+        (
+            {"kind": "texts", "texts": ["a", pack_tokens([7])]},
+            messages.Texts(["a", [7]]),
+        ),
         ({"kind": "chat", "messages": []}, messages.Chat([], {})),
         (
             {"kind": "chat", "messages": [], "previous": pack_tokens([1, 70000])},
@@ -108,6 +113,14 @@ def test_inputs_of_prepare() -> None:
     ):
         prepare = parsed("prepare", {"id": 1, "input": body})
         assert isinstance(prepare, messages.Prepare) and prepare.input == expected
+
+
+def test_what_of_the_tokens_is_wanted_in_words() -> None:
+    body = {"id": 1, "input": {"kind": "text", "text": "x"}}
+    spelled = parsed("prepare", {**body, "spell": {"text": True, "pieces": False}})
+    assert isinstance(spelled, messages.Prepare)
+    assert spelled.spell == messages.Spelling(text=True, pieces=False)
+    assert is_wrong("prepare", {**body, "spell": {"text": 1, "pieces": False}})
 
 
 def is_wrong(name: str, body: object) -> bool:

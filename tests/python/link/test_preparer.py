@@ -11,7 +11,16 @@ from mlx_serving.fake.text import FakeTextModel
 from mlx_serving.link import preparer
 from mlx_serving.link.compiler import GrammarCompiler
 from mlx_serving.link.preparer import LONG_CHARACTERS, Preparer, allowance_ms
-from mlx_serving.messages import Chat, Prepare, PrepareInput, Refused, Text, Tokens, unpack_tokens
+from mlx_serving.messages import (
+    Chat,
+    Prepare,
+    PrepareInput,
+    Refused,
+    Spelling,
+    Text,
+    Tokens,
+    unpack_tokens,
+)
 from mlx_serving.tools import ReasoningRequest, Tool, ToolOffer
 
 SECRET = "a word of the prompt"
@@ -182,3 +191,14 @@ def test_reasoning_that_cannot_be_bounded_is_told(
     assert thread.prepare(2, chat)[1].get("unbounded", False) == (bound is not None)
     assert "unbounded" not in thread.prepare(3, CHAT)[1]
     assert "unbounded" not in thread.prepare(4, Text(SECRET))[1]
+
+
+def test_tokens_are_told_in_words_whatever_the_context(thread: Thread) -> None:
+    for spell, said in (
+        (Spelling(text=True, pieces=True), {"text": "ab" * 4096, "pieces": ["a", "b"] * 4096}),
+        (Spelling(text=False, pieces=False), {}),
+    ):
+        thread._preparer.put(Prepare(1, Text("ab" * 4096), spell=spell))
+        kind, body = thread.said.get(timeout=60)
+        assert kind == "done" and len(body["tokens"]) == 4 * 8192
+        assert {name: body[name] for name in ("text", "pieces") if name in body} == said

@@ -43,7 +43,7 @@ def test_the_adapter_imports_it_and_what_replaces_its_layers_or_caches() -> None
         if imports.search(path.read_text())
     }
     layers = {"fast/blocks.py", "fast/operations.py", "fast/rebind.py", "kernels/swap.py"}
-    assert importing == {"mlx/adapter.py", "kv/quantized.py"} | layers
+    assert importing == {"mlx/adapter.py", "kv/quantized.py", "kv/rows.py"} | layers
 
 
 def test_names_and_parameters() -> None:

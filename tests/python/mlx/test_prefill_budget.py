@@ -11,7 +11,9 @@ from mlx_serving.mlx.chunk_policy import FreeLengths, Units
 from mlx_serving.mlx.pass_cost import PassCost
 from mlx_serving.mlx.prefill_budget import (
     CHUNK_TOKENS_MIN,
+    CROWDED_SECONDS_MAX,
     PREFILL_SHARE,
+    PREFILL_SHARE_QUEUED,
     SECONDS_MAX,
     PrefillBudget,
 )
@@ -208,3 +210,23 @@ def test_one_stall_holds_prefill_up_for_a_step_or_two() -> None:
     before = len(machine.gaps)
     machine.prefill(100)
     assert len(machine.gaps) - before < 20
+
+
+@pytest.mark.parametrize("queues", [False, True])
+def test_prompts_that_wait_together_bring_longer_chunks(queues: bool) -> None:
+    """One alone keeps the gap that was promised; where chunks are queued, so do all."""
+
+    def seconds(prompts: int, step: float) -> float:
+        one = PrefillBudget(512, PassCost(0.001, 0.001, 512), step, queues)
+        for _ in range(3):
+            one.begin(beside_rows=True, prompts=prompts)
+            one.stepped(step, 8, alone=True)
+        one.begin(beside_rows=True, prompts=prompts)
+        return one.seconds
+
+    share = PREFILL_SHARE_QUEUED if queues else PREFILL_SHARE
+    assert seconds(1, 0.02) == pytest.approx(share * 0.02)
+    assert seconds(2, 0.02) == pytest.approx((1 if queues else 2) * share * 0.02)
+    assert seconds(9, 0.02) == pytest.approx(0.02 * share if queues else CROWDED_SECONDS_MAX)
+    # A step that is long already has what it has always had.
+    assert seconds(9, 0.2) == pytest.approx(share * 0.2)

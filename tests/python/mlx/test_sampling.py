@@ -254,10 +254,10 @@ def test_a_mask_is_as_if_the_others_were_impossible(sampler: Sampler, vocabulary
     masks = [None if i % 5 == 4 else mask_of(some[i % 4], vocabulary) for i in range(12)]
     barred = [
         [
-            logits[i, token].item() if masks[i] is None or token in some[i % 4] else -math.inf
-            for token in range(vocabulary)
+            logit if masks[i] is None or token in some[i % 4] else -math.inf
+            for token, logit in enumerate(row_logits)
         ]
-        for i in range(12)
+        for i, row_logits in enumerate(logits.tolist())
     ]
     masked, _ = draw(logits, rows, range(12), sampler, masks)
     without, _ = draw(mx.array(barred), rows, range(12), sampler)

@@ -290,7 +290,7 @@ def test_beside_rows_a_pass_is_no_longer_than_what_is_earned(passes: Passes) -> 
     computed: list[int] = []
     for _ in range(50):
         phases.budget.stepped(3e-3, 1, alone=True)
-        spent = 0.0
+        spent, prompts = 0.0, max(1, len(phases.stages.prefilling))
         for plan in phases.prefill.schedule():
             if isinstance(plan, SharedChunk):
                 computed.append(plan.lengths.computed)
@@ -301,7 +301,7 @@ def test_beside_rows_a_pass_is_no_longer_than_what_is_earned(passes: Passes) -> 
             if isinstance(ran, SharedComputed):
                 ran = replace(ran, seconds=expected)
             phases.prefill.postprocess(ran, StepOutput())
-        assert spent <= PREFILL_SHARE * phases.budget.step_seconds
+        assert spent <= prompts * PREFILL_SHARE * phases.budget.step_seconds
     assert sum(computed) == 120 and min(computed) >= 20
     assert not phases.stages.prefilling
 

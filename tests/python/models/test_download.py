@@ -7,7 +7,12 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 from mlx_serving.models.download import download
 
 
@@ -51,10 +56,21 @@ def refusal(kind: type[RepositoryNotFoundError]) -> RepositoryNotFoundError:
 @pytest.mark.parametrize(
     ("failure", "code", "sentence"),
     [
-        (refusal(RepositoryNotFoundError), 2, "The hub has no model owner/name"),
-        (refusal(GatedRepoError), 2, "is gated"),
-        (OSError("no space left\nat all"), 1, "could not be downloaded: no space left"),
-        (RuntimeError("no network"), 1, "could not be downloaded: no network"),
+        (
+            refusal(RepositoryNotFoundError),
+            2,
+            "mirror.example:8443 has no model owner/name, or it is private: then set HF_TOKEN "
+            "(HF_ENDPOINT chooses another host).",
+        ),
+        (refusal(GatedRepoError), 2, "is gated at mirror.example:8443: accept its terms there, "),
+        (
+            LocalEntryNotFoundError("no network"),
+            1,
+            "mirror.example:8443 cannot be reached (LocalEntryNotFoundError): check the network "
+            "and its proxy, or set HF_ENDPOINT to a mirror.",
+        ),
+        (OSError("no space left\nat all"), 1, "from mirror.example:8443: no space left"),
+        (RuntimeError("broken"), 1, "from mirror.example:8443: broken"),
     ],
 )
 def test_says_in_one_line_why_it_failed(
@@ -66,10 +82,12 @@ def test_says_in_one_line_why_it_failed(
     sentence: str,
 ) -> None:
     with_hub(monkeypatch, failure)
+    monkeypatch.setattr(constants, "ENDPOINT", "https://me:secret@mirror.example:8443/hub")
     assert download("owner/name", str(tmp_path)) == code
     said = capsys.readouterr().out
     assert sentence in said
     assert said.count("\n") == 1
+    assert "secret" not in said
 
 
 def test_refuses_what_is_no_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

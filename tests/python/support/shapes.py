@@ -135,14 +135,38 @@ SHAPES: dict[str, Shape] = {
             prefix=one_of("part", "whole", "none"),
             prefixReason=nullable(text),
             kvBits=lambda v: type(v) is int and v in (0, 4, 8),
+            generates=flag,
+            dimensions=u32,
         ),
     ),
     "loadFailed": record(code=text, message=text),
     "prepared": record(
-        {"unbounded": flag}, id=u32, tokens=lambda v: type(v) is bytes, blockHashes=list_of(text)
+        {
+            "unbounded": flag,
+            "lengths": list_of(u32),
+            "text": text,
+            "pieces": list_of(text),
+        },
+        id=u32,
+        tokens=lambda v: type(v) is bytes,
+        blockHashes=list_of(text),
     ),
     "busy": record(reason=text, allowanceMs=number),
     "aborted": record(id=u32),
+    "read": record(
+        {
+            "vectors": lambda v: type(v) is bytes,
+            "logprobs": list_of(
+                record(
+                    token=text,
+                    bytes=list_of(u32),
+                    logprob=nullable(number),
+                    top=list_of(top_logprob),
+                )
+            ),
+        },
+        id=u32,
+    ),
     "blocks": record(kept=list_of(text), evicted=list_of(text)),
     "prefill": record(id=u32, done=u32, total=u32, cached=u32),
     "step": record(step=u32, rows=list_of(step_row)),

@@ -10,7 +10,7 @@ from mlx_serving import messages
 from mlx_serving.fake.text import END_TOKEN, FakeTextModel
 from mlx_serving.link import parse
 from mlx_serving.link.frames import HEADER, PAYLOAD_BYTES_MAX, FrameDecoder, encode_frame
-from mlx_serving.messages import TO_WORKER_TYPES, Chat, Refused, Text, Tokens
+from mlx_serving.messages import TO_WORKER_TYPES, Chat, Refused, Text, Texts, Tokens
 from mlx_serving.text import prompts
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -60,6 +60,29 @@ def test_where_there_is_nothing_to_go_on_from(input: messages.PrepareInput, fiel
     with pytest.raises(Refused, match="begin-of-text token") as caught:
         prompts.prompt_tokens(input, NoBeginning(), 4096)
     assert caught.value.code == "invalid_prompt" and caught.value.field == field
+
+
+def test_tokens_that_nothing_goes_on_from_may_be_none_or_more_than_a_context_holds() -> None:
+    model = FakeTextModel()
+    assert prompts.all_tokens(Text(""), model) == prompts.all_tokens(Tokens([]), model) == []
+    assert len(prompts.all_tokens(Text("x" * 200_000), model)) == 200_000
+    with pytest.raises(Refused, match="must be below"):
+        prompts.all_tokens(Tokens([model.vocabulary]), model)
+
+
+def test_texts_are_bounded_one_by_one_and_named_by_their_places() -> None:
+    model = FakeTextModel()
+    assert prompts.text_tokens(Texts(["ab", [7, 8]]), model, 2) == [[97, 98], [7, 8]]
+    for texts, said in (
+        (["a", "abc"], r"input\[1\]: at least 3 tokens; the limit is 2"),
+        (["a", [1, 2, 3]], r"input\[1\]: 3 tokens; the limit is 2"),
+        ([[model.vocabulary]], r"input\[0\]: token ids must be below"),
+        ([[]], r"input\[0\] must not be empty"),
+    ):
+        with pytest.raises(Refused, match=said):
+            prompts.text_tokens(Texts(texts), model, 2)
+    with pytest.raises(Refused, match="lengths"):
+        prompts.check_texts([1, 2], [1], model, 2)
 
 
 def test_the_fake_model_begins_a_text() -> None:

@@ -11,6 +11,7 @@ from mlx_serving.text.streaming import (
     RequestText,
     StopMatcher,
     WindowDetokenizer,
+    spelled,
 )
 
 # Token n < 256 is the byte n; then some pieces that end or begin inside a character.
@@ -31,6 +32,19 @@ stops = st.lists(st.text(alphabet="ab\n", min_size=1, max_size=4), min_size=1, m
 
 def whole(ids: list[int]) -> bytes:
     return b"".join(PIECES[id] for id in ids)
+
+
+@given(tokens)
+def test_what_tokens_say_one_by_one_adds_up_too(ids: list[int]) -> None:
+    ids = [id for id in ids if PIECES[id]]
+    said = spelled(ids, PieceDetokenizer(TABLE), {})
+    assert len(said) == len(ids)
+    assert "".join(said) == whole(ids).decode("utf-8", "replace")
+
+
+def test_tokens_without_text_say_their_names() -> None:
+    said = spelled([72, 256, 0xF0, 0x9F], PieceDetokenizer(TABLE), {256: "<end>"})
+    assert said == ["H", "<end>", "", "\ufffd"]
 
 
 @given(tokens)

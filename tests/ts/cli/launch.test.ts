@@ -260,7 +260,7 @@ describe("what is wrong is said in one sentence", () => {
       join(cwd, "other-keys.txt"),
       "pi",
     ]);
-    expect(unknown).toEqual({ code: 1, text: expect.stringContaining("doesn't know the key") });
+    expect(unknown).toEqual({ code: 1, text: expect.stringContaining("not known") });
   });
 
   it("a model that isn't served: those that are", async () => {

@@ -230,6 +230,7 @@ it("doctor prints the report's shape", async () => {
       version: expect.stringMatching(/^3\./),
       origin: "named",
       problem: null,
+      usable: true,
     },
     versions: expect.objectContaining({
       "mlx-serving": expect.any(String),

@@ -13,6 +13,15 @@ describe("responsesUrl", () => {
     ["https://h/v1/", "wss://h/v1/responses"],
     ["wss://h/prefix/v1/responses", "wss://h/prefix/v1/responses"],
     ["ws://h/prefix?a=b#c", "ws://h/prefix/v1/responses?a=b"],
+    ["http://h:1", "ws://h:1/v1/responses"],
+    ["HTTPS://h/v1/responses", "wss://h/v1/responses"],
+    ["127.0.0.1:8088", "ws://127.0.0.1:8088/v1/responses"],
+    ["localhost:8088/v1", "ws://localhost:8088/v1/responses"],
+    ["example.org", "ws://example.org/v1/responses"],
+    ["example.org/prefix?a=b", "ws://example.org/prefix/v1/responses?a=b"],
+    ["[::1]:8088", "ws://[::1]:8088/v1/responses"],
+    [" ws://h:1\n", "ws://h:1/v1/responses"],
+    [new URL("http://h:1/v1"), "ws://h:1/v1/responses"],
   ])("makes %s to %s", (given, expected) => {
     expect(responsesUrl(given, { notices: false })).toBe(expected);
   });
@@ -22,7 +31,10 @@ describe("responsesUrl", () => {
     expect(url).toBe("ws://h/v1/responses?events=mlx_serving&ticket=t%26t");
   });
 
-  it.each(["nonsense", "ftp://h"])("refuses %s", (given) => {
+  it.each([
+    ...["", "ftp://h", "mailto:h", "h:port", "h:1:2", "user@h", "://h", "http://", "a b", "[h]:1"],
+    ...["ws://h:99999", "h:99999", "file:///h", "/v1/responses"],
+  ])("refuses %s", (given) => {
     expect(() => responsesUrl(given, {})).toThrow(expect.objectContaining({ code: "invalid_url" }));
   });
 });

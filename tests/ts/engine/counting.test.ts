@@ -47,6 +47,16 @@ describe("a count", () => {
     expect(admitted.map(({ fakeSay }) => fakeSay)).toEqual(["scripted"]);
   });
 
+  it("is its tokens, and what they say, where that is asked for", async () => {
+    const sim = await new Sim().start();
+    const asked = submission({ input: { kind: "text", text: "abc" } });
+    const told = await sim.engine.tokenize(asked, { text: true, pieces: true });
+    expect(told).toMatchObject({ text: "abc", pieces: ["a", "b", "c"] });
+    expect(Array.from(told.tokens)).toEqual([97, 98, 99]);
+    expect(sim.worker.sent.at(-1)).toMatchObject({ spell: { text: true, pieces: true } });
+    isIdle(sim);
+  });
+
   it("goes on at another worker when its own dies, with the right number", async () => {
     const sim = await new Sim({}, { holdPrepares: true }).start();
     const counted = sim.engine.countTokens(submission());

@@ -6,12 +6,13 @@ import type { Journal } from "../../../src-ts/engine/journal.js";
 import type { Clock, Timer } from "../../../src-ts/engine/ports.js";
 import type { LaunchSpec } from "../../../src-ts/worker/launcher.js";
 import { encodeFrame, unpackTokens } from "../../../src-ts/worker/link.js";
-import type {
-  Admission,
-  FromWorker,
-  Piece,
-  Said,
-  ToWorker,
+import {
+  type Admission,
+  type FromWorker,
+  linkVersion,
+  type Piece,
+  type Said,
+  type ToWorker,
 } from "../../../src-ts/worker/messages.js";
 import { fakeEngine } from "../../support/engine-options.js";
 import { launcherOf, type OneWorker, type WorkerEvents } from "../../support/launching.js";
@@ -90,7 +91,7 @@ export class SimWorker implements OneWorker {
       events.spawned(1000 + spec.epoch);
       this.say({
         type: "hello",
-        protocol: 2,
+        protocol: linkVersion,
         versions: {},
         backend: "sim",
       });
@@ -134,6 +135,14 @@ export class SimWorker implements OneWorker {
       const total = (admission.prompt.length + admission.emitted.length) / 4;
       this.say({ type: "prefill", id, done: total, total, cached: 0 });
     }
+  }
+
+  /** What the only request reads, and its end. */
+  read(vectors: Uint8Array): void {
+    const [id] = this.running.keys();
+    this.say({ type: "read", id: id!, vectors });
+    this.running.delete(id!);
+    this.say({ type: "ended", id: id!, finish: "stop", tail: "" });
   }
 
   /** One token more for the only request, with these pieces. */
@@ -203,8 +212,9 @@ export class SimWorker implements OneWorker {
     this.die(1);
   }
 
-  private prepare({ id, input }: Extract<ToWorker, { type: "prepare" }>): void {
-    const text = input.kind === "text" ? input.text : input.kind;
+  private prepare({ id, input, spell }: Extract<ToWorker, { type: "prepare" }>): void {
+    const texts = input.kind === "texts" ? input.texts.map(String) : undefined;
+    const text = texts?.join("") ?? (input.kind === "text" ? input.text : input.kind);
     if (text.startsWith("venom")) return this.die(0, "SIGSEGV");
     if (text === "refuse me")
       return this.say({
@@ -218,7 +228,10 @@ export class SimWorker implements OneWorker {
     if (this.options.holdPrepares) this.held.push({ id, tokens });
     else {
       const { unbounded } = this.options;
-      this.say({ type: "prepared", id, tokens, blockHashes: [], ...(unbounded && { unbounded }) });
+      const spelled = { ...(spell?.text && { text }), ...(spell?.pieces && { pieces: [...text] }) };
+      const lengths = texts && { lengths: texts.map(({ length }) => length) };
+      const told = { ...lengths, ...(unbounded && { unbounded }), ...spelled };
+      this.say({ type: "prepared", id, tokens, blockHashes: [], ...told });
     }
   }
 }

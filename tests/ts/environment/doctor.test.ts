@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { environmentFolder } from "../../../setup/python.mjs";
 import { render } from "../../../src-ts/cli/doctor.js";
-import { type DoctorReport, examine, listModels } from "../../../src-ts/environment/doctor.js";
+import {
+  type DoctorReport,
+  examine,
+  listModels,
+  missingPython,
+} from "../../../src-ts/environment/doctor.js";
 import { registerModel } from "../../../src-ts/environment/models.js";
 
 let folder: string;
@@ -90,12 +95,31 @@ describe("the report", () => {
       native: answer.native,
       mlx_ops: answer.mlx_ops,
     });
-    expect(python).toMatchObject({ version: "3.12.1", origin: "named", problem: null });
+    expect(python).toMatchObject({
+      version: "3.12.1",
+      origin: "named",
+      problem: null,
+      usable: true,
+    });
+  });
+
+  it("says whether a start will make the environment, or there is no Python to make it with", async () => {
+    const { MLX_SERVING_PYTHON_ENV: _, ...own } = env;
+    const poor = { ...own, PATH: folder, MLX_SERVING_CACHE: join(folder, "cache") };
+    const none = await missingPython("cache", poor);
+    expect(none).toBe(
+      "Python 3.11 or newer was not found; install it, or name one in MLX_SERVING_PYTHON.",
+    );
+    const python = join(environmentFolder(), "bin", "python");
+    expect(await missingPython("cache", { ...poor, MLX_SERVING_PYTHON: python })).toBeUndefined();
   });
 
   it("says that nothing is on where Python doesn't answer", async () => {
     const { python, backend, blas, native, mlx_ops } = await examine(env);
-    expect(python.problem).toContain("not made yet");
+    expect(python).toMatchObject({ usable: false });
+    expect(python.problem).toContain(
+      "MLX_SERVING_PYTHON_ENV names a folder that has no bin/python",
+    );
     expect(backend).toBeNull();
     const reason = "Python doesn't answer";
     expect(blas).toEqual({ on: false, name: null, reason });
@@ -126,7 +150,7 @@ describe("the table", () => {
   const report: DoctorReport = {
     ...rest,
     backend: "cpu",
-    python: { path: "/python", version: python, origin: "named", problem },
+    python: { path: "/python", version: python, origin: "named", problem, usable: true },
     prefix_cache_dir: null,
     models: [],
   };

@@ -47,6 +47,16 @@ describe("what --model names", () => {
     expect(resolveModels([path], "mlx", env)).toEqual([{ id: "mine", kind: "folder", path }]);
   });
 
+  it("has the same id with either engine", () => {
+    const path = makeModel("mine");
+    registerModel({ id: "kept", kind: "folder", path }, env);
+    for (const name of [path, "kept", "owner/name", "smollm2-135m-instruct"]) {
+      const [fake] = resolveModels([name], "fake", env);
+      expect(fake).toMatchObject({ kind: "fake", id: resolveModels([name], "mlx", env)[0]!.id });
+    }
+    expect(resolveModels(["anything"], "fake", env)[0]!.id).toBe("anything");
+  });
+
   it("is a registered model, also one that looks like a hub id", () => {
     const path = makeModel("mine");
     registerModel({ id: "owner/name", kind: "folder", path }, env);

@@ -14,13 +14,16 @@ import { ClientMessage, ServerEvent } from "../../../src-ts/protocol/events.js";
 import { examplesOf, openApiDocument } from "../../../src-ts/protocol/openapi.js";
 import { operations } from "../../../src-ts/protocol/openapi-routes.js";
 import type { WorkerStatus } from "../../../src-ts/protocol/operations.js";
+import { Gate } from "../../../src-ts/server/access/gate.js";
 import { HostPolicy } from "../../../src-ts/server/access/hosts.js";
 import { Keys } from "../../../src-ts/server/access/keys.js";
+import { Limits } from "../../../src-ts/server/access/limits.js";
 import { Sessions } from "../../../src-ts/server/access/sessions.js";
 import { Tickets } from "../../../src-ts/server/access/tickets.js";
 import { BodyBudget } from "../../../src-ts/server/bodies/budget.js";
 import { ConsoleAssets } from "../../../src-ts/server/console/assets.js";
 import { createApp } from "../../../src-ts/server/http/app.js";
+import { KeyUse } from "../../../src-ts/server/operations/key-use.js";
 import { LiveFeed } from "../../../src-ts/server/operations/live-feed.js";
 import { Metrics } from "../../../src-ts/server/operations/metrics.js";
 import { SchemaRefusals } from "../../../src-ts/server/operations/schema-refusals.js";
@@ -92,19 +95,23 @@ function registeredRoutes(): string[] {
   const engine = new ScriptedEngine();
   const config = resolveOptions({});
   const logger: ServerLogger = { debug() {}, info() {}, warn() {}, error() {} };
-  const sessions = new Sessions(new Keys([]));
+  const keys = new Keys(config.keys);
+  const limits = new Limits(undefined, () => {});
+  const gate = new Gate(engine, keys, limits);
+  const keyUse = new KeyUse(keys, limits);
+  const sessions = new Sessions(keys);
   const hosts = new HostPolicy("127.0.0.1", [], []);
   const bodies = new BodyBudget(config.limits);
-  const app = createApp({ config, logger, sessions, hosts, bodies });
+  const app = createApp({ config, logger, sessions, keys, limits, hosts, bodies });
   const routes: string[] = [];
   app.addHook("onRoute", ({ method, url, onRequest }) => {
     // Those that a path lacks are one route of their own, with a hook that refuses.
     const taken = onRequest === undefined ? [method].flat() : [];
     for (const one of taken) routes.push(`${one.toLowerCase()} ${url.replace(/:\w+/g, "{}")}`);
   });
-  const metrics = new Metrics(engine, { size: 0 }, new SchemaRefusals());
+  const metrics = new Metrics(engine, { size: 0 }, { refusals: new SchemaRefusals(), keyUse });
   const tickets = new Tickets(config.limits);
-  const context = { engine, bodies, config, logger, now: () => 0 };
+  const context = { engine: gate, keys, bodies, config, logger, now: () => 0 };
   const feed = new LiveFeed({
     engine,
     samples: () => [],
@@ -113,7 +120,9 @@ function registeredRoutes(): string[] {
     now: () => 0,
   });
   const console = new ConsoleAssets();
-  addRoutes(app, context, { sessions, tickets, metrics, feed, console, drain() {} });
+  addRoutes(app, context, {
+    ...{ sessions, keys, tickets, metrics, keyUse, feed, console, drain() {} },
+  });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));
 }

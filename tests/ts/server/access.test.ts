@@ -117,6 +117,13 @@ describe("Host and Origin", () => {
       expect(await statusFor(port, host)).toContain("403 Forbidden");
   });
 
+  it("takes whatever host and origin where a star stands for all", async () => {
+    const { get, port } = await startServer({ allowedHosts: ["*"], allowedOrigins: ["*"] });
+    expect(await statusFor(port, "whatever.example:1")).toContain("200 OK");
+    const answer = await get("/v1/models", { headers: { origin: "https://evil.example" } });
+    expect(answer.headers.get("access-control-allow-origin")).toBe("https://evil.example");
+  });
+
   it("takes no origin, its own, and the ones that it is told", async () => {
     const { get, port } = await startServer({ allowedOrigins: ["https://app.example"] });
     const from = (origin: string) => get("/v1/models", { headers: { origin } });

@@ -36,6 +36,35 @@ describe("routes", () => {
     expect(put.headers.get("allow")).toBe("GET, DELETE");
   });
 
+  it("names the route that isn't there, and the one that was probably meant", async () => {
+    const { url } = await startServer();
+    const said = async (method: string, path: string) => {
+      const answer = await fetch(`${url}${path}`, { method });
+      expect(answer.status, path).toBe(404);
+      return (await errorOf(answer)).message;
+    };
+    expect(await said("GET", "/v1/nothing?key=secret")).toBe(
+      "There is no such route: GET /v1/nothing. Routes of the API begin with /v1; GET /openapi.json has them all.",
+    );
+    for (const [path, meant] of [
+      ["/chat/completions", "/v1/chat/completions"],
+      ["/v1/v1/messages/", "/v1/messages"],
+      ["/v1/admin/drain", "/admin/drain"],
+    ])
+      expect(await said("POST", path!)).toContain(`Did you mean ${meant}?`);
+    expect(await said("GET", "/%00\u00e9%7f")).toMatch(/GET \/%00[%\w?]*\. /);
+  });
+
+  it("takes no part of another API for the name of a response or a model", async () => {
+    const { url } = await startServer();
+    const statusOf = async (method: string, path: string) =>
+      (await fetch(`${url}${path}`, { method })).status;
+    expect(await statusOf("POST", "/v1/responses/compact")).toBe(404);
+    expect(await statusOf("POST", "/v1/responses/resp_1")).toBe(405);
+    expect(await statusOf("POST", "/v1/models/load")).toBe(404);
+    expect(await statusOf("POST", "/v1/models/org/first")).toBe(405);
+  });
+
   it("answers GET /v1/responses without an upgrade with 426", async () => {
     const { get } = await startServer();
     const answer = await get("/v1/responses");
@@ -61,6 +90,8 @@ describe("routes", () => {
             prefix_reuse: "part",
             prefix_reuse_reason: null,
             kv_bits: 8,
+            makes_text: true,
+            embedding_dimensions: 16,
           },
         },
         { ...ours, id: "second", created: 1_700_000_001, mlx_serving: null },

@@ -13,6 +13,8 @@ export const abilities: Abilities = {
   prefix: "part",
   prefixReason: null,
   kvBits: 8,
+  generates: true,
+  dimensions: 16,
 };
 
 export const nativeFigures: NativeFigures = {

@@ -14,6 +14,7 @@ import type {
   Submission,
   SubmissionInput,
   Timeline,
+  Tokenized,
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
@@ -26,9 +27,11 @@ import { ResponseLog } from "../../../src-ts/engine/responses/log.js";
 import { Registry } from "../../../src-ts/engine/responses/registry.js";
 import { Turn } from "../../../src-ts/engine/turn.js";
 import { ServingError } from "../../../src-ts/errors.js";
+import { unpackTokens } from "../../../src-ts/worker/link.js";
 import type {
   Piece,
   PrepareInput,
+  Spelling,
   StepRow,
   TokenLogprob,
 } from "../../../src-ts/worker/messages.js";
@@ -83,6 +86,13 @@ const promptTokens = 7;
 function customToolsOf(input: PrepareInput): ReadonlySet<string> {
   const { tools = [] } = (input.kind === "chat" && input.tools) || {};
   return new Set(tools.filter(({ custom }) => custom).map(({ name }) => name));
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) resolve();
+    else signal?.addEventListener("abort", () => resolve());
+  });
 }
 
 export class ScriptedEngine implements Engine {
@@ -174,7 +184,7 @@ export class ScriptedEngine implements Engine {
     signal: AbortSignal | undefined,
   ): Promise<ResponseLog> {
     this.submissions.push(submission);
-    await this.preparing;
+    await Promise.race([this.preparing, aborted(signal)]);
     if (signal?.aborted) {
       this.givenUp++;
       throw new ServingError("cancelled", { code: "cancelled", status: 499 });
@@ -187,8 +197,28 @@ export class ScriptedEngine implements Engine {
     const run = this.newRun(log, submission);
     this.runs.push(run);
     for (const observer of this.observers) observer.accepted?.(log, { queuedMs: 0 });
-    this.script(run);
+    if (submission.reading === undefined) this.script(run);
+    else this.read(run, submission);
     return log;
+  }
+
+  /** A vector of its length's digits a text; each byte of a score is as likely as the next. */
+  private read({ log, start, end }: Run, { input, reading }: Submission): void {
+    start();
+    const texts = input.kind === "texts" ? input.texts : [];
+    const vectors = texts.map(({ length }) => Float32Array.of(length % 10, 1));
+    const bytes = input.kind === "text" ? [...Buffer.from(input.text)] : [];
+    const top = reading?.kind === "score" ? reading.top : 0;
+    log.reading = {
+      vectors: Buffer.concat(vectors.map(({ buffer }) => new Uint8Array(buffer))),
+      logprobs: bytes.map((byte, i) => {
+        const one = { token: String.fromCharCode(byte), bytes: [byte] };
+        const likely = { ...one, logprob: -0.25 };
+        const others = Array.from({ length: i === 0 ? 0 : top }, () => likely);
+        return { ...one, logprob: i === 0 ? null : -0.25, top: others };
+      }),
+    };
+    setImmediate(() => end({ kind: "stop" }));
   }
 
   private newLog(submission: Submission, idempotencyId: string | undefined): ResponseLog {
@@ -260,6 +290,25 @@ export class ScriptedEngine implements Engine {
     this.submissions.push(completeSubmission(input, Math.random));
     if (this.refusal !== undefined) throw this.refusal;
     return promptTokens;
+  }
+
+  /** A token a byte; tokens say their numbers. */
+  async tokenize(input: SubmissionInput, spell: Spelling): Promise<Tokenized> {
+    const submission = completeSubmission(input, Math.random);
+    this.submissions.push(submission);
+    if (this.refusal !== undefined) throw this.refusal;
+    const asked = submission.input;
+    const tokens =
+      asked.kind === "tokens"
+        ? unpackTokens(asked.tokens)
+        : Uint32Array.from(Buffer.from(asked.kind === "text" ? asked.text : "chat"));
+    const pieces = Array.from(tokens, (token) => `<${token}>`);
+    return {
+      model: submission.model ?? "org/first",
+      tokens,
+      ...(spell.text && { text: pieces.join("") }),
+      ...(spell.pieces && { pieces }),
+    };
   }
 
   get(id: string, owner: string): Response | undefined {

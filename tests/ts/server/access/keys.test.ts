@@ -1,10 +1,11 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
+import { fixedKeys } from "../../../../src-ts/keys/entry.js";
 import { Keys } from "../../../../src-ts/server/access/keys.js";
 
 describe("keys", () => {
   it("are told apart by what they are, never by how long they take", () => {
-    const keys = new Keys(["one", "two"]);
+    const keys = new Keys(fixedKeys(["one", "two"]));
     const owner = (header: string) => keys.identify({ authorization: header }, "").owner;
     expect(owner("Bearer one")).toBe(owner("Bearer  one"));
     expect(owner("Bearer one")).not.toBe(owner("Bearer two"));
@@ -15,7 +16,7 @@ describe("keys", () => {
   });
 
   it("come in x-api-key too, as Anthropic's clients send them", () => {
-    const keys = new Keys(["one"]);
+    const keys = new Keys(fixedKeys(["one"]));
     const owner = (headers: Record<string, string>) => keys.identify(headers, "").owner;
     const known = owner({ authorization: "Bearer one" });
     expect(owner({ "x-api-key": "one" })).toBe(known);

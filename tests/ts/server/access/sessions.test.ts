@@ -1,5 +1,6 @@
 /** Sessions of the console: opened by a key, good for what the key is, and bounded in life and number. */
 import { describe, expect, it } from "vitest";
+import { fixedKeys } from "../../../../src-ts/keys/entry.js";
 import { Keys } from "../../../../src-ts/server/access/keys.js";
 import { Sessions } from "../../../../src-ts/server/access/sessions.js";
 import { startServer } from "../../support/test-server.js";
@@ -17,7 +18,7 @@ const code = (run: () => unknown) => {
 describe("a session", () => {
   it("is its key's, until it is ended or its time is over", () => {
     let now = 0;
-    const keys = new Keys(["one"]);
+    const keys = new Keys(fixedKeys(["one"]));
     const sessions = new Sessions(keys, () => now);
     const asker = sessions.identify(bearer("one"), "");
     const first = sessions.begin(bearer("one"), asker);
@@ -31,17 +32,37 @@ describe("a session", () => {
     expect(code(() => sessions.identify(bearer(second.token), ""))).toBe("session_expired");
   });
 
+  it("ends with its key", () => {
+    let entries = fixedKeys(["one"]).entries;
+    let changed = () => {};
+    const source = {
+      get entries() {
+        return entries;
+      },
+      mistake: undefined,
+      readAt: undefined,
+      onChange(callback: () => void) {
+        changed = callback;
+      },
+    };
+    const sessions = new Sessions(new Keys(source));
+    const { token } = sessions.begin(bearer("one"), sessions.identify(bearer("one"), ""));
+    entries = fixedKeys(["two"]).entries;
+    changed();
+    expect(code(() => sessions.identify(bearer(token), ""))).toBe("invalid_api_key");
+  });
+
   it("opens no other, and none is opened where no key is needed", () => {
-    const sessions = new Sessions(new Keys(["one"]));
+    const sessions = new Sessions(new Keys(fixedKeys(["one"])));
     const asker = sessions.identify(bearer("one"), "");
     const { token } = sessions.begin(bearer("one"), asker);
     expect(code(() => sessions.begin(bearer(token), asker))).toBe("no_key_given");
-    const open = new Sessions(new Keys([]));
+    const open = new Sessions(new Keys(fixedKeys([])));
     expect(code(() => open.begin(bearer("x"), open.identify({}, "")))).toBe("no_key_given");
   });
 
   it("makes room for the next one of its key", () => {
-    const sessions = new Sessions(new Keys(["one"]));
+    const sessions = new Sessions(new Keys(fixedKeys(["one"])));
     const asker = sessions.identify(bearer("one"), "");
     const all = Array.from({ length: 33 }, () => sessions.begin(bearer("one"), asker).token);
     expect(code(() => sessions.identify(bearer(all[0]!), ""))).toBe("session_expired");

@@ -156,9 +156,8 @@ describe("a request whose sender has gone", () => {
     socket.write(post(port, "/v1/responses", { input: "hi" }));
     await eventually(() => engine.submissions.length === 1);
     socket.destroy();
-    await pass(whileMs);
-    prepared();
     await eventually(() => engine.givenUp === 1);
+    prepared();
   });
 
   it("after it had ended its side is found out too", async () => {

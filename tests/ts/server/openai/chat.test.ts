@@ -245,9 +245,8 @@ describe("a stream", () => {
     await eventually(() => engine.submissions.length === 1);
     controller.abort();
     await expect(answer).rejects.toThrow();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    prepared();
     await eventually(() => engine.givenUp === 1);
+    prepared();
     expect(engine.runs).toEqual([]);
   });
 

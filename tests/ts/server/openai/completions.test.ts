@@ -56,6 +56,20 @@ describe("prompts", () => {
   });
 });
 
+it("takes llama.cpp's names and its way to say that there is no limit", async () => {
+  const { post, engine } = await startServer({ strict: true });
+  const ask = async (body: object) => {
+    expect((await post("/v1/completions", { prompt: "a", ...body })).status).toBe(200);
+    return engine.submissions.at(-1)!;
+  };
+  const named = await ask({ n_predict: 5, repeat_penalty: 1.5, cache_prompt: true });
+  expect(named.maxTokens).toBe(5);
+  expect(named.sampling.repetitionPenalty).toBe(1.5);
+  expect((await ask({ max_tokens: -1 })).maxTokens).toBeUndefined();
+  const hint = await post("/v1/completions", { prompt: "a", cache_prompt: false });
+  expect(ErrorResponse.parse(await hint.json()).error.param).toBe("cache_prompt");
+});
+
 it("streams chunks, usage if asked for, and [DONE]", async () => {
   const { post } = await startServer();
   const body = { prompt: "x", stream: true, stream_options: { include_usage: true } };

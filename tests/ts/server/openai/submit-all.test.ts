@@ -19,7 +19,8 @@ function engineOf(outcomes: ((signal: AbortSignal) => Promise<unknown>)[]) {
       cancel: () => cancelled.push(index),
     }));
   };
-  return { engine: { submit } as unknown as Engine, cancelled };
+  const engine = { together: () => ({ submit }) } as unknown as Engine;
+  return { engine, cancelled };
 }
 
 const accept = async () => {};
@@ -30,7 +31,7 @@ const untilGivenUp = (signal: AbortSignal) =>
 
 it("resolves with all of them, in their order", async () => {
   const { engine, cancelled } = engineOf([accept, accept, accept]);
-  const responses = (await submitAll(engine, three, never)) as unknown as { id: number }[];
+  const responses = (await submitAll(engine, three, 1, never)) as unknown as { id: number }[];
   expect(responses.map(({ id }) => id)).toEqual([0, 1, 2]);
   expect(cancelled).toEqual([]);
 });
@@ -38,14 +39,14 @@ it("resolves with all of them, in their order", async () => {
 it("takes none when one is refused, and says why and not that the others were given up", async () => {
   const refuse = () => Promise.reject(failure("queue_full", { queueMax: 1 }));
   const { engine, cancelled } = engineOf([untilGivenUp, accept, refuse]);
-  await expect(submitAll(engine, three, never)).rejects.toMatchObject({ code: "queue_full" });
+  await expect(submitAll(engine, three, 1, never)).rejects.toMatchObject({ code: "queue_full" });
   expect(cancelled).toEqual([1]);
 });
 
 it("gives all up with its signal", async () => {
   const { engine } = engineOf([untilGivenUp, untilGivenUp, untilGivenUp]);
   const gone = new AbortController();
-  const all: Promise<Response[]> = submitAll(engine, three, gone.signal);
+  const all: Promise<Response[]> = submitAll(engine, three, 1, gone.signal);
   gone.abort();
   await expect(all).rejects.toMatchObject({ code: "cancelled" });
 });

@@ -169,14 +169,14 @@ describe.each([
       const own = parts.filter((part) => part.index === index);
       const shown = own.flatMap(({ logprobs }) => logprobs ?? []);
       const list = <K extends keyof typeof expected>(name: K) =>
-        shown.flatMap((each): (string | number)[] => each[name]);
+        shown.flatMap((each): (string | number | null)[] => each[name]);
       expect(list("tokens")).toEqual(expected.tokens);
       expect(list("token_logprobs")).toEqual(expected.token_logprobs);
       expect(list("text_offset")).toEqual(expected.text_offset);
       const tops = shown.flatMap(({ top_logprobs }) => top_logprobs);
       for (const [at, top] of tops.entries()) {
-        expect(Object.keys(top)).toHaveLength(3);
-        expect(top[expected.tokens[at]!]).toBe(expected.token_logprobs[at]);
+        expect(Object.keys(top!)).toHaveLength(3);
+        expect(top![expected.tokens[at]!]).toBe(expected.token_logprobs[at]);
       }
       checkPlaces(own);
     }

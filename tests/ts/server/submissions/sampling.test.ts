@@ -9,6 +9,7 @@ it.each([
   ],
   [{ top_k: -1 }, { topK: 0 }],
   [{ top_k: 0 }, { topK: 0 }],
+  [{ repeat_penalty: 1.2 }, { repetitionPenalty: 1.2 }],
   [{ stop: "a" }, { stop: ["a"] }],
   [{ stop: ["a", "b"] }, { stop: ["a", "b"] }],
   [{ logit_bias: { "5": -1.5 } }, { logitBias: [[5, -1.5]] }],
@@ -18,6 +19,12 @@ it.each([
   ],
 ])("%j is %j to a worker", (body, sampling) => {
   expect(samplingOf(body, undefined)).toMatchObject(sampling);
+});
+
+it("two names that differ are no penalty", () => {
+  expect(() => samplingOf({ repeat_penalty: 1, repetition_penalty: 2 }, undefined)).toThrow(
+    "repeat_penalty and repetition_penalty differ; send one of them.",
+  );
 });
 
 it("says nothing of what the body says nothing of", () => {

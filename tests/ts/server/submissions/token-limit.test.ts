@@ -7,6 +7,7 @@ it.each([
   [{ max_tokens: 3 }, 3],
   [{ max_completion_tokens: 4, max_tokens: null }, 4],
   [{ max_output_tokens: 5, max_tokens: 5 }, 5],
+  [{ n_predict: 6 }, 6],
 ])("%j is %s", (body, limit) => {
   expect(tokenLimitOf(body)).toBe(limit);
 });

@@ -190,7 +190,6 @@ describe("what is not supported is refused by name", () => {
       "messages[0].content[0].type",
     ],
     ["completions", { best_of: 2 }, "best_of"],
-    ["completions", { echo: true }, "echo"],
     ["completions", { suffix: "tail" }, "suffix"],
     ["completions", { tools: [tool] }, "tools"],
     ["completions", { json_schema: {} }, "json_schema"],
@@ -406,7 +405,7 @@ describe("what is wrong is refused by name", () => {
     ],
     ["responses", { conversation: "c" }, "conversation is not supported by this server."],
     ["completions", { best_of: 2 }, "best_of is not supported by this server."],
-    ["completions", { echo: true }, "echo is not supported by this server."],
+    ["completions", { suffix: "after" }, "suffix is not supported by this server."],
     ["completions", { suffix: "x" }, "suffix is not supported by this server."],
     ["chat", { audio: {} }, "audio: Audio is not supported by this server."],
   ] as const)("says of what is not supported: %s %j", (api, fields, message) => {

@@ -33,9 +33,8 @@ describe("a socket that goes", () => {
     await socket.closed;
     // The server has seen it go too once the socket no longer counts.
     await eventually(() => socket.ws.readyState === WebSocket.CLOSED);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    prepared();
     await eventually(() => engine.givenUp === 1);
+    prepared();
     expect(engine.submissions).toHaveLength(1);
   });
 

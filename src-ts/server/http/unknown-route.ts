@@ -1,0 +1,34 @@
+/** What is said of a route that isn't there: which one was asked for, and what was probably meant. */
+import type { FastifyInstance, FastifyRequest, HTTPMethods } from "fastify";
+import type { ServingError } from "../../errors.js";
+import { failure } from "../../failures.js";
+import { shown } from "../validation/shown.js";
+
+/** Of every route of the APIs. */
+const prefix = "/v1";
+
+export function unknownRoute(app: FastifyInstance, request: FastifyRequest): ServingError {
+  const path = pathOf(request);
+  const meant = candidates(path).find((url) => hasRoute(app, request, url));
+  return failure("unknown_route", {
+    route: `${request.method} ${shown(path)}`,
+    hint: meant === undefined ? undefined : `Did you mean ${meant}?`,
+  });
+}
+
+/** Without its query, which may hold what is nobody's business. */
+function pathOf({ url }: FastifyRequest): string {
+  return url.split("?", 1)[0]!;
+}
+
+/** A base address with the prefix twice, or without it. */
+function candidates(path: string): string[] {
+  const bare = path.replace(/\/+$/, "").replace(/^\/+/, "/");
+  const once = bare.replace(/^(\/v1)+(?=\/)/, prefix);
+  return [once, `${prefix}${bare}`, bare.replace(/^\/v1(?=\/)/, "")];
+}
+
+/** A route without parameters: what is said of a client's own path is a name of ours. */
+function hasRoute(app: FastifyInstance, { method, url }: FastifyRequest, wanted: string): boolean {
+  return wanted !== url && app.hasRoute({ method: method as HTTPMethods, url: wanted });
+}

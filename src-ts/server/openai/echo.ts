@@ -1,0 +1,104 @@
+/** POST /v1/completions with `echo`: the prompt before its answer, and how likely each of its tokens was. */
+import type { FastifyReply } from "fastify";
+import type { Response } from "../../engine/api.js";
+import type { Completion, CompletionBody } from "../../protocol/completions.js";
+import type { ServerContext } from "../context.js";
+import { withParam } from "../errors.js";
+import type { HttpCaller } from "../http/caller.js";
+import { goneSignal } from "../http/client-gone.js";
+import { finishReasonOf, stoppedBy } from "../render/endings.js";
+import { completionLogprobs } from "../render/logprobs.js";
+import { completionUsage } from "../render/usage.js";
+import { callerFields } from "../submissions/caller.js";
+import { completionSubmissions, scoreSubmissions } from "../submissions/completions.js";
+import { promptInputs } from "../submissions/prompts.js";
+import { createdSeconds, untilAllEnded } from "./choices.js";
+import { submitAll } from "./submit-all.js";
+
+export async function echoCompletion(
+  context: ServerContext,
+  caller: HttpCaller,
+  completion: CompletionBody,
+  reply: FastifyReply,
+): Promise<Completion> {
+  const { engine } = context;
+  const gone = goneSignal(reply);
+  const scoring = scoreSubmissions(completion, caller);
+  // Who wants no token has all of it from the scores.
+  const generates = completion.max_tokens !== 0 || scoring.length === 0;
+  const perPrompt = generates ? (completion.n ?? 1) : 1;
+  const generating = generates ? completionSubmissions(completion, caller) : [];
+  try {
+    const prompts = await promptTexts(context, caller, completion, gone);
+    // Of each prompt its choices, then its scores: what stands together counts the prompt once.
+    const choicesOf = (i: number) => generating.slice(i * perPrompt, (i + 1) * perPrompt);
+    const both = generates && scoring.length > 0;
+    const submissions = both ? scoring.flatMap((one, i) => [...choicesOf(i), one]) : generating;
+    const size = both ? perPrompt + 1 : perPrompt;
+    const asked = generates ? submissions : scoring;
+    const responses = await submitAll(engine, asked, size, gone);
+    caller.lease?.release();
+    await untilAllEnded(
+      responses.map((response) => response.read(-1)),
+      gone,
+    );
+    const scores = generates ? responses.filter((_, i) => i % size === perPrompt) : responses;
+    const choices = generates ? responses.filter((_, i) => i % size !== perPrompt) : scores;
+    return shown(completion, { prompts, scores, choices, perPrompt });
+  } catch (error) {
+    throw withParam(error, "input", "prompt");
+  } finally {
+    caller.lease?.release();
+  }
+}
+
+/** What is echoed: a text as it came, of tokens what they say. */
+function promptTexts(
+  { engine }: ServerContext,
+  caller: HttpCaller,
+  { prompt, model }: CompletionBody,
+  gone: AbortSignal,
+): Promise<string[]> {
+  const spell = { text: true, pieces: false };
+  return Promise.all(
+    promptInputs(prompt).map(async (input) => {
+      if (input.kind === "text") return input.text;
+      const asked = { model: model ?? undefined, input, ...callerFields(caller), idPrefix: "tok" };
+      return (await engine.tokenize(asked, spell, gone)).text ?? "";
+    }),
+  );
+}
+
+interface Echoed {
+  prompts: readonly string[];
+  /** One a prompt, or none. */
+  scores: readonly Response[];
+  choices: readonly Response[];
+  perPrompt: number;
+}
+
+function shown(
+  { max_tokens }: CompletionBody,
+  { prompts, scores, choices, perPrompt }: Echoed,
+): Completion {
+  const [first] = choices;
+  return {
+    id: first!.id,
+    object: "text_completion",
+    created: createdSeconds(first!),
+    model: first!.model,
+    choices: choices.map((response, index) => {
+      const place = Math.floor(index / perPrompt);
+      const text = prompts[place]! + response.text;
+      const score = scores[place]?.reading?.logprobs;
+      return {
+        index,
+        text,
+        logprobs: score ? completionLogprobs([...score, ...response.logprobs], text) : null,
+        finish_reason: max_tokens === 0 ? "length" : finishReasonOf(response.ending!)!,
+        ...stoppedBy(response.ending!),
+      };
+    }),
+    usage: completionUsage(choices, perPrompt),
+  };
+}

@@ -1,0 +1,107 @@
+/** POST /v1/embeddings and /v1/rerank. Both read texts; a rerank compares what comes of them. */
+import type { FastifyReply } from "fastify";
+import { isServingError } from "../../errors.js";
+import {
+  type Embeddings,
+  EmbeddingsBody,
+  RerankBody,
+  type Reranking,
+} from "../../protocol/embeddings.js";
+import type { ServerContext } from "../context.js";
+import { withParam } from "../errors.js";
+import type { HttpCaller } from "../http/caller.js";
+import { goneSignal } from "../http/client-gone.js";
+import { dot, inBase64, shortened, vectorsIn } from "../render/vectors.js";
+import { embeddingGroups, type Group, textsOf } from "../submissions/embeddings.js";
+import { tolerateBody } from "../validation/tolerance.js";
+import { untilAllEnded } from "./choices.js";
+import { submitAll } from "./submit-all.js";
+
+interface Embedded {
+  id: string;
+  model: string;
+  vectors: Float32Array[];
+  promptTokens: number;
+}
+
+export async function embeddings(
+  context: ServerContext,
+  caller: HttpCaller,
+  body: unknown,
+  reply: FastifyReply,
+): Promise<Embeddings> {
+  const asked = tolerateBody(context, EmbeddingsBody, body, reply);
+  const { encoding_format, dimensions } = asked;
+  const isOne = !Array.isArray(asked.input) || typeof asked.input[0] === "number";
+  const nameOf = (index: number) => (isOne ? "input" : `input[${index}]`);
+  const groups = embeddingGroups(textsOf(asked.input), asked.model, caller);
+  const { model, vectors, promptTokens } = await embed(context, caller, groups, nameOf, reply);
+  const shown = vectors.map((vector) => shortened(vector, dimensions ?? vector.length));
+  return {
+    object: "list",
+    data: shown.map((vector, index) => ({
+      object: "embedding",
+      index,
+      embedding: encoding_format === "base64" ? inBase64(vector) : Array.from(vector),
+    })),
+    model,
+    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+  };
+}
+
+/** By the cosines of embeddings: no model here compares two texts itself. */
+export async function rerank(
+  context: ServerContext,
+  caller: HttpCaller,
+  body: unknown,
+  reply: FastifyReply,
+): Promise<Reranking> {
+  const asked = tolerateBody(context, RerankBody, body, reply);
+  const texts = asked.documents.map((one) => (typeof one === "string" ? one : one.text));
+  const nameOf = (index: number) => (index === 0 ? "query" : `documents[${index - 1}]`);
+  const groups = embeddingGroups([asked.query, ...texts], asked.model, caller);
+  const read = await embed(context, caller, groups, nameOf, reply);
+  const [query, ...documents] = read.vectors;
+  const results = documents
+    .map((vector, index) => ({
+      index,
+      relevance_score: dot(query!, vector),
+      ...(asked.return_documents && { document: { text: texts[index]! } }),
+    }))
+    .toSorted((a, b) => b.relevance_score - a.relevance_score)
+    .slice(0, asked.top_n ?? undefined);
+  const usage = { prompt_tokens: read.promptTokens, total_tokens: read.promptTokens };
+  return { id: read.id, model: read.model, results, usage };
+}
+
+async function embed(
+  { engine }: ServerContext,
+  { lease }: HttpCaller,
+  groups: readonly Group[],
+  nameOf: (index: number) => string,
+  reply: FastifyReply,
+): Promise<Embedded> {
+  const gone = goneSignal(reply);
+  const submissions = groups.map(({ submission }) => submission);
+  const responses = await submitAll(engine, submissions, 1, gone, (error, group) => {
+    throw named(error, groups[group]!.first, nameOf);
+  }).finally(() => lease?.release());
+  await untilAllEnded(
+    responses.map((response) => response.read(-1)),
+    gone,
+  );
+  const vectors = responses.flatMap(({ reading }, i) => {
+    const { input } = submissions[i]!;
+    const count = input.kind === "texts" ? input.texts.length : 0;
+    return vectorsIn(reading!.vectors!, count);
+  });
+  const promptTokens = responses.reduce((sum, one) => sum + one.promptTokens.length, 0);
+  return { id: responses[0]!.id, model: responses[0]!.model, vectors, promptTokens };
+}
+
+/** A worker knows places in its group, whoever asks those in the body. */
+function named(error: unknown, first: number, nameOf: (index: number) => string): unknown {
+  const param = isServingError(error) ? (error.param ?? "") : "";
+  const [, place] = /^input(?:\[(\d+)\])?$/.exec(param) ?? [];
+  return place === undefined ? error : withParam(error, param, nameOf(first + Number(place)));
+}

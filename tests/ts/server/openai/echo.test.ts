@@ -1,0 +1,39 @@
+import OpenAI from "openai";
+import { expect, it } from "vitest";
+import { Completion, ErrorResponse } from "../../../../src-ts/protocol/index.js";
+import { hello, helloParts } from "../../support/scripted-engine.js";
+import { startServer } from "../../support/test-server.js";
+
+it("has the prompt before each answer, and the probabilities of both, for OpenAI's client", async () => {
+  const { url } = await startServer();
+  const client = new OpenAI({ apiKey: "any", baseURL: `${url}/v1`, maxRetries: 0 });
+  const asked = { model: "org/first", prompt: ["ab", "c"], echo: true, logprobs: 1, n: 2 };
+  const { choices, usage } = await client.completions.create(asked);
+  expect(choices.map(({ text }) => text)).toEqual(
+    ["ab", "ab", "c", "c"].map((prompt) => prompt + hello),
+  );
+  const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0]!.logprobs!;
+  expect(tokens!.slice(0, 3)).toEqual(["a", "b", helloParts[0]]);
+  expect(token_logprobs!.slice(0, 3)).toEqual([null, -0.25, -0.5]);
+  expect(top_logprobs!.slice(0, 2)).toEqual([null, { b: -0.25 }]);
+  expect(text_offset!.slice(0, 3)).toEqual([0, 1, 2]);
+  expect(usage).toMatchObject({ prompt_tokens: 14 });
+});
+
+it("generates nothing where no token is wanted, and says what tokens say", async () => {
+  const { post, engine } = await startServer({ strict: true });
+  const ask = async (body: object) =>
+    Completion.parse(await (await post("/v1/completions", { echo: true, ...body })).json());
+  const scored = await ask({ prompt: "abc", max_tokens: 0, logprobs: 0 });
+  expect(scored.choices[0]).toMatchObject({ text: "abc", finish_reason: "length" });
+  expect(scored.choices[0]!.logprobs!.token_logprobs).toEqual([null, -0.25, -0.25]);
+  expect(engine.submissions.map(({ reading }) => reading)).toEqual([{ kind: "score", top: 0 }]);
+  expect((await ask({ prompt: [7, 8] })).choices[0]!.text).toBe(`<7><8>${hello}`);
+});
+
+it("is no stream", async () => {
+  const { post } = await startServer();
+  const answer = await post("/v1/completions", { prompt: "a", echo: true, stream: true });
+  expect(answer.status).toBe(400);
+  expect(ErrorResponse.parse(await answer.json()).error.param).toBe("echo");
+});
