@@ -10,9 +10,11 @@ import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
 import * as keys from "./keys.js";
+import * as live from "./live.js";
 import * as models from "./models.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
+import * as sessions from "./sessions.js";
 import * as tickets from "./tickets.js";
 import * as tokens from "./tokens.js";
 import * as tools from "./tools.js";
@@ -26,9 +28,11 @@ const modules = [
   errors,
   events,
   keys,
+  live,
   models,
   operations,
   responses,
+  sessions,
   tickets,
   tokens,
   tools,

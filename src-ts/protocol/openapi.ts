@@ -3,7 +3,8 @@ import type { z } from "zod";
 import { AnthropicError } from "./anthropic.js";
 import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
-import { type Answer, type Operation, operations, type Parameter } from "./openapi-routes.js";
+import type { Answer, Operation, Parameter } from "./openapi-operation.js";
+import { operations } from "./openapi-routes.js";
 import { version } from "./version.js";
 
 interface Refusal {
@@ -213,7 +214,7 @@ function contentOf({ schema, example, contentType, events }: Answer) {
     return { [contentType]: { schema: { type: isJson ? "object" : "string" } } };
   }
   return {
-    "application/json": { schema: refTo(schema!), example },
+    ...(schema && { "application/json": { schema: refTo(schema), example } }),
     ...(events && { "text/event-stream": { schema: eventSchema(events) } }),
   };
 }
