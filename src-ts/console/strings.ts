@@ -211,6 +211,8 @@ export const t = {
       draining: "Draining: no new requests are taken",
     },
     loading: "Waiting for the first figures …",
+    refused:
+      "This key may chat. To see what runs, sign in with one whose line in the key file has admin=yes.",
     drain: "Drain",
     drainTitle: "Drain the server?",
     drainWhy:

@@ -1,5 +1,7 @@
 /** Keys, sessions, and a server that goes away: the console against servers in this process. */
 import { afterEach, describe, expect, it } from "vitest";
+import type { KeySource } from "../../src-ts/keys/entry.js";
+import { parseKeys } from "../../src-ts/keys/parse.js";
 import { createServer, type ServingServer } from "../../src-ts/server/index.js";
 import { hold, ScriptedEngine, say } from "../ts/support/scripted-engine.js";
 import { executablePath, open, titled, useBrowser } from "./support/browser.js";
@@ -8,9 +10,9 @@ import { ask, composer, lastAnswer, untilEnded, untilGrown } from "./support/cha
 const key = "a-key-of-this-server";
 const running: { server: ServingServer; engine: ScriptedEngine }[] = [];
 
-async function serve(port = 0, apiKeys: string[] = []) {
+async function serve(port = 0, apiKeys: string[] = [], keys?: KeySource) {
   const engine = new ScriptedEngine();
-  const server = createServer({ engine, config: { port, apiKeys } });
+  const server = createServer({ engine, config: { port, apiKeys, keys } });
   running.push({ server, engine });
   return { engine, server, ...(await server.listen()) };
 }
@@ -25,6 +27,20 @@ async function endAll(): Promise<void> {
 describe.skipIf(executablePath === undefined)(titled("access"), () => {
   useBrowser();
   afterEach(endAll);
+
+  it("lets a key that may not see what runs chat, and says so", async () => {
+    const entries = parseKeys(`${key} admin=no\nroot admin=yes`).map(({ entry }) => entry);
+    const source = { entries, mistake: undefined, readAt: undefined, onChange: () => {} };
+    const { url } = await serve(0, [], source);
+    const { page } = await open(`${url}/#/live`);
+    await page.getByLabel("API key").fill(key);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("This key may chat.").waitFor();
+    await page.goto(`${url}/#/chat`);
+    await ask(page, "Say hello");
+    await untilEnded(page);
+    await lastAnswer(page).getByText("Hello, wörld").waitFor();
+  });
 
   it("asks for a key, refuses a wrong one, and keeps none", async () => {
     const { url } = await serve(0, [key]);

@@ -1,6 +1,6 @@
 /** The live view: charts, workers, and every request on its way. */
 import { useEffect, useState } from "preact/hooks";
-import { snapshot, watch } from "../server/feed.js";
+import { feedState, snapshot, watch } from "../server/feed.js";
 import { t } from "../strings.js";
 import { Confirm } from "../ui/dialog.js";
 import { route } from "../ui/router.js";
@@ -20,7 +20,7 @@ export function LiveView() {
     <section class="live" aria-label={t.live.title}>
       <LiveHeader />
       {now === undefined ? (
-        <p class="muted">{t.live.loading}</p>
+        <p class="muted">{feedState.value === "refused" ? t.live.refused : t.live.loading}</p>
       ) : (
         <>
           <div class="charts">

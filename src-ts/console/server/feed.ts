@@ -5,13 +5,14 @@
 import { effect, signal } from "@preact/signals";
 import type { LiveEvent, Sample, Snapshot } from "../../protocol/live.js";
 import { ask } from "./api.js";
+import { ApiError } from "./errors.js";
 import { eventsOf } from "./event-stream.js";
 import { lookAround, mayAsk } from "./session.js";
 
 export const snapshot = signal<Snapshot | undefined>(undefined);
 export const samples = signal<readonly Sample[]>([]);
-/** `lost`: what is shown is old. */
-export const feedState = signal<"off" | "on" | "lost">("off");
+/** `lost`: what is shown is old. `refused`: this key may chat, and see nothing of what runs. */
+export const feedState = signal<"off" | "on" | "lost" | "refused">("off");
 /** Views that look at it now. */
 const wanted = signal(0);
 const visible = signal(!document.hidden);
@@ -65,7 +66,11 @@ async function follow(signal: AbortSignal): Promise<void> {
         feedState.value = "on";
         waitMs = retryMs.first;
       }
-    } catch {
+    } catch (error) {
+      if (isRefused(error)) {
+        feedState.value = "refused";
+        return;
+      }
       // Told below: it is tried again for as long as somebody looks.
     }
     if (signal.aborted) return;
@@ -74,6 +79,11 @@ async function follow(signal: AbortSignal): Promise<void> {
     waitMs = Math.min(retryMs.max, waitMs * 2);
     await lookAround();
   }
+}
+
+/** Another key may: whoever signs in with it is asked anew. */
+function isRefused(error: unknown): boolean {
+  return error instanceof ApiError && error.code === "admin_not_allowed";
 }
 
 function take(event: LiveEvent): void {

@@ -6,7 +6,7 @@ import { Composer } from "../chat/views/composer.js";
 import { escaped } from "../markdown/blocks.js";
 import { highlighted } from "../markdown/languages.js";
 import { nodesOf } from "../markdown/sanitize.js";
-import { snapshot, watch } from "../server/feed.js";
+import { feedState, snapshot, watch } from "../server/feed.js";
 import { access } from "../server/session.js";
 import { t } from "../strings.js";
 import { CopyButton } from "../ui/copy.js";
@@ -56,7 +56,7 @@ function Running() {
     return (
       <header class="start-head">
         <h1>{t.product}</h1>
-        <p class="muted">{t.start.loading}</p>
+        {feedState.value !== "refused" && <p class="muted">{t.start.loading}</p>}
       </header>
     );
   const { models, workers, ready, draining, reason, requestCount } = now;
