@@ -119,6 +119,20 @@ export const failures = {
     status: 401,
     words: "This ticket is unknown, used or expired: ask for a new one.",
   },
+  session_expired: {
+    status: 401,
+    words: "This session has ended, or is not known: open one with a key.",
+  },
+  no_key_given: {
+    status: 400,
+    words: "A session is opened with a key, and this request came with none that is needed here.",
+  },
+  no_process: { status: 409, words: "This worker has no process now." },
+  too_many_viewers: {
+    status: 503,
+    retryAfterS: soonS,
+    words: "So many follow the live view already that there is no room for one more.",
+  },
   host_not_allowed: {
     status: 403,
     words: "The Host header names no host of this server; see --allowed-hosts.",
@@ -155,6 +169,10 @@ export const failures = {
     status: 404,
     words: ({ id }: { id: string }) =>
       `Response ${id} is there without its input: the version that stored it kept none.`,
+  },
+  request_not_found: {
+    status: 404,
+    words: "There is no such request, or it ended too long ago to be remembered.",
   },
   worker_not_found: { status: 404, words: "There is no such worker; see GET /admin/workers." },
   idempotency_conflict: {

@@ -39,6 +39,10 @@ const checks = [
     title: "TypeScript: types of the tests",
     command: nodeTool("tsc", "-p", "tests/tsconfig.json"),
   },
+  {
+    title: "TypeScript: types of the console",
+    command: nodeTool("tsc", "-p", "src-ts/console/tsconfig.json"),
+  },
   { title: "Python: lint", command: pythonTool("ruff", "check", ...ruffTargets) },
   {
     title: "Python: style",

@@ -138,6 +138,7 @@ export const suiteIds = [
   "e2e",
   "e2e-off",
   "e2e-broken",
+  "console",
   "conformance",
   "consumers",
   "machines",
@@ -155,6 +156,8 @@ export function allSuites() {
     // More at a time than there are cores.
     vitest("faults", "--maxWorkers=3", "tests/faults"),
     ...endToEnd(),
+    // One browser at a time: two would only wait for each other. Skipped, and counted so, where there is none.
+    vitest("console", "--maxWorkers=1", "tests/console"),
     conformance(),
     consumers(),
   ];

@@ -1,4 +1,4 @@
-/** The steps that need only Node: npm packages, the machines (ReScript), everything else (TypeScript). */
+/** The steps that need only Node: npm packages, the machines (ReScript), the rest (TypeScript), the web console. */
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { commandLine, packageRoot } from "../paths.mjs";
@@ -25,6 +25,15 @@ const typescriptInputs = () => [
   "tsconfig.json",
   ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
+];
+
+const consoleBuilder = join("scripts", "build-console.mjs");
+const consoleManifest = join(packageRoot, "dist", "console", "manifest.json");
+/** The page is bundled with the client that it talks by. */
+const consoleInputs = () => [
+  ...lockFiles,
+  ...["scripts/build-console.mjs", "scripts/lib/console.mjs"],
+  ...listInputs(packageRoot, ["src-ts/console", "src-ts/client"]),
 ];
 
 /** @returns {import("./steps.mjs").Step[]} */
@@ -60,6 +69,16 @@ export function nodeSteps() {
       run: (context) =>
         stamped("typescript", typescriptInputs, () =>
           runTool("tsc", ["-p", "tsconfig.json"], "typescript", context),
+        ),
+    },
+    {
+      id: "console",
+      title: "web console",
+      needs: ["npm"],
+      fresh: () => isStamped("console", consoleInputs()) && existsSync(consoleManifest),
+      run: (context) =>
+        stamped("console", consoleInputs, () =>
+          runScript(consoleBuilder, "console", "The web console can't be bundled.", context),
         ),
     },
   ];
@@ -139,11 +158,19 @@ async function runTool(tool, args, id, { signal, detail }) {
       `${tool} is missing from node_modules; remove that folder and run the command again.`,
     );
   }
-  await run(process.execPath, [script, ...args], {
+  await runNode([script, ...args], id, `The sources do not compile (${tool}).`, { signal, detail });
+}
+
+function runScript(path, id, failure, context) {
+  return runNode([join(packageRoot, path)], id, failure, context);
+}
+
+function runNode(args, id, failure, { signal, detail }) {
+  return run(process.execPath, args, {
     cwd: packageRoot,
     signal,
     logFile: logOf(id),
     onLine: detail,
-    failure: `The sources do not compile (${tool}).`,
+    failure,
   });
 }

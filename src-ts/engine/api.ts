@@ -17,6 +17,7 @@ import type {
   TokenLogprob,
 } from "../worker/messages.js";
 import type { Conversation } from "./conversation.js";
+import type { LiveView, Timeline } from "./live.js";
 
 export type {
   Abilities,
@@ -33,6 +34,7 @@ export type {
   Spelling,
 } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
+export type { BatchInfo, LiveView, RequestInfo, Timeline, Transition } from "./live.js";
 
 export type Priority = "interactive" | "normal" | "batch";
 
@@ -377,7 +379,20 @@ export interface EngineObserver {
   ): void;
 }
 
+/** For those who watch over the engine: every owner's requests, without their content. */
+export interface Operator {
+  /** What runs now: `requestsMax` requests at most, those first that a worker holds. Made when asked for. */
+  view(requestsMax: number): LiveView;
+  /** Undefined if it never was, or is forgotten: of those that have ended the last 512 are remembered. */
+  timeline(id: string): Timeline | undefined;
+  /** Cancels whosesoever it is; false if no such request lives. */
+  cancel(id: string): boolean;
+  /** SIGKILL to its process, as if it had died of itself; false if it has none. Its requests go on elsewhere. */
+  killWorker(id: string): boolean;
+}
+
 export interface Engine {
+  readonly operator: Operator;
   /**
    * Templates and tokenizes, then accepts. Resolves once `response.created` is in the log. Rejects with
    * ServingError: 400 (prompt), 404 model_not_found, 409 idempotency_conflict, 429 queue_full,

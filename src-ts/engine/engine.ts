@@ -23,6 +23,7 @@ import { configOf, loadOptionsOf } from "./config.js";
 import { executing } from "./execute.js";
 import type { StoredResponse } from "./journal.js";
 import { Observers } from "./observers.js";
+import { EngineOperator } from "./operator.js";
 import type { Ports } from "./ports.js";
 import {
   type Identity,
@@ -40,8 +41,9 @@ import type { ResponseLog } from "./responses/log.js";
 import { Logs } from "./responses/logs.js";
 import { Registry } from "./responses/registry.js";
 import { Runner } from "./runner.js";
+import { Timelines } from "./timelines.js";
 import { Turn } from "./turn.js";
-import { isInService, modelInfo, type Seen, workerInfo } from "./views.js";
+import { isInService, modelInfo, pidOf, type Seen, workerInfo } from "./views.js";
 import { Idle, Ready } from "./waiting.js";
 import { WorkerShell } from "./workers/shell.js";
 
@@ -55,6 +57,7 @@ interface GivenUp {
 }
 
 export class WorkerEngine implements Engine {
+  readonly operator: EngineOperator;
   /** What is on disk is not waited for any more. */
   private leaving = false;
   private readonly turn: Turn;
@@ -66,6 +69,7 @@ export class WorkerEngine implements Engine {
   private readonly drainCallbacks = new Set<(graceMs: number) => void>();
   private readonly ready = new Ready();
   private readonly idle: Idle;
+  private readonly timelines: Timelines;
   private newestWorker = 0;
   private readonly script: FakeScript | undefined;
   private readonly startedAt: number;
@@ -82,6 +86,7 @@ export class WorkerEngine implements Engine {
     const { clock } = ports;
     const { retentionBytesMax, retentionMs, queueMax } = options;
     this.startedAt = clock.wall();
+    this.timelines = new Timelines(clock);
     this.script = options.fakeScript && new FakeScript(options.fakeScript);
     const cancel = (requestId: string): void => this.runner.post({ kind: "cancel", requestId });
     this.registry = new Registry({ clock, retentionBytesMax, retentionMs, cancel });
@@ -110,6 +115,7 @@ export class WorkerEngine implements Engine {
       ),
       clock,
       executing({
+        timelines: this.timelines,
         turn: this.turn,
         requests: this.requests,
         observers: this.observers,
@@ -124,6 +130,14 @@ export class WorkerEngine implements Engine {
         onGone: () => this.idle.look(),
       }),
     );
+    this.operator = new EngineOperator({
+      timelines: this.timelines,
+      requests: this.requests.live,
+      view: () => Orchestrator.view(this.runner.orchestrator),
+      cancel,
+      kill: (id) => this.crash(id),
+      clock,
+    });
   }
 
   get draining(): boolean {
@@ -287,6 +301,14 @@ export class WorkerEngine implements Engine {
     return this.close();
   }
 
+  /** The orchestrator hears of it as of any death. */
+  private crash(workerId: string): boolean {
+    const view = Orchestrator.viewWorker(this.runner.orchestrator, workerId);
+    if (view === undefined || pidOf(view.state) === undefined) return false;
+    this.shell(workerId).kill("SIGKILL");
+    return true;
+  }
+
   private stopped(shell: WorkerShell): Promise<void> {
     const view = Orchestrator.viewWorker(this.runner.orchestrator, shell.id);
     return view?.state.kind === "stopped" ? Promise.resolve() : shell.whenStopped();
@@ -305,7 +327,9 @@ export class WorkerEngine implements Engine {
       this.requests.restoreEnded(stored, clock.wall() - last.endedAt);
       return;
     }
-    this.runner.post(restoring(this.requests.restore(stored).identity, stored));
+    const { identity } = this.requests.restore(stored);
+    this.timelines.arrived(identity.id, identity.modelId, identity.asked.priority);
+    this.runner.post(restoring(identity, stored));
   }
 
   private complete(input: SubmissionInput): Submission {
@@ -409,6 +433,11 @@ export class WorkerEngine implements Engine {
       now: this.ports.clock.now(),
     });
     this.requests.add(request);
+    // What is only counted is no request to whoever watches.
+    if (settle.tokenized === undefined) {
+      const { id, modelId, asked } = request.identity;
+      this.timelines.arrived(id, modelId, asked.priority);
+    }
     return request;
   }
 

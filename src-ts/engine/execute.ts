@@ -4,10 +4,12 @@ import type { Command } from "../machines/Orchestrator.js";
 import type { Observers } from "./observers.js";
 import type { Requests } from "./requests/requests.js";
 import type { Execute, Said } from "./runner.js";
+import type { Timelines } from "./timelines.js";
 import type { Turn } from "./turn.js";
 import type { WorkerShell } from "./workers/shell.js";
 
 export interface Hands {
+  timelines: Timelines;
   turn: Turn;
   requests: Requests;
   observers: Observers;
@@ -23,8 +25,9 @@ export interface Hands {
 }
 
 export function executing(hands: Hands): Execute {
-  const { turn, requests, shell } = hands;
+  const { timelines, turn, requests, shell } = hands;
   return (command, said) => {
+    timelines.take(command);
     switch (command.kind) {
       case "endTurn":
         return turn.touch();

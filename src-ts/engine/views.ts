@@ -75,7 +75,8 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
 const countOf = (requests: readonly RequestView[], kind: RequestView["state"]["kind"]): number =>
   requests.filter(({ state }) => state.kind === kind).length;
 
-function pidOf(state: State): number | undefined {
+/** Undefined while it has no process. */
+export function pidOf(state: State): number | undefined {
   const pid = "liveness" in state ? state.liveness.pid : "pid" in state ? state.pid : 0;
   return pid > 0 ? pid : undefined;
 }

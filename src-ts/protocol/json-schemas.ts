@@ -10,10 +10,12 @@ import * as embeddings from "./embeddings.js";
 import * as errors from "./errors.js";
 import * as events from "./events.js";
 import * as keys from "./keys.js";
+import * as live from "./live.js";
 import * as models from "./models.js";
 import * as ollama from "./ollama.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
+import * as sessions from "./sessions.js";
 import * as tickets from "./tickets.js";
 import * as tokens from "./tokens.js";
 import * as tools from "./tools.js";
@@ -27,10 +29,12 @@ const modules = [
   errors,
   events,
   keys,
+  live,
   models,
   ollama,
   operations,
   responses,
+  sessions,
   tickets,
   tokens,
   tools,

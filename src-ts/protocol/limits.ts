@@ -171,5 +171,7 @@ export const connectionsMax = 12_288;
 export const sseKeepAliveMs = 10_000;
 /** A stream of which nothing has left for so many of these intervals, though something waits, is dropped. */
 export const sseStalledTicksMax = 6;
+/** Who may follow `GET /admin/events` at a time. */
+export const viewersMax = 64;
 /** Idle connections are probed by TCP after it. */
 export const tcpKeepAliveMs = 30_000;

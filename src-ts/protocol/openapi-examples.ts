@@ -264,3 +264,30 @@ export const health = { status: "ok" };
 export const ready = { status: "ready" };
 export const restarting = { id: "w1", restarting: true };
 export const draining = { draining: true };
+export const killed = { id: "w1", killed: true };
+export const cancelling = { id: "resp_1", cancelling: true };
+export const session = {
+  token: "mlxs_8pXl0bYQb0o0Jm5Wc3m0k6y1y5V0q2n3r4s5t6u7v8w",
+  expires_in: 43_200,
+};
+
+export const timeline = {
+  id: "resp_1",
+  model,
+  priority: "normal",
+  arrivedAtMs: created * 1000,
+  live: false,
+  emitted: 24,
+  omitted: 0,
+  transitions: [
+    { event: "arrived", afterMs: 0 },
+    { event: "preparing", afterMs: 0.3, workerId: "w1" },
+    { event: "prepared", afterMs: 2.1, promptTokens: 14 },
+    { event: "accepted", afterMs: 2.2 },
+    { event: "queued", afterMs: 2.2 },
+    { event: "dispatched", afterMs: 2.4, workerId: "w1", attempt: 1 },
+    { event: "prefilling", afterMs: 9, cachedTokens: 0 },
+    { event: "decoding", afterMs: 31.5, workerId: "w1" },
+    { event: "ended", afterMs: 412, finish: "stop" },
+  ],
+};

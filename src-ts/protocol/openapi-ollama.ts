@@ -11,7 +11,8 @@ import {
   OllamaVersion,
   ollamaVersion,
 } from "./ollama.js";
-import { envelope, generation, json, type Operation } from "./openapi-routes.js";
+import { json, type Operation } from "./openapi-operation.js";
+import { envelope, generation } from "./openapi-routes.js";
 import { version } from "./version.js";
 
 const model = "smollm2-135m-instruct";

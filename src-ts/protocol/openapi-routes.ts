@@ -15,10 +15,10 @@ import { Embeddings, EmbeddingsBody, RerankBody, Reranking } from "./embeddings.
 import { ErrorResponse } from "./errors.js";
 import { ErrorEvent, ResponseStreamEvent } from "./events.js";
 import { Priority } from "./fields.js";
-import { KeyList } from "./keys.js";
 import * as limits from "./limits.js";
 import * as examples from "./openapi-examples.js";
-import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
+import { json, type Operation, type Parameter } from "./openapi-operation.js";
+import { operatorRoutes } from "./openapi-operator-routes.js";
 import {
   DeletedResponse,
   InputItemList,
@@ -36,47 +36,6 @@ import {
   Tokenization,
   TokenizeBody,
 } from "./tokens.js";
-
-export interface Parameter {
-  in: "path" | "query" | "header";
-  name: string;
-  description: string;
-  schema: z.ZodType;
-  example?: unknown;
-}
-
-export interface Answer {
-  description: string;
-  /** JSON, unless `contentType` says otherwise. */
-  schema?: z.ZodType;
-  example?: unknown;
-  contentType?: string;
-  /** The same as server-sent events: what the `data:` of one may be, and the text that ends them. */
-  events?: { data: readonly z.ZodType[]; last?: string };
-  /** The same as lines of JSON: what each may be. */
-  lines?: readonly z.ZodType[];
-  /** Operations that take the answer's id, as this path parameter. */
-  links?: { to: readonly string[]; parameter: string };
-}
-
-export interface Operation {
-  id: string;
-  method: "get" | "post" | "delete";
-  path: string;
-  tag: "inference" | "responses" | "models" | "probes" | "operations" | "documents";
-  summary: string;
-  /** Answers without a key. */
-  isOpen?: boolean;
-  /** Ignores what it can't follow, and says so. */
-  isTolerant?: boolean;
-  parameters?: readonly Parameter[];
-  body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
-  answers: Readonly<Record<number, Answer>>;
-  /** Whose shape refusals have; default: OpenAI's. `either`: that of whoever asks. */
-  dialect?: "anthropic" | "either" | "ollama";
-  /** Statuses beside those that any route may answer with. */
-  errors?: readonly number[];
-}
 
 export const envelope: readonly Parameter[] = [
   {
@@ -131,14 +90,6 @@ export const generation = [404, 409, 429, 499, 503, 504] as const;
 
 /** The same without an answer that is generated. */
 const preparation = [404, 429, 499, 503, 504] as const;
-
-export const json = (description: string, schema: z.ZodType, example: unknown): Answer => ({
-  description,
-  schema,
-  example,
-});
-
-const text = (description: string, contentType: string): Answer => ({ description, contentType });
 
 export const operations: readonly Operation[] = [
   {
@@ -398,100 +349,5 @@ export const operations: readonly Operation[] = [
     answers: { 200: json("The model.", AnyModel, examples.modelObject) },
     errors: [404],
   },
-  {
-    id: "health",
-    method: "get",
-    path: "/health",
-    tag: "probes",
-    summary: "Whether the process can answer.",
-    isOpen: true,
-    answers: { 200: json("It can.", Health, examples.health) },
-  },
-  {
-    id: "ready",
-    method: "get",
-    path: "/ready",
-    tag: "probes",
-    summary: "Whether a worker of the default model can take work.",
-    answers: { 200: json("One can.", Ready, examples.ready) },
-    errors: [503],
-  },
-  {
-    id: "metrics",
-    method: "get",
-    path: "/metrics",
-    tag: "probes",
-    summary: "Figures for Prometheus.",
-    answers: { 200: text("Its text format.", "text/plain") },
-  },
-  {
-    id: "statusPage",
-    method: "get",
-    path: "/",
-    tag: "probes",
-    summary: "A page for people; without a key, where one is needed, it only says how to connect.",
-    isOpen: true,
-    answers: { 200: text("The page.", "text/html") },
-  },
-  {
-    id: "openApi",
-    method: "get",
-    path: "/openapi.json",
-    tag: "documents",
-    summary: "This document.",
-    isOpen: true,
-    answers: { 200: text("OpenAPI 3.1.", "application/json") },
-  },
-  {
-    id: "asyncApi",
-    method: "get",
-    path: "/asyncapi.json",
-    tag: "documents",
-    summary: "The WebSocket API.",
-    isOpen: true,
-    answers: { 200: text("AsyncAPI 3.0.", "application/json") },
-  },
-  {
-    id: "listWorkers",
-    method: "get",
-    path: "/admin/workers",
-    tag: "operations",
-    summary: "What every worker does.",
-    answers: { 200: json("All of them.", WorkerList, examples.workers) },
-  },
-  {
-    id: "listKeys",
-    method: "get",
-    path: "/admin/keys",
-    tag: "operations",
-    summary: "What every key may and has used; never a key.",
-    answers: { 200: json("All of them.", KeyList, examples.keys) },
-  },
-  {
-    id: "restartWorker",
-    method: "post",
-    path: "/admin/workers/{worker_id}/restart",
-    tag: "operations",
-    summary: "Its requests go on elsewhere, or after the restart.",
-    parameters: [
-      {
-        in: "path",
-        name: "worker_id",
-        description: "Of the worker, from `GET /admin/workers`.",
-        schema: z.string().min(1),
-        example: "w1",
-      },
-    ],
-    answers: { 202: json("It is on its way.", Restarting, examples.restarting) },
-    errors: [404, 413, 415, 429, 503],
-  },
-  {
-    id: "drain",
-    method: "post",
-    path: "/admin/drain",
-    tag: "operations",
-    summary: "Takes nothing new; the server ends when the last response has.",
-    answers: { 202: json("It is draining.", Draining, examples.draining) },
-    errors: [413, 415, 429, 503],
-  },
+  ...operatorRoutes,
 ];

@@ -5,12 +5,8 @@ import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
 import { OllamaError } from "./ollama.js";
 import { ollamaOperations } from "./openapi-ollama.js";
-import {
-  type Answer,
-  type Operation,
-  type Parameter,
-  operations as routes,
-} from "./openapi-routes.js";
+import type { Answer, Operation, Parameter } from "./openapi-operation.js";
+import { operations as routes } from "./openapi-routes.js";
 import { version } from "./version.js";
 
 /** All of them. */
@@ -226,7 +222,7 @@ function contentOf({ schema, example, contentType, events, lines }: Answer) {
     return { [contentType]: { schema: { type: isJson ? "object" : "string" } } };
   }
   return {
-    "application/json": { schema: refTo(schema!), example },
+    ...(schema && { "application/json": { schema: refTo(schema), example } }),
     ...(events && { "text/event-stream": { schema: eventSchema(events) } }),
     ...(lines && { "application/x-ndjson": { schema: { anyOf: lines.map(refTo) } } }),
   };

@@ -6,11 +6,15 @@ import { Gate } from "./access/gate.js";
 import { HostPolicy } from "./access/hosts.js";
 import { type Asker, Keys } from "./access/keys.js";
 import { Limits } from "./access/limits.js";
+import { Sessions } from "./access/sessions.js";
 import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
+import { ConsoleAssets } from "./console/assets.js";
 import type { ServerContext } from "./context.js";
 import { createApp } from "./http/app.js";
+import { History } from "./operations/history.js";
 import { KeyUse } from "./operations/key-use.js";
+import { LiveFeed } from "./operations/live-feed.js";
 import { Metrics } from "./operations/metrics.js";
 import { SchemaRefusals } from "./operations/schema-refusals.js";
 import {
@@ -75,6 +79,8 @@ class Server implements ServingServer {
   private readonly app: ReturnType<typeof createApp>;
   private readonly sockets: WebSockets;
   private readonly metrics: Metrics;
+  private readonly history: History;
+  private readonly feed: LiveFeed;
   private readonly limits: Limits;
   private readonly echo: Echo | undefined;
   private draining: Promise<void> | undefined;
@@ -96,24 +102,48 @@ class Server implements ServingServer {
     });
     const limits = this.limits;
     const gate = new Gate(engine, keys, limits);
+    const sessions = new Sessions(keys);
     const now = (): number => performance.now();
     this.context = { engine: gate, keys, bodies, config, logger, onError, now };
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
-    this.app = createApp({ config, logger, keys, limits, hosts: this.hosts, bodies, onError });
+    this.app = createApp({
+      ...{ config, logger, sessions, keys, limits, hosts: this.hosts, bodies, onError },
+    });
     const tickets = new Tickets(config.limits);
     this.sockets = new WebSockets(this.context, {
       checkHost: (request) => this.hosts.check(request),
       identify: ({ headers, socket }, ticket) =>
         ticket === undefined
-          ? keys.identify(headers, socket.remoteAddress ?? "")
+          ? sessions.identify(headers, socket.remoteAddress ?? "")
           : redeemed(tickets, keys, ticket),
     });
     config.keys.onChange(() => this.sockets.keysChanged());
     const keyUse = new KeyUse(keys, limits);
     this.metrics = new Metrics(engine, this.sockets, { refusals, keyUse });
+    this.feed = new LiveFeed({
+      engine,
+      samples: () => this.history.samples,
+      writeBufferBytesMax: config.limits.writeBufferBytesMax,
+      viewersMax: config.limits.viewersMax,
+      now: () => performance.now(),
+    });
+    this.history = new History(
+      engine,
+      {
+        latencies: () => this.metrics.latencies(),
+        now: () => performance.now(),
+        wall: Date.now,
+      },
+      (sample) => this.feed.sampled(sample),
+    );
     if (config.wsEchoPort !== undefined) this.echo = new Echo(config.limits);
     const drain = onDrainRequested ?? (() => this.drainInBackground());
-    addRoutes(this.app, this.context, { keys, tickets, metrics: this.metrics, keyUse, drain });
+    addRoutes(this.app, this.context, {
+      ...{ sessions, keys, tickets, keyUse, drain },
+      metrics: this.metrics,
+      feed: this.feed,
+      console: new ConsoleAssets(),
+    });
     this.sockets.listen(this.app.server);
     engine.onDraining((graceMs) => this.sockets.drain(graceMs));
   }
@@ -148,6 +178,7 @@ class Server implements ServingServer {
 
   private async drainAndClose(timeoutMs: number): Promise<void> {
     await this.context.engine.drain(timeoutMs);
+    this.feed.close();
     // The last events are in the logs, but not yet with their readers.
     await within(flushGraceMs, [this.stopListening(), this.sockets.whenEmpty()]);
     await this.close();
@@ -161,6 +192,8 @@ class Server implements ServingServer {
 
   private async closeAll(): Promise<void> {
     this.sockets.close();
+    this.feed.close();
+    this.history.close();
     this.metrics.close();
     const stopped = this.stopListening();
     this.app.server.closeAllConnections();

@@ -18,6 +18,7 @@ export interface ServerLimits {
   connectionsMax: number;
   sseKeepAliveMs: number;
   sseStalledTicksMax: number;
+  viewersMax: number;
   ticketLifeMs: number;
   ticketsPerClientMax: number;
   ticketsMax: number;
@@ -52,6 +53,7 @@ export const defaultLimits: Readonly<ServerLimits> = {
   connectionsMax: bounds.connectionsMax,
   sseKeepAliveMs: bounds.sseKeepAliveMs,
   sseStalledTicksMax: bounds.sseStalledTicksMax,
+  viewersMax: bounds.viewersMax,
   ticketLifeMs: bounds.ticketLifeMs,
   ticketsPerClientMax: bounds.ticketsPerClientMax,
   ticketsMax: bounds.ticketsMax,

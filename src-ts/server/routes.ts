@@ -3,16 +3,21 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { failure } from "../failures.js";
 import { asyncApiDocument } from "../protocol/asyncapi.js";
 import { openApiDocument } from "../protocol/openapi.js";
+import { SessionBody } from "../protocol/sessions.js";
 import { TicketBody } from "../protocol/tickets.js";
 import type { Area, Keys } from "./access/keys.js";
+import type { Sessions } from "./access/sessions.js";
 import type { Tickets } from "./access/tickets.js";
 import { countTokens } from "./anthropic/count-tokens.js";
 import { anthropicDialect, isAnthropic } from "./anthropic/dialect.js";
 import { createMessage } from "./anthropic/messages.js";
 import { listAnthropicModels, oneAnthropicModel } from "./anthropic/models.js";
+import type { ConsoleAssets } from "./console/assets.js";
+import { consoleFile, consolePage } from "./console/page.js";
 import type { ServerContext } from "./context.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
+import { unknownRoute } from "./http/unknown-route.js";
 import { chat, generate } from "./ollama/chat.js";
 import { ollamaDialect } from "./ollama/dialect.js";
 import { show, tags, versions } from "./ollama/models.js";
@@ -29,17 +34,27 @@ import {
   listInputItems,
 } from "./openai/responses.js";
 import { countInputTokens, detokenize, tokenize } from "./openai/tokenize.js";
-import { restartWorker, workers } from "./operations/admin.js";
+import {
+  cancelRequest,
+  followLive,
+  killWorker,
+  requestTimeline,
+  restartWorker,
+  workers,
+} from "./operations/admin.js";
 import type { KeyUse } from "./operations/key-use.js";
+import type { LiveFeed } from "./operations/live-feed.js";
 import type { Metrics } from "./operations/metrics.js";
-import { contentSecurityPolicy, statusPage } from "./operations/status-page.js";
 import { validate } from "./validation/validate.js";
 
 export interface RouteParts {
+  sessions: Sessions;
   keys: Keys;
   tickets: Tickets;
   metrics: Metrics;
   keyUse: KeyUse;
+  feed: LiveFeed;
+  console: ConsoleAssets;
   /** Begins to drain; returns at once. */
   drain(): void;
 }
@@ -58,6 +73,8 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addTickets(app, parts);
   addProbes(app, context, parts);
   addAdmin(app, context, parts);
+  addSessions(app, parts);
+  addConsole(app, parts);
   addDocuments(app);
 }
 
@@ -203,11 +220,7 @@ function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
   route(app, "/v1/ws-tickets", { POST: issue }, needsNoBody);
 }
 
-function addProbes(
-  app: FastifyInstance,
-  { engine }: ServerContext,
-  { keys, metrics }: RouteParts,
-): void {
+function addProbes(app: FastifyInstance, { engine }: ServerContext, { metrics }: RouteParts): void {
   route(app, "/health", { GET: () => ({ status: "ok" }) }, { isOpen: true });
   route(app, "/ready", {
     GET: () => {
@@ -222,23 +235,39 @@ function addProbes(
     return metrics.text();
   };
   route(app, "/metrics", { GET: figures }, operators("metrics"));
-  const mayShow = ({ identity }: FastifyRequest) =>
-    !keys.required || (identity !== null && keys.mayUse(identity.owner, "admin"));
-  const page = (request: FastifyRequest) => statusPage(engine, { mayShow: mayShow(request), keys });
+}
+
+/** Open, since it is the page that asks for the key; it says nothing about this server. */
+function addConsole(app: FastifyInstance, { console }: RouteParts): void {
   route(
     app,
     "/",
-    {
-      GET: (request, reply) => {
-        reply.type("text/html; charset=utf-8");
-        reply.header("content-security-policy", contentSecurityPolicy);
-        reply.header("cache-control", "no-store");
-        reply.header("referrer-policy", "no-referrer");
-        return page(request);
-      },
-    },
+    { GET: (request, reply) => consolePage(console, request, reply) },
     { isOpen: true },
   );
+  const file: Handler = (request, reply) => {
+    const { "*": name } = request.params as { "*": string };
+    const sent = consoleFile(console, name, request, reply);
+    if (sent === undefined) throw unknownRoute(app, request);
+    return sent;
+  };
+  route(app, "/console/*", { GET: file }, { isOpen: true });
+}
+
+/** For the console: a page keeps no key. */
+function addSessions(app: FastifyInstance, { sessions }: RouteParts): void {
+  const handlers: Handlers = {
+    POST: (request, reply) => {
+      validate(SessionBody, bodyOf(request));
+      reply.header("cache-control", "no-store");
+      return sessions.begin(request.headers, request.identity);
+    },
+    DELETE: (request) => {
+      sessions.end(request.headers);
+      return { ended: true };
+    },
+  };
+  route(app, "/admin/session", handlers, needsNoBody);
 }
 
 /** Open, since a client needs them to find out about keys; they say nothing about this server. */
@@ -260,22 +289,31 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
 
 function addAdmin(
   app: FastifyInstance,
-  { engine }: ServerContext,
-  { drain, keyUse }: RouteParts,
+  { engine, config }: ServerContext,
+  { drain, feed, keyUse }: RouteParts,
 ): void {
   const admin = operators("admin");
-  const withoutBody = { ...admin, ...needsNoBody };
   route(app, "/admin/workers", { GET: () => workers(engine) }, admin);
   route(app, "/admin/keys", { GET: () => keyUse.report() }, admin);
-  const restart: Handler = (request, reply) => {
-    reply.code(202);
-    return restartWorker(engine, idOf(request));
+  const follow: Handler = (_request, reply) => followLive(feed, reply, config.limits);
+  route(app, "/admin/events", { GET: follow }, admin);
+  const timeline: Handler = (request) => requestTimeline(engine, idOf(request));
+  route(app, "/debug/requests/:id", { GET: timeline }, admin);
+  const accepted =
+    (act: (request: FastifyRequest) => object): Handler =>
+    (request, reply) => {
+      reply.code(202);
+      return act(request);
+    };
+  const orders: Readonly<Record<string, (request: FastifyRequest) => object>> = {
+    "/admin/workers/:id/restart": (request) => restartWorker(engine, idOf(request)),
+    "/admin/workers/:id/kill": (request) => killWorker(engine, idOf(request)),
+    "/admin/requests/:id/cancel": (request) => cancelRequest(engine, idOf(request)),
+    "/admin/drain": () => {
+      drain();
+      return { draining: true };
+    },
   };
-  route(app, "/admin/workers/:id/restart", { POST: restart }, withoutBody);
-  const startDrain: Handler = (_request, reply) => {
-    drain();
-    reply.code(202);
-    return { draining: true };
-  };
-  route(app, "/admin/drain", { POST: startDrain }, withoutBody);
+  for (const [path, act] of Object.entries(orders))
+    route(app, path, { POST: accepted(act) }, { ...admin, ...needsNoBody });
 }

@@ -59,8 +59,8 @@ export const mutations = [
   {
     name: "a prompt is looked for without its salt",
     file: "src-ts/engine/requests/requests.ts",
-    find: "return { input, ...(constraint && { constraint }), ...this.saltOf(request) };",
-    replace: "return { input, ...(constraint && { constraint }) };",
+    find: "      ...(spell && { spell }),\n      ...this.saltOf(request),\n",
+    replace: "      ...(spell && { spell }),\n",
   },
   {
     name: "a prompt is kept without its salt",

@@ -1,5 +1,5 @@
 /** Who imports whom, by the text of the sources. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 
 export interface Import {
@@ -24,8 +24,10 @@ export function filesIn(root: string, folders: readonly string[], ending: RegExp
 export function importsOf(root: string, files: readonly string[]): Import[] {
   return files.flatMap((file) => {
     const source = readFileSync(join(root, file), "utf8");
-    const at = (path: string) =>
-      relative(root, resolve(root, dirname(file), path.replace(/\.js$/, ".ts")));
+    const at = (path: string) => {
+      const target = relative(root, resolve(root, dirname(file), path.replace(/\.js$/, ".ts")));
+      return existsSync(join(root, `${target}x`)) ? `${target}x` : target;
+    };
     const statements = [...source.matchAll(statement)].map(([, type, names = "", path]) => ({
       file,
       target: at(path!),

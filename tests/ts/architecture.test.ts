@@ -2,15 +2,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { type Arrows, consoleArrows } from "../support/console-arrows.js";
 import { circlesIn, filesIn, graphOf, importsOf, moduleReferences } from "../support/imports.js";
 
 const root = resolve(import.meta.dirname, "../..");
-
-interface Arrows {
-  values?: string[];
-  /** Imported for its types alone. */
-  types?: string[];
-}
 
 /** What each folder, and each file beside them, imports of the project beside itself. */
 const arrows: Readonly<Record<string, Arrows>> = {
@@ -28,8 +23,9 @@ const arrows: Readonly<Record<string, Arrows>> = {
   // The engine, from what all of it speaks of up to its face.
   "src-ts/engine/api.ts": {
     values: ["src-ts/worker"],
-    types: ["src-ts/engine/conversation.ts", "src-ts/errors.ts"],
+    types: ["src-ts/engine/conversation.ts", "src-ts/engine/live.ts", "src-ts/errors.ts"],
   },
+  "src-ts/engine/live.ts": {},
   "src-ts/engine/journal.ts": {
     types: [
       "src-ts/engine/api.ts",
@@ -41,6 +37,18 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/engine/ports.ts": { types: ["src-ts/engine/journal.ts", "src-ts/worker"] },
   "src-ts/engine/clock.ts": { types: ["src-ts/engine/ports.ts"] },
+  "src-ts/engine/timelines.ts": {
+    types: ["src-ts/engine/live.ts", "src-ts/engine/ports.ts", "src-ts/machines"],
+  },
+  "src-ts/engine/operator.ts": {
+    types: [
+      "src-ts/engine/api.ts",
+      "src-ts/engine/ports.ts",
+      "src-ts/engine/requests",
+      "src-ts/engine/timelines.ts",
+      "src-ts/machines",
+    ],
+  },
   "src-ts/engine/observers.ts": { types: ["src-ts/engine/api.ts"] },
   "src-ts/engine/turn.ts": { types: ["src-ts/engine/ports.ts"] },
   "src-ts/engine/runner.ts": {
@@ -100,6 +108,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/engine/observers.ts",
       "src-ts/engine/requests",
       "src-ts/engine/runner.ts",
+      "src-ts/engine/timelines.ts",
       "src-ts/engine/turn.ts",
       "src-ts/engine/workers",
       "src-ts/machines",
@@ -111,9 +120,11 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/engine/config.ts",
       "src-ts/engine/execute.ts",
       "src-ts/engine/observers.ts",
+      "src-ts/engine/operator.ts",
       "src-ts/engine/requests",
       "src-ts/engine/responses",
       "src-ts/engine/runner.ts",
+      "src-ts/engine/timelines.ts",
       "src-ts/engine/turn.ts",
       "src-ts/engine/views.ts",
       "src-ts/engine/waiting.ts",
@@ -289,13 +300,20 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
   "src-ts/server/operations": {
     values: [
-      "src-ts/engine/workers",
       "src-ts/failures.ts",
       "src-ts/keys",
+      "src-ts/server/streams",
       "src-ts/server/submissions/schemas",
     ],
-    types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/protocol", "src-ts/server/access"],
+    types: [
+      "src-ts/engine/api.ts",
+      "src-ts/errors.ts",
+      "src-ts/protocol",
+      "src-ts/server/access",
+      "src-ts/server/options.ts",
+    ],
   },
+  "src-ts/server/console": { values: ["setup"] },
   "src-ts/server/options.ts": { values: ["src-ts/keys", "src-ts/protocol"] },
   "src-ts/server/context.ts": {
     types: [
@@ -338,6 +356,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/failures.ts",
       "src-ts/protocol",
       "src-ts/server/anthropic",
+      "src-ts/server/console",
       "src-ts/server/http",
       "src-ts/server/ollama",
       "src-ts/server/openai",
@@ -350,6 +369,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: [
       "src-ts/server/access",
       "src-ts/server/bodies",
+      "src-ts/server/console",
       "src-ts/server/http",
       "src-ts/server/operations",
       "src-ts/server/options.ts",
@@ -360,6 +380,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   },
 
   "src-ts/client": { types: ["src-ts/protocol"] },
+  ...consoleArrows,
+
   "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
   "src-ts/options.ts": { values: ["src-ts/worker"] },
   "src-ts/config.ts": { values: ["src-ts/loopback.ts", "src-ts/options.ts"] },
@@ -423,13 +445,13 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "setup/clone": { values: ["setup", "setup/native"] },
 };
 
-const files = filesIn(root, ["src-ts", "setup"], /\.(ts|mjs)$/);
+const files = filesIn(root, ["src-ts", "setup"], /\.(tsx?|mjs)$/);
 const imports = importsOf(root, files);
 
 /** The folder of a file, or itself where it stands alone beside folders. */
 function placeOf(path: string): string {
   if (path.startsWith("src-res/")) return "src-res";
-  return ["src-ts", "src-ts/engine", "src-ts/server"].includes(dirname(path))
+  return ["src-ts", "src-ts/console", "src-ts/engine", "src-ts/server"].includes(dirname(path))
     ? path
     : dirname(path);
 }

@@ -12,7 +12,8 @@ const headOfScript = /^(?:(?:#!|\/\/\/).*\n)?\/[*/][* ]/;
 const read = (name: string) => readFileSync(join(root, name), "utf8");
 
 describe.each([
-  ["TypeScript", ["src-ts"], /\.ts$/, headOfScript],
+  ["TypeScript", ["src-ts"], /\.tsx?$/, headOfScript],
+  ["CSS", ["src-ts/console"], /\.css$/, headOfScript],
   ["JavaScript", ["setup", "scripts"], /\.mjs$/, headOfScript],
   ["Python", ["python/mlx_serving", "python/families"], /\.py$/, /^"""/],
   ["ReScript", ["src-res"], /\.res$/, /^\/\*\*/],

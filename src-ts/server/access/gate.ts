@@ -6,6 +6,7 @@ import type {
   Engine,
   EngineObserver,
   ModelInfo,
+  Operator,
   Readiness,
   Response,
   ResponseUsage,
@@ -147,6 +148,10 @@ export class Gate implements ServedEngine {
   }
 
   // The rest is the engine's own.
+
+  get operator(): Operator {
+    return this.engine.operator;
+  }
 
   get(id: string, owner: string): Response | undefined {
     return this.engine.get(id, owner);

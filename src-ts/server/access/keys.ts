@@ -24,7 +24,10 @@ const apiKey = /^[\x21-\x7e]+$/;
 const bearer = /^Bearer +([\x21-\x7e]+) *$/i;
 
 /** As OpenAI's clients send it, or as Anthropic's do. */
-function keyIn({ authorization, "x-api-key": given }: IncomingHttpHeaders): string | undefined {
+export function bearerOf({
+  authorization,
+  "x-api-key": given,
+}: IncomingHttpHeaders): string | undefined {
   const key = bearer.exec(authorization ?? "")?.[1];
   if (key !== undefined || typeof given !== "string") return key;
   return apiKey.exec(given.trim())?.[0];
@@ -69,7 +72,7 @@ export class Keys {
   /** Throws 401 when keys are required and the headers hold none of them, or one that has expired. */
   identify(headers: IncomingHttpHeaders, address: string): Asker {
     if (!this.required) return { owner: openOwner, clientId: `address:${address}` };
-    const key = keyIn(headers);
+    const key = bearerOf(headers);
     if (key === undefined) throw failure("missing_api_key");
     const entry = this.known(hashOf(key));
     if (entry === undefined) throw failure("invalid_api_key");

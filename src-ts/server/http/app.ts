@@ -17,6 +17,7 @@ import { tcpKeepAliveMs } from "../../protocol/limits.js";
 import type { HostPolicy } from "../access/hosts.js";
 import type { Area, Asker, Keys } from "../access/keys.js";
 import type { Limits } from "../access/limits.js";
+import type { Sessions } from "../access/sessions.js";
 import { dropRest, holdBodies } from "../bodies/arriving.js";
 import type { BodyBudget } from "../bodies/budget.js";
 import { type BodyConfig, takeBodies } from "../bodies/parser.js";
@@ -31,6 +32,7 @@ import { unknownRoute } from "./unknown-route.js";
 export interface HttpParts {
   config: ServerConfig;
   logger: ServerLogger;
+  sessions: Sessions;
   keys: Keys;
   limits: Limits;
   hosts: HostPolicy;
@@ -160,11 +162,11 @@ const noHeaders = (): Record<string, string> => ({});
 
 /** Throws 401 and 403. */
 function identify(parts: HttpParts, request: FastifyRequest, reply: FastifyReply): void {
-  const { keys, limits } = parts;
+  const { sessions, keys, limits } = parts;
   const { headers, method } = request;
   const { isOpen, area } = request.routeOptions.config;
-  if (isOpen && !keys.areNamed(headers)) return;
-  request.identity = keys.identify(headers, request.ip);
+  if (isOpen && !sessions.areNamed(headers)) return;
+  request.identity = sessions.identify(headers, request.ip);
   const { owner } = request.identity;
   if (area !== undefined && !keys.mayUse(owner, area)) throw failure("admin_not_allowed", { area });
   if (method !== "POST") return;

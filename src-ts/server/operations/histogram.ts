@@ -4,6 +4,15 @@
  */
 import type { Metric, Registry } from "prom-client";
 
+/** What all label sets have counted, as far as nobody asks which. */
+export interface Totals {
+  bounds: readonly number[];
+  /** Of each bucket; what lies past the last bound is in `count` alone. */
+  counts: Float64Array;
+  sum: number;
+  count: number;
+}
+
 /** One label set's counts. */
 export class Series {
   readonly counts: Float64Array;
@@ -58,6 +67,17 @@ export class ModelHistogram {
       this.series.set(model, series);
     }
     return series;
+  }
+
+  totals(): Totals {
+    const { bounds } = this;
+    const all: Totals = { bounds, counts: new Float64Array(bounds.length), sum: 0, count: 0 };
+    for (const { counts, sum, count } of this.series.values()) {
+      for (let i = 0; i < bounds.length; i++) all.counts[i]! += counts[i]!;
+      all.sum += sum;
+      all.count += count;
+    }
+    return all;
   }
 
   /** Called by the registry. */

@@ -1,7 +1,7 @@
 /** GET /metrics: vLLM's names under our prefix, and a few of our own. Fed by the engine's observer. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { CallCounts, Engine, EngineObserver, WorkerInfo } from "../../engine/api.js";
-import { ModelHistogram, type Series } from "./histogram.js";
+import { ModelHistogram, type Series, type Totals } from "./histogram.js";
 import type { KeyUse } from "./key-use.js";
 import type { SchemaRefusals } from "./schema-refusals.js";
 import { addWorkerMetrics } from "./worker-metrics.js";
@@ -121,6 +121,11 @@ export class Metrics {
 
   text(): Promise<string> {
     return this.registry.metrics();
+  }
+
+  /** Seconds, over all models, since the start. */
+  latencies(): { ttft: Totals; interToken: Totals } {
+    return { ttft: this.ttft.totals(), interToken: this.interToken.totals() };
   }
 
   close(): void {

@@ -22,6 +22,10 @@ const tools = {
   tsc: compile("dist/src-ts/cli/main.js", "console.log(JSON.stringify(process.argv.slice(2)));"),
 };
 
+const bundle = `import { mkdirSync, writeFileSync } from "node:fs";
+mkdirSync("dist/console", { recursive: true });
+writeFileSync("dist/console/manifest.json", "{}");`;
+
 /** The stand-ins; each notes its call, then does what SLOW and FAIL say about it. */
 const programs = {
   npm: `
@@ -73,6 +77,10 @@ export class Clone {
       "tsconfig.json": "{}",
       "src-res/Machine.res": "let x = 1",
       "src-ts/index.ts": "export {};",
+      "src-ts/client/index.ts": "export {};",
+      "src-ts/console/main.tsx": "export {};",
+      "scripts/build-console.mjs": bundle,
+      "scripts/lib/console.mjs": "export {};",
       "python/pyproject.toml": "",
       "python/uv.lock": "",
       "python/uv-pin.txt": "uv==0.13.9",

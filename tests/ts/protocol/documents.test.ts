@@ -17,10 +17,13 @@ import { Gate } from "../../../src-ts/server/access/gate.js";
 import { HostPolicy } from "../../../src-ts/server/access/hosts.js";
 import { Keys } from "../../../src-ts/server/access/keys.js";
 import { Limits } from "../../../src-ts/server/access/limits.js";
+import { Sessions } from "../../../src-ts/server/access/sessions.js";
 import { Tickets } from "../../../src-ts/server/access/tickets.js";
 import { BodyBudget } from "../../../src-ts/server/bodies/budget.js";
+import { ConsoleAssets } from "../../../src-ts/server/console/assets.js";
 import { createApp } from "../../../src-ts/server/http/app.js";
 import { KeyUse } from "../../../src-ts/server/operations/key-use.js";
+import { LiveFeed } from "../../../src-ts/server/operations/live-feed.js";
 import { Metrics } from "../../../src-ts/server/operations/metrics.js";
 import { SchemaRefusals } from "../../../src-ts/server/operations/schema-refusals.js";
 import { resolveOptions, type ServerLogger } from "../../../src-ts/server/options.js";
@@ -82,9 +85,9 @@ describe("the OpenAPI document", () => {
   });
 });
 
-/** `{model_id}` may contain slashes: the router writes it `*`. */
+/** What may contain slashes: the router writes it `*`. */
 function plain(path: string): string {
-  return path.replace("{model_id}", "*").replace(/\{\w+\}/g, "{}");
+  return path.replace(/\{(?:model_id|file)\}/, "*").replace(/\{\w+\}/g, "{}");
 }
 
 function registeredRoutes(): string[] {
@@ -95,9 +98,10 @@ function registeredRoutes(): string[] {
   const limits = new Limits(undefined, () => {});
   const gate = new Gate(engine, keys, limits);
   const keyUse = new KeyUse(keys, limits);
+  const sessions = new Sessions(keys);
   const hosts = new HostPolicy("127.0.0.1", [], []);
   const bodies = new BodyBudget(config.limits);
-  const app = createApp({ config, logger, keys, limits, hosts, bodies });
+  const app = createApp({ config, logger, sessions, keys, limits, hosts, bodies });
   const routes: string[] = [];
   app.addHook("onRoute", ({ method, url, onRequest }) => {
     // Those that a path lacks are one route of their own, with a hook that refuses.
@@ -107,7 +111,17 @@ function registeredRoutes(): string[] {
   const metrics = new Metrics(engine, { size: 0 }, { refusals: new SchemaRefusals(), keyUse });
   const tickets = new Tickets(config.limits);
   const context = { engine: gate, keys, bodies, config, logger, now: () => 0 };
-  addRoutes(app, context, { keys, tickets, metrics, keyUse, drain() {} });
+  const feed = new LiveFeed({
+    engine,
+    samples: () => [],
+    writeBufferBytesMax: 0,
+    viewersMax: 0,
+    now: () => 0,
+  });
+  const console = new ConsoleAssets();
+  addRoutes(app, context, {
+    ...{ sessions, keys, tickets, metrics, keyUse, feed, console, drain() {} },
+  });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));
 }

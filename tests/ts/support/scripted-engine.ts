@@ -8,10 +8,12 @@ import type {
   EngineObserver,
   ModelInfo,
   NativeInfo,
+  Operator,
   Readiness,
   Response,
   Submission,
   SubmissionInput,
+  Timeline,
   Tokenized,
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
@@ -133,6 +135,30 @@ export class ScriptedEngine implements Engine {
   readonly submissions: Submission[] = [];
   readonly runs: Run[] = [];
   readonly restarted: string[] = [];
+  readonly killed: string[] = [];
+  readonly timelines = new Map<string, Timeline>();
+  /** How often somebody had a look. */
+  views = 0;
+  readonly operator: Operator = {
+    view: (requestsMax) => {
+      this.views++;
+      const live = this.runs.filter(({ log }) => log.ending === undefined);
+      const requests = live.slice(0, requestsMax).map(({ log, submission }) => ({
+        ...{ id: log.id, model: log.model, state: "decoding" as const, workerId: "w1" },
+        ...{ priority: submission.priority, arrivedAtMs: log.createdAt },
+        ...{ promptTokens, maxTokens: log.maxTokens, cachedTokens: log.cachedTokens },
+        ...{ prefill: undefined, emitted: log.tokens.length, attempts: 1, ttftMs: 2 },
+      }));
+      return { requests, requestCount: live.length, batches: [], ended: [] };
+    },
+    timeline: (id) => this.timelines.get(id),
+    cancel: (id) => {
+      if (!this.runs.some(({ log }) => log.id === id && log.ending === undefined)) return false;
+      this.cancelById(id);
+      return true;
+    },
+    killWorker: (id) => id === "w1" && this.killed.push(id) > 0,
+  };
   /** Submissions that were given up before they were accepted. */
   givenUp = 0;
   private readonly observers = new Set<EngineObserver>();

@@ -354,66 +354,6 @@ describe("logs", () => {
   });
 });
 
-describe("the status page", () => {
-  it("shows models and workers, loads nothing, and escapes what it shows", async () => {
-    const { get } = await startServer();
-    const answer = await get("/");
-    const page = await answer.text();
-    expect(answer.headers.get("content-type")).toContain("text/html");
-    expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
-    expect(page).toContain("org/first (default)");
-    expect(page).toContain("fake &lt;&amp;&gt; backend");
-    expect(page).not.toMatch(/<script|<link|<img|src=|@import|url\(/);
-  });
-
-  it("names the native parts that a worker uses", async () => {
-    const { get, engine } = await startServer();
-    const cell = async () => {
-      const page = await (await get("/")).text();
-      const heads = [...page.matchAll(/<th scope="col">(.*?)<\/th>/g)].map(([, text]) => text);
-      const at = heads.indexOf("Native") - heads.indexOf("Worker");
-      const [row] = /<tr><td>w1<\/td>.*?<\/tr>/.exec(page)!;
-      return [...row.matchAll(/<td>(.*?)<\/td>/g)].map(([, text]) => text)[at];
-    };
-    expect(await cell()).toBe("pool; missing: metrics (krserve_native is &lt;not&gt; built)");
-    const off = { on: false, reason: "<off>", applicable: true, missing: false };
-    engine.native = { parts: { pool: off }, metrics: null, pool: null };
-    expect(await cell()).toBe("off");
-    const on = { on: true, reason: null, applicable: true, missing: false };
-    engine.native = { parts: { blas: on, blocks: on, pool: off }, metrics: null, pool: null };
-    expect(await cell()).toBe("blas, blocks");
-    engine.native.parts.pool = { ...off, missing: true };
-    expect(await cell()).toBe("blas, blocks; missing: pool (&lt;off&gt;)");
-    engine.native = null;
-    expect(await cell()).toBe("–");
-  });
-
-  it("has a style that its policy lets through", async () => {
-    const { createHash } = await import("node:crypto");
-    const { get } = await startServer();
-    const answer = await get("/");
-    const [, style] = /<style>([\s\S]*)<\/style>/.exec(await answer.text()) ?? [];
-    const hash = createHash("sha256").update(style!).digest("base64");
-    expect(answer.headers.get("content-security-policy")).toContain(`'sha256-${hash}'`);
-  });
-
-  it("says why it isn't ready", async () => {
-    const { get, engine } = await startServer();
-    engine.readiness_ = { ready: false, reason: "loading <40 %>", retryAfterS: 1 };
-    expect(await (await get("/")).text()).toContain("Not ready: loading &lt;40 %&gt;");
-  });
-
-  it("shows nothing of the server to who has no key", async () => {
-    const { get } = await startServer({ apiKeys: ["key"] });
-    const page = await (await get("/")).text();
-    expect(page).toContain("needs a key");
-    expect(page).not.toContain("org/first");
-    const own = await get("/", { headers: { authorization: "Bearer key" } });
-    expect(await own.text()).toContain("org/first");
-    expect((await get("/", { headers: { authorization: "Bearer no" } })).status).toBe(401);
-  });
-});
-
 describe("the echo for conformance suites", () => {
   it("sends back what it gets, with this server's limits", async () => {
     const { server } = await startServer({ wsEchoPort: 0, limits: { frameBytesMax: 1000 } });

@@ -1,0 +1,206 @@
+/** The routes of who runs the server or looks at it: probes, operations, the console, the documents. A table, and no logic. */
+import { z } from "zod";
+import { KeyList } from "./keys.js";
+import { Cancelling, Killed, LiveEvent, Timeline } from "./live.js";
+import * as examples from "./openapi-examples.js";
+import { json, type Operation, type Parameter, text } from "./openapi-operation.js";
+import { Draining, Health, Ready, Restarting, WorkerList } from "./operations.js";
+import { ConsoleSession, SessionBody, SessionEnded } from "./sessions.js";
+
+const requestId: Parameter = {
+  in: "path",
+  name: "request_id",
+  description: "Of the request, which is its response's.",
+  schema: z.string().min(1),
+  example: "resp_1",
+};
+
+export const operatorRoutes: readonly Operation[] = [
+  {
+    id: "health",
+    method: "get",
+    path: "/health",
+    tag: "probes",
+    summary: "Whether the process can answer.",
+    isOpen: true,
+    answers: { 200: json("It can.", Health, examples.health) },
+  },
+  {
+    id: "ready",
+    method: "get",
+    path: "/ready",
+    tag: "probes",
+    summary: "Whether a worker of the default model can take work.",
+    answers: { 200: json("One can.", Ready, examples.ready) },
+    errors: [503],
+  },
+  {
+    id: "metrics",
+    method: "get",
+    path: "/metrics",
+    tag: "probes",
+    summary: "Figures for Prometheus.",
+    answers: { 200: text("Its text format.", "text/plain") },
+  },
+  {
+    id: "console",
+    method: "get",
+    path: "/",
+    tag: "console",
+    summary:
+      "The web console: a page that says nothing of the server before its user has signed in.",
+    isOpen: true,
+    answers: { 200: text("The page.", "text/html") },
+    errors: [503],
+  },
+  {
+    id: "consoleFile",
+    method: "get",
+    path: "/console/{file}",
+    tag: "console",
+    summary: "What the page loads; a name stands for its content, and never changes it.",
+    isOpen: true,
+    parameters: [
+      {
+        in: "path",
+        name: "file",
+        description: "As the page names it.",
+        schema: z.string().min(1),
+      },
+    ],
+    answers: { 200: text("The file.", "*/*") },
+    errors: [404],
+  },
+  {
+    id: "openSession",
+    method: "post",
+    path: "/admin/session",
+    tag: "console",
+    summary: "A session for the key that it is asked with: a page need not keep the key.",
+    body: { schema: SessionBody, example: {}, isOptional: true },
+    answers: { 200: json("The session.", ConsoleSession, examples.session) },
+    errors: [413, 415, 429, 503],
+  },
+  {
+    id: "endSession",
+    method: "delete",
+    path: "/admin/session",
+    tag: "console",
+    summary: "Ends the session that it is asked with.",
+    answers: { 200: json("It has ended.", SessionEnded, { ended: true }) },
+    errors: [413, 415, 429, 503],
+  },
+  {
+    id: "openApi",
+    method: "get",
+    path: "/openapi.json",
+    tag: "documents",
+    summary: "This document.",
+    isOpen: true,
+    answers: { 200: text("OpenAPI 3.1.", "application/json") },
+  },
+  {
+    id: "asyncApi",
+    method: "get",
+    path: "/asyncapi.json",
+    tag: "documents",
+    summary: "The WebSocket API.",
+    isOpen: true,
+    answers: { 200: text("AsyncAPI 3.0.", "application/json") },
+  },
+  {
+    id: "listWorkers",
+    method: "get",
+    path: "/admin/workers",
+    tag: "operations",
+    summary: "What every worker does.",
+    answers: { 200: json("All of them.", WorkerList, examples.workers) },
+  },
+  {
+    id: "listKeys",
+    method: "get",
+    path: "/admin/keys",
+    tag: "operations",
+    summary: "What every key may and has used; never a key.",
+    answers: { 200: json("All of them.", KeyList, examples.keys) },
+  },
+  {
+    id: "liveEvents",
+    method: "get",
+    path: "/admin/events",
+    tag: "operations",
+    summary: "What runs, as server-sent events: fifteen minutes of figures, then every change.",
+    answers: {
+      200: {
+        description: "Events until the client leaves or the server ends.",
+        events: { data: [LiveEvent] },
+      },
+    },
+    errors: [503],
+  },
+  {
+    id: "requestTimeline",
+    method: "get",
+    path: "/debug/requests/{request_id}",
+    tag: "operations",
+    summary: "A request's transitions and their times, and nothing of its content.",
+    parameters: [requestId],
+    answers: { 200: json("Its timeline.", Timeline, examples.timeline) },
+    errors: [404],
+  },
+  {
+    id: "cancelRequest",
+    method: "post",
+    path: "/admin/requests/{request_id}/cancel",
+    tag: "operations",
+    summary: "Cancels a request, whosesoever it is.",
+    parameters: [requestId],
+    answers: { 202: json("It is on its way.", Cancelling, examples.cancelling) },
+    errors: [404, 413, 415, 429, 503],
+  },
+  {
+    id: "restartWorker",
+    method: "post",
+    path: "/admin/workers/{worker_id}/restart",
+    tag: "operations",
+    summary: "Its requests go on elsewhere, or after the restart.",
+    parameters: [
+      {
+        in: "path",
+        name: "worker_id",
+        description: "Of the worker, from `GET /admin/workers`.",
+        schema: z.string().min(1),
+        example: "w1",
+      },
+    ],
+    answers: { 202: json("It is on its way.", Restarting, examples.restarting) },
+    errors: [404, 413, 415, 429, 503],
+  },
+  {
+    id: "killWorker",
+    method: "post",
+    path: "/admin/workers/{worker_id}/kill",
+    tag: "operations",
+    summary: "SIGKILL to its process, as if it had crashed; its requests go on elsewhere.",
+    parameters: [
+      {
+        in: "path",
+        name: "worker_id",
+        description: "Of the worker, from `GET /admin/workers`.",
+        schema: z.string().min(1),
+        example: "w1",
+      },
+    ],
+    answers: { 202: json("It is dead.", Killed, examples.killed) },
+    errors: [404, 409, 413, 415, 429, 503],
+  },
+  {
+    id: "drain",
+    method: "post",
+    path: "/admin/drain",
+    tag: "operations",
+    summary: "Takes nothing new; the server ends when the last response has.",
+    answers: { 202: json("It is draining.", Draining, examples.draining) },
+    errors: [413, 415, 429, 503],
+  },
+];
