@@ -22,6 +22,7 @@ import {
 import { cacheFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import type { ModelSource } from "../worker/messages.js";
+import { readGguf } from "./gguf.js";
 import { type EnvironmentOptions, toolOptions } from "./python.js";
 
 export { embeddedModelFolder, embeddedModelId, isEmbeddedModelReady };
@@ -126,6 +127,7 @@ function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
     checkModelFolder(path);
     return { id: folderId(path), kind: "folder", path };
   }
+  if (name.endsWith(ggufEnding)) throw new ConfigError(`There is no file ${resolve(name)}.`);
   if (isHubId(name)) return { id: name, kind: "hub", path: name };
   const ids = [embeddedModelId, ...registered.map(({ id }) => id)];
   throw new ConfigError(
@@ -153,9 +155,12 @@ const tokenizerFiles = [
  */
 export function checkModelFolder(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile()) refuseFile(path);
   if (!stat?.isDirectory()) throw new ConfigError(`The model folder ${path} does not exist.`);
   const names = readdirSync(path);
   const lacks = (part: string) => {
+    const gguf = names.find((name) => name.endsWith(ggufEnding));
+    if (gguf !== undefined) refuseFile(join(path, gguf));
     throw new ConfigError(`The model folder ${path} has no ${part}.`);
   };
   if (!names.includes("config.json")) lacks("config.json");
@@ -165,6 +170,23 @@ export function checkModelFolder(path: string): void {
   if (!names.some((name) => tokenizerFiles.includes(name) || name.endsWith(".tiktoken"))) {
     lacks("tokenizer (tokenizer.json)");
   }
+}
+
+const ggufEnding = ".gguf";
+
+/** Throws ConfigError: what it is, and what to name in its place. */
+function refuseFile(path: string): never {
+  const gguf = readGguf(path);
+  if (gguf === undefined) throw new ConfigError(`${path} is a file; a model is a folder.`);
+  const { name, architecture, madeOf } = gguf;
+  const about = [name, architecture].filter((one) => one !== undefined).join(", ");
+  const original =
+    madeOf === undefined
+      ? "Name the model that it was made of, as a folder or a hub id (owner/name)."
+      : `It was made of ${madeOf}: --model ${madeOf} serves that.`;
+  throw new ConfigError(
+    `${path} is a GGUF file${about && ` (${about})`}, the format of llama.cpp and Ollama; models are read from folders of config.json, safetensors and a tokenizer. ${original}`,
+  );
 }
 
 /** Bytes of all files in a folder and below. */

@@ -10,6 +10,7 @@ export * from "./keys.js";
 export * as limits from "./limits.js";
 export type { LiveEvent, RequestRow, Sample, Snapshot, Timeline, Transition } from "./live.js";
 export * from "./models.js";
+export * from "./ollama.js";
 export * from "./operations.js";
 export * from "./responses.js";
 export * from "./sessions.js";

@@ -12,6 +12,7 @@ import * as events from "./events.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
 import * as models from "./models.js";
+import * as ollama from "./ollama.js";
 import * as operations from "./operations.js";
 import * as responses from "./responses.js";
 import * as sessions from "./sessions.js";
@@ -30,6 +31,7 @@ const modules = [
   keys,
   live,
   models,
+  ollama,
   operations,
   responses,
   sessions,

@@ -17,6 +17,8 @@ export interface Answer {
   contentType?: string;
   /** The same as server-sent events: what the `data:` of one may be, and the text that ends them. */
   events?: { data: readonly z.ZodType[]; last?: string };
+  /** The same as lines of JSON: what each may be. */
+  lines?: readonly z.ZodType[];
   /** Operations that take the answer's id, as this path parameter. */
   links?: { to: readonly string[]; parameter: string };
 }
@@ -35,7 +37,7 @@ export interface Operation {
   body?: { schema: z.ZodType; example: unknown; isOptional?: boolean };
   answers: Readonly<Record<number, Answer>>;
   /** Whose shape refusals have; default: OpenAI's. `either`: that of whoever asks. */
-  dialect?: "anthropic" | "either";
+  dialect?: "anthropic" | "either" | "ollama";
   /** Statuses beside those that any route may answer with. */
   errors?: readonly number[];
 }

@@ -1,4 +1,4 @@
-/** Every route over HTTP: what it takes, what it answers, and how it may refuse. A table, and no logic. */
+/** Every route over HTTP but Ollama's: what it takes, what it answers, and how it may refuse. A table, and no logic. */
 import { z } from "zod";
 import {
   AnthropicBody,
@@ -37,7 +37,7 @@ import {
   TokenizeBody,
 } from "./tokens.js";
 
-const envelope: readonly Parameter[] = [
+export const envelope: readonly Parameter[] = [
   {
     in: "header",
     name: "x-mlx-serving-deadline-ms",
@@ -86,7 +86,7 @@ const query = (name: keyof typeof queries, description: string): Parameter => ({
 });
 
 /** What can happen to a request before, or instead of, its answer. */
-const generation = [404, 409, 429, 499, 503, 504] as const;
+export const generation = [404, 409, 429, 499, 503, 504] as const;
 
 /** The same without an answer that is generated. */
 const preparation = [404, 429, 499, 503, 504] as const;

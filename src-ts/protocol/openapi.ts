@@ -3,9 +3,14 @@ import type { z } from "zod";
 import { AnthropicError } from "./anthropic.js";
 import { ErrorResponse } from "./errors.js";
 import { componentSchemas, inlineSchema, type JsonSchema, refTo } from "./json-schemas.js";
+import { OllamaError } from "./ollama.js";
+import { ollamaOperations } from "./openapi-ollama.js";
 import type { Answer, Operation, Parameter } from "./openapi-operation.js";
-import { operations } from "./openapi-routes.js";
+import { operations as routes } from "./openapi-routes.js";
 import { version } from "./version.js";
+
+/** All of them. */
+export const operations: readonly Operation[] = [...routes, ...ollamaOperations];
 
 interface Refusal {
   name: string;
@@ -170,6 +175,7 @@ const shapes: Readonly<Record<Shape, string>> = {
   openAi: "",
   anthropic: "Anthropic",
   either: "Either",
+  ollama: "Ollama",
 };
 
 function shapeOf(shape: Shape, { description, type, code }: Refusal) {
@@ -181,6 +187,8 @@ function shapeOf(shape: Shape, { description, type, code }: Refusal) {
       return { schema: openAi, example: { error } };
     case "anthropic":
       return { schema: anthropic };
+    case "ollama":
+      return { schema: refTo(OllamaError), example: { error: description } };
     case "either":
       return { schema: { anyOf: [openAi, anthropic] }, example: { error } };
   }
@@ -208,7 +216,7 @@ function allRefusals() {
   return Object.fromEntries(pairs);
 }
 
-function contentOf({ schema, example, contentType, events }: Answer) {
+function contentOf({ schema, example, contentType, events, lines }: Answer) {
   if (contentType !== undefined) {
     const isJson = contentType === "application/json";
     return { [contentType]: { schema: { type: isJson ? "object" : "string" } } };
@@ -216,6 +224,7 @@ function contentOf({ schema, example, contentType, events }: Answer) {
   return {
     ...(schema && { "application/json": { schema: refTo(schema), example } }),
     ...(events && { "text/event-stream": { schema: eventSchema(events) } }),
+    ...(lines && { "application/x-ndjson": { schema: { anyOf: lines.map(refTo) } } }),
   };
 }
 
@@ -311,7 +320,7 @@ export function openApiDocument() {
       title: "mlx-serving",
       version,
       description:
-        "Language models over HTTP, in the shapes of OpenAI's API and of Anthropic's. Rules that no schema can say are in docs/PROTOCOL.md.",
+        "Language models over HTTP, in the shapes of OpenAI's API, of Anthropic's and of Ollama's. Rules that no schema can say are in docs/PROTOCOL.md.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "/" }],

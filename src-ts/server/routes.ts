@@ -18,6 +18,9 @@ import type { ServerContext } from "./context.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
 import { unknownRoute } from "./http/unknown-route.js";
+import { chat, generate } from "./ollama/chat.js";
+import { ollamaDialect } from "./ollama/dialect.js";
+import { show, tags, versions } from "./ollama/models.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
 import { embeddings, rerank } from "./openai/embeddings.js";
@@ -65,6 +68,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addEmbeddings(app, context);
   addTokens(app, context);
   addAnthropic(app, context);
+  addOllama(app, context);
   addResponses(app, context);
   addTickets(app, parts);
   addProbes(app, context, parts);
@@ -147,6 +151,33 @@ function addAnthropic(app: FastifyInstance, context: ServerContext): void {
   const count: Handler = (request, reply) =>
     countTokens(context, callerOf(request), bodyOf(request), reply);
   route(app, "/v1/messages/count_tokens", { POST: count }, own);
+}
+
+function addOllama(app: FastifyInstance, context: ServerContext): void {
+  const own: RouteConfig = { dialect: () => ollamaDialect };
+  route(
+    app,
+    "/api/chat",
+    { POST: (request, reply) => chat(context, callerOf(request), bodyOf(request), reply) },
+    own,
+  );
+  route(
+    app,
+    "/api/generate",
+    { POST: (request, reply) => generate(context, callerOf(request), bodyOf(request), reply) },
+    own,
+  );
+  const list: Handler = ({ identity }) => tags(context.engine, identity.owner);
+  route(app, "/api/tags", { GET: list }, own);
+  route(
+    app,
+    "/api/show",
+    { POST: (request, reply) => show(context, callerOf(request), bodyOf(request), reply) },
+    own,
+  );
+  route(app, "/api/version", { GET: versions }, own);
+  // What is not served of it is refused in its shape too.
+  route(app, "/api/*", {}, { ...own, names: () => false });
 }
 
 function addResponses(app: FastifyInstance, context: ServerContext): void {

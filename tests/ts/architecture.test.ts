@@ -262,6 +262,19 @@ const arrows: Readonly<Record<string, Arrows>> = {
     ],
     types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/context.ts"],
   },
+  "src-ts/server/ollama": {
+    values: [
+      "src-ts/failures.ts",
+      "src-ts/protocol",
+      "src-ts/server/errors.ts",
+      "src-ts/server/http",
+      "src-ts/server/render",
+      "src-ts/server/streams",
+      "src-ts/server/submissions",
+      "src-ts/server/validation",
+    ],
+    types: ["src-ts/engine/api.ts", "src-ts/errors.ts", "src-ts/server/context.ts"],
+  },
   "src-ts/server/websocket": {
     values: [
       "src-ts/errors.ts",
@@ -345,6 +358,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/anthropic",
       "src-ts/server/console",
       "src-ts/server/http",
+      "src-ts/server/ollama",
       "src-ts/server/openai",
       "src-ts/server/operations",
       "src-ts/server/validation",

@@ -166,6 +166,7 @@ const exceptions: readonly Exception[] = [
       "src-ts/protocol/openapi-operation.ts",
       "src-ts/protocol/openapi-operator-routes.ts",
       "src-ts/protocol/openapi-examples.ts",
+      "src-ts/protocol/openapi-ollama.ts",
       "src-ts/protocol/openapi-routes.ts",
       "src-ts/protocol/openapi.ts",
     ],
@@ -250,6 +251,14 @@ const exceptions: readonly Exception[] = [
       "tests/ts/server/anthropic/models.test.ts",
     ],
     sources: ["src-ts/protocol/anthropic.ts", "src-ts/server/anthropic/dialect.ts"],
+  },
+  {
+    because: ["tests/ts/server/ollama/chat.test.ts", "tests/ts/server/ollama/models.test.ts"],
+    sources: [
+      "src-ts/protocol/ollama.ts",
+      "src-ts/server/ollama/answer.ts",
+      "src-ts/server/ollama/dialect.ts",
+    ],
   },
   {
     because: ["tests/ts/server/json/read.test.ts"],

@@ -94,7 +94,7 @@ function blockOf(output: OutputItem, response: Response): AnthropicBlock[] {
 }
 
 /** A call without arguments may be made without a word. */
-function inputOf(text: string): Record<string, unknown> | undefined {
+export function inputOf(text: string): Record<string, unknown> | undefined {
   if (text.trim() === "") return {};
   try {
     const value: unknown = JSON.parse(text);

@@ -1,5 +1,5 @@
 /**
- * One answer as server-sent events. The status line waits for the first chunk, so that what fails
+ * One answer as server-sent events, or as its API has them. The status line waits for the first chunk, so that what fails
  * before it can still be told by its status; a long prefill is kept alive by comments, or as its API has it.
  */
 import type { ServerResponse } from "node:http";
@@ -20,6 +20,10 @@ const lastWordsMs = 10_000;
 /** What an API has of its own in a stream that says nothing yet, or never will. */
 export interface StreamShape {
   dialect: Dialect;
+  /** Default: that of server-sent events. */
+  contentType?: string;
+  /** Sent to see whether the reader is there; no part of the answer. Default: an empty comment. */
+  probe?: string;
   /** Sent while nothing else is. */
   keepAlive(): string;
 }
@@ -101,7 +105,7 @@ export class EventStream implements Sink {
     this.isOpen = true;
     this.raw.writeHead(200, {
       ...this.headers,
-      "content-type": "text/event-stream; charset=utf-8",
+      "content-type": this.shape.contentType ?? "text/event-stream; charset=utf-8",
       "cache-control": "no-cache, no-transform",
       "x-accel-buffering": "no",
     });
@@ -134,7 +138,8 @@ export class EventStream implements Sink {
 
   /** Finds out about a reader that has gone without a word. */
   private probe(): void {
-    if (this.isOpen && !this.isEnded && this.raw.writableLength === 0) this.raw.write(probe);
+    if (this.isOpen && !this.isEnded && this.raw.writableLength === 0)
+      this.raw.write(this.shape.probe ?? probe);
   }
 
   private left(): void {

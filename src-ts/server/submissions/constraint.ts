@@ -49,6 +49,12 @@ export function anthropicConstraintOf(body: AnthropicBody): Constrained {
   ]);
 }
 
+/** Ollama's: the word `json`, or a schema. */
+export function formatConstraintOf(format: string | object | null | undefined): Constrained {
+  if (typeof format !== "string") return oneOf(wish(["format"], format, json));
+  return oneOf(format === "json" ? formatWish({ type: "json_object" }, ["format"]) : []);
+}
+
 function oneOf([asked, other]: readonly Asked[]): Constrained {
   if (asked === undefined) return {};
   const name = paramOf(asked.path);

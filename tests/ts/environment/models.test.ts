@@ -13,6 +13,7 @@ import {
   resolveModels,
   unregisterModel,
 } from "../../../src-ts/environment/models.js";
+import { ggufFile } from "../support/gguf-file.js";
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
@@ -107,7 +108,20 @@ describe("a model folder", () => {
 
   it("is no file", () => {
     const path = join(makeModel("mine"), "config.json");
-    expect(() => checkModelFolder(path)).toThrow("does not exist");
+    expect(() => checkModelFolder(path)).toThrow("is a file; a model is a folder");
+  });
+
+  it("is no GGUF file, and has more than one: it says what to name in its place", () => {
+    const path = makeModel("mine", ["other.txt"]);
+    const file = join(path, "mine-Q4.gguf");
+    writeFileSync(file, ggufFile({ "general.architecture": "llama", "general.name": "Mine" }));
+    for (const name of [file, path])
+      expect(() => resolveModels([name], "mlx", env)).toThrow(
+        `${file} is a GGUF file (Mine, llama), the format`,
+      );
+    writeFileSync(file, ggufFile({ "general.repo_url": "https://hub.example/owner/mine" }));
+    expect(() => checkModelFolder(file)).toThrow("--model owner/mine serves that");
+    expect(() => resolveModels(["owner/absent.gguf"], "mlx", env)).toThrow("There is no file");
   });
 
   it("takes the bytes of all its files", () => {

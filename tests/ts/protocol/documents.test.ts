@@ -11,8 +11,7 @@ import {
   serverMessages,
 } from "../../../src-ts/protocol/asyncapi.js";
 import { ClientMessage, ServerEvent } from "../../../src-ts/protocol/events.js";
-import { examplesOf, openApiDocument } from "../../../src-ts/protocol/openapi.js";
-import { operations } from "../../../src-ts/protocol/openapi-routes.js";
+import { examplesOf, openApiDocument, operations } from "../../../src-ts/protocol/openapi.js";
 import type { WorkerStatus } from "../../../src-ts/protocol/operations.js";
 import { Gate } from "../../../src-ts/server/access/gate.js";
 import { HostPolicy } from "../../../src-ts/server/access/hosts.js";

@@ -1,0 +1,126 @@
+/** GET /api/tags and /api/version, POST /api/show. */
+import { createHash } from "node:crypto";
+import type { FastifyReply } from "fastify";
+import type { ModelInfo } from "../../engine/api.js";
+import { failure } from "../../failures.js";
+import {
+  type OllamaModel,
+  OllamaShowBody,
+  type OllamaTags,
+  type OllamaVersion,
+  ollamaVersion,
+} from "../../protocol/ollama.js";
+import { version } from "../../protocol/version.js";
+import type { ServerContext } from "../context.js";
+import type { HttpCaller } from "../http/caller.js";
+import { tolerateBody } from "../validation/tolerance.js";
+
+type Engine = Pick<ServerContext["engine"], "modelsFor" | "workers">;
+
+/** Ollama's clients add it to a name that has none, and take it for the same. */
+const defaultTag = ":latest";
+
+const namesOf = ({ id, aliases }: ModelInfo) => [id, ...aliases];
+
+/** The name as it is served; one that isn't is left as it came, to be missed by it. */
+export function servedName<T extends string | null | undefined>(
+  engine: Engine,
+  owner: string,
+  name: T,
+): T | string {
+  if (name == null) return name;
+  const names = engine.modelsFor(owner).flatMap(namesOf);
+  const bare = name.endsWith(defaultTag) ? name.slice(0, -defaultTag.length) : name;
+  return [name, bare, bare + defaultTag].find((one) => names.includes(one)) ?? name;
+}
+
+/** Undefined: the default one. Throws 404. */
+export function findModel(
+  engine: Engine,
+  owner: string,
+  name: string | null | undefined,
+): ModelInfo {
+  const isMeant = (model: ModelInfo) =>
+    name == null ? model.isDefault : namesOf(model).includes(name);
+  const model = engine.modelsFor(owner).find(isMeant);
+  if (model !== undefined) return model;
+  const message = "There is no model with this name; see GET /api/tags.";
+  throw failure("model_not_found", { message, param: "model" });
+}
+
+/** By each of its names: clients look whether theirs is there. */
+export function tags(engine: Engine, owner: string): OllamaTags {
+  const models = engine.modelsFor(owner).flatMap((model) =>
+    namesOf(model).map((name) => ({
+      name,
+      model: name,
+      modified_at: modifiedAt(model),
+      size: weightsOf(engine, model),
+      digest: createHash("sha256").update(name).digest("hex"),
+      details,
+    })),
+  );
+  return { models };
+}
+
+export function show(
+  context: ServerContext,
+  { owner, lease }: HttpCaller,
+  given: unknown,
+  reply: FastifyReply,
+): OllamaModel {
+  const { model: wanted, name } = tolerateBody(context, OllamaShowBody, given, reply);
+  lease?.release();
+  const { engine } = context;
+  const model = findModel(engine, owner, servedName(engine, owner, wanted ?? name));
+  return {
+    modelfile: `FROM ${model.id}\n`,
+    parameters: "",
+    template: "",
+    details,
+    model_info: infoOf(model),
+    capabilities: capabilitiesOf(model),
+    modified_at: modifiedAt(model),
+  };
+}
+
+export function versions(): OllamaVersion {
+  return { version: ollamaVersion, mlx_serving: version };
+}
+
+const details = {
+  parent_model: "",
+  format: "mlx",
+  family: "",
+  families: [],
+  parameter_size: "",
+  quantization_level: "",
+};
+
+function modifiedAt({ created }: ModelInfo): string {
+  return new Date(created * 1000).toISOString();
+}
+
+function weightsOf(engine: Engine, { id }: ModelInfo): number {
+  const worker = engine.workers().find(({ model, limits }) => model === id && limits !== undefined);
+  return worker?.limits?.weightsBytes ?? 0;
+}
+
+function infoOf({ contextMax, abilities }: ModelInfo): OllamaModel["model_info"] {
+  const dimensions = abilities?.dimensions ?? 0;
+  return {
+    "general.architecture": "mlx",
+    ...(contextMax !== undefined && { "mlx.context_length": contextMax }),
+    ...(dimensions > 0 && { "mlx.embedding_length": dimensions }),
+  };
+}
+
+/** Any model that makes text may be offered tools. */
+function capabilitiesOf({ abilities }: ModelInfo): OllamaModel["capabilities"] {
+  const makesText = abilities?.generates ?? true;
+  const embeds = (abilities?.dimensions ?? 0) > 0;
+  return [
+    ...(makesText ? (["completion", "tools"] as const) : []),
+    ...(embeds ? (["embedding"] as const) : []),
+  ];
+}
