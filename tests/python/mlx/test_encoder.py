@@ -74,7 +74,8 @@ def in_numpy(w: Arrays, tokens: list[int]) -> np.ndarray[Any, Any]:
                 linear(x, f"{name}attention.self.{one}")[:, cut]
                 for one in ("query", "key", "value")
             )
-            weights = np.exp(q @ k.T / 2)
+            scores = q @ k.T / 2
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
             heads.append(weights / weights.sum(-1, keepdims=True) @ v)
         seen = linear(np.concatenate(heads, -1), f"{name}attention.output.dense")
         x = norm(x + seen, f"{name}attention.output.LayerNorm")
