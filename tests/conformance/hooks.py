@@ -13,7 +13,9 @@ from schemathesis import Case, GenerationMode, HookContext
 
 CHOICES_MAX = 128
 # Names of one limit: they must agree.
-TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict")
+# What to read, of which a request has one.
+PROMPTS = ("prompt", "messages", "content")
 # What an answer is kept to: one thing at most, and one that can be enforced.
 STRUCTURES = (
     "guided_json",
@@ -47,12 +49,20 @@ def map_case(context: HookContext, case: Case) -> Case:
 
 def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     body = dict(body)
+    # How many a model's vectors have, it alone knows.
+    body.pop("dimensions", None)
+    for name in [name for name in PROMPTS if name in body][1:]:
+        del body[name]
+    if isinstance(body.get("tokens"), list):
+        body["tokens"] = answerable(body["tokens"])
     body.pop("previous_response_id", None)
     if body.get("stream_options") is not None:
         body["stream"] = True
     given = [name for name in TOKEN_LIMITS if body.get(name) is not None]
     for name in given[1:]:
         del body[name]
+    if body.get("n_predict") == 0:
+        del body["n_predict"]
     if body.get("background"):
         body["store"] = True
     if "messages" in body and body.get("top_logprobs"):
@@ -94,7 +104,9 @@ def without_tools(body: dict[str, Any]) -> dict[str, Any]:
         said = [message for message in body["messages"] if is_said(message)]
         body["messages"] = [*said, {"role": "user", "content": "x"}]
     if isinstance(body.get("input"), list):
-        body["input"] = [item for item in body["input"] if "role" in item] or "x"
+        said = [item for item in body["input"] if isinstance(item, dict) and "role" in item]
+        texts = [item for item in body["input"] if not isinstance(item, dict)]
+        body["input"] = said or answerable(texts) or "x"
     return body
 
 
