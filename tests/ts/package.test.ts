@@ -1,6 +1,6 @@
 /** What the package says of itself: one version, no link that leads nowhere, no dependency that Node 20 refuses. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openApiDocument } from "../../src-ts/protocol/openapi.js";
@@ -65,6 +65,20 @@ describe("dependencies", () => {
     expect(asked.length).toBeGreaterThan(10);
     const refused = asked.filter(([, { engines }]) => !takes(engines!.node!, oldest));
     expect(refused.map(([path, { engines }]) => `${path} ${engines!.node}`)).toEqual([]);
+  });
+
+  it("are all that the compiled machines import", () => {
+    const folder = join(root, "src-res");
+    const modules = readdirSync(folder).filter((name) => name.endsWith(".res.mjs"));
+    expect(modules.length).toBeGreaterThan(5);
+    const imported = modules.flatMap((name) =>
+      [...read(`src-res/${name}`).matchAll(/ from "((?:@[^/"]+\/)?[^./"][^/"]*)/g)].map(
+        ([, dependency]) => dependency!,
+      ),
+    );
+    expect(imported).toContain("@rescript/runtime");
+    const known = Object.keys(manifest.dependencies as Record<string, string>);
+    expect([...new Set(imported)].filter((name) => !known.includes(name))).toEqual([]);
   });
 
   it("that would not are found", () => {
