@@ -140,6 +140,7 @@ export const tokenCount = z
   .refine((count) => count !== 0, {
     error: `must be at least 1, or ${noLimit} for what the context leaves`,
   })
+  .meta({ not: { const: 0 } })
   .transform((count) => (count === noLimit ? null : count))
   .nullish();
 

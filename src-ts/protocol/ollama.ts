@@ -24,7 +24,9 @@ const numPredict = z
   .transform((count) => (count <= 0 ? null : count))
   .nullish();
 
-const { temperature, top_p, top_k, min_p, seed, stop, repeat_penalty } = fields.sampling;
+const { temperature, top_p, top_k, min_p, stop, repeat_penalty } = fields.sampling;
+/** Within 2^53: exact integers beyond are read at the top of a body alone. */
+const seed = z.int().nullish();
 const { presence_penalty, frequency_penalty } = fields.sampling;
 
 /** How the next token is drawn; what is said of a runner, which is not Ollama's here, is a hint. */

@@ -75,9 +75,9 @@ export const tokenization = {
   token_strs: ["Hello", " there"],
 };
 
-export const detokenizeBody = { tokens: [19556, 665] };
+export const detokenizeBody = { tokens: [28] };
 
-export const detokenization = { prompt: "Hello there", content: "Hello there" };
+export const detokenization = { prompt: ",", content: "," };
 
 export const inputTokensBody = { input: "What is the capital of France?" };
 

@@ -39,9 +39,13 @@ def map_case(context: HookContext, case: Case) -> Case:
     is_meant_right = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
     if is_meant_right and isinstance(case.body, dict):
         case.body = agreeing(case.body)
-        if case.path == "/v1/responses":
+        if case.path in ("/v1/responses", "/v1/responses/input_tokens"):
             # Needed where nothing is before it.
             case.body.setdefault("input", "x")
+        if case.path == "/api/show":
+            case.body["model"] = "x"
+        if case.path.endswith("/tokenize") and not any(case.body.get(name) for name in PROMPTS):
+            case.body["prompt"] = "x"
     if is_meant_right and isinstance(case.query, dict):
         case.query = {name: value for name, value in case.query.items() if name not in CURSORS}
     return case
@@ -51,8 +55,10 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     body = dict(body)
     # How many a model's vectors have, it alone knows.
     body.pop("dimensions", None)
-    for name in [name for name in PROMPTS if name in body][1:]:
-        del body[name]
+    given = [name for name in PROMPTS if body.get(name) is not None]
+    for name in PROMPTS:
+        if name not in given[:1]:
+            body.pop(name, None)
     if isinstance(body.get("tokens"), list):
         body["tokens"] = answerable(body["tokens"])
     body.pop("previous_response_id", None)
@@ -61,8 +67,6 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
     given = [name for name in TOKEN_LIMITS if body.get(name) is not None]
     for name in given[1:]:
         del body[name]
-    if body.get("n_predict") == 0:
-        del body["n_predict"]
     if body.get("background"):
         body["store"] = True
     if "messages" in body and body.get("top_logprobs"):
