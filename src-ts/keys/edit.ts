@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
+  chownSync,
   existsSync,
   readFileSync,
   realpathSync,
@@ -91,16 +92,14 @@ function replace(path: string, text: string): void {
   const draft = `${path}.${process.pid}.draft`;
   try {
     writeFileSync(draft, text, { mode: ownerOnly, flag: "wx" });
-    // The umask has no say in it, and a server of another user goes on reading through its group.
-    chmodSync(draft, modeFor(path));
+    const before = statSync(path, { throwIfNoEntry: false });
+    // A server of another user goes on reading it, as its owner or through its group.
+    if (before !== undefined) chownSync(draft, before.uid, before.gid);
+    // The umask has no say in it.
+    chmodSync(draft, before === undefined ? ownerOnly : before.mode & 0o640);
     renameSync(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });
     throw error;
   }
-}
-
-function modeFor(path: string): number {
-  const before = statSync(path, { throwIfNoEntry: false });
-  return before === undefined ? ownerOnly : before.mode & 0o640;
 }

@@ -1,6 +1,7 @@
 /** What the command line does to a key file. */
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -62,6 +63,18 @@ describe("the file", () => {
     expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(readdirSync(folder).filter((name) => /draft|lock/.test(name))).toEqual([]);
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    "stays with its owner and group, whoever changes it",
+    async () => {
+      const path = newPath();
+      await editKeyFile(path, () => ({ text: "a\n" }));
+      chownSync(path, 65_534, 65_533);
+      await editKeyFile(path, (before) => ({ text: `${before}b\n` }));
+      const { uid, gid } = statSync(path);
+      expect({ uid, gid }).toEqual({ uid: 65_534, gid: 65_533 });
+    },
+  );
 
   it("takes changes one after another", async () => {
     const path = newPath();
