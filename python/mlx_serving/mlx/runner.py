@@ -1,6 +1,6 @@
-"""The engine's steps. A step decodes all rows once, gives places to waiting requests, and prefills
-as much as the budget allows. Each of the three is a phase: it schedules a plan, runs it, and
-postprocesses what the run gave.
+"""The engine's steps. A step decodes all rows once, gives places to waiting requests, prefills as
+much as the budget allows, and reads for those who want nothing but a reading. Each of the four is a
+phase: it schedules a plan, runs it, and postprocesses what the run gave.
 """
 
 from __future__ import annotations
