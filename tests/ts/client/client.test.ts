@@ -9,17 +9,20 @@ describe("respond", () => {
     await open();
     const stream = client.respond(
       { input: "Hi", temperature: 0 },
-      { lane: "a", deadlineMs: 500, priority: "batch", idempotencyKey: "k" },
+      { lane: "a", deadlineMs: 60_000, priority: "batch", idempotencyKey: "k" },
     );
     const create = await socket.message("response.create");
     expect(create).toMatchObject({
       input: "Hi",
       temperature: 0,
       stream_id: "a",
-      "mlx_serving:deadline_ms": 500,
       "mlx_serving:priority": "batch",
       "mlx_serving:idempotency_key": "k",
     });
+    // What is left of it when it is sent.
+    const left = (create as Record<string, unknown>)["mlx_serving:deadline_ms"];
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(60_000);
     expect(stream.responseId).toBeUndefined();
     new Script(socket, "resp_1", "a").created().delta("Hel").delta("lo").completed();
     expect(await textOf(stream)).toBe("Hello");
