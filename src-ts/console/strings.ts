@@ -83,7 +83,8 @@ export const t = {
     ask: "Ask something to try it",
     examples: ["Why is the sky blue?", "Write a haiku about queues", "Explain prefill and decode"],
     connect: "Connect a program",
-    connectWhy: "Every client of OpenAI's or Anthropic's API works with this address.",
+    connectWhy:
+      "Every client of OpenAI's API works with this address; Anthropic's take it without /v1.",
     address: "Address",
     keyNote: "Put your API key in the variable MLX_SERVING_API_KEY.",
     agentsNote:

@@ -52,14 +52,16 @@ function LiveHeader() {
               : t.live.state.notReady(now.reason ?? "")}
         </p>
       )}
-      <button
-        type="button"
-        class="small"
-        disabled={now === undefined || now.draining}
-        onClick={() => setAsked(true)}
-      >
-        {t.live.drain}
-      </button>
+      {feedState.value !== "refused" && (
+        <button
+          type="button"
+          class="small"
+          disabled={now === undefined || now.draining}
+          onClick={() => setAsked(true)}
+        >
+          {t.live.drain}
+        </button>
+      )}
       {asked && (
         <Confirm
           title={t.live.drainTitle}

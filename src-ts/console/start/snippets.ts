@@ -19,7 +19,7 @@ export function snippetsOf({ origin, needsKey, model }: Place): Snippet[] {
   const js = needsKey ? "process.env.MLX_SERVING_API_KEY" : '"none"';
   const imports = needsKey ? "import os\n" : "";
   const header = needsKey ? ' \\\n  -H "Authorization: Bearer $MLX_SERVING_API_KEY"' : "";
-  const flag = needsKey ? " --api-key-file keys.txt" : "";
+  const keyNote = needsKey ? ["# the key is in MLX_SERVING_API_KEY"] : [];
   return [
     {
       ...{ id: "curl", name: "curl", language: "bash" },
@@ -69,9 +69,12 @@ for await (const event of stream)
     },
     {
       ...{ id: "agents", name: "Coding agents", language: "bash" },
-      code: ["codex", "claude", "opencode", "qwen", "pi"]
-        .map((agent) => `npx mlx-serving launch --url ${origin}${flag} ${agent}`)
-        .join("\n"),
+      code: [
+        ...keyNote,
+        ...["codex", "claude", "opencode", "qwen", "pi"].map(
+          (agent) => `npx mlx-serving launch --url ${origin} ${agent}`,
+        ),
+      ].join("\n"),
     },
   ];
 }
