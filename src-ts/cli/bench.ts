@@ -39,7 +39,7 @@ export function benchCommand(): Command {
     .option("--api-key <key>", "sent as Authorization: Bearer (default: MLX_SERVING_API_KEY)")
     .option(
       "--api-key-file <file>",
-      "or a file, of which the first key is sent (default: what MLX_SERVING_API_KEY_FILE names)",
+      "or a file, of which the first key is sent; a hash is none (default: what MLX_SERVING_API_KEY_FILE names)",
     )
     .option("--body <json>", "fields that are added to every request")
     .option("--streams <n>", "how many at the same time", "16")

@@ -21,7 +21,7 @@ const help = `/help                 this
 /model                which models there are
 /model ID             asks this one from now on
 /set                  what is set
-/set NAME VALUE       instructions, max-tokens or temperature; no value: as before
+/set NAME VALUE       instructions, max-tokens or temperature; no value: the server's
 /bye                  leaves, as Ctrl-D does
 //…                   says something that begins with a slash
 Ctrl-C                cancels an answer`;

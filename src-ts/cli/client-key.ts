@@ -15,7 +15,7 @@ export const keyOptions = (): Option[] => [
   ),
   new Option(
     "--api-key-file <file>",
-    "or a file, of which the first key is used (default: what MLX_SERVING_API_KEY_FILE names)",
+    "or a file, of which the first key is used; a hash is none (default: what MLX_SERVING_API_KEY_FILE names)",
   ),
 ];
 

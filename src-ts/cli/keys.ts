@@ -5,7 +5,7 @@ import { errColors } from "../colors.js";
 import { ConfigError, resolveConfig } from "../config.js";
 import { editKeyFile, withKey, withoutKey } from "../keys/edit.js";
 import { type KeyEntry, limitNames } from "../keys/entry.js";
-import { fields, keyName } from "../keys/fields.js";
+import { fields, keyName, timeOf } from "../keys/fields.js";
 import { readKeyLines } from "../keys/file.js";
 import type { KeyLine } from "../keys/parse.js";
 import { formatTable } from "./format.js";
@@ -49,6 +49,8 @@ async function addKey(name: string, flags: Flags): Promise<void> {
     throw new ConfigError(`The name must be ${fields.name!.expected}, not "${name}".`);
   const path = fileOf(flags);
   const written: Record<string, string> = { name, ...fieldsIn(flags) };
+  if (written.expires !== undefined && (timeOf(written.expires) ?? 0) <= Date.now())
+    throw new ConfigError(`--expires must be a time to come, not "${written.expires}".`);
   const { secret, text } = await editKeyFile(path, (before) => withKey(before, written));
   process.stdout.write(`${secret}\n`);
   note(`Added ${name} to ${path}. The key stands above, and nowhere else: it is not shown again.`);
@@ -96,7 +98,7 @@ function fileOf({ apiKeyFile }: Flags): string {
   const path = apiKeyFile ?? resolveConfig({ environment: process.env }).apiKeyFile;
   if (path !== undefined) return path;
   throw new ConfigError(
-    "Which key file? Name it with --api-key-file, or in MLX_SERVING_API_KEY_FILE.",
+    "Which key file? Name it with --api-key-file, in MLX_SERVING_API_KEY_FILE or in mlx-serving.config.json.",
   );
 }
 

@@ -46,7 +46,7 @@ const day = /^\d{4}-\d{2}-\d{2}$/;
 const moment = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?Z$/;
 
 /** In UTC; undefined for a day that no calendar has. */
-function timeOf(text: string): number | undefined {
+export function timeOf(text: string): number | undefined {
   if (!day.test(text) && !moment.test(text)) return undefined;
   const time = Date.parse(text);
   const isReal = !Number.isNaN(time) && new Date(time).toISOString().startsWith(text.slice(0, 10));

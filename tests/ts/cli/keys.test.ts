@@ -45,9 +45,10 @@ describe("keys", () => {
     expect(readFileSync(path, "utf8")).toBe(
       `sha256:${hashOf(secret).toString("hex")} name=alice requests-per-minute=60 models=a,b\n`,
     );
-    const admin = await keys("add", "root", "--admin", "yes", "--expires", "2020-01-31");
+    const admin = await keys("add", "root", "--admin", "yes", "--expires", "2199-01-31");
     expect(admin.err).toContain("From now on only keys with admin=yes");
-    writeFileSync(path, `${readFileSync(path, "utf8")}in-clear\n`);
+    const later = readFileSync(path, "utf8").replace("2199", "2020");
+    writeFileSync(path, `${later}in-clear\n`);
     const listed = (await keys("list")).out;
     expect(listed).toMatch(/^alice +hash +requests-per-minute=60 +any +a,b +never +–$/m);
     expect(listed).toMatch(/^root +hash +none +any +all +2020-01-31T00:00Z \(over\) +yes$/m);
@@ -67,6 +68,7 @@ describe("keys", () => {
     [["add", "root"], "stays as it is: line 3, name: line 1 has this name already."],
     [["add", "x", "--concurrency", "many"], "--concurrency must be a number from 1 to 100,000"],
     [["add", "x", "--models", "a b"], "--models must be"],
+    [["add", "x", "--expires", "2020-01-31"], "--expires must be a time to come"],
     [["revoke", "nobody"], "has no key nobody; see mlx-serving keys list."],
   ])("%s says what is wrong", async (args, words) => {
     const before = readFileSync(path, "utf8");
