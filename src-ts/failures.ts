@@ -149,7 +149,7 @@ export const failures = {
   admin_not_allowed: {
     status: 403,
     words: ({ area }: { area: string }) =>
-      `This key may not use /${area}: its line in the key file lacks admin=yes.`,
+      `This key may not use /${area}: its line in the key file lacks admin=${area === "metrics" ? "metrics, or admin=yes" : "yes"}.`,
   },
   unknown_route: {
     status: 404,

@@ -12,8 +12,16 @@ export function unknownRoute(app: FastifyInstance, request: FastifyRequest): Ser
   const meant = candidates(path).find((url) => hasRoute(app, request, url));
   return failure("unknown_route", {
     route: `${request.method} ${shown(path)}`,
-    hint: meant === undefined ? undefined : `Did you mean ${meant}?`,
+    hint: meant === undefined ? hintOf(path) : `Did you mean ${meant}?`,
   });
+}
+
+const ollamaHint =
+  "Of Ollama's API there are /api/chat, /api/generate, /api/tags, /api/show and /api/version.";
+
+/** Undefined: the general one. */
+function hintOf(path: string): string | undefined {
+  return path.startsWith("/api/") ? ollamaHint : undefined;
 }
 
 /** Without its query, which may hold what is nobody's business. */

@@ -46,7 +46,9 @@ function parsed(bytes: Buffer): unknown {
     return JSON.parse(bytes.toString());
   } catch {
     // V8's message quotes the text around the fault, and that may be somebody's prompt.
-    throw invalid("The text is not valid JSON.");
+    throw invalid(
+      bytes.length === 0 ? "The text is empty; it must be JSON." : "The text is not valid JSON.",
+    );
   }
 }
 
