@@ -26,8 +26,9 @@ export async function ask(
   const asking = request(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json", ...authorization(apiKey) },
-    ...(signal && { signal }),
   });
+  // Not by its option: Node ties the connection to it as well, which other requests have after this one.
+  signal?.addEventListener("abort", () => asking.destroy());
   // Why it breaks off is told to whoever reads the answer; who has read it to its end needs no reason.
   asking.on("error", () => {});
   asking.end(JSON.stringify({ ...body, stream }));
