@@ -12,39 +12,16 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && value.length <= limits.textCharsMax;
 }
 
-function isTokenIds(value: unknown): value is number[] {
-  return (
-    Array.isArray(value) &&
-    value.length >= 1 &&
-    value.length <= limits.promptTokensMax &&
-    value.every((id) => Number.isInteger(id) && id >= 0 && id <= limits.tokenIdMax)
-  );
-}
-
 function isPrompt(value: unknown): value is Prompt {
-  if (isText(value) || isTokenIds(value)) return true;
+  if (isText(value) || fields.isTokenIds(value)) return true;
   if (!Array.isArray(value) || value.length < 1 || value.length > limits.promptsMax) return false;
-  return value.every(isText) || value.every(isTokenIds);
+  return value.every(isText) || value.every(fields.isTokenIds);
 }
 
 const textSchema = { type: "string", maxLength: limits.textCharsMax };
-const tokenIdsSchema = {
-  type: "array",
-  minItems: 1,
-  maxItems: limits.promptTokensMax,
-  items: { type: "integer", minimum: 0, maximum: limits.tokenIdMax },
-};
-const listOf = (items: object) => ({
-  type: "array",
-  minItems: 1,
-  maxItems: limits.promptsMax,
-  items,
-});
 
 /** `isPrompt` as JSON Schema says it. */
-const promptSchema = {
-  anyOf: [textSchema, tokenIdsSchema, listOf(textSchema), listOf(tokenIdsSchema)],
-};
+const promptSchema = fields.textsOrTokensSchema(textSchema, limits.promptsMax);
 
 export const CompletionBody = z.object({
   ...fields.sampling,

@@ -9,32 +9,14 @@ export type EmbeddingInput = string | number[] | (string | number[])[];
 const isText = (value: unknown): value is string =>
   typeof value === "string" && value !== "" && value.length <= limits.textCharsMax;
 
-const isTokenIds = (value: unknown): value is number[] =>
-  Array.isArray(value) &&
-  value.length >= 1 &&
-  value.length <= limits.promptTokensMax &&
-  value.every((id) => Number.isInteger(id) && id >= 0 && id <= limits.tokenIdMax);
-
 function isInput(value: unknown): value is EmbeddingInput {
-  if (isText(value) || isTokenIds(value)) return true;
+  if (isText(value) || fields.isTokenIds(value)) return true;
   if (!Array.isArray(value) || value.length < 1 || value.length > limits.embeddingInputsMax)
     return false;
-  return value.every(isText) || value.every(isTokenIds);
+  return value.every(isText) || value.every(fields.isTokenIds);
 }
 
 const textSchema = { type: "string", minLength: 1, maxLength: limits.textCharsMax };
-const tokensSchema = {
-  type: "array",
-  minItems: 1,
-  maxItems: limits.promptTokensMax,
-  items: { type: "integer", minimum: 0, maximum: limits.tokenIdMax },
-};
-const listOf = (items: object) => ({
-  type: "array",
-  minItems: 1,
-  maxItems: limits.embeddingInputsMax,
-  items,
-});
 
 export const EmbeddingsBody = z.object({
   ...fields.hints,
@@ -43,7 +25,7 @@ export const EmbeddingsBody = z.object({
     .custom<EmbeddingInput>(isInput, {
       error: `must be a text, token ids, or a list of at most ${limits.embeddingInputsMax} of either, none of them empty`,
     })
-    .meta({ anyOf: [textSchema, tokensSchema, listOf(textSchema), listOf(tokensSchema)] }),
+    .meta(fields.textsOrTokensSchema(textSchema, limits.embeddingInputsMax)),
   encoding_format: z.enum(["float", "base64"]).nullish(),
   /** The first so many numbers, made as long as before. */
   dimensions: z.int().min(1).max(limits.dimensionsMax).nullish(),

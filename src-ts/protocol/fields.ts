@@ -129,6 +129,29 @@ export const flag = z.boolean().nullish();
 
 export const model = z.string().min(1).max(limits.modelIdCharsMax).nullish();
 
+/** A prompt that is tokens already. */
+export function isTokenIds(value: unknown): value is number[] {
+  return (
+    Array.isArray(value) &&
+    value.length >= 1 &&
+    value.length <= limits.promptTokensMax &&
+    value.every((id) => Number.isInteger(id) && id >= 0 && id <= limits.tokenIdMax)
+  );
+}
+
+const tokenIdsSchema = {
+  type: "array",
+  minItems: 1,
+  maxItems: limits.promptTokensMax,
+  items: { type: "integer", minimum: 0, maximum: limits.tokenIdMax },
+};
+
+/** As JSON Schema says it: a text, token ids, or a list of at most `maxItems` of either. */
+export function textsOrTokensSchema(text: object, maxItems: number) {
+  const listOf = (items: object) => ({ type: "array", minItems: 1, maxItems, items });
+  return { anyOf: [text, tokenIdsSchema, listOf(text), listOf(tokenIdsSchema)] };
+}
+
 /** llama.cpp's way to say that there is no limit but the context's. */
 const noLimit = -1;
 
