@@ -31,19 +31,20 @@ export async function echoCompletion(
   try {
     const prompts = await promptTexts(context, caller, completion, gone);
     // Of each prompt its choices, then its scores: what stands together counts the prompt once.
-    const choicesOf = (i: number) => generating.slice(i * perPrompt, (i + 1) * perPrompt);
-    const both = generates && scoring.length > 0;
-    const submissions = both ? scoring.flatMap((one, i) => [...choicesOf(i), one]) : generating;
-    const size = both ? perPrompt + 1 : perPrompt;
-    const asked = generates ? submissions : scoring;
+    const choiceCount = generates ? perPrompt : 0;
+    const size = choiceCount + (scoring.length > 0 ? 1 : 0);
+    const asked = prompts.flatMap((_, i) => [
+      ...generating.slice(i * choiceCount, (i + 1) * choiceCount),
+      ...scoring.slice(i, i + 1),
+    ]);
     const responses = await submitAll(engine, asked, size, gone);
     caller.lease?.release();
     await untilAllEnded(
       responses.map((response) => response.read(-1)),
       gone,
     );
-    const scores = generates ? responses.filter((_, i) => i % size === perPrompt) : responses;
-    const choices = generates ? responses.filter((_, i) => i % size !== perPrompt) : scores;
+    const scores = responses.filter((_, i) => i % size >= choiceCount);
+    const choices = generates ? responses.filter((_, i) => i % size < choiceCount) : scores;
     return shown(completion, { prompts, scores, choices, perPrompt });
   } catch (error) {
     throw withParam(error, "input", "prompt");
