@@ -97,14 +97,12 @@ export class Gate implements ServedEngine {
     spell: Spelling,
     signal?: AbortSignal,
   ): Promise<Tokenized> {
-    const key = this.permitted(submission);
-    if (key !== undefined) this.limits.enter(key, 0);
+    this.enterWithoutAnswer(submission);
     return this.engine.tokenize(submission, spell, signal);
   }
 
   async countTokens(submission: SubmissionInput, signal?: AbortSignal): Promise<number> {
-    const key = this.permitted(submission);
-    if (key !== undefined) this.limits.enter(key, 0);
+    this.enterWithoutAnswer(submission);
     return this.engine.countTokens(submission, signal);
   }
 
@@ -112,6 +110,12 @@ export class Gate implements ServedEngine {
     const allowed = this.keys.find(owner)?.models;
     const all = this.engine.models();
     return allowed === undefined ? all : all.filter((model) => isAllowed(model, allowed));
+  }
+
+  /** A request of its key that makes no response. Throws what its key may not. */
+  private enterWithoutAnswer(submission: SubmissionInput): void {
+    const key = this.permitted(submission);
+    if (key !== undefined) this.limits.enter(key, 0);
   }
 
   /** Throws 401 for a key that is no more, 403 for a model that it may not use. Undefined: there are no keys. */
