@@ -22,12 +22,19 @@ export function findCompiler(env = process.env) {
   return compilers.map((name) => findOnPath(name, env)).find((path) => path !== undefined);
 }
 
-function findOnPath(name, env) {
+/**
+ * The path of a program, or undefined.
+ * @param {string} name
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {string | undefined}
+ */
+export function findOnPath(name, env = process.env) {
   const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
-function isExecutable(path) {
+/** @param {string} path */
+export function isExecutable(path) {
   try {
     accessSync(path, constants.X_OK);
     return true;

@@ -2,8 +2,10 @@
  * Servers that people have on their Macs, found by their program or their port. Nobody has run these yet: their
  * command lines are taken from their documentation.
  */
+
+import { findOnPath } from "../../../setup/native/tools.mjs";
 import { given } from "./given.mjs";
-import { answers, onPath, startProcess, Unavailable } from "./process.mjs";
+import { answers, startProcess, Unavailable } from "./process.mjs";
 
 /**
  * `args`: started on the folder of the model; without it the server has models of its own, so that it must run with
@@ -28,7 +30,7 @@ const known = [
  * @param {(name: string) => string | undefined} [find]
  * @returns {import("./index.mjs").Peer[]}
  */
-export function installedPeers(folder, find = onPath) {
+export function installedPeers(folder, find = findOnPath) {
   return known.flatMap((server) => {
     const program = find(server.program);
     return program === undefined ? [] : [peer(server, program, folder)];

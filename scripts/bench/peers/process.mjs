@@ -1,9 +1,7 @@
 /** Servers of others: started on a port of their own, waited for, ended. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { createServer } from "node:net";
-import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { strangeVariables } from "../../lib/gate/server.mjs";
 
@@ -129,19 +127,4 @@ async function freePort() {
   server.close();
   await once(server, "close");
   return port;
-}
-
-/** The path of a program, or undefined. */
-export function onPath(name, env = process.env) {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  return folders
-    .map((folder) => join(folder, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
