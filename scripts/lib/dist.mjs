@@ -11,9 +11,9 @@ const output = /\.(?:d\.(m?)ts|(m?)js)(?:\.map)?$/;
  * @returns {string[]}
  */
 export function orphansIn(root) {
-  // The console's files are the bundler's.
-  const isCompiled = (path) => output.test(path) && !path.startsWith("dist/console/");
-  return listInputs(root, ["dist"], isCompiled).filter((path) => {
+  return listInputs(root, ["dist"], (path) => output.test(path)).filter((path) => {
+    // The console's files are the bundler's.
+    if (path.startsWith("dist/console/")) return false;
     const source = path
       .replace(/^dist\//, "")
       .replace(output, (_, inTypes, inCode) => ((inTypes ?? inCode) === "m" ? ".m" : "."));
