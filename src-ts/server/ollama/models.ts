@@ -57,7 +57,7 @@ export function tags(engine: Engine, owner: string): OllamaTags {
       modified_at: modifiedAt(model),
       size: weightsOf(engine, model),
       digest: createHash("sha256").update(name).digest("hex"),
-      details,
+      details: detailsOf(model),
     })),
   );
   return { models };
@@ -77,7 +77,7 @@ export function show(
     modelfile: `FROM ${model.id}\n`,
     parameters: "",
     template: "",
-    details,
+    details: detailsOf(model),
     model_info: infoOf(model),
     capabilities: capabilitiesOf(model),
     modified_at: modifiedAt(model),
@@ -88,14 +88,14 @@ export function versions(): OllamaVersion {
   return { version: ollamaVersion, mlx_serving: version };
 }
 
-const details = {
+const detailsOf = ({ format }: ModelInfo) => ({
   parent_model: "",
-  format: "mlx",
+  format,
   family: "",
   families: [],
   parameter_size: "",
   quantization_level: "",
-};
+});
 
 function modifiedAt({ created }: ModelInfo): string {
   return new Date(created * 1000).toISOString();

@@ -18,6 +18,7 @@ it("are listed by each of their names", async () => {
   const [first] = models;
   expect(first).toMatchObject({ model: "org/first", modified_at: "2023-11-14T22:13:20.000Z" });
   expect(first!.size).toBe(engine.workers()[0]!.limits!.weightsBytes);
+  expect(models.map(({ details }) => details.format)).toEqual(["safetensors", "gguf"]);
   expect(new Set(models.map(({ digest }) => digest)).size).toBe(models.length);
 });
 
