@@ -17,7 +17,7 @@ export function unknownRoute(app: FastifyInstance, request: FastifyRequest): Ser
 }
 
 const ollamaHint =
-  "Of Ollama's API there are /api/chat, /api/generate, /api/tags, /api/show and /api/version.";
+  "Of Ollama's API there are /api/chat, /api/generate, /api/embed, /api/embeddings, /api/tags, /api/ps, /api/show and /api/version.";
 
 /** Undefined: the general one. */
 function hintOf(path: string): string | undefined {

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import {
   OllamaError,
   OllamaModel,
+  OllamaRunning,
   OllamaTags,
   OllamaVersion,
   ollamaVersion,
@@ -20,6 +21,15 @@ it("are listed by each of their names", async () => {
   expect(first!.size).toBe(engine.workers()[0]!.limits!.weightsBytes);
   expect(models.map(({ details }) => details.format)).toEqual(["safetensors", "gguf"]);
   expect(new Set(models.map(({ digest }) => digest)).size).toBe(models.length);
+});
+
+it("are listed as running by who has loaded them", async () => {
+  const { get, engine } = await startServer();
+  const { models } = OllamaRunning.parse(await (await get("/api/ps")).json());
+  const { contextMax, weightsBytes: size } = engine.workers()[0]!.limits!;
+  expect(models).toEqual([
+    expect.objectContaining({ name: "org/first", size, context_length: contextMax }),
+  ]);
 });
 
 it.each([{ model: "org/first" }, { name: "org/first:latest" }])(
