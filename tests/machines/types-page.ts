@@ -45,7 +45,8 @@ function meaningOf(module: string, type: string): string {
   const path = join(root, `src-res/${module}.res`);
   const text = readFileSync(existsSync(`${path}i`) ? `${path}i` : path, "utf8");
   const [before = ""] = text.split(new RegExp(`^type (?:rec )?${type}\\b`, "m"));
-  const doc = /\/\*\*(?!\*)((?:(?!\*\/)[\s\S])*)\*\/\s*(?:@[\w("). ]+\s*)*$/.exec(before)?.[1] ?? "";
+  const doc =
+    /\/\*\*(?!\*)((?:(?!\*\/)[\s\S])*)\*\/\s*(?:@[\w("). ]+\s*)*$/.exec(before)?.[1] ?? "";
   const sentence = /^(?!`\w+`[:,])[\s\S]*?[.;:](?=\s|$)/.exec(doc.trim())?.[0] ?? "";
   return sentence.replace(/\s+/g, " ").replace(/[;:]$/, ".").replaceAll("|", "\\|");
 }
@@ -62,9 +63,8 @@ export function typesPage(): string {
         [
           "| ReScript | TypeScript | |",
           "|---|---|---|",
-          ...types.map(
-            ({ rescript, typescript, meaning }) =>
-              `| \`${rescript}\` | \`${typescript}\` | ${meaning} |`.replace("|  |", "| |"),
+          ...types.map(({ rescript, typescript, meaning }) =>
+            `| \`${rescript}\` | \`${typescript}\` | ${meaning} |`.replace("|  |", "| |"),
           ),
         ].join("\n"),
         `Values and functions, called alike in both: ${values.map((name) => `\`${name}\``).join(", ")}.`,
