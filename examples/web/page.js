@@ -23,4 +23,8 @@ element("form").addEventListener("submit", (event) => {
 element("stop").addEventListener("click", store.stop);
 
 const responseId = sessionStorage.getItem("responseId");
-if (responseId !== null) void store.resume(responseId);
+if (responseId !== null) {
+  await store.resume(responseId);
+  // The server has forgotten it meanwhile.
+  if (store.getSnapshot().error?.status === 404) store.reset();
+}

@@ -1,5 +1,11 @@
 /** Where a store's connection comes from: a client that its page has, a function that gets one, or an address. */
-import { type Address, type Client, type ConnectOptions, connect } from "../client/index.js";
+import {
+  AbortedError,
+  type Address,
+  type Client,
+  type ConnectOptions,
+  connect,
+} from "../client/index.js";
 
 /**
  * A client, or a function that gives one: they stay their owner's, and are never closed here. An address, in any form
@@ -48,6 +54,10 @@ class Own implements Clients {
   async get(signal: AbortSignal): Promise<Client> {
     if (this.current !== undefined) return this.current;
     const client = await connect(this.#address, { ...this.#options, signal });
+    if (signal.aborted) {
+      void client.close();
+      throw new AbortedError(signal.reason);
+    }
     client.on("close", () => {
       if (this.current === client) this.current = undefined;
     });

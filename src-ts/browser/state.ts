@@ -65,7 +65,7 @@ export const idleState: ResponseState = Object.freeze({
   error: undefined,
 });
 
-/** The status of one that has ended is `withEnd`'s: an answer is still checked after its last event. */
+/** The status of one that has ended is `withEnd`'s: its answer is still checked after the last event. */
 export function withEvent(before: ResponseState, event: ResponseStreamEvent): ResponseState {
   const state = { ...before, cursor: event.sequence_number };
   switch (event.type) {
@@ -95,8 +95,14 @@ export function withEvent(before: ResponseState, event: ResponseStreamEvent): Re
   }
 }
 
-/** `error`: it came to no end of its own. */
-export function withEnd(state: ResponseState, error: ClientError | undefined): ResponseState {
+export interface End {
+  /** Its terminal event's, if it came to one; the state may not have seen that, after a resume from behind it. */
+  response?: ResponseObject | undefined;
+  error?: ClientError | undefined;
+}
+
+export function withEnd(before: ResponseState, { response, error }: End): ResponseState {
+  const state = response === undefined ? before : withResponse(before, response);
   return { ...state, running: false, status: endOf(state, error), error };
 }
 

@@ -12,6 +12,7 @@ import {
   isClientError,
   type ParsedOf,
   type RespondOptions,
+  type ResponseFailedError,
   type ResponseRequest,
   type ResponseStream,
   type ResponseStreamEvent,
@@ -79,7 +80,7 @@ export function createResponseStore(
   };
 }
 
-/** A response that is followed; the words of one that was left are not heard any more. */
+/** A response that is followed. One that is left has its signal aborted, and says nothing any more. */
 interface Following {
   readonly abort: AbortController;
   client?: Client;
@@ -152,7 +153,7 @@ class Store {
     this.publisher.publish({ ...before, ...noEnd, status, running: true });
     try {
       const final = await this.#followed(begin, following);
-      if (this.#ends(following)) this.publisher.publish(withEnd(this.publisher.newest, undefined));
+      if (this.#ends(following)) this.publisher.publish(withEnd(this.publisher.newest, final));
       return final;
     } catch (error) {
       if (this.#ends(following)) this.publisher.publish(failed(this.publisher.newest, error));
@@ -171,17 +172,16 @@ class Store {
     if (signal.aborted) throw new AbortedError(signal.reason);
     const stream = begin(client, signal);
     Object.assign(following, { client, stream });
-    const unwatch = this.#watch(following, client);
+    const unwatch = this.#watch(client);
     try {
-      stream.listen((event) => this.#onEvent(following, event));
+      stream.listen((event) => this.#onEvent(event));
       return await stream.final();
     } finally {
       unwatch();
     }
   }
 
-  #onEvent(following: Following, event: ResponseStreamEvent): void {
-    if (this.#following !== following) return;
+  #onEvent(event: ResponseStreamEvent): void {
     const { newest } = this.publisher;
     const state = withEvent(newest, event);
     const status = statusAfter(newest, state);
@@ -189,17 +189,15 @@ class Store {
     else this.publisher.publish({ ...state, status });
   }
 
-  /** Says what becomes of its connection meanwhile; returns the way to stop. */
-  #watch(following: Following, client: Client): () => void {
+  /** Shows what becomes of the connection meanwhile; returns the way to stop. */
+  #watch(client: Client): () => void {
     const show = (status: ResponseState["status"]) => {
       const { newest } = this.publisher;
-      if (this.#following === following && newest.status !== status)
-        this.publisher.publish({ ...newest, status });
+      if (newest.status !== status) this.publisher.publish({ ...newest, status });
     };
     const begun = () => (hasBegun(this.publisher.newest) ? "streaming" : "waiting");
     const off = [
       client.on("reconnecting", () => {
-        if (this.#following !== following) return;
         if (this.publisher.newest.status === "stopping") this.#leave();
         else show("reconnecting");
       }),
@@ -236,8 +234,10 @@ function statusAfter(before: ResponseState, state: ResponseState): ResponseState
 }
 
 function failed(state: ResponseState, error: unknown): ResponseState {
-  if (!isClientError(error)) return withEnd(state, unexpected(error));
-  return error.code === "aborted" ? withAbort(state) : withEnd(state, error);
+  if (!isClientError(error)) return withEnd(state, { error: unexpected(error) });
+  if (error.code === "aborted") return withAbort(state);
+  const { response } = error as Partial<ResponseFailedError>;
+  return withEnd(state, { error, response });
 }
 
 /** Of a page's own function, that was to give a client or to read a schema. */

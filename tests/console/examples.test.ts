@@ -73,4 +73,11 @@ describe.skipIf(executablePath === undefined)(titled("pages of the examples"), (
       document.getElementById("status")!.innerText.startsWith("cancelled"),
     );
   });
+
+  it("web: an answer that the server has forgotten is none", async () => {
+    const { page } = await visit("web");
+    await page.evaluate(() => sessionStorage.setItem("responseId", "resp_gone"));
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("status")!.innerText === "idle");
+  });
 });

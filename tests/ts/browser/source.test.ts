@@ -63,4 +63,22 @@ describe("an address", () => {
     await expect(clients.get(signal)).rejects.toMatchObject({ code: "connection_refused" });
     expect(clients.current).toBeUndefined();
   });
+
+  it("leaves nothing open that was given up while it opened", async () => {
+    const server = await startFakeServer();
+    try {
+      const clients = clientsOf(server.url, {});
+      const abort = new AbortController();
+      const getting = clients.get(abort.signal);
+      const { raw } = await server.socket();
+      const closed = new Promise((resolve) => raw.once("close", resolve));
+      abort.abort();
+      clients.release();
+      await expect(getting).rejects.toMatchObject({ code: "aborted" });
+      await closed;
+      expect(clients.current).toBeUndefined();
+    } finally {
+      await server.close();
+    }
+  });
 });

@@ -125,13 +125,13 @@ describe("the end", () => {
     ["incomplete", "incomplete"],
     ["cancelled", "incomplete"],
   ])("is %s by the response's own word", (status, type) => {
-    const state = withEnd({ ...ended(status, type), running: true }, undefined);
+    const state = withEnd({ ...ended(status, type), running: true }, {});
     expect(state).toMatchObject({ status, running: false, error: undefined });
   });
 
   it("is a failure with its error, and text is kept", () => {
     const error = new ClientError("No", { code: "worker_crashed" });
-    expect(withEnd(ended("failed"), error)).toMatchObject({
+    expect(withEnd(ended("failed"), { error })).toMatchObject({
       status: "failed",
       text: "All.",
       error,

@@ -243,6 +243,25 @@ describe("resume", () => {
     expect((await resuming)?.text).toBe("whole");
   });
 
+  it("of one that has ended shows its end again", async () => {
+    const world = new VirtualWorld();
+    const { store } = await storeOf(world);
+    const sending = store.send({ input: "Hi" });
+    (await played(world)).delta("all").completed();
+    await sending;
+    const before = store.getSnapshot();
+    const resuming = store.resume();
+    await turn();
+    const { stream_id, starting_after } = world.socket.sent.at(-1)!;
+    expect(starting_after).toBe(2);
+    world.socket.send({
+      ...{ type: "response.completed", stream_id, sequence_number: 2 },
+      response: before.response,
+    });
+    await resuming;
+    expect(store.getSnapshot()).toEqual(before);
+  });
+
   it("of nothing says so", async () => {
     const { store } = await storeOf(new VirtualWorld());
     expect(await store.resume()).toBeUndefined();
