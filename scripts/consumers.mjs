@@ -3,8 +3,8 @@
  * install it, build and run; programs that they must not write do not compile.
  *
  *   node scripts/consumers.mjs [--report FILE]    FILE: gets the counts as JSON
- *   node scripts/consumers.mjs --full             README's program also on Node 20 and 24, which npm brings; `npm test`
- *                                                 runs it on the Node that there is
+ *   node scripts/consumers.mjs --full             README's program also on Node 20 and 24, which npm brings (else it
+ *                                                 runs on the Node that there is), and the hook with React 18
  *   node scripts/consumers.mjs --part PART        what the whole run starts as a process of its own, for the other
  *                                                 core; “machines”: what the compiler must refuse in the machines;
  *                                                 “old-and-first” --tarball FILE: the package with ReScript 11.1,
@@ -122,6 +122,14 @@ async function checkReadme(tarball) {
     });
 }
 
+async function checkReact(tarball) {
+  const folder = join(workspace, "react");
+  await check("react: the hook runs with React 18", () => {
+    makeProject({ name: "react", folder, tarball });
+    succeed(folder, ["npm", "start"]);
+  });
+}
+
 async function checkReScript(name, tarball) {
   const folder = join(workspace, name);
   const made = await check(`${name}: installs`, () => {
@@ -217,6 +225,7 @@ async function checkAll() {
     others.push(beside("old-and-first", "--tarball", tarball));
     await checkPackage(packed.result);
     await checkTypeScript(tarball);
+    if (values.full) await checkReact(tarball);
     await checkReScript("rescript-12", tarball);
   }
   for (const counted of others) await counted();
