@@ -26,7 +26,7 @@ describe("a fresh clone", () => {
     const calls = titles(clone.takeCalls()).sort();
     const native = ["cmake --build", "cmake --install", "cmake -S", "converter -c"];
     expect(calls).toEqual([...native, "converter -m", "npm ci", "uv pip", "uv pip", "uv sync"]);
-    expect(clone.has("dist/src-ts/cli/main.js")).toBe(true);
+    expect(clone.has("dist/cli/main.js")).toBe(true);
     expect(clone.has("dist/console/manifest.json")).toBe(true);
     expect(clone.has("src-res/Machine.res.mjs")).toBe(true);
     expect(existsSync(join(clone.model, "config.json"))).toBe(true);
