@@ -89,7 +89,7 @@ describe("a fresh clone", () => {
 describe("a change", () => {
   it.each([
     ["package-lock.json", '{"packages":{"node_modules/a":{"version":"1.0.0"}}}', ["npm ci"]],
-    ["python/uv.lock", "changed", ["uv sync"]],
+    ["python/uv.lock", "changed", ["converter -c", "uv sync"]],
     ["python/embedded-model.txt", "model==2", ["converter -m", "uv pip"]],
     ["python/mlx_serving/models/embedded.py", "LAYOUT: Final = 2\n", ["converter -m", "uv pip"]],
     ["python/mlx_serving/other.py", "x = 1\n", []],
