@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
+import { notJson } from "./json-fault.js";
 import { isLoopback } from "./loopback.js";
 import {
   expectedOf,
@@ -92,15 +93,26 @@ function readFileOptions({ file, folder = process.cwd() }: ConfigSources): [Opti
 }
 
 function readJsonObject(path: string, shown: string): Record<string, unknown> {
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new ConfigError(`${shown} can't be read: ${(error as Error).message}.`, { cause: error });
-  }
+  const content = parseFile(textOf(path, shown), shown);
   if (typeof content === "object" && content !== null && !Array.isArray(content))
     return { ...content };
   throw new ConfigError(`${shown} must hold one JSON object with options of serve.`);
+}
+
+function textOf(path: string, shown: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`${shown} can't be read: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+function parseFile(text: string, shown: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError(notJson(shown, text, cause), { cause });
+  }
 }
 
 const camel = (name: string) =>

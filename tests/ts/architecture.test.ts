@@ -16,6 +16,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "src-ts/errors.ts": {},
   "src-ts/failures.ts": { values: ["src-ts/errors.ts"] },
   "src-ts/loopback.ts": {},
+  "src-ts/json-fault.ts": {},
   "src-ts/colors.ts": {},
 
   "src-ts/worker": { values: ["src-ts/encoding"] },
@@ -164,7 +165,12 @@ const arrows: Readonly<Record<string, Arrows>> = {
     types: ["src-ts/errors.ts", "src-ts/server/options.ts"],
   },
   "src-ts/server/json": {
-    values: ["src-ts/failures.ts", "src-ts/protocol", "src-ts/server/validation"],
+    values: [
+      "src-ts/failures.ts",
+      "src-ts/json-fault.ts",
+      "src-ts/protocol",
+      "src-ts/server/validation",
+    ],
     types: ["src-ts/errors.ts"],
   },
   "src-ts/server/bodies": {
@@ -384,12 +390,17 @@ const arrows: Readonly<Record<string, Arrows>> = {
 
   "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
   "src-ts/options.ts": { values: ["src-ts/worker"] },
-  "src-ts/config.ts": { values: ["src-ts/loopback.ts", "src-ts/options.ts"] },
+  "src-ts/config.ts": {
+    values: ["src-ts/json-fault.ts", "src-ts/loopback.ts", "src-ts/options.ts"],
+  },
   "src-ts/environment": {
     values: ["setup", "setup/native", "src-ts/config.ts", "src-ts/worker"],
     types: ["src-ts/options.ts"],
   },
-  "src-ts/fake-script.ts": { values: ["src-ts/config.ts"], types: ["src-ts/engine/api.ts"] },
+  "src-ts/fake-script.ts": {
+    values: ["src-ts/config.ts", "src-ts/json-fault.ts"],
+    types: ["src-ts/engine/api.ts"],
+  },
   "src-ts/create-engine.ts": {
     values: [
       "src-ts/config.ts",
