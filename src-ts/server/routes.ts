@@ -43,7 +43,7 @@ import {
   workers,
 } from "./operations/admin.js";
 import type { KeyUse } from "./operations/key-use.js";
-import type { LiveFeed } from "./operations/live-feed.js";
+import type { LiveFeed, Standing } from "./operations/live-feed.js";
 import type { Metrics } from "./operations/metrics.js";
 import { validate } from "./validation/validate.js";
 
@@ -287,15 +287,29 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
   route(app, url, { GET: handler }, { isOpen: true });
 }
 
+/** What let this request in, as it is later on. */
+function operatorStanding(
+  { headers, identity }: FastifyRequest,
+  { sessions, keys }: RouteParts,
+): Standing {
+  const standing = sessions.standing(headers, identity);
+  const { owner } = identity;
+  const area: Area = "admin";
+  return () =>
+    standing() ?? (keys.mayUse(owner, area) ? undefined : failure("admin_not_allowed", { area }));
+}
+
 function addAdmin(
   app: FastifyInstance,
   { engine, config }: ServerContext,
-  { drain, feed, keyUse }: RouteParts,
+  parts: RouteParts,
 ): void {
+  const { drain, feed, keyUse } = parts;
   const admin = operators("admin");
   route(app, "/admin/workers", { GET: () => workers(engine) }, admin);
   route(app, "/admin/keys", { GET: () => keyUse.report() }, admin);
-  const follow: Handler = (_request, reply) => followLive(feed, reply, config.limits);
+  const follow: Handler = (request, reply) =>
+    followLive(feed, reply, config.limits, operatorStanding(request, parts));
   route(app, "/admin/events", { GET: follow }, admin);
   const timeline: Handler = (request) => requestTimeline(engine, idOf(request));
   route(app, "/debug/requests/:id", { GET: timeline }, admin);

@@ -98,11 +98,13 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
         width: 1.75,
         ...(i === 0 && { fill: color("--series-fill") }),
         spanGaps: true,
-        points: { show: ({ data }, series) => isLone(data[series]!), size: pointPixels },
+        points: { show: isPoint, size: pointPixels },
       })),
     ],
   };
 }
+
+const isPoint = ({ data }: uPlot, series: number): boolean => isLone(data[series]!);
 
 /** As a canvas takes it: that of the theme which is shown. */
 function colorOf(place: HTMLElement, name: string): string {

@@ -3,11 +3,12 @@
  * enough. Comes back by itself; a page that is hidden follows nothing.
  */
 import { effect, signal } from "@preact/signals";
+import type { ErrorBody } from "../../protocol/errors.js";
 import type { LiveEvent, Sample, Snapshot } from "../../protocol/live.js";
 import { ask } from "./api.js";
 import { ApiError } from "./errors.js";
 import { eventsOf } from "./event-stream.js";
-import { lookAround, mayAsk } from "./session.js";
+import { lookAround, mayAsk, signedOut } from "./session.js";
 
 export const snapshot = signal<Snapshot | undefined>(undefined);
 export const samples = signal<readonly Sample[]>([]);
@@ -71,6 +72,7 @@ async function follow(signal: AbortSignal): Promise<void> {
         feedState.value = "refused";
         return;
       }
+      if (error instanceof FeedEnded) return signedOut();
       // Told below: it is tried again for as long as somebody looks.
     }
     if (signal.aborted) return;
@@ -81,12 +83,23 @@ async function follow(signal: AbortSignal): Promise<void> {
   }
 }
 
+function endOf({ message, type, code }: ErrorBody): Error {
+  return type === "authentication_error"
+    ? new FeedEnded(message)
+    : new ApiError(message, 403, code ?? "");
+}
+
 /** Another key may: whoever signs in with it is asked anew. */
 function isRefused(error: unknown): boolean {
   return error instanceof ApiError && error.code === "admin_not_allowed";
 }
 
+/** Its last event: the session or its key has come to an end, and nobody is to be asked again. */
+class FeedEnded extends Error {}
+
+/** Throws where it was the last one. */
 function take(event: LiveEvent): void {
+  if (event.type === "ended") throw endOf(event.error);
   if (event.type === "snapshot") snapshot.value = event;
   else if (event.type === "history") samples.value = event.samples;
   else samples.value = [...samples.peek(), event.sample].slice(-samplesMax);

@@ -1,6 +1,12 @@
 /** What charts are drawn from, and the words that stand for them. */
 import { expect, it } from "vitest";
-import { charts, columnsOf, isBlank, isLone, latestText } from "../../../../src-ts/console/live/charts.js";
+import {
+  charts,
+  columnsOf,
+  isBlank,
+  isLone,
+  latestText,
+} from "../../../../src-ts/console/live/charts.js";
 import type { Sample } from "../../../../src-ts/protocol/live.js";
 
 const sample = (rest: Partial<Sample>): Sample => ({
