@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import type { z } from "zod";
 import { notJson } from "./json-fault.js";
 import { isLoopback } from "./loopback.js";
+import { didYouMean } from "./nearest.js";
 import {
   expectedOf,
   flagOf,
@@ -85,7 +86,7 @@ function readFileOptions({ file, folder = process.cwd() }: ConfigSources): [Opti
   for (const [key, value] of Object.entries(readJsonObject(path, shown))) {
     const name = camel(key);
     if (!isOptionName(name))
-      throw new ConfigError(`Unknown key "${key}" in ${shown}${suggestion(key)}`);
+      throw new ConfigError(`Unknown key "${key}" in ${shown}.${didYouMean(key, optionNames)}`);
     if (found.has(name)) throw new ConfigError(`The key "${key}" stands twice in ${shown}.`);
     found.set(name, { value, label: `"${key}" in ${shown}` });
   }
@@ -120,15 +121,6 @@ const camel = (name: string) =>
 
 function isOptionName(name: string): name is OptionName {
   return Object.hasOwn(serveOptions, name);
-}
-
-/** The option whose name shares the longest beginning, if that is most of it. */
-function suggestion(key: string): string {
-  const flat = (name: string) => name.replaceAll("-", "").toLowerCase();
-  const near = optionNames.find(
-    (name) => flat(name).startsWith(flat(key)) || flat(key).startsWith(flat(name)),
-  );
-  return near === undefined ? "." : `; did you mean "${near}"?`;
 }
 
 function parse(given: Map<OptionName, Sourced>): z.output<typeof ServeInput> {

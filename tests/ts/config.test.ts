@@ -253,7 +253,7 @@ describe("errors", () => {
   it("name unknown keys, with the likely one", () => {
     writeConfig({ maxbatch: 3 });
     expect(problem({})).toBe(
-      'Unknown key "maxbatch" in mlx-serving.config.json; did you mean "maxBatch"?',
+      'Unknown key "maxbatch" in mlx-serving.config.json. Did you mean maxBatch?',
     );
     writeConfig({ colour: "red" });
     expect(problem({})).toBe('Unknown key "colour" in mlx-serving.config.json.');

@@ -8,6 +8,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { commandLine } from "../../../setup/paths.mjs";
 import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
+import { benchCommand } from "../../../src-ts/cli/bench.js";
+import { chatCommand } from "../../../src-ts/cli/chat.js";
+import { keysCommand } from "../../../src-ts/cli/keys.js";
+import { modelsCommand } from "../../../src-ts/cli/models.js";
+import { serveCommand } from "../../../src-ts/cli/serve.js";
 import { Program } from "./program.js";
 
 let cwd: string;
@@ -55,6 +60,14 @@ describe("usage errors", () => {
     [["bench", "--url"], "argument missing; see mlx-serving bench --help."],
     [["bench", "--concurrency", "x"], "--concurrency"],
     [["sevre"], "unknown command 'sevre' (Did you mean serve?)"],
+    [["keys", "lsit"], "unknown command 'lsit' (Did you mean list?); see mlx-serving keys --help."],
+    [["models", "ad", "x"], "unknown command 'ad' (Did you mean add?); see mlx-serving models"],
+    [["keys", "alice"], "unknown command 'alice'; see mlx-serving keys --help."],
+    [["help", "sevre"], "unknown command 'sevre' (Did you mean serve?)"],
+    [["doctor", "--jsno"], "unknown option '--jsno' (Did you mean --json?)"],
+    [["keys", "list", "--jsno"], "unknown option '--jsno' (Did you mean --json?)"],
+    [["completion", "foo"], 'no script for "foo": the shell is bash, zsh or fish, as in'],
+    [["completion"], "Which shell? There are scripts for bash, zsh or fish"],
     [["serve", "--host", "0.0.0.0"], "--api-key-file"],
     [["serve", "--host", "0.0.0.0", "--api-key-file", "none"], "API key file none can't be read"],
     [["serve", "--native", "yes"], "--native must be one of auto, on, off (or 1, 0)"],
@@ -81,12 +94,23 @@ describe("usage errors", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
+  it.each([
+    [["serve", "--model", "smollm2-135m-instrct"], "smollm2-135m-instruct"],
+    [["models", "remove", "smollm2-135m"], "smollm2-135m-instruct"],
+    [["launch", "codx"], "codex"],
+  ])("%j: a question about what was meant", async (args, meant) => {
+    const { code, stderr } = await run(args);
+    expect(stderr).toMatch(new RegExp(`\\. Did you mean ${meant}\\?\\n$`));
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(code).toBe(2);
+  });
+
   it("name the key of the configuration file", async () => {
     writeFileSync(join(cwd, "mlx-serving.config.json"), '{"prot": 1}');
     const { code, stderr } = await run(["serve"]);
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'mlx-serving: Unknown key "prot" in mlx-serving.config.json.\n',
+      stderr: 'mlx-serving: Unknown key "prot" in mlx-serving.config.json. Did you mean port?\n',
     });
   });
 
@@ -139,6 +163,15 @@ it("prints help and version on stdout, with exit code 0", async () => {
   // For this project's own tests.
   expect(help.stdout).not.toContain("echo");
   expect((await run(["help", "chat"])).stdout).toContain("Ctrl-C cancels an answer");
+});
+
+it("no help has a default that says nothing, or that a flag doesn't take", () => {
+  const commands = [serveCommand(), chatCommand(), benchCommand(), keysCommand(), modelsCommand()];
+  const all = commands.flatMap((command) => [command, ...command.commands]);
+  const text = all.map((command) => command.helpInformation()).join("\n");
+  expect(text).toContain("(default: 8088)");
+  expect(text).not.toMatch(/default: *(\)|\[|\{|""|undefined|null|true|false)/);
+  expect(text).toContain("(default: 10GiB)");
 });
 
 it("prints the help on stderr, with exit code 2, when no subcommand is given", async () => {
