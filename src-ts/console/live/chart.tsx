@@ -64,7 +64,7 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     scales: {
-      x: { time: true, range: (_plot, _min, max) => [max - spanS, max] },
+      x: { time: true, range: spanOf },
       y: { range: (_plot, _min, max) => [0, Math.max(spec.atLeast, max * 1.1)] },
     },
     axes: [
@@ -98,10 +98,16 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
         width: 1.75,
         ...(i === 0 && { fill: color("--series-fill") }),
         spanGaps: true,
-        points: { show: isPoint, size: pointPixels },
+        points: { show: isPoint, size: pointPixels, fill: color(`--series-${i + 1}`) },
       })),
     ],
   };
+}
+
+/** Up to the newest sample: by itself the library shows a whole day behind a lone one. */
+function spanOf({ data: [seconds] }: uPlot): uPlot.Range.MinMax {
+  const end = seconds[seconds.length - 1] ?? Date.now() / 1000;
+  return [end - spanS, end];
 }
 
 const isPoint = ({ data }: uPlot, series: number): boolean => isLone(data[series]!);
