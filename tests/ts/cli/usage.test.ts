@@ -1,19 +1,15 @@
-import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { commandLine } from "../../../setup/paths.mjs";
-import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
 import { benchCommand } from "../../../src-ts/cli/bench.js";
 import { chatCommand } from "../../../src-ts/cli/chat.js";
 import { keysCommand } from "../../../src-ts/cli/keys.js";
 import { modelsCommand } from "../../../src-ts/cli/models.js";
 import { serveCommand } from "../../../src-ts/cli/serve.js";
-import { Program } from "./program.js";
+import { Program, shownOnTerminal } from "./program.js";
 
 let cwd: string;
 beforeEach(() => {
@@ -22,27 +18,6 @@ beforeEach(() => {
 afterEach(() => rmSync(cwd, { recursive: true }));
 
 const run = (args: readonly string[], env = {}) => new Program(args, { cwd, env }).finished;
-
-/** What a terminal shows of a command that is answered so. */
-async function onTerminal(args: readonly string[], answer: string): Promise<string> {
-  const spawn = "import pty, sys; pty.spawn(sys.argv[1:])";
-  const command = [process.execPath, commandLine, ...args];
-  const env = { ...process.env, MLX_SERVING_CACHE: join(cwd, "cache") };
-  const child = execFile(interpreterOf(environmentFolder()), ["-c", spawn, ...command], {
-    cwd,
-    env,
-  });
-  let shown = "";
-  let answered = false;
-  child.stdout!.on("data", (text) => {
-    shown += text;
-    if (answered || !shown.includes("[y/N]")) return;
-    answered = true;
-    child.stdin!.end(answer);
-  });
-  await once(child, "close");
-  return shown;
-}
 
 function makeModel(name: string, files: readonly string[]): void {
   mkdirSync(join(cwd, name));
@@ -211,10 +186,12 @@ describe("models", () => {
     const { code, stderr } = await run(remove);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/ --yes, .*\.\n$/) });
     for (const answer of ["n\n", "\n", "nyes\n"]) {
-      expect(await onTerminal(remove, answer)).toMatch(/Delete the 2 B of .* was kept\./s);
+      expect(await shownOnTerminal(remove, { cwd, reply: answer })).toMatch(
+        /Delete the 2 B of .* was kept\./s,
+      );
       expect(kept()).toBe(true);
     }
-    expect(await onTerminal(remove, "yes\n")).toContain("Removed the files");
+    expect(await shownOnTerminal(remove, { cwd, reply: "yes\n" })).toContain("Removed the files");
     expect(kept()).toBe(false);
 
     mkdirSync(join(cwd, folder));
