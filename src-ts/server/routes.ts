@@ -200,15 +200,16 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
   const names = (params: unknown): boolean => isResponseId((params as { id: string }).id);
-  route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
+  const named: RouteConfig = { ...needsNoBody, names };
+  route(app, "/v1/responses/:id", one, named);
   const items: Handler = (request, reply) => {
     const { query } = request;
     return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);
   };
-  route(app, "/v1/responses/:id/input_items", { GET: items });
+  route(app, "/v1/responses/:id/input_items", { GET: items }, { names });
   const cancel: Handler = (request, reply) =>
     cancelResponse(context, callerOf(request), idOf(request), reply);
-  route(app, "/v1/responses/:id/cancel", { POST: cancel }, needsNoBody);
+  route(app, "/v1/responses/:id/cancel", { POST: cancel }, named);
 }
 
 function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
@@ -251,7 +252,8 @@ function addConsole(app: FastifyInstance, { console }: RouteParts): void {
     if (sent === undefined) throw unknownRoute(app, request);
     return sent;
   };
-  route(app, "/console/*", { GET: file }, { isOpen: true });
+  // No file of it takes anything else: what is posted there was meant for another server.
+  route(app, "/console/*", { GET: file }, { isOpen: true, names: () => false });
 }
 
 /** For the console: a page keeps no key. */

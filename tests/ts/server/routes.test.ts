@@ -74,6 +74,10 @@ describe("routes", () => {
       (await fetch(`${url}${path}`, { method })).status;
     expect(await statusOf("POST", "/v1/responses/compact")).toBe(404);
     expect(await statusOf("POST", "/v1/responses/resp_1")).toBe(405);
+    expect(await statusOf("GET", "/v1/responses/compact/cancel")).toBe(404);
+    expect(await statusOf("POST", "/v1/responses/compact/input_items")).toBe(404);
+    expect(await statusOf("POST", "/v1/messages/batches")).toBe(404);
+    expect(await statusOf("POST", "/console/main.js")).toBe(404);
     expect(await statusOf("POST", "/v1/models/load")).toBe(404);
     expect(await statusOf("POST", "/v1/models/org/first")).toBe(405);
   });
