@@ -238,6 +238,7 @@ export const t = {
     },
     chartLabel: (title: string, text: string) => `${title}, the last 15 minutes; now ${text}`,
     noValue: "no requests",
+    blank: "Nothing was measured in the last 15 minutes.",
     workers: "Workers",
     worker: {
       spare: "spare",
