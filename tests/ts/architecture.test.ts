@@ -167,6 +167,8 @@ const arrows: Readonly<Record<string, Arrows>> = {
   ...serverArrows,
 
   "src-ts/client": { types: ["src-ts/protocol"] },
+  "src-ts/browser": { values: ["src-ts/client"], types: ["src-ts/protocol"] },
+  "src-ts/react": { values: ["src-ts/browser"] },
   ...consoleArrows,
 
   "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
@@ -363,7 +365,7 @@ describe("docs/ARCHITECTURE.md", () => {
 });
 
 it("what browsers get imports nothing of Node", () => {
-  const node = filesIn(root, ["src-ts/client"], /\.ts$/)
+  const node = filesIn(root, ["src-ts/browser", "src-ts/client", "src-ts/react"], /\.ts$/)
     .filter((name) => !name.endsWith("/websocket-node.ts"))
     .filter((name) => /from "(node:|ws")/.test(readFileSync(join(root, name), "utf8")));
   expect(node).toEqual([]);

@@ -72,6 +72,8 @@ const entries = [
   ".",
   "engine",
   "client",
+  "browser",
+  "react",
   ...["Request", "Batch", "Worker", "Scheduler", "Orchestrator", "schemas"].map(
     (name) => `machines/${name}`,
   ),
