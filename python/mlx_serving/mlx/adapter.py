@@ -21,6 +21,7 @@ from ..models.files import weight_files
 from ..text.hugging_face import HfTextModel
 from ..text.pieces import pieces_of
 from .caches import Cache, KvBlock
+from .import_structure import keep_import_structure
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -46,6 +47,7 @@ class Weights:
 
 
 def import_libraries() -> None:
+    keep_import_structure()
     try:
         importlib.import_module("mlx.core")
         importlib.import_module("mlx_lm.utils")
