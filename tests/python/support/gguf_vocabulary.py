@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mlx_serving.models.gguf.file import read_gguf
 from mlx_serving.models.gguf.tokenizer import (
