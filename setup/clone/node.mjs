@@ -23,10 +23,12 @@ const machineInputs = () => [
 const typescriptInputs = () => [
   ...lockFiles,
   "tsconfig.json",
+  ...["scripts/bundle-telemetry.mjs", "scripts/lib/telemetry.mjs"],
   ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
 ];
 
+const telemetryBundler = join("scripts", "bundle-telemetry.mjs");
 const consoleBuilder = join("scripts", "build-console.mjs");
 const consoleManifest = join(packageRoot, "dist", "console", "manifest.json");
 /** The page is bundled with the client that it talks by. */
@@ -67,9 +69,11 @@ export function nodeSteps() {
       needs: ["machines"],
       fresh: () => isStamped("typescript", typescriptInputs()) && existsSync(commandLine),
       run: (context) =>
-        stamped("typescript", typescriptInputs, () =>
-          runTool("tsc", ["-p", "tsconfig.json"], "typescript", context),
-        ),
+        stamped("typescript", typescriptInputs, async () => {
+          await runTool("tsc", ["-p", "tsconfig.json"], "typescript", context);
+          const failure = "What sends telemetry can't be bundled.";
+          await runScript(telemetryBundler, "telemetry", failure, context);
+        }),
     },
     {
       id: "console",

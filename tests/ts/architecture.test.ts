@@ -302,13 +302,13 @@ const arrows: Readonly<Record<string, Arrows>> = {
     values: [
       "src-ts/failures.ts",
       "src-ts/keys",
+      "src-ts/protocol",
       "src-ts/server/streams",
       "src-ts/server/submissions/schemas",
     ],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/errors.ts",
-      "src-ts/protocol",
       "src-ts/server/access",
       "src-ts/server/options.ts",
     ],
@@ -383,7 +383,9 @@ const arrows: Readonly<Record<string, Arrows>> = {
   ...consoleArrows,
 
   "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
-  "src-ts/options.ts": { values: ["src-ts/worker"] },
+  "src-ts/telemetry": { values: ["src-ts/protocol"], types: ["src-ts/engine/api.ts"] },
+  "src-ts/engine-log.ts": { types: ["src-ts/engine/api.ts"] },
+  "src-ts/options.ts": { values: ["src-ts/telemetry", "src-ts/worker"] },
   "src-ts/config.ts": { values: ["src-ts/loopback.ts", "src-ts/options.ts"] },
   "src-ts/environment": {
     values: ["setup", "setup/native", "src-ts/config.ts", "src-ts/worker"],
@@ -393,6 +395,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "src-ts/create-engine.ts": {
     values: [
       "src-ts/config.ts",
+      "src-ts/engine-log.ts",
       "src-ts/engine/index.ts",
       "src-ts/environment",
       "src-ts/fake-script.ts",
@@ -413,6 +416,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/create-engine.ts",
       "src-ts/keys",
       "src-ts/server/index.ts",
+      "src-ts/telemetry",
     ],
     types: ["src-ts/engine/api.ts", "src-ts/options.ts"],
   },
@@ -433,6 +437,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/keys",
       "src-ts/options.ts",
       "src-ts/serve.ts",
+      "src-ts/telemetry",
     ],
     types: ["src-ts/engine/api.ts", "src-ts/server/index.ts"],
   },

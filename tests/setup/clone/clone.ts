@@ -81,6 +81,8 @@ export class Clone {
       "src-ts/console/main.tsx": "export {};",
       "scripts/build-console.mjs": bundle,
       "scripts/lib/console.mjs": "export {};",
+      "scripts/bundle-telemetry.mjs": "export {};",
+      "scripts/lib/telemetry.mjs": "export {};",
       "python/pyproject.toml": "",
       "python/uv.lock": "",
       "python/uv-pin.txt": "uv==0.13.9",
