@@ -1,6 +1,6 @@
 /**
  * A part of `npm run build:ts`: bundles the one compiled file that imports OpenTelemetry's SDK with the SDK, in its
- * place, so that the package depends on none of it (docs/decisions/0029-telemetry-is-bundled.md).
+ * place, so that the package depends on none of it (docs/decisions/0032-telemetry-is-bundled.md).
  *
  *   node scripts/bundle-telemetry.mjs
  */

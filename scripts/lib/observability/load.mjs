@@ -4,13 +4,14 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 
 const tool = { type: "function", name: "look", parameters: { type: "object", properties: {} } };
-const schema = {
-  type: "object",
-  properties: { a: { type: "integer" } },
-  required: ["a"],
-  additionalProperties: false,
-};
-const format = { type: "json_schema", name: "answer", schema };
+
+/** Another one each time: one that is known is not compiled. */
+function formatOf(number) {
+  const name = `field_${number}`;
+  const properties = { [name]: { type: "integer" } };
+  const schema = { type: "object", properties, required: [name], additionalProperties: false };
+  return { type: "json_schema", name: "answer", schema };
+}
 
 /** What the fake engine plays for the request that offers the tool. */
 export const fakeScript = [
@@ -45,9 +46,17 @@ export class Load {
     this.#stopped = true;
   }
 
-  /** Dies as by a signal of the system's: nothing is lost. */
-  async killWorker(id) {
-    await this.#fetch("POST", `/admin/workers/${id}/kill`, this.admin, {});
+  /** One that has answers under way dies as by a signal of the system's: nothing is lost. */
+  async killWorker() {
+    for (;;) {
+      const workers = await (await this.#fetch("GET", "/admin/workers", this.admin)).json();
+      const busy = workers.find(({ state, decoding }) => state === "ready" && decoding > 0);
+      if (busy !== undefined) {
+        await this.#fetch("POST", `/admin/workers/${busy.id}/kill`, this.admin, {});
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   async #ask(index, round) {
@@ -55,8 +64,13 @@ export class Load {
     const bodies = [
       { input, max_output_tokens: 40, stream: true },
       { input, max_output_tokens: 30, store: true },
-      { input: `Please call the tool. ${round}`, max_output_tokens: 60, tools: [tool] },
-      { input, max_output_tokens: 30, text: { format } },
+      {
+        input: `Please call the tool. ${round}`,
+        max_output_tokens: 60,
+        tools: [tool],
+        tool_choice: "required",
+      },
+      { input, max_output_tokens: 30, text: { format: formatOf(round * 100 + index) } },
     ];
     const body = bodies[round % bodies.length];
     const answer = await this.#fetch("POST", "/v1/responses", this.user, body);
