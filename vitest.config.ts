@@ -5,7 +5,7 @@ import { longestFiles } from "./tests/support/longest.js";
 
 const ignored = [...configDefaults.exclude, "tests/consumer/**"];
 /** Their files load the whole server, and leave nothing behind: a process loads it once for all that it is given. */
-const sharing = ["server", "client", "engine", "journal", "protocol"].map(
+const sharing = ["browser", "server", "client", "engine", "journal", "protocol"].map(
   (folder) => `tests/ts/${folder}/**/*.test.ts`,
 );
 

@@ -3,6 +3,8 @@
  * install it, build and run; programs that they must not write do not compile.
  *
  *   node scripts/consumers.mjs [--report FILE]    FILE: gets the counts as JSON
+ *   node scripts/consumers.mjs --full             README's program also on Node 20 and 24, which npm brings (else it
+ *                                                 runs on the Node that there is), and the hook with React 18
  *   node scripts/consumers.mjs --part PART        what the whole run starts as a process of its own, for the other
  *                                                 core; “machines”: what the compiler must refuse in the machines;
  *                                                 “old-and-first” --tarball FILE: the package with ReScript 11.1,
@@ -22,10 +24,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { ensureNode } from "./lib/clients/install.mjs";
+import { readTable } from "./lib/clients/table.mjs";
 import { lendModel, pathWithoutCompiler, serveByNpx } from "./lib/consumers/first-start.mjs";
 import { copyOfMachines, mutations, refuseMutation } from "./lib/consumers/mutations.mjs";
 import { checkContents, checkPublint, checkTypes, pack } from "./lib/consumers/package.mjs";
-import { compileAfterInit } from "./lib/consumers/plain-init.mjs";
+import { compileAfterInit, runCompiled } from "./lib/consumers/plain-init.mjs";
 import {
   distDigest,
   expectations,
@@ -38,7 +42,12 @@ import {
 } from "./lib/consumers/project.mjs";
 
 const { values } = parseArgs({
-  options: { report: { type: "string" }, part: { type: "string" }, tarball: { type: "string" } },
+  options: {
+    report: { type: "string" },
+    part: { type: "string" },
+    tarball: { type: "string" },
+    full: { type: "boolean", default: false },
+  },
 });
 const workspace = realpathSync(mkdtempSync(join(tmpdir(), "mlx-serving-consumers-")));
 const count = { passed: 0, failed: 0, skipped: 0 };
@@ -70,10 +79,7 @@ async function checkTypeScript(tarball) {
   });
   if (!made) return;
   await check("typescript: runs", () => succeed(folder, ["npm", "start"]));
-  await check(
-    "typescript: README's program compiles after a plain tsc --init, with 5.9 and 7",
-    () => compileAfterInit(join(workspace, "plain"), tarball),
-  );
+  await checkReadme(tarball);
   await check("package: publint finds nothing", () =>
     checkPublint(join(folder, "node_modules", "mlx-serving")),
   );
@@ -95,6 +101,33 @@ async function checkTypeScript(tarball) {
           `expected ${expected}, got ${codes.join() || "no error"}\n${lines.join("\n")}`,
         );
     });
+}
+
+async function checkReadme(tarball) {
+  const compiled = await check(
+    "typescript: README's program compiles after a plain tsc --init, with 5.9 and 7",
+    () => compileAfterInit(join(workspace, "plain"), tarball),
+  );
+  if (!compiled) return;
+  const { signal } = new AbortController();
+  const { nodes } = readTable();
+  const majors = values.full ? Object.keys(nodes) : [];
+  await check("typescript: README's program runs", () =>
+    runCompiled(compiled.result, [process.execPath]),
+  );
+  for (const major of majors)
+    await check(`typescript: README's program runs on Node ${nodes[major]}`, async () => {
+      const folder = await ensureNode(nodes[major], signal);
+      await runCompiled(compiled.result, [join(folder, "node")]);
+    });
+}
+
+async function checkReact(tarball) {
+  const folder = join(workspace, "react");
+  await check("react: the hook runs with React 18", () => {
+    makeProject({ name: "react", folder, tarball });
+    succeed(folder, ["npm", "start"]);
+  });
 }
 
 async function checkReScript(name, tarball) {
@@ -192,6 +225,7 @@ async function checkAll() {
     others.push(beside("old-and-first", "--tarball", tarball));
     await checkPackage(packed.result);
     await checkTypeScript(tarball);
+    if (values.full) await checkReact(tarball);
     await checkReScript("rescript-12", tarball);
   }
   for (const counted of others) await counted();

@@ -20,10 +20,12 @@ const machineInputs = () => [
   "rescript.json",
   ...listInputs(packageRoot, ["src-res"], isMachineSource),
 ];
+const commandLineBuilder = join("scripts", "build-command-line.mjs");
 const typescriptInputs = () => [
   ...lockFiles,
   "tsconfig.json",
   ...["scripts/bundle-telemetry.mjs", "scripts/lib/telemetry.mjs"],
+  ...["scripts/build-command-line.mjs", "scripts/lib/command-line.mjs"],
   ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
 ];
@@ -71,8 +73,10 @@ export function nodeSteps() {
       run: (context) =>
         stamped("typescript", typescriptInputs, async () => {
           await runTool("tsc", ["-p", "tsconfig.json"], "typescript", context);
-          const failure = "What sends telemetry can't be bundled.";
-          await runScript(telemetryBundler, "telemetry", failure, context);
+          const unsent = "What sends telemetry can't be bundled.";
+          await runScript(telemetryBundler, "typescript", unsent, context);
+          const failure = "The command line can't be bundled.";
+          await runScript(commandLineBuilder, "typescript", failure, context);
         }),
     },
     {

@@ -16,6 +16,7 @@ import * as batch from "./specimens/Batch.js";
 import * as request from "./specimens/Request.js";
 import { type Example, examples } from "./specimens/Scheduler.js";
 import * as worker from "./specimens/Worker.js";
+import { typesPage } from "./types-page.js";
 
 const pages: Record<string, () => string> = {
   Request: () =>
@@ -25,6 +26,7 @@ const pages: Record<string, () => string> = {
   Worker: () =>
     documented({ name: "Worker", ...worker, transition: Machine.transition, first: "stopped" }),
   Scheduler: scheduler,
+  Types: typesPage,
 };
 
 /** `npm run docs` sets this; a plain test run only compares. */

@@ -1,6 +1,6 @@
 /** What `npm run clients` decides: its table of versions, its script, its page. The clients themselves run there. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { agentTasks } from "../../scripts/lib/clients/agents.mjs";
 import { countsOf, documentOf, tableOf } from "../../scripts/lib/clients/report.mjs";
@@ -8,6 +8,7 @@ import { libraryScript, task, taskScript } from "../../scripts/lib/clients/scrip
 import {
   chosen,
   clientTests,
+  examplesFolder,
   readTable,
   refusalOf,
   versionOf,
@@ -32,8 +33,19 @@ describe("the table", () => {
     const known = new Set(clients.flatMap(({ agent }) => agent ?? []));
     expect([...known].sort()).toEqual(agents.map(({ name }) => name).sort());
     expect(Object.keys(agentTasks).sort()).toEqual([...known].sort());
-    for (const { program } of clients.filter(({ kind }) => kind !== "agent"))
-      expect(readFileSync(join(clientTests, program!), "utf8")).not.toBe("");
+    for (const { kind, program } of clients.filter(({ kind }) => kind !== "agent")) {
+      const folder = kind === "example" ? examplesFolder : clientTests;
+      expect(readFileSync(join(folder, program!), "utf8")).not.toBe("");
+    }
+  });
+
+  it("has the versions that the examples ask for", () => {
+    const made = clients.filter(({ kind }) => kind === "example");
+    expect(made.length).toBeGreaterThan(0);
+    for (const { program, packages } of made) {
+      const manifest = join(examplesFolder, dirname(program!), "package.json");
+      expect(JSON.parse(readFileSync(manifest, "utf8")).dependencies).toEqual(packages);
+    }
   });
 
   it("agrees with what Python's environments are locked to", () => {

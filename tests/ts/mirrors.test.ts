@@ -28,6 +28,7 @@ const exceptions: readonly Exception[] = [
     sources: [
       "src-ts/errors.ts",
       "src-ts/index.ts",
+      "src-ts/browser/index.ts",
       "src-ts/client/index.ts",
       "src-ts/client/platform.ts",
       "src-ts/client/run-progress.ts",
@@ -50,6 +51,7 @@ const exceptions: readonly Exception[] = [
       "src-ts/protocol/operations.ts",
       "src-ts/protocol/tickets.ts",
       "src-ts/protocol/version.ts",
+      "src-ts/react/index.ts",
       "src-ts/server/context.ts",
       "src-ts/server/options.ts",
       "src-ts/server/http/caller.ts",

@@ -18,7 +18,7 @@ import { startServer } from "../gate/server.mjs";
 import { agentTasks } from "./agents.mjs";
 import { Disturber } from "./disturber.mjs";
 import { libraryScript, task, taskScript } from "./script.mjs";
-import { clientTests } from "./table.mjs";
+import { clientTests, examplesFolder } from "./table.mjs";
 
 const runTimeoutMs = 180_000;
 const versionTimeoutMs = 30_000;
@@ -59,7 +59,7 @@ export async function runOnce({ client, places, isDisturbed, signal }) {
       const ended = await runProgram({ client, places, work, home, url: server.url, signal });
       await disturber?.stop();
       if (disturber?.killed === 0) return failed("no worker was killed", ended);
-      return client.kind === "agent" ? judgeAgent(ended, work) : judgeLibrary(ended);
+      return judge(client, ended, work);
     } finally {
       await disturber?.stop();
       await server.stop();
@@ -69,8 +69,12 @@ export async function runOnce({ client, places, isDisturbed, signal }) {
   }
 }
 
-const scriptOf = ({ kind, agent }, work) =>
-  kind === "agent" ? taskScript(agentTasks[agent].calls(work)) : libraryScript();
+function scriptOf({ kind, agent }, work) {
+  if (kind === "agent") return taskScript(agentTasks[agent].calls(work));
+  return kind === "example" ? exampleScript() : libraryScript();
+}
+
+const exampleScript = () => JSON.parse(readFileSync(join(examplesFolder, "script.json"), "utf8"));
 
 const serverFlags = (script) => [
   ...["--engine", "fake", "--fake-script", script, "--log-level", "warn"],
@@ -78,9 +82,9 @@ const serverFlags = (script) => [
 ];
 
 /** Beside the client's packages: Node looks for them in the folders above a program. */
-function programBeside({ program }, { modules }, folder) {
+function programBeside({ kind, program }, { modules }, folder) {
   const programs = join(folder, "programs");
-  cpSync(clientTests, programs, { recursive: true });
+  cpSync(kind === "example" ? examplesFolder : clientTests, programs, { recursive: true });
   symlinkSync(modules, join(programs, "node_modules"));
   return join(programs, program);
 }
@@ -92,6 +96,7 @@ function commandOf(client, places, { url, folder }) {
     const launch = [commandLine, "launch", "--url", url, agent, "--"];
     return [node, [...launch, ...agentTasks[agent].args(variant)]];
   }
+  if (kind === "example") return [node, [programBeside(client, places, folder), url]];
   const own = variant === undefined ? [] : [variant];
   if (kind === "node") return [node, [programBeside(client, places, folder), ...own]];
   return [places.python, [join(clientTests, program), ...own]];
@@ -172,6 +177,27 @@ const failed = (problem, { stdout = "", stderr = "" }) => ({
 
 const howItEnded = ({ code, isLate }) =>
   isLate ? `did not end in ${runTimeoutMs / 1000} s` : `exit ${code}`;
+
+function judge({ kind }, ended, work) {
+  if (kind === "agent") return judgeAgent(ended, work);
+  return kind === "example" ? judgeExample(ended) : judgeLibrary(ended);
+}
+
+/** What every agent of examples/ prints to a model that plays their script. */
+const exampleSays = [
+  "Let me look.",
+  '[weather] {"city":"Oslo","sky":"grey"}',
+  '[weather] {"city":"Rome","sky":"blue"}',
+  "Oslo is grey, Rome is blue: pack an umbrella and sunglasses.",
+];
+
+function judgeExample(ended) {
+  const seen = ended.stdout.split("\n").filter((line) => line !== "");
+  if (ended.code !== 0) return failed(`${howItEnded(ended)}: ${lastLine(ended.stderr)}`, ended);
+  if (JSON.stringify(seen) !== JSON.stringify(exampleSays))
+    return failed(`it said: ${seen.join(" / ")}`, ended);
+  return { passed: true, did: ["stream", "tools"], seen: JSON.stringify(seen) };
+}
 
 /** The task is done when the files say so, whatever the agent prints. */
 function judgeAgent(ended, work) {

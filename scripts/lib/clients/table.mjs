@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { packageRoot } from "../../../setup/paths.mjs";
 
 export const clientTests = join(packageRoot, "tests", "clients");
+export const examplesFolder = join(packageRoot, "examples");
 
 /**
  * @typedef {{
- *   id: string, title: string, kind: "agent" | "node" | "python",
+ *   id: string, title: string, kind: "agent" | "node" | "python" | "example",
  *   packages: Record<string, string>, agent?: string, program?: string, variant?: string, nodeMin?: number,
  *   requirements?: string,
- * }} Client `nodeMin`: what its packages ask for; `requirements`: of a Python client with an environment of its own. The first package is the one that the client is called after.
+ * }} Client `nodeMin`: what its packages ask for; `program`: in tests/clients, that of an example in its folder of examples/; `requirements`: of a Python client with an environment of its own. The first package is the one that the client is called after.
  * @typedef {{ nodes: Record<string, string>, clients: Client[] }} Table `nodes`: major version to the pinned one.
  */
 

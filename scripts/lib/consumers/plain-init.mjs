@@ -1,7 +1,11 @@
-/** README's program in a project as `tsc --init` makes it, with the four lines that README gives: compiled by each TypeScript that it names. */
+/**
+ * README's program in a project as `tsc --init` makes it, with the four lines that README gives: compiled by each
+ * TypeScript that it names, and run.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../../../setup/paths.mjs";
+import { startFakeServer } from "../fake-server.mjs";
 import { succeed } from "./project.mjs";
 
 /** The last of 5, whose `--init` other versions follow, and the one that the project is built with. */
@@ -32,24 +36,50 @@ export function withLines(tsconfig, lines) {
     }, tsconfig);
 }
 
-/** Compiles it, and has Node read what was made of it. */
+/** One installation for all: each compiler has a name of its own in it, and a project in a folder. */
+const alias = (version) => `typescript-${version}`;
+const defaultUrl = "ws://127.0.0.1:8088";
+
+/** Compiles it with each TypeScript; returns the folders of the projects. */
 export function compileAfterInit(folder, tarball) {
   const program = blockAfter("**TypeScript**, over one WebSocket", "ts");
   const lines = blockAfter("as `tsc --init` makes it", "json");
   if (lines.trim().split("\n").length !== 4) throw new Error(`README gives other lines:\n${lines}`);
-  for (const version of versions) {
+  mkdirSync(folder, { recursive: true });
+  const manifest = '{"name": "plain", "private": true, "type": "module"}';
+  writeFileSync(join(folder, "package.json"), manifest);
+  const compilers = versions.map((version) => `${alias(version)}@npm:typescript@${version}`);
+  succeed(folder, ["npm", "install", ...quiet, ...compilers, nodeTypes, tarball]);
+  return versions.map((version) => {
     const own = join(folder, version);
-    mkdirSync(own, { recursive: true });
-    writeFileSync(
-      join(own, "package.json"),
-      '{"name": "plain", "private": true, "type": "module"}',
-    );
-    succeed(own, ["npm", "install", ...quiet, `typescript@${version}`, nodeTypes, tarball]);
-    succeed(own, ["npx", "tsc", "--init"]);
+    mkdirSync(own);
+    writeFileSync(join(own, "package.json"), manifest);
+    const tsc = ["node", join(folder, "node_modules", alias(version), "bin", "tsc")];
+    succeed(own, [...tsc, "--init"]);
     const path = join(own, "tsconfig.json");
     writeFileSync(path, withLines(readFileSync(path, "utf8"), lines));
     writeFileSync(join(own, "program.ts"), program);
-    succeed(own, ["npx", "tsc"]);
-    succeed(own, ["node", "--check", "program.js"]);
+    succeed(own, tsc);
+    return own;
+  });
+}
+
+/** Runs what was compiled with each of these Nodes, on a server with the fake engine. */
+export async function runCompiled(projects, nodes) {
+  const server = await startFakeServer({ flags: ["--log-level", "error"] });
+  try {
+    for (const own of projects) {
+      const compiled = readFileSync(join(own, "program.js"), "utf8");
+      if (!compiled.includes(defaultUrl))
+        throw new Error(`README's program names no ${defaultUrl}`);
+      const path = join(own, "here.js");
+      writeFileSync(path, compiled.replace(defaultUrl, server.url));
+      for (const node of nodes) {
+        const said = succeed(own, [node, path]);
+        if (said.trim() === "") throw new Error(`${path} printed nothing, by ${node}`);
+      }
+    }
+  } finally {
+    await server.stop();
   }
 }

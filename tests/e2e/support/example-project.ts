@@ -1,4 +1,5 @@
 /** A copy of an example in a folder of its own, with the packages that it depends on: this one and its own. */
+import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -11,6 +12,7 @@ export const examples = join(root, "examples");
 /** What compilers bring along, or find beside themselves. */
 const implied: Readonly<Record<string, readonly string[]>> = {
   rescript: ["@rescript"],
+  "react-dom": ["react", "scheduler"],
   "@types/node": ["undici-types"],
 };
 
@@ -20,16 +22,18 @@ export interface ExampleProject extends AsyncDisposable {
   run(program: string, ...args: string[]): Promise<string>;
 }
 
-/** Compiles it with the compiler that its package names. */
-export async function compileExample(name: string): Promise<ExampleProject> {
+/** Compiles it, if it has to be, with the compiler that its package names. */
+export async function makeExample(name: string): Promise<ExampleProject> {
   const folder = await mkdtemp(join(tmpdir(), `mlx-serving-example-${name}-`));
   await cp(join(examples, name), folder, { recursive: true });
   const { dependencies, devDependencies, scripts } = JSON.parse(
     await readFile(join(folder, "package.json"), "utf8"),
-  ) as Record<string, Record<string, string>>;
-  for (const one of Object.keys({ ...dependencies, ...devDependencies })) await lend(folder, one);
-  const [compiler, ...args] = scripts!.build!.split(" ");
-  await run(process.execPath, [await binaryOf(folder, compiler!), ...args], { cwd: folder });
+  ) as Record<string, Record<string, string> | undefined>;
+  const names = Object.keys({ ...dependencies, ...devDependencies });
+  // What brings a whole scope along comes before what is in it.
+  for (const one of names.toSorted((a, b) => Number(b in implied) - Number(a in implied)))
+    await lend(folder, one, names.includes("rescript"));
+  if (scripts?.build !== undefined) await compile(folder, scripts.build.split(" "));
   return {
     folder,
     run: (program, ...rest) => run(process.execPath, [join(folder, program), ...rest]),
@@ -37,12 +41,30 @@ export async function compileExample(name: string): Promise<ExampleProject> {
   };
 }
 
-async function lend(folder: string, name: string): Promise<void> {
+async function compile(folder: string, [program = "", ...args]: string[]): Promise<void> {
+  const own = program === "node" ? [] : [await binaryOf(folder, program)];
+  await run(process.execPath, [...own, ...args], { cwd: folder });
+}
+
+async function lend(folder: string, name: string, forReScript = false): Promise<void> {
   const place = join(folder, "node_modules", name);
+  // Its scope may have been lent as a whole.
+  if (existsSync(place)) return;
   await mkdir(dirname(place), { recursive: true });
+  if (name === "mlx-serving" && forReScript) return copySources(place);
   const source = name === "mlx-serving" ? root : join(root, "node_modules", name);
   await symlink(source, place);
   for (const other of implied[name] ?? []) await lend(folder, other);
+}
+
+/** ReScript compiles a package where it is. */
+async function copySources(place: string): Promise<void> {
+  for (const name of ["package.json", "rescript.json"])
+    await cp(join(root, name), join(place, name));
+  const isSource = (path: string) => path.endsWith("src-res") || /\.resi?$/.test(path);
+  const sources = join(root, "src-res");
+  await cp(sources, join(place, "src-res"), { recursive: true, filter: isSource });
+  await symlink(join(root, "dist"), join(place, "dist"));
 }
 
 /** The file behind a command of a package that the project has. */

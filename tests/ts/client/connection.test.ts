@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { packageRoot } from "../../../setup/paths.mjs";
 import { responsesUrl } from "../../../src-ts/client/connection.js";
 import { ClientClosedError, connect, isClientError } from "../../../src-ts/client/index.js";
 import { type FakeServer, startFakeServer } from "./support/fake-server.js";
@@ -36,6 +39,29 @@ describe("responsesUrl", () => {
     ...["ws://h:99999", "h:99999", "file:///h", "/v1/responses"],
   ])("refuses %s", (given) => {
     expect(() => responsesUrl(given, {})).toThrow(expect.objectContaining({ code: "invalid_url" }));
+  });
+});
+
+describe("docs/CLIENT.md", () => {
+  const page = readFileSync(join(packageRoot, "docs", "CLIENT.md"), "utf8");
+  const section = page.slice(page.indexOf("## Addresses"), page.indexOf("## Schemas"));
+  const quoted = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, inner]) => inner!);
+
+  it("says which address is opened", () => {
+    const rows = [...section.matchAll(/^\| (`\S.*) \| `(wss?:[^`]+)` \|/gm)];
+    expect(rows.length).toBeGreaterThan(5);
+    for (const [, given = "", opened] of rows)
+      for (const address of quoted(given))
+        expect(responsesUrl(address, { notices: false }), address).toBe(opened);
+  });
+
+  it("says which none is", () => {
+    const wrong = quoted(/^Anything else, such as (.*) or a blank/m.exec(section)![1]!);
+    expect(wrong.length).toBeGreaterThan(2);
+    for (const address of [...wrong, "", " "])
+      expect(() => responsesUrl(address, {}), address).toThrow(
+        expect.objectContaining({ code: "invalid_url" }),
+      );
   });
 });
 

@@ -1,6 +1,7 @@
 // The package's other entries: their types are what a program needs, their errors what it can tell apart.
 import assert from "node:assert/strict";
 import { ConfigError, type RunningServer, type ServeOptions, serve } from "mlx-serving";
+import { createResponseStore, type ResponseState } from "mlx-serving/browser";
 import {
   argumentsOf,
   type Client,
@@ -18,6 +19,8 @@ import {
   type LogEntry,
   type Response,
 } from "mlx-serving/engine";
+// Its types need no React: that is there for who uses the hook.
+import type { UsedResponse } from "mlx-serving/react";
 import { z } from "zod";
 
 /** Compiles, and needs a server to run: how an answer is read. */
@@ -67,6 +70,20 @@ export async function cities(client: Client): Promise<string[]> {
   return Promise.all(functions.map(async (call) => (await argumentsOf(weather, call)).city));
 }
 
+/** Compiles, and needs a server to run: a store is typed by the schema of its answer, and the hook is a store. */
+export async function shown(client: Client, used: UsedResponse): Promise<number> {
+  const store = createResponseStore(client, { updates: "event" });
+  const leave = store.subscribe(() => process.stdout.write(store.getSnapshot().status));
+  const final = await store.send({
+    input: "How many?",
+    text: { format: z.object({ n: z.int() }) },
+  });
+  leave();
+  await used.send({ input: "Hi" }, { deadlineMs: 1000 });
+  const state: ResponseState = used;
+  return final?.parsed?.n ?? state.text.length;
+}
+
 /** Compiles, and needs Python to run: the server and the engine inside a program. */
 export async function embedded(options: ServeOptions): Promise<string> {
   await using server: RunningServer = await serve(options);
@@ -107,6 +124,9 @@ await assert.rejects(connect("ws://127.0.0.1:1"), (error) => {
   assert.equal(error.code, "connection_refused");
   return true;
 });
+const store = createResponseStore("ws://127.0.0.1:1");
+assert.equal(await store.send({ input: "Hi" }), undefined);
+assert.equal(store.getSnapshot().error?.code, "connection_refused");
 await assert.rejects(serve({ port: -1 }), ConfigError);
 await assert.rejects(async () => createEngine({ maxBatch: 0 }), ConfigError);
 process.stdout.write("entries: alive and well\n");
