@@ -129,8 +129,8 @@ function parse(given: Map<OptionName, Sourced>): z.output<typeof ServeInput> {
   if (result.success) return result.data;
   const name = result.error.issues[0]?.path[0] as OptionName;
   const { value, label } = given.get(name)!;
-  // A key stands in no message.
-  const not = name === "apiKey" ? "" : `, not ${show(value)}`;
+  // A key stands in no message, and a URL may hold one.
+  const not = name === "apiKey" || name === "otlpEndpoint" ? "" : `, not ${show(value)}`;
   throw new ConfigError(`${label} must be ${expectedOf(name)}${not}.`);
 }
 

@@ -5,6 +5,7 @@ import type { Engine, EngineOptions } from "./engine/api.js";
 import { startEngine, systemPorts } from "./engine/index.js";
 import type { Journal } from "./engine/journal.js";
 import type { Clock } from "./engine/ports.js";
+import { logEngine } from "./engine-log.js";
 import { resolveModels } from "./environment/models.js";
 import { nativeEnvironment } from "./environment/native.js";
 import { prepare } from "./environment/prepare.js";
@@ -90,7 +91,7 @@ export async function engineFor(config: ServeConfig, hooks: EngineHooks): Promis
   });
   const journal = await journalOf(config, ports.clock, logger);
   const engine = startEngine(engineOptions(config, models, fakeScript), { ...ports, journal });
-  engine.observe({ log: (level, message, fields) => logger?.[level](fields, message) });
+  if (logger !== undefined) logEngine(engine, logger);
   return engine;
 }
 

@@ -3,6 +3,7 @@
  * variable and a key of the configuration file.
  */
 import { z } from "zod";
+import { isHttpUrl } from "./telemetry/settings.js";
 import { nativeParts } from "./worker/messages.js";
 
 export const embeddedModelId = "smollm2-135m-instruct";
@@ -73,6 +74,16 @@ const apiKey = describe(
   z.string().regex(/^[\x21-\x7e]{1,1024}$/),
   "<key>",
   "a key of at most 1,024 printable ASCII characters without spaces",
+);
+
+const httpUrl = describe(
+  z
+    .string()
+    .trim()
+    .max(4096)
+    .refine((value) => isHttpUrl(value)),
+  "<url>",
+  "a URL such as http://localhost:4318",
 );
 
 const millisecondsPerUnit: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -391,6 +402,11 @@ export const serveOptions = {
     choice(["trace", "debug", "info", "warn", "error", "silent"]),
     "info",
     "what goes to the log (stderr)",
+  ),
+  otlpEndpoint: option(
+    httpUrl,
+    undefined,
+    "where OpenTelemetry traces and metrics go, as OTLP over HTTP; default: OTEL_EXPORTER_OTLP_ENDPOINT, else nowhere",
   ),
   fakeTokensPerSecond: option(
     decimal(0, 1_000_000),

@@ -15,10 +15,14 @@ import {
   type ServerOptions,
   type ServingServer,
 } from "./server/index.js";
+import { type ResolvedTelemetry, telemetrySettings } from "./telemetry/settings.js";
+import type { Telemetry, TelemetryParts } from "./telemetry/telemetry.js";
 
 export interface ServeHooks extends EngineHooks {
   /** The engine exists and begins to load; nothing listens yet. */
   onEngine?: ((engine: Engine) => void) | undefined;
+  /** What the environment says of telemetry. Default: what the option `otlpEndpoint` says alone. */
+  telemetry?: ResolvedTelemetry | undefined;
   /** `POST /admin/drain` was called: whoever owns the process ends it. Default: the server drains alone. */
   onDrainRequested?: (() => void) | undefined;
 }
@@ -64,15 +68,27 @@ export async function serveConfig(
   const keys = keysOf(config, logger);
   let engine: Engine | undefined;
   let server: ServingServer | undefined;
+  let telemetry: Telemetry | undefined;
   const close = async () => {
     keys.close();
     await server?.close();
     await engine?.close();
+    await telemetry?.close();
   };
   try {
     engine = await engineFor(config, { ...hooks, logger });
     hooks.onEngine?.(engine);
-    server = createServer({ engine, logger, config: serverOptions(config, keys, logger, hooks) });
+    telemetry = await telemetryOf(config, hooks, {
+      engine,
+      logger,
+      address: () => server?.address,
+    });
+    const options = serverOptions(config, keys, logger, hooks);
+    server = createServer({
+      engine,
+      logger,
+      config: { ...options, telemetry: telemetry?.figures },
+    });
     const { url } = await server.listen();
     await abortable(engine.whenReady(), signal);
     return running({ server, engine, url }, close, config.drainTimeout);
@@ -93,6 +109,19 @@ function keysOf(
     keys: more,
     log: (level, message, fields) => logger[level](fields, message),
   });
+}
+
+/** Its code is loaded only where it is on. */
+async function telemetryOf(
+  { otlpEndpoint }: ServeConfig,
+  hooks: ServeHooks,
+  parts: Omit<TelemetryParts, "settings">,
+): Promise<Telemetry | undefined> {
+  const { settings, notes } = hooks.telemetry ?? telemetrySettings(otlpEndpoint, {});
+  for (const note of notes) parts.logger.warn({}, note);
+  if (settings === undefined) return undefined;
+  const { Telemetry } = await import("./telemetry/telemetry.js");
+  return Telemetry.start({ ...parts, settings });
 }
 
 function serverOptions(

@@ -24,11 +24,13 @@ const commandLineBuilder = join("scripts", "build-command-line.mjs");
 const typescriptInputs = () => [
   ...lockFiles,
   "tsconfig.json",
+  ...["scripts/bundle-telemetry.mjs", "scripts/lib/telemetry.mjs"],
   ...["scripts/build-command-line.mjs", "scripts/lib/command-line.mjs"],
   ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
 ];
 
+const telemetryBundler = join("scripts", "bundle-telemetry.mjs");
 const consoleBuilder = join("scripts", "build-console.mjs");
 const consoleManifest = join(packageRoot, "dist", "console", "manifest.json");
 /** The page is bundled with the client that it talks by. */
@@ -71,6 +73,8 @@ export function nodeSteps() {
       run: (context) =>
         stamped("typescript", typescriptInputs, async () => {
           await runTool("tsc", ["-p", "tsconfig.json"], "typescript", context);
+          const unsent = "What sends telemetry can't be bundled.";
+          await runScript(telemetryBundler, "typescript", unsent, context);
           const failure = "The command line can't be bundled.";
           await runScript(commandLineBuilder, "typescript", failure, context);
         }),

@@ -2,6 +2,7 @@
 import { unknownVariables } from "../config.js";
 import type { ServeConfig } from "../options.js";
 import { serveConfig } from "../serve.js";
+import { telemetrySettings } from "../telemetry/settings.js";
 import { createLogger } from "./logger.js";
 import { createStartupDisplay } from "./startup.js";
 import { StopSignals } from "./stop.js";
@@ -27,6 +28,7 @@ export async function runServer(config: ServeConfig): Promise<void> {
     const server = await serveConfig(config, {
       signal: stop.signal,
       logger,
+      telemetry: telemetrySettings(config.otlpEndpoint, process.env),
       onProgress: (text) => display.progress(text, logger),
       onEngine: (engine) => display.follow(engine, logger),
       onDrainRequested: () => stop.request("POST /admin/drain"),

@@ -141,6 +141,18 @@ export interface ReadingResult {
   logprobs: ReadLogprob[];
 }
 
+/** The client's call that a submission comes from. Observers are told it; it is kept with no response. */
+export interface Origin {
+  /** `x-request-id`. */
+  requestId: string;
+  /** W3C trace context, as the client has sent it. */
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
+}
+
+/** What is asked of a model. */
+export type Operation = "chat" | "completion" | "embedding" | "score";
+
 /** A request as the engine takes it: parsed and validated. */
 export interface Submission {
   /** Undefined: the default model. */
@@ -179,6 +191,7 @@ export interface Submission {
   conversation?: Conversation | undefined;
   /** Prefix of the response id: `resp`, `chatcmpl`, `cmpl`. */
   idPrefix: string;
+  origin?: Origin | undefined;
 }
 
 /** The tokens of a prompt. `text`: what all of them say, `pieces`: what each does; only if asked for. */
@@ -340,6 +353,34 @@ export interface WorkerInfo {
 
 export type Readiness = { ready: true } | { ready: false; reason: string; retryAfterS: number };
 
+/** `id`: it has a timeline; absent: it was turned away at the door. `afterMs`: since it arrived. */
+export interface Refused {
+  code: string;
+  status: number;
+  model: string | undefined;
+  id?: string | undefined;
+  afterMs?: number | undefined;
+  operation?: Operation | undefined;
+  origin?: Origin | undefined;
+}
+
+/** How much a folder of stored responses holds. `liveBytes`: of it, what counts. */
+export interface StorageInfo {
+  bytes: number;
+  liveBytes: number;
+  segments: number;
+  /** Nothing can be written there now. */
+  failing: boolean;
+}
+
+/** Over all readers of all responses. */
+export interface ReaderLag {
+  readers: number;
+  /** Entries of the furthest behind, and of all together. */
+  max: number;
+  sum: number;
+}
+
 /** What metrics and logs listen to. */
 export interface EngineObserver {
   accepted?(response: Response, info: { queuedMs: number }): void;
@@ -354,10 +395,19 @@ export interface EngineObserver {
       e2eMs: number;
       queueMs: number;
       ttftMs: number | undefined;
+      operation: Operation;
+      origin: Origin | undefined;
     },
   ): void;
+  /** Its worker was lost, and it goes on elsewhere. `attempt`: the one that was lost. */
+  migrated?(
+    response: Response,
+    info: { attempt: number; reason: string; origin: Origin | undefined },
+  ): void;
+  /** A worker was given it that didn't begin it. `tokens`: of its prompt and of what was made, to be computed again. */
+  replayed?(response: Response, info: { tokens: number }): void;
   /** Requests that were turned away before they were accepted. */
-  refused?(info: { code: string; status: number; model: string | undefined }): void;
+  refused?(info: Refused): void;
   workerState?(info: {
     workerId: string;
     model: string;
@@ -423,6 +473,9 @@ export interface Engine {
   delete(id: string, owner: string): Promise<boolean>;
   models(): ModelInfo[];
   workers(): WorkerInfo[];
+  /** Undefined: stored responses are kept in memory alone. */
+  storage(): StorageInfo | undefined;
+  readerLag(): ReaderLag;
   readiness(): Readiness;
   /**
    * Restarts it when its requests have ended, or after the drain time of its policy; called again meanwhile,

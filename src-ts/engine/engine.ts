@@ -11,9 +11,11 @@ import type {
   EngineObserver,
   EngineOptions,
   ModelInfo,
+  ReaderLag,
   Readiness,
   Response,
   SignalReach,
+  StorageInfo,
   Submission,
   SubmissionInput,
   Tokenized,
@@ -29,6 +31,7 @@ import {
   type Identity,
   type LiveRequest,
   newRequest,
+  operationOf,
   type PromptTokens,
   type Settle,
 } from "./requests/content.js";
@@ -223,6 +226,15 @@ export class WorkerEngine implements Engine {
     );
   }
 
+  storage(): StorageInfo | undefined {
+    const { journal } = this.ports;
+    return journal && { ...journal.size(), failing: journal.failing !== undefined };
+  }
+
+  readerLag(): ReaderLag {
+    return this.registry.readerLag();
+  }
+
   readiness(): Readiness {
     if (this.draining) return { ready: false, reason: "draining", retryAfterS };
     const workers = this.workersOf(this.defaultModel.id);
@@ -367,7 +379,12 @@ export class WorkerEngine implements Engine {
       // What clients invent must not become a label of a metric.
       const known = this.options.models.some(({ id }) => id === submission.model);
       const model = known ? submission.model : undefined;
-      this.observers.tell("refused", { code, status, model });
+      const { origin } = submission;
+      const operation =
+        settle.tokenized === undefined
+          ? operationOf(submission.input.kind === "chat", submission.reading)
+          : undefined;
+      this.observers.tell("refused", { code, status, model, operation, origin });
       return settle.refuse(refusal);
     }
     const request = this.newRequest(submission, idempotencyId, settle);

@@ -75,6 +75,8 @@ export interface JournaledLog {
 export interface Journal {
   /** What earlier processes left, in the order in which it was accepted; it is kept by nobody but the caller. */
   takeRestored(): readonly StoredResponse[];
+  /** What the folder holds now. */
+  size(): { bytes: number; liveBytes: number; segments: number };
   /** Nothing can be written now: nothing new is taken in. */
   readonly failing: ServingError | undefined;
   /** Takes it in; ends in `written` or `unwritable`. */

@@ -85,6 +85,10 @@ export class SegmentJournal implements Journal {
     return responses;
   }
 
+  size(): ReturnType<Segments["size"]> {
+    return this.segments.size();
+  }
+
   add(log: JournaledLog): void {
     if (this.failing !== undefined || this.closing) {
       this.options.clock.soon(() => log.unwritable());

@@ -91,9 +91,16 @@ export class Segments {
   get needsMoving(): boolean {
     if (!this.hasRotated || this.all.length < 2) return false;
     this.hasRotated = false;
-    const total = this.all.reduce((sum, { bytes }) => sum + bytes, 0);
-    const live = [...this.liveBytes.values()].reduce((sum, bytes) => sum + bytes, 0);
-    return total - live > Math.max(garbageBytesMin, live / 2);
+    const { bytes, liveBytes } = this.size();
+    return bytes - liveBytes > Math.max(garbageBytesMin, liveBytes / 2);
+  }
+
+  /** `liveBytes`: of all bytes, those that count. */
+  size(): { bytes: number; liveBytes: number; segments: number } {
+    let [bytes, liveBytes] = [0, 0];
+    for (const segment of this.all) bytes += segment.bytes;
+    for (const ofOne of this.liveBytes.values()) liveBytes += ofOne;
+    return { bytes, liveBytes, segments: this.all.length };
   }
 
   oldestIds(): readonly string[] {

@@ -116,6 +116,9 @@ export const listedItemsDefault = 20;
 // Headers
 export const requestIdCharsMax = 128;
 export const idempotencyKeyCharsMax = 255;
+/** W3C trace context: of the versions to come, too. */
+export const traceparentCharsMax = 128;
+export const tracestateCharsMax = 1024;
 export const deadlineMsMax = 24 * 60 * 60 * 1000;
 export const headerBytesMax = 16 * 1024;
 

@@ -14,6 +14,8 @@ export interface ServerContext {
   logger: ServerLogger;
   /** Is told of every error that a client gets. */
   onError?(error: ServingError): void;
+  /** Is told that somebody reads a response from its log, who was not the first to. */
+  onResume?(transport: "sse" | "websocket"): void;
   /** Monotonic milliseconds. */
   now(): number;
 }

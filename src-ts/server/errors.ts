@@ -59,8 +59,8 @@ export function toServingError(error: unknown, report: (fault: unknown) => void)
 }
 
 /** A fault in the middle of a stream. */
-export function reported(fault: unknown, logger: ServerLogger): ServingError {
-  return toServingError(fault, (err) => logger.error({ err }, "stream failed"));
+export function reported(fault: unknown, logger: ServerLogger, requestId: string): ServingError {
+  return toServingError(fault, (err) => logger.error({ err, requestId }, "stream failed"));
 }
 
 /** Says the same about a field that has another name in this API. */

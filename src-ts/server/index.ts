@@ -16,6 +16,7 @@ import { History } from "./operations/history.js";
 import { KeyUse } from "./operations/key-use.js";
 import { LiveFeed } from "./operations/live-feed.js";
 import { Metrics } from "./operations/metrics.js";
+import { Resumes } from "./operations/reliability-metrics.js";
 import { SchemaRefusals } from "./operations/schema-refusals.js";
 import {
   resolveOptions,
@@ -104,7 +105,9 @@ class Server implements ServingServer {
     const gate = new Gate(engine, keys, limits);
     const sessions = new Sessions(keys);
     const now = (): number => performance.now();
-    this.context = { engine: gate, keys, bodies, config, logger, onError, now };
+    const resumes = new Resumes();
+    const onResume = (transport: "sse" | "websocket"): void => resumes.take(transport);
+    this.context = { engine: gate, keys, bodies, config, logger, onError, onResume, now };
     this.hosts = new HostPolicy(config.host, config.allowedHosts, config.allowedOrigins);
     this.app = createApp({
       ...{ config, logger, sessions, keys, limits, hosts: this.hosts, bodies, onError },
@@ -119,7 +122,8 @@ class Server implements ServingServer {
     });
     config.keys.onChange(() => this.sockets.keysChanged());
     const keyUse = new KeyUse(keys, limits);
-    this.metrics = new Metrics(engine, this.sockets, { refusals, keyUse });
+    const { telemetry } = config;
+    this.metrics = new Metrics(engine, this.sockets, { refusals, keyUse, resumes, telemetry });
     this.feed = new LiveFeed({
       engine,
       samples: () => this.history.samples,

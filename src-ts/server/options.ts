@@ -75,6 +75,15 @@ export const defaultLimits: Readonly<ServerLimits> = {
   lagEntriesMax: bounds.lagEntriesMax,
 };
 
+/** What has become of telemetry since the start. */
+export interface TelemetryFigures {
+  readonly spansExported: number;
+  /** For which there was no room, or that could not be sent. */
+  readonly spansDropped: number;
+  /** Sendings that failed. */
+  readonly failures: { readonly traces: number; readonly metrics: number };
+}
+
 export interface ServerOptions {
   /** Default 127.0.0.1. */
   host?: string | undefined;
@@ -103,6 +112,8 @@ export interface ServerOptions {
   limits?: Partial<ServerLimits> | undefined;
   /** Tests only: a WebSocket echo with this server's socket options on this port (0: any). */
   wsEchoPort?: number | undefined;
+  /** For `/metrics`. Default: telemetry is off. */
+  telemetry?: TelemetryFigures | undefined;
   /** Called by `POST /admin/drain` in place of `drain`: whoever owns the process ends it then. */
   onDrainRequested?: (() => void) | undefined;
 }
@@ -122,6 +133,7 @@ export interface ServerConfig {
   lateSystem: "user" | "refuse";
   limits: ServerLimits;
   wsEchoPort: number | undefined;
+  telemetry: TelemetryFigures | undefined;
 }
 
 export function resolveOptions(options: ServerOptions): ServerConfig {
@@ -139,6 +151,7 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
     lateSystem: options.lateSystem ?? "user",
     limits: { ...defaultLimits, ...options.limits },
     wsEchoPort: options.wsEchoPort,
+    telemetry: options.telemetry,
   };
 }
 

@@ -24,6 +24,7 @@ const caller = {
   priority: undefined,
   deadlineMs: undefined,
   idempotencyKey: undefined,
+  origin: { requestId: "req" },
 };
 
 let answers: Answers;

@@ -138,7 +138,8 @@ export class SimServer {
   open(ws: WebSocket, socket: Duplex, wire: Wire): Session {
     const identity = { owner: "open", clientId: "address:sim" };
     const asked = { wantsNotices: true, speaksBeta: false };
-    const start = { ws, socket, identity, requestId: "req", ...asked };
+    const origin = { requestId: "req" };
+    const start = { ws, socket, identity, requestId: "req", origin, ...asked };
     const session = new Session(this.context, start);
     this.sessions.set(wire, session);
     return session;

@@ -149,13 +149,13 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
     values: [
       "src-ts/failures.ts",
       "src-ts/keys",
+      "src-ts/protocol",
       "src-ts/server/streams",
       "src-ts/server/submissions/schemas",
     ],
     types: [
       "src-ts/engine/api.ts",
       "src-ts/errors.ts",
-      "src-ts/protocol",
       "src-ts/server/access",
       "src-ts/server/options.ts",
     ],

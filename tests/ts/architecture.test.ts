@@ -172,7 +172,9 @@ const arrows: Readonly<Record<string, Arrows>> = {
   ...consoleArrows,
 
   "src-ts/bench": { values: ["src-ts/client", "src-ts/colors.ts"] },
-  "src-ts/options.ts": { values: ["src-ts/worker"] },
+  "src-ts/telemetry": { values: ["src-ts/protocol"], types: ["src-ts/engine/api.ts"] },
+  "src-ts/engine-log.ts": { types: ["src-ts/engine/api.ts"] },
+  "src-ts/options.ts": { values: ["src-ts/telemetry", "src-ts/worker"] },
   "src-ts/config.ts": {
     values: [
       "src-ts/json-fault.ts",
@@ -192,6 +194,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
   "src-ts/create-engine.ts": {
     values: [
       "src-ts/config.ts",
+      "src-ts/engine-log.ts",
       "src-ts/engine/index.ts",
       "src-ts/environment",
       "src-ts/fake-script.ts",
@@ -212,6 +215,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/create-engine.ts",
       "src-ts/keys",
       "src-ts/server/index.ts",
+      "src-ts/telemetry",
     ],
     types: ["src-ts/engine/api.ts", "src-ts/options.ts"],
   },
@@ -233,6 +237,7 @@ const arrows: Readonly<Record<string, Arrows>> = {
       "src-ts/nearest.ts",
       "src-ts/options.ts",
       "src-ts/serve.ts",
+      "src-ts/telemetry",
     ],
     types: ["src-ts/engine/api.ts", "src-ts/server/index.ts"],
   },

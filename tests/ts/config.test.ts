@@ -29,6 +29,18 @@ function problem(sources: Parameters<typeof resolveConfig>[0]): string {
   throw new Error("expected a ConfigError");
 }
 
+describe("where telemetry goes", () => {
+  it("is a URL of HTTP, and one that is wrong is not repeated: it may hold a password", () => {
+    const otlpEndpoint = "http://collector:4318/otlp";
+    const environment = { MLX_SERVING_OTLP_ENDPOINT: otlpEndpoint };
+    expect(resolveConfig({ folder, environment }).otlpEndpoint).toBe(otlpEndpoint);
+    for (const wrong of ["user:secret@host", "grpc://secret", "http://", "secret"])
+      expect(problem({ flags: { otlpEndpoint: wrong } })).toBe(
+        "--otlp-endpoint must be a URL such as http://localhost:4318.",
+      );
+  });
+});
+
 describe("hosts and origins", () => {
   it("are names, or a star for all of them; a pattern is refused", () => {
     const flags = {

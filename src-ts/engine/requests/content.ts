@@ -14,7 +14,7 @@ import type {
   Spelling,
   TurnRequest,
 } from "../../worker/messages.js";
-import type { ReadingRequest, Submission, Tokenized } from "../api.js";
+import type { Operation, ReadingRequest, Submission, Tokenized } from "../api.js";
 import type { ResponseLog } from "../responses/log.js";
 import { seedOf } from "./defaults.js";
 
@@ -160,6 +160,17 @@ function readingOf(reading: ReadingRequest, { promptTokens, lengths }: Prompt): 
   if (reading.kind === "score") return reading;
   return { kind: "embed", lengths: [...(lengths ?? [promptTokens.length])] };
 }
+
+export function operationOf(chat: boolean, reading: ReadingRequest | undefined): Operation {
+  if (reading !== undefined) return reading.kind === "embed" ? "embedding" : "score";
+  return chat ? "chat" : "completion";
+}
+
+/** What observers are told of whose request it is, and of what kind. */
+export const asFor = ({ chat, asked: { reading, origin } }: Identity) => ({
+  operation: operationOf(chat, reading),
+  origin,
+});
 
 /** Of a request that ends at `now`. */
 export function timings({ arrivedAt }: Identity, { startedAt, firstTokenAt }: Times, now: number) {

@@ -13,6 +13,7 @@ import type { Said } from "../runner.js";
 import {
   type Accepted,
   admissionOf,
+  asFor,
   type Identity,
   type LiveRequest,
   newTimes,
@@ -187,6 +188,10 @@ export class Requests {
       log.reading = { vectors: undefined, logprobs: [] };
     times.startedAt ??= this.host.clock.now();
     if (first) log.inProgress();
+    else {
+      const tokens = request.prompt.promptTokens.length + log.emitted.length;
+      this.host.observers.tell("replayed", log, { tokens });
+    }
   }
 
   cached({ requestId, tokens }: Of<"cached">): void {
@@ -214,7 +219,12 @@ export class Requests {
   }
 
   migrated({ requestId, attempt, loss }: Of<"migrated">): void {
-    this.accepted(requestId)?.log.notify({ kind: "migrated", attempt, reason: loss });
+    const request = this.live.get(requestId);
+    if (request?.phase.kind !== "accepted") return;
+    const { log } = request.phase;
+    log.notify({ kind: "migrated", attempt, reason: loss });
+    const { origin } = request.identity.asked;
+    this.host.observers.tell("migrated", log, { attempt, reason: loss, origin });
   }
 
   release({ slot }: Of<"release">): void {
@@ -239,7 +249,8 @@ export class Requests {
     const ending = endingOf(finish, explained);
     log.end(ending, whole ? (said.tail ?? "") : "", clock.wall());
     const { usage, calls } = log;
-    const info = { ending, usage, calls, ...timings(identity, times, clock.now()) };
+    const measured = timings(identity, times, clock.now());
+    const info = { ending, usage, calls, ...measured, ...asFor(identity) };
     observers.tell("ended", log, info);
   }
 
@@ -291,7 +302,13 @@ export class Requests {
 
   private refuse(identity: Identity, refusal: ReturnType<typeof refusalOf>): void {
     const { code, status } = refusal;
-    this.host.observers.tell("refused", { code, status, model: identity.modelId });
-    identity.settle.refuse(refusal);
+    const { id, modelId: model, arrivedAt, settle } = identity;
+    // What is only counted is no request to whoever watches.
+    const watched =
+      settle.tokenized === undefined
+        ? { id, afterMs: this.host.clock.now() - arrivedAt, ...asFor(identity) }
+        : {};
+    this.host.observers.tell("refused", { code, status, model, ...watched });
+    settle.refuse(refusal);
   }
 }

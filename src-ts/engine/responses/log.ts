@@ -14,6 +14,7 @@ import type {
   LogEntry,
   Notice,
   OutputItem,
+  ReaderLag,
   ReadingResult,
   ResponseUsage,
 } from "../api.js";
@@ -172,6 +173,14 @@ export class ResponseLog implements ReadLog, WrittenLog {
   /** It outlives this process. */
   get survives(): boolean {
     return this.durable !== undefined;
+  }
+
+  addLag(sum: ReaderLag): void {
+    for (const { lag } of this.cursors) {
+      sum.readers++;
+      sum.sum += lag;
+      if (lag > sum.max) sum.max = lag;
+    }
   }
 
   get readers(): number {

@@ -4,7 +4,7 @@
  */
 import { isServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
-import type { Abandonment, Submission } from "../api.js";
+import type { Abandonment, ReaderLag, Submission } from "../api.js";
 import type { Acceptance } from "../journal.js";
 import type { Clock, Timer } from "../ports.js";
 import type { ResponseLog } from "./log.js";
@@ -139,6 +139,13 @@ export class Registry {
     kept.log.discard();
     if (kept.idempotencyId !== undefined) this.attached.delete(kept.idempotencyId);
     return true;
+  }
+
+  /** How far readers are behind. */
+  readerLag(): ReaderLag {
+    const lag = { readers: 0, max: 0, sum: 0 };
+    for (const { log } of this.kept.values()) log.addLag(lag);
+    return lag;
   }
 
   /** Stops every clock. What is on disk stays there. */

@@ -7,11 +7,13 @@ import type {
   EngineObserver,
   ModelInfo,
   Operator,
+  ReaderLag,
   Readiness,
   Response,
   ResponseUsage,
   SignalReach,
   Spelling,
+  StorageInfo,
   SubmissionInput,
   Tokenized,
   WorkerInfo,
@@ -175,6 +177,14 @@ export class Gate implements ServedEngine {
 
   workers(): WorkerInfo[] {
     return this.engine.workers();
+  }
+
+  storage(): StorageInfo | undefined {
+    return this.engine.storage();
+  }
+
+  readerLag(): ReaderLag {
+    return this.engine.readerLag();
   }
 
   readiness(): Readiness {

@@ -65,7 +65,7 @@ function stream(
   };
   const writer = new Writer(out, config.limits, {
     onTooSlow: () => fail(failure("consumer_too_slow")),
-    onFault: (error) => fail(reported(error, logger)),
+    onFault: (error) => fail(reported(error, logger, requestId)),
   });
   writer.add({
     cursor: response.read(-1),

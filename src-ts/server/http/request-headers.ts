@@ -8,6 +8,8 @@ import { priorityValues } from "../../protocol/fields.js";
 import * as limits from "../../protocol/limits.js";
 import type { Caller } from "../submissions/caller.js";
 
+type Origin = Caller["origin"];
+
 /** What a submission needs and no body holds. */
 export type Envelope = Pick<Caller, "deadlineMs" | "priority" | "idempotencyKey">;
 
@@ -19,6 +21,26 @@ export function requestIdOf(headers: IncomingHttpHeaders): string {
   const isUsable =
     typeof given === "string" && given.length <= limits.requestIdCharsMax && printable.test(given);
   return isUsable ? given : `req_${randomUUID().replaceAll("-", "")}`;
+}
+
+/**
+ * The call that this request is, and the trace that it is part of. What is no trace context is for whoever reads it
+ * to pass over: it is no reason to refuse a request.
+ */
+export function originOf(requestId: string, headers: IncomingHttpHeaders): Origin {
+  const { traceparent, tracestate } = headers;
+  return withTrace({ requestId }, traceparent, tracestate);
+}
+
+/** The same origin, with this trace if it could be one. */
+export function withTrace(origin: Origin, traceparent: unknown, tracestate: unknown): Origin {
+  if (!isShort(traceparent, limits.traceparentCharsMax)) return origin;
+  const state = isShort(tracestate, limits.tracestateCharsMax) ? tracestate : undefined;
+  return { ...origin, traceparent, tracestate: state };
+}
+
+function isShort(value: unknown, charsMax: number): value is string {
+  return typeof value === "string" && value.length <= charsMax;
 }
 
 /** Throws 400 that names the header. */

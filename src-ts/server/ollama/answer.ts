@@ -72,7 +72,7 @@ function streamed(
   };
   const writer = new Writer(out, config.limits, {
     onTooSlow: () => fail(failure("consumer_too_slow")),
-    onFault: (error) => fail(reported(error, logger)),
+    onFault: (error) => fail(reported(error, logger, reply.request.id)),
   });
   writer.add({
     cursor: response.read(-1),

@@ -80,7 +80,7 @@ async function answer(
     await untilAllEnded(cursors, gone);
     return request.wholeOf(responses);
   }
-  const report = (fault: unknown) => reported(fault, logger);
+  const report = (fault: unknown) => reported(fault, logger, reply.request.id);
   const stream = new EventStream(reply, config.limits);
   new ChoiceStream(stream, request, responses, report).start(cursors, config.limits);
   return reply;

@@ -79,8 +79,11 @@ export function getResponse(
 ): ResponseObject | FastifyReply {
   const { stream, starting_after } = tolerateBody(context, ResponseQuery, query, reply);
   const response = ownResponse(context.engine, id, owner);
-  if (stream === "true")
-    return streamResponse(context, response, Number(starting_after ?? -1), reply);
+  if (stream === "true") {
+    const streaming = streamResponse(context, response, Number(starting_after ?? -1), reply);
+    context.onResume?.("sse");
+    return streaming;
+  }
   if (starting_after !== undefined)
     throw conflict("starting_after", "starting_after needs stream=true.");
   return responseObject(response);
@@ -149,7 +152,7 @@ function streamResponse(
   };
   const writer = new Writer(stream, config.limits, {
     onTooSlow: () => fail(failure("consumer_too_slow")),
-    onFault: (error) => fail(reported(error, logger)),
+    onFault: (error) => fail(reported(error, logger, reply.request.id)),
   });
   writer.add({
     cursor,

@@ -1,9 +1,12 @@
 /** GET /metrics: vLLM's names under our prefix, and a few of our own. Fed by the engine's observer. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { CallCounts, Engine, EngineObserver, WorkerInfo } from "../../engine/api.js";
+import type { TelemetryFigures } from "../options.js";
 import { ModelHistogram, type Series, type Totals } from "./histogram.js";
 import type { KeyUse } from "./key-use.js";
+import { addReliabilityMetrics, type Resumes } from "./reliability-metrics.js";
 import type { SchemaRefusals } from "./schema-refusals.js";
+import { addTelemetryMetrics } from "./telemetry-metrics.js";
 import { addWorkerMetrics } from "./worker-metrics.js";
 
 const prefix = "mlx_serving:";
@@ -17,6 +20,14 @@ const tokenBounds = [
 ];
 const requestBounds = [0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240];
 const countBounds = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000];
+
+/** Who else has counted. `telemetry`: only where it is on. */
+export interface MetricsParts {
+  refusals: SchemaRefusals;
+  keyUse: KeyUse;
+  resumes: Resumes;
+  telemetry?: TelemetryFigures | undefined;
+}
 
 /** What is counted for one model on every token. */
 interface HotSeries {
@@ -104,7 +115,7 @@ export class Metrics {
   constructor(
     engine: Engine,
     sockets: { readonly size: number },
-    { refusals, keyUse }: { refusals: SchemaRefusals; keyUse: KeyUse },
+    { refusals, keyUse, resumes, telemetry }: MetricsParts,
   ) {
     collectDefaultMetrics({ register: this.registry });
     this.workerGauges(engine);
@@ -112,7 +123,13 @@ export class Metrics {
     refusals.register(this.registry, prefix);
     keyUse.register(this.registry, prefix);
     this.socketGauge(sockets);
-    this.stop = engine.observe(this.observer());
+    const stopReliability = addReliabilityMetrics(this.registry, prefix, engine, resumes);
+    if (telemetry !== undefined) addTelemetryMetrics(this.registry, prefix, telemetry);
+    const stopOwn = engine.observe(this.observer());
+    this.stop = () => {
+      stopReliability();
+      stopOwn();
+    };
   }
 
   get contentType(): string {

@@ -1,5 +1,5 @@
 /** Who asks, and what is asked beside the body. */
-import type { Priority } from "../../engine/api.js";
+import type { Origin, Priority } from "../../engine/api.js";
 
 export interface Caller {
   /** Whose responses these are. */
@@ -11,11 +11,12 @@ export interface Caller {
   /** From now on; undefined: none. */
   deadlineMs: number | undefined;
   idempotencyKey: string | undefined;
+  origin: Origin;
   /** Told of each place in a tool's schema that is not enforced. Undefined: there must be none. */
   drop?: ((param: string) => void) | undefined;
 }
 
 /** What of a submission comes from the caller. */
-export function callerFields({ owner, clientId, priority, deadlineMs }: Caller) {
-  return { owner, clientId, priority, deadlineMs };
+export function callerFields({ owner, clientId, priority, deadlineMs, origin }: Caller) {
+  return { owner, clientId, priority, deadlineMs, origin };
 }

@@ -40,6 +40,20 @@ export function correlationOf(message: unknown): Correlation {
   };
 }
 
+/**
+ * The trace that one message is part of, among many on a socket: where Codex writes what would be headers over HTTP.
+ * Of no API's schema, and so read before any.
+ */
+export function traceOf(message: unknown): { traceparent: unknown; tracestate: unknown } {
+  const { client_metadata: metadata } = message as { client_metadata?: unknown };
+  const {
+    ws_request_header_traceparent: traceparent = undefined,
+    ws_request_header_tracestate: tracestate = undefined,
+  } =
+    typeof metadata === "object" && metadata !== null ? (metadata as Record<string, unknown>) : {};
+  return { traceparent, tracestate };
+}
+
 const repeatedCharsMax = 512;
 
 function isShort(value: unknown): value is string {

@@ -3,7 +3,7 @@
  * and the writer come with the first response and the lanes go with the last.
  */
 import type { RawData } from "ws";
-import type { Response, SubmissionInput } from "../../engine/api.js";
+import type { Origin, Response, SubmissionInput } from "../../engine/api.js";
 import { isServingError, type ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import {
@@ -17,6 +17,7 @@ import {
 import type { Asker } from "../access/keys.js";
 import type { BodyLease } from "../bodies/budget.js";
 import type { ServerContext } from "../context.js";
+import { withTrace } from "../http/request-headers.js";
 import { readJson } from "../json/read.js";
 import { predecessorOf } from "../predecessors.js";
 import { ResponseEvents } from "../render/response-events.js";
@@ -29,13 +30,15 @@ import { type Tolerated, tolerate, withName } from "../validation/tolerance.js";
 import { Arrival } from "./arrival.js";
 import { type Job, LaneQueue } from "./lanes.js";
 import { Memory } from "./memory.js";
-import { type Correlation, correlationOf, typeOf, unknownType } from "./message.js";
+import { type Correlation, correlationOf, traceOf, typeOf, unknownType } from "./message.js";
 import { Outgoing, type OutgoingSocket } from "./outgoing.js";
 import { steerFailed } from "./steering.js";
 
 /** What a session is told about its socket. */
 export interface SessionStart extends OutgoingSocket {
   identity: Asker;
+  /** The upgrade: its request id, and the trace that it is part of. */
+  origin: Origin;
   /** Opened with `?events=mlx_serving`. */
   wantsNotices: boolean;
   /**
@@ -43,6 +46,14 @@ export interface SessionStart extends OutgoingSocket {
    * a socket without messages, whatever pings there are.
    */
   speaksBeta: boolean;
+}
+
+/** A message that asks for a response. */
+interface Asking {
+  body: ResponseCreate;
+  origin: Origin;
+  /** Monotonic milliseconds. */
+  arrivedAt: number;
 }
 
 /** How a request's answer is told apart from others, and what was left out of it. */
@@ -138,7 +149,9 @@ export class Session implements WriterOwner {
     const { strict } = this.context.config;
     const type = typeOf(message);
     if (type === "response.create") {
-      this.create(tolerate(messageSchemas[type], message, strict), lease);
+      const { traceparent, tracestate } = traceOf(message);
+      const origin = withTrace(this.start.origin, traceparent, tracestate);
+      this.create(tolerate(messageSchemas[type], message, strict), lease, origin);
     } else {
       lease.release();
       if (!this.obey(type, message)) {
@@ -171,14 +184,19 @@ export class Session implements WriterOwner {
     }
   }
 
-  private create({ body, ignored }: Tolerated<ResponseCreate>, lease: BodyLease): void {
+  private create(
+    { body, ignored }: Tolerated<ResponseCreate>,
+    lease: BodyLease,
+    origin: Origin,
+  ): void {
     requireInput(body);
     const arrivedAt = this.context.now();
     const { requestId } = this.start;
     if (ignored.length > 0) this.context.logger.debug({ ignored, requestId }, "fields ignored");
     const answering = { ...correlationOf(body), ignored: this.withPriority(body, ignored) };
+    const asking = { body, origin, arrivedAt };
     this.enqueue(body.stream_id, {
-      run: (done) => this.submit(body, answering, arrivedAt, lease, done),
+      run: (done) => this.submit(asking, answering, lease, done),
       drop: () => lease.release(),
       refuse: (reason) => this.sendError(reason, correlationOf(body)),
     });
@@ -218,6 +236,7 @@ export class Session implements WriterOwner {
     // After the end the terminal event is sent again: on a socket nothing else says that it is over.
     const isOver = response.ending !== undefined && starting_after === response.entries.length - 1;
     const cursor = response.read(isOver ? starting_after - 1 : starting_after);
+    this.context.onResume?.("websocket");
     const job: Job = {
       run: (done) => this.follow(cursor, { event_id, stream_id }, done),
       drop: () => cursor.close(),
@@ -252,9 +271,8 @@ export class Session implements WriterOwner {
   }
 
   private submit(
-    message: ResponseCreate,
+    { body: message, origin, arrivedAt }: Asking,
     answering: Answering,
-    arrivedAt: number,
     lease: BodyLease,
     done: () => void,
   ): void {
@@ -268,7 +286,8 @@ export class Session implements WriterOwner {
       : (param: string) => {
           ignored = withName(ignored, param);
         };
-    this.begin(message, { ...this.callerOf(message, waitedMs), drop }, preparing.signal)
+    const caller = { ...this.callerOf(message, waitedMs), origin, drop };
+    this.begin(message, caller, preparing.signal)
       .finally(() => lease.release())
       .then((response) =>
         this.accepted(response, withUnbounded({ ...answering, ignored }, response, message), done),
@@ -330,7 +349,7 @@ export class Session implements WriterOwner {
   }
 
   /** A deadline counts from the message's arrival, not from its turn in the lane. */
-  private callerOf(message: ResponseCreate, waitedMs: number): Caller {
+  private callerOf(message: ResponseCreate, waitedMs: number): Omit<Caller, "origin"> {
     const deadlineMs = message["mlx_serving:deadline_ms"];
     return {
       ...this.start.identity,

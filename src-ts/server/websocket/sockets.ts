@@ -10,7 +10,7 @@ import { closeCodes } from "../../protocol/events.js";
 import type { Asker } from "../access/keys.js";
 import type { ServerContext } from "../context.js";
 import { toServingError } from "../errors.js";
-import { requestIdOf } from "../http/request-headers.js";
+import { originOf, requestIdOf } from "../http/request-headers.js";
 import type { ServerLimits } from "../options.js";
 import { Session } from "./session.js";
 import {
@@ -96,8 +96,11 @@ export class WebSockets {
         this.checkCapacity();
         this.upgrade(request, socket, head, { identity, wantsNotices });
       } catch (error) {
+        const requestId = requestIdOf(request.headers);
+        // What is made up here is told to the client, too.
+        request.headers["x-request-id"] = requestId;
         const known = toServingError(error, (fault) => {
-          this.context.logger.error({ err: fault }, "upgrade failed");
+          this.context.logger.error({ err: fault, requestId }, "upgrade failed");
         });
         refuseUpgrade(request, socket, known);
       }
@@ -194,7 +197,8 @@ export class WebSockets {
     request.headers.upgrade = "websocket";
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off("error", ignore);
-      const start = { ws, socket, identity, requestId, wantsNotices };
+      const origin = originOf(requestId, request.headers);
+      const start = { ws, socket, identity, requestId, origin, wantsNotices };
       const one = new Session(this.context, {
         ...start,
         speaksBeta: speaksBeta(request),

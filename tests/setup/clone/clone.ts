@@ -86,6 +86,8 @@ export class Clone {
       "scripts/build-console.mjs": bundledConsole,
       "scripts/lib/command-line.mjs": "export {};",
       "scripts/lib/console.mjs": "export {};",
+      "scripts/bundle-telemetry.mjs": "export {};",
+      "scripts/lib/telemetry.mjs": "export {};",
       "python/pyproject.toml": "",
       "python/uv.lock": "",
       "python/uv-pin.txt": "uv==0.13.9",

@@ -184,7 +184,9 @@ describe("what is turned away before it is accepted", () => {
     const heard: unknown[] = [];
     sim.engine.observe({ refused: (info) => heard.push(info) });
     await expect(sim.engine.submit(submission({ model: "invented" }))).rejects.toThrow();
-    expect(heard).toEqual([{ code: "model_not_found", status: 404, model: undefined }]);
+    expect(heard).toEqual([
+      { code: "model_not_found", status: 404, model: undefined, operation: "completion" },
+    ]);
   });
 
   it("an empty prompt", async () => {

@@ -25,6 +25,7 @@ import { createApp } from "../../../src-ts/server/http/app.js";
 import { KeyUse } from "../../../src-ts/server/operations/key-use.js";
 import { LiveFeed } from "../../../src-ts/server/operations/live-feed.js";
 import { Metrics } from "../../../src-ts/server/operations/metrics.js";
+import { Resumes } from "../../../src-ts/server/operations/reliability-metrics.js";
 import { SchemaRefusals } from "../../../src-ts/server/operations/schema-refusals.js";
 import { resolveOptions, type ServerLogger } from "../../../src-ts/server/options.js";
 import { addRoutes } from "../../../src-ts/server/routes.js";
@@ -108,7 +109,8 @@ function registeredRoutes(): string[] {
     const taken = onRequest === undefined ? [method].flat() : [];
     for (const one of taken) routes.push(`${one.toLowerCase()} ${url.replace(/:\w+/g, "{}")}`);
   });
-  const metrics = new Metrics(engine, { size: 0 }, { refusals: new SchemaRefusals(), keyUse });
+  const counted = { refusals: new SchemaRefusals(), resumes: new Resumes(), keyUse };
+  const metrics = new Metrics(engine, { size: 0 }, counted);
   const tickets = new Tickets(config.limits);
   const context = { engine: gate, keys, bodies, config, logger, now: () => 0 };
   const feed = new LiveFeed({

@@ -9,8 +9,10 @@ import type {
   ModelInfo,
   NativeInfo,
   Operator,
+  ReaderLag,
   Readiness,
   Response,
+  StorageInfo,
   Submission,
   SubmissionInput,
   Timeline,
@@ -18,6 +20,7 @@ import type {
   WorkerInfo,
 } from "../../../src-ts/engine/api.js";
 import { systemClock, systemIds } from "../../../src-ts/engine/clock.js";
+import { operationOf } from "../../../src-ts/engine/requests/content.js";
 import {
   completeSubmission,
   neutralSampling,
@@ -129,6 +132,8 @@ export class ScriptedEngine implements Engine {
     metrics: nativeFigures.metrics,
     pool: nativeFigures.pool,
   };
+  /** Set before a server is made of it: it has a data folder. */
+  storage_: StorageInfo | undefined;
   /** Of its one worker, beside what it always tells. */
   telemetry: Record<string, unknown> = {};
   draining = false;
@@ -279,7 +284,12 @@ export class ScriptedEngine implements Engine {
     if (log.ending !== undefined) return;
     log.end(ending, "", Date.now());
     const { usage, calls } = log;
-    const info = { ending, usage, calls, e2eMs: 10, queueMs: 1, ttftMs: 2 };
+    const submission = this.runs.find((run) => run.log === log)?.submission;
+    const asked = {
+      operation: operationOf(submission?.input.kind === "chat", submission?.reading),
+      origin: submission?.origin,
+    };
+    const info = { ending, usage, calls, e2eMs: 10, queueMs: 1, ttftMs: 2, ...asked };
     for (const observer of this.observers) observer.ended?.(log, info);
   }
 
@@ -362,6 +372,14 @@ export class ScriptedEngine implements Engine {
     ];
   }
 
+  storage(): StorageInfo | undefined {
+    return this.storage_;
+  }
+
+  readerLag(): ReaderLag {
+    return this.registry.readerLag();
+  }
+
   readiness(): Readiness {
     return this.draining ? { ready: false, reason: "draining", retryAfterS: 2 } : this.readiness_;
   }
@@ -395,7 +413,10 @@ export class ScriptedEngine implements Engine {
 
   /** What the engine does when a response moves to another worker. */
   migrate(run: Run, attempt: number): void {
-    run.log.notify({ kind: "migrated", attempt, reason: "worker lost" });
+    const reason = "workerLost";
+    run.log.notify({ kind: "migrated", attempt, reason });
+    const { origin } = run.submission;
+    this.tellObservers(({ migrated }) => migrated?.(run.log, { attempt, reason, origin }));
   }
 
   tellObservers(tell: (observer: EngineObserver) => void): void {

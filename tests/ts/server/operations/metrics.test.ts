@@ -107,10 +107,11 @@ describe("turns in /metrics", () => {
     await post("/v1/responses", { input: "Hi" });
     const { log } = engine.runs[0]!;
     const times = { e2eMs: 1, queueMs: 0, ttftMs: 1 };
+    const asked = { operation: "chat", origin: undefined } as const;
     const calls = { made: 0, complete: 0 };
     const usage = { ...log.usage, forcedTokens: 12 };
     engine.tellObservers((observer) =>
-      observer.ended?.(log, { ending: { kind: "stop" }, usage, calls, ...times }),
+      observer.ended?.(log, { ending: { kind: "stop" }, usage, calls, ...times, ...asked }),
     );
     expect(await linesOf(get, /forced_tokens/)).toEqual([
       'mlx_serving:forced_tokens_total{model_name="org/first"} 12',

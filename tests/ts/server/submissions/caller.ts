@@ -6,4 +6,5 @@ export const caller: Caller = {
   priority: undefined,
   deadlineMs: undefined,
   idempotencyKey: undefined,
+  origin: { requestId: "req_1" },
 };

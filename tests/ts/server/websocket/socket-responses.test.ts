@@ -231,7 +231,7 @@ describe("notices", () => {
       type: "mlx_serving:response.migrated",
       response_id: engine.runs[1]!.log.id,
       attempt: 2,
-      reason: "worker lost",
+      reason: "workerLost",
       sequence_number: 2,
       stream_id: "a",
     });
