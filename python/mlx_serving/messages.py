@@ -204,7 +204,7 @@ class Admission:
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     id: str
-    kind: Literal["embedded", "folder", "hub", "fake"]
+    kind: Literal["embedded", "folder", "hub", "gguf", "fake"]
     path: str
 
 

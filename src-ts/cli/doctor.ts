@@ -55,9 +55,15 @@ export function render(report: DoctorReport): string {
     ["parts on", partsOn(parts)],
     ...(prefix_cache_dir === null ? [] : [["prefixes", prefixesIn(prefix_cache_dir)]]),
     ...Object.entries(versions),
-    ...models.map(({ id, ready, bytes, path, family }) => [
+    ...models.map(({ id, kind, ready, bytes, path, family }) => [
       "model",
-      joined([id, ready ? formatBytes(bytes) : "not fetched yet", path, served(family)]),
+      joined([
+        id,
+        kind === "gguf" ? "GGUF" : null,
+        ready ? formatBytes(bytes) : "not fetched yet",
+        path,
+        served(family),
+      ]),
     ]),
   ];
   const color = python.usable ? outColors.yellow : outColors.red;

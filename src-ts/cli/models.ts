@@ -1,14 +1,14 @@
 /** `mlx-serving models`: which models this machine knows by id. */
 import { spawn } from "node:child_process";
 import { existsSync, renameSync, rmSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { join } from "node:path";
 import { Command } from "commander";
 import { makeFolder } from "../../setup/folders.mjs";
 import { modelsFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import { type DoctorReport, listModels } from "../environment/doctor.js";
+import { idOf, modelAt } from "../environment/model-files.js";
 import {
-  checkModelFolder,
   embeddedModelId,
   isHubId,
   type RegisteredModel,
@@ -31,8 +31,11 @@ export function modelsCommand(): Command {
     .action(({ json }: { json?: boolean }) => list(Boolean(json)));
   models
     .command("add <model>")
-    .description("registers a folder, or downloads a hub id (owner/name)")
-    .option("--id <id>", "id to serve it under (default: the folder's name, or the hub id)")
+    .description("registers a folder or a GGUF file, or downloads a hub id (owner/name)")
+    .option(
+      "--id <id>",
+      "id to serve it under (default: the folder's or file's name, or the hub id)",
+    )
     .action((model: string, { id }: { id?: string }) => add(model, id));
   models
     .command("remove <id>")
@@ -67,24 +70,22 @@ async function add(name: string, givenId: string | undefined): Promise<void> {
       `--id must be letters, digits and . _ - with at most one slash, not "${givenId}".`,
     );
   }
-  const model = existsSync(name) ? folderModel(name, givenId) : await hubModel(name, givenId);
+  const model = existsSync(name) ? localModel(name, givenId) : await hubModel(name, givenId);
   registerModel(model);
   process.stdout.write(`Added ${model.id}: mlx-serving serve --model ${model.id}\n`);
 }
 
-function folderModel(name: string, id: string | undefined): RegisteredModel {
-  const path = resolve(name);
-  checkModelFolder(path);
-  return { id: id ?? basename(path), kind: "folder", path };
+function localModel(name: string, id: string | undefined): RegisteredModel {
+  return { id: id ?? idOf(name), ...modelAt(name) };
 }
 
 async function hubModel(name: string, id: string | undefined): Promise<RegisteredModel> {
   if (!isHubId(name))
-    throw new ConfigError(`${name} is neither a folder nor a hub id (owner/name).`);
+    throw new ConfigError(`${name} is neither a folder, a GGUF file nor a hub id (owner/name).`);
   const folder = name.replace("/", "--");
   const path = join(modelsFolder(), folder);
   if (!existsSync(path)) await download(name, join(modelsFolder(), `.draft-${folder}`), path);
-  checkModelFolder(path);
+  modelAt(path);
   return { id: id ?? name, kind: "hub", path };
 }
 
@@ -134,13 +135,14 @@ async function remove(id: string, yes: boolean): Promise<void> {
     );
     throw new ConfigError(`There is no model ${id}; see mlx-serving models list.${question}`);
   }
-  if (model.kind !== "folder") {
+  if (model.kind === "hub" || model.kind === "embedded") {
     if (!yes && existsSync(model.path)) await confirmDeletion(model);
     rmSync(model.path, { recursive: true, force: true });
   }
   if (model.kind !== "embedded") unregisterModel(id);
   const fate = {
     folder: `Forgot ${id}; its folder ${model.path} is untouched.`,
+    gguf: `Forgot ${id}; its file ${model.path} is untouched.`,
     hub: `Removed ${id} and its ${formatBytes(model.bytes)}.`,
     embedded: `Removed the files of ${id}; they are fetched again when it is served.`,
   }[model.kind];

@@ -290,6 +290,8 @@ export interface ModelInfo {
   /** Wall-clock seconds, as OpenAI has it. */
   created: number;
   isDefault: boolean;
+  /** What its weights are read from. */
+  format: "safetensors" | "gguf";
   /** Undefined until a worker has loaded it. */
   contextMax: number | undefined;
   ready: boolean;

@@ -30,6 +30,7 @@ export function modelInfo(
     aliases,
     created: Math.floor(startedAtMs / 1000),
     isDefault,
+    format: model.kind === "gguf" ? "gguf" : "safetensors",
     contextMax: loaded?.view.limits?.contextMax,
     ready: workers.some(({ view }) => isInService(view)),
     abilities: loaded?.shell.abilities,

@@ -8,10 +8,10 @@ import { pythonPath } from "../../setup/native/home.mjs";
 import { findPython } from "../../setup/python.mjs";
 import { NativeParts } from "../worker/messages.js";
 import { type FamilyReport, familyOf } from "./families.js";
+import { bytesAt } from "./model-files.js";
 import {
   embeddedModelFolder,
   embeddedModelId,
-  folderBytes,
   isEmbeddedModelReady,
   registeredModels,
 } from "./models.js";
@@ -80,7 +80,7 @@ export interface DoctorReport {
    */
   models: {
     id: string;
-    kind: "embedded" | "folder" | "hub";
+    kind: "embedded" | "folder" | "hub" | "gguf";
     path: string;
     ready: boolean;
     bytes: number;
@@ -167,7 +167,7 @@ export function listModels(env: NodeJS.ProcessEnv = process.env): DoctorReport["
   };
   return [embedded, ...registeredModels(env)].map(({ id, kind, path }) => {
     const ready = kind === "embedded" ? isEmbeddedModelReady(env) : existsSync(path);
-    const bytes = existsSync(path) ? folderBytes(path) : 0;
+    const bytes = existsSync(path) ? bytesAt(path) : 0;
     return { id, kind, path, ready, bytes, family: familyOf(path) };
   });
 }

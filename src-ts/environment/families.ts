@@ -2,9 +2,10 @@
  * What docs/MODELS.md says of a model's family, told from its folder alone: a worker measures the model itself
  * when it loads it, and `GET /v1/models` tells that.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { readGguf } from "./gguf.js";
 import { pythonProject } from "./python.js";
 
 const Family = z.object({
@@ -26,9 +27,9 @@ export interface FamilyReport {
 
 let families: z.infer<typeof Families>["families"] | undefined;
 
-/** Of the model in this folder; null where it doesn't say what it is. */
-export function familyOf(folder: string): FamilyReport | null {
-  const type = modelTypeOf(folder);
+/** Of the model in this folder, or this file; null where it doesn't say what it is. */
+export function familyOf(path: string): FamilyReport | null {
+  const type = modelTypeOf(path);
   if (type === undefined) return null;
   families ??= Families.parse(
     readJson(join(pythonProject, "mlx_serving", "models", "families.json")),
@@ -39,9 +40,11 @@ export function familyOf(folder: string): FamilyReport | null {
   return { type, decoding, kv_bits: family.kv ?? null };
 }
 
-function modelTypeOf(folder: string): string | undefined {
+function modelTypeOf(path: string): string | undefined {
   try {
-    return z.object({ model_type: z.string() }).parse(readJson(join(folder, "config.json")))
+    // Architectures that are served have one name there and here.
+    if (statSync(path).isFile()) return readGguf(path)?.architecture;
+    return z.object({ model_type: z.string() }).parse(readJson(join(path, "config.json")))
       .model_type;
   } catch {
     // A folder that can't be served is a worker's to explain.

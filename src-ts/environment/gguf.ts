@@ -1,6 +1,5 @@
 /**
- * What a GGUF file says of itself: for an error that tells what somebody has at hand. Reads its first bytes and no
- * weights. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * What a GGUF file says of itself: for lists and reports. Reads its first bytes and no weights; a worker reads all of it. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { closeSync, openSync, readSync } from "node:fs";
 
@@ -8,17 +7,21 @@ export interface Gguf {
   /** Such as `llama`. */
   architecture?: string;
   name?: string;
-  /** `owner/name` of the model that it was made of, on a hub. */
-  madeOf?: string;
 }
 
 /** What is said in general comes first; a vocabulary is far longer than this. */
 const headBytesMax = 65_536;
 
+const magic = "GGUF";
+
+export function isGguf(path: string): boolean {
+  return headOf(path, magic.length).toString("latin1") === magic;
+}
+
 /** Undefined: it is none. */
 export function readGguf(path: string): Gguf | undefined {
-  const head = headOf(path);
-  if (head.toString("latin1", 0, 4) !== "GGUF") return undefined;
+  const head = headOf(path, headBytesMax);
+  if (head.toString("latin1", 0, magic.length) !== magic) return undefined;
   const said = new Map<string, string>();
   try {
     collect(new Reader(head), said);
@@ -28,19 +31,17 @@ export function readGguf(path: string): Gguf | undefined {
   }
   const architecture = printable(said.get("general.architecture"));
   const name = printable(said.get("general.name"));
-  const madeOf = hubId(said.get("general.base_model.0.repo_url") ?? said.get("general.repo_url"));
   return {
     ...(architecture !== undefined && { architecture }),
     ...(name !== undefined && { name }),
-    ...(madeOf !== undefined && { madeOf }),
   };
 }
 
-function headOf(path: string): Buffer {
+function headOf(path: string, bytesMax: number): Buffer {
   const file = openSync(path, "r");
   try {
-    const bytes = Buffer.alloc(headBytesMax);
-    return bytes.subarray(0, readSync(file, bytes, 0, headBytesMax, 0));
+    const bytes = Buffer.alloc(bytesMax);
+    return bytes.subarray(0, readSync(file, bytes, 0, bytesMax, 0));
   } finally {
     closeSync(file);
   }
@@ -51,10 +52,6 @@ const shownCharsMax = 80;
 /** It goes to a terminal, and anybody may have written it. */
 function printable(text: string | undefined): string | undefined {
   return text?.replace(/[^\p{L}\p{N}\p{P}\p{S}\p{Zs}]/gu, "").slice(0, shownCharsMax);
-}
-
-function hubId(url: string | undefined): string | undefined {
-  return /^https:\/\/[^/]+\/([\w.-]+\/[\w.-]+?)\/?$/.exec(url ?? "")?.[1];
 }
 
 const textType = 8;

@@ -1,16 +1,9 @@
 /**
- * Which models there are on this machine, by id: the embedded one, folders and hub models that
+ * Which models there are on this machine, by id: the embedded one, folders, files and hub models that
  * `mlx-serving models add` registered, and whatever folder or hub id a command names.
  */
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { makeFolder } from "../../setup/folders.mjs";
 import {
@@ -23,7 +16,7 @@ import { cacheFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
 import { didYouMean } from "../nearest.js";
 import type { ModelSource } from "../worker/messages.js";
-import { readGguf } from "./gguf.js";
+import { idOf, modelAt } from "./model-files.js";
 import { type EnvironmentOptions, toolOptions } from "./python.js";
 
 export { embeddedModelFolder, embeddedModelId, isEmbeddedModelReady };
@@ -32,7 +25,7 @@ const Registry = z.strictObject({
   models: z.array(
     z.strictObject({
       id: z.string().min(1),
-      kind: z.enum(["folder", "hub"]),
+      kind: z.enum(["folder", "hub", "gguf"]),
       path: z.string().min(1),
     }),
   ),
@@ -105,12 +98,7 @@ export function resolveModels(
 /** What the same name is called where it is loaded. */
 function fakeId(name: string, env: NodeJS.ProcessEnv): string {
   const isKnown = name === embeddedModelId || registeredModels(env).some(({ id }) => id === name);
-  return isKnown || !existsSync(name) ? name : folderId(resolve(name));
-}
-
-/** A model of a folder or a file is called as it is. */
-function folderId(path: string): string {
-  return basename(path);
+  return isKnown || !existsSync(name) ? name : idOf(name);
 }
 
 function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
@@ -120,15 +108,10 @@ function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
   const registered = registeredModels(env);
   const known = registered.find(({ id }) => id === name);
   if (known !== undefined) {
-    checkModelFolder(known.path);
-    return { id: name, kind: "folder", path: known.path };
+    return { id: name, ...modelAt(known.path) };
   }
-  if (existsSync(name)) {
-    const path = resolve(name);
-    checkModelFolder(path);
-    return { id: folderId(path), kind: "folder", path };
-  }
-  if (name.endsWith(ggufEnding)) throw new ConfigError(`There is no file ${resolve(name)}.`);
+  if (existsSync(name)) return { id: idOf(name), ...modelAt(name) };
+  if (name.endsWith(".gguf")) throw new ConfigError(`There is no file ${resolve(name)}.`);
   if (isHubId(name)) return { id: name, kind: "hub", path: name };
   const ids = [embeddedModelId, ...registered.map(({ id }) => id)];
   throw new ConfigError(
@@ -139,62 +122,6 @@ function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
 /** `owner/name`, as model hubs have it. */
 export function isHubId(name: string): boolean {
   return /^[A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95}$/.test(name);
-}
-
-const tokenizerFiles = [
-  "tokenizer.json",
-  "tokenizer.model",
-  "tiktoken.model",
-  "vocab.json",
-  "vocab.txt",
-  "spiece.model",
-];
-
-/**
- * Throws ConfigError, which names what is missing, unless all parts of a model are there. A worker looks
- * closer; this is so that a wrong folder costs no start.
- */
-export function checkModelFolder(path: string): void {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isFile()) refuseFile(path);
-  if (!stat?.isDirectory()) throw new ConfigError(`The model folder ${path} does not exist.`);
-  const names = readdirSync(path);
-  const lacks = (part: string) => {
-    const gguf = names.find((name) => name.endsWith(ggufEnding));
-    if (gguf !== undefined) refuseFile(join(path, gguf));
-    throw new ConfigError(`The model folder ${path} has no ${part}.`);
-  };
-  if (!names.includes("config.json")) lacks("config.json");
-  if (!names.some((name) => /^model.*\.safetensors$/.test(name))) {
-    lacks("weights (model*.safetensors)");
-  }
-  if (!names.some((name) => tokenizerFiles.includes(name) || name.endsWith(".tiktoken"))) {
-    lacks("tokenizer (tokenizer.json)");
-  }
-}
-
-const ggufEnding = ".gguf";
-
-/** Throws ConfigError: what it is, and what to name in its place. */
-function refuseFile(path: string): never {
-  const gguf = readGguf(path);
-  if (gguf === undefined) throw new ConfigError(`${path} is a file; a model is a folder.`);
-  const { name, architecture, madeOf } = gguf;
-  const about = [name, architecture].filter((one) => one !== undefined).join(", ");
-  const original =
-    madeOf === undefined
-      ? "Name the model that it was made of, as a folder or a hub id (owner/name)."
-      : `It was made of ${madeOf}: --model ${madeOf} serves that.`;
-  throw new ConfigError(
-    `${path} is a GGUF file${about && ` (${about})`}, the format of llama.cpp and Ollama; models are read from folders of config.json, safetensors and a tokenizer. ${original}`,
-  );
-}
-
-/** Bytes of all files in a folder and below. */
-export function folderBytes(path: string): number {
-  return readdirSync(path, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-    .reduce((total, { parentPath, name }) => total + statSync(join(parentPath, name)).size, 0);
 }
 
 /** Downloads and converts what is missing of `models`. Rejects with SetupError, or AbortError after `signal`. */

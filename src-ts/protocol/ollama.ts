@@ -139,7 +139,49 @@ export const OllamaGenerateBody = z.object({
 });
 export type OllamaGenerateBody = z.infer<typeof OllamaGenerateBody>;
 
+const embedding = {
+  model: fields.model,
+  /** Nothing of them changes a vector. */
+  options: fields.hint(),
+  keep_alive: fields.hint(),
+};
+
+export const OllamaEmbedBody = z.object({
+  ...embedding,
+  /** None: asks whether the model is there. */
+  input: z
+    .union([fields.text, z.array(fields.text.min(1)).max(limits.embeddingInputsMax)], {
+      error: `must be a text, or a list of at most ${limits.embeddingInputsMax} texts, none of them empty`,
+    })
+    .nullish(),
+  /** False is what happens: a text that is too long is refused. */
+  truncate: fields.hint(false),
+  /** The first so many numbers, made as long as before. */
+  dimensions: z.int().min(1).max(limits.dimensionsMax).nullish(),
+});
+export type OllamaEmbedBody = z.infer<typeof OllamaEmbedBody>;
+
+export const OllamaEmbeddingsBody = z.object({
+  ...embedding,
+  /** None: asks whether the model is there. */
+  prompt: fields.text.nullish(),
+});
+export type OllamaEmbeddingsBody = z.infer<typeof OllamaEmbeddingsBody>;
+
 const nanoseconds = z.int().min(0).optional();
+
+export const OllamaEmbed = z.strictObject({
+  model: z.string(),
+  /** Of length 1, in the order of the texts. */
+  embeddings: z.array(z.array(z.number())),
+  total_duration: nanoseconds,
+  load_duration: nanoseconds,
+  prompt_eval_count: z.int(),
+});
+export type OllamaEmbed = z.infer<typeof OllamaEmbed>;
+
+export const OllamaEmbeddings = z.strictObject({ embedding: z.array(z.number()) });
+export type OllamaEmbeddings = z.infer<typeof OllamaEmbeddings>;
 
 /** The rest stands in the last line of a stream, and in an answer as a whole. */
 const ending = {
@@ -201,21 +243,35 @@ const details = z.strictObject({
   quantization_level: z.string(),
 });
 
+const listed = {
+  name: z.string(),
+  model: z.string(),
+  /** Bytes of its weights; 0 until a worker has loaded it. */
+  size: z.int(),
+  /** SHA-256 of its name, not of its weights. */
+  digest: z.string(),
+  details,
+};
+
 export const OllamaTags = z.strictObject({
+  models: z.array(z.strictObject({ ...listed, modified_at: z.string() })),
+});
+export type OllamaTags = z.infer<typeof OllamaTags>;
+
+/** Those that a worker has loaded. */
+export const OllamaRunning = z.strictObject({
   models: z.array(
     z.strictObject({
-      name: z.string(),
-      model: z.string(),
-      modified_at: z.string(),
-      /** Bytes of its weights; 0 until a worker has loaded it. */
-      size: z.int(),
-      /** SHA-256 of its name, not of its weights. */
-      digest: z.string(),
-      details,
+      ...listed,
+      /** So late that it says: never. */
+      expires_at: z.string(),
+      /** Bytes of its weights on a GPU. */
+      size_vram: z.int(),
+      context_length: z.int(),
     }),
   ),
 });
-export type OllamaTags = z.infer<typeof OllamaTags>;
+export type OllamaRunning = z.infer<typeof OllamaRunning>;
 
 const modelName = z.string().min(1).max(limits.modelIdCharsMax).nullish();
 

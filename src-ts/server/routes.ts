@@ -20,7 +20,8 @@ import { callerOf } from "./http/caller.js";
 import { unknownRoute } from "./http/unknown-route.js";
 import { chat, generate } from "./ollama/chat.js";
 import { ollamaDialect } from "./ollama/dialect.js";
-import { show, tags, versions } from "./ollama/models.js";
+import { embed, embeddings as ollamaEmbeddings } from "./ollama/embed.js";
+import { running, show, tags, versions } from "./ollama/models.js";
 import { chatCompletions } from "./openai/chat.js";
 import { completions } from "./openai/completions.js";
 import { embeddings, rerank } from "./openai/embeddings.js";
@@ -154,27 +155,17 @@ function addAnthropic(app: FastifyInstance, context: ServerContext): void {
 }
 
 function addOllama(app: FastifyInstance, context: ServerContext): void {
-  const own: RouteConfig = { dialect: () => ollamaDialect };
-  route(
-    app,
-    "/api/chat",
-    { POST: (request, reply) => chat(context, callerOf(request), bodyOf(request), reply) },
-    own,
-  );
-  route(
-    app,
-    "/api/generate",
-    { POST: (request, reply) => generate(context, callerOf(request), bodyOf(request), reply) },
-    own,
-  );
+  const own: RouteConfig = { dialect: () => ollamaDialect, isAlwaysJson: true };
+  const posts = { chat, generate, embed, embeddings: ollamaEmbeddings, show };
+  for (const [name, answer] of Object.entries(posts)) {
+    const POST: Handler = (request, reply) =>
+      answer(context, callerOf(request), bodyOf(request), reply);
+    route(app, `/api/${name}`, { POST }, own);
+  }
   const list: Handler = ({ identity }) => tags(context.engine, identity.owner);
   route(app, "/api/tags", { GET: list }, own);
-  route(
-    app,
-    "/api/show",
-    { POST: (request, reply) => show(context, callerOf(request), bodyOf(request), reply) },
-    own,
-  );
+  const loaded: Handler = ({ identity }) => running(context.engine, identity.owner);
+  route(app, "/api/ps", { GET: loaded }, own);
   route(app, "/api/version", { GET: versions }, own);
   // What is not served of it is refused in its shape too.
   route(app, "/api/*", {}, { ...own, names: () => false });

@@ -166,7 +166,7 @@ export type Preparation = z.infer<typeof Preparation>;
 /** Where the weights are: the embedded model, a folder, or a hub id. */
 export const ModelSource = z.strictObject({
   id: z.string(),
-  kind: z.enum(["embedded", "folder", "hub", "fake"]),
+  kind: z.enum(["embedded", "folder", "hub", "gguf", "fake"]),
   path: z.string(),
 });
 export type ModelSource = z.infer<typeof ModelSource>;

@@ -61,6 +61,7 @@ WITHOUT_TEST = {
     "mlx/row.py": "a record; mlx/test_admission.py looks at it",
     "models/__main__.py": "a command line; models/test_sources.py runs it",
     "models/config.py": "models/test_sources.py and test_files.py: a configuration has a folder",
+    "models/gguf/types.py": "a table; models/gguf/test_codes.py and test_file.py read of it",
     "text/model.py": "a protocol; link/test_active_requests.py implements it",
 }
 

@@ -114,6 +114,7 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
       "src-ts/protocol",
       "src-ts/server/errors.ts",
       "src-ts/server/http",
+      "src-ts/server/openai",
       "src-ts/server/render",
       "src-ts/server/streams",
       "src-ts/server/submissions",

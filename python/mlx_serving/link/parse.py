@@ -264,7 +264,11 @@ def _parse_load(value: object) -> Load:
     return Load(
         ModelSource(
             id=string(model["id"], "load.model.id"),
-            kind=one_of(model["kind"], "load.model.kind", ("embedded", "folder", "hub", "fake")),
+            kind=one_of(
+                model["kind"],
+                "load.model.kind",
+                ("embedded", "folder", "hub", "gguf", "fake"),
+            ),
             path=string(model["path"], "load.model.path"),
         ),
         LoadOptions(

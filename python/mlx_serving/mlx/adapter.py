@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..messages import Abilities, ControlTokens, LoadFailed
 from ..models.config import check_config, why_not_built
+from ..models.files import weight_files
 from ..text.hugging_face import HfTextModel
 from ..text.pieces import pieces_of
 from .caches import Cache, KvBlock
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
     from ..kv.quantized import KvQuantization
+    from ..models.gguf.file import GgufFile
+    from ..models.gguf.weights import Report
 
 EVERYTHING: Final = Abilities()
 CONTEXT_DEFAULT: Final = 8192
@@ -143,7 +146,7 @@ def load_weights(
     folder: Path, budget_bytes: int, on_gpu: bool, files: Path | None = None
 ) -> Weights:
     """Raises `LoadFailed`. The folder must have been checked; `files`: its stand-in."""
-    size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+    size = sum(path.stat().st_size for path in weight_files(folder))
     check_budget(folder, size, budget_bytes)
     import mlx.core as mx
     from mlx_lm.utils import load_model
@@ -160,6 +163,49 @@ def load_weights(
     except RuntimeError as error:
         raise LoadFailed("weights_corrupt", f"{folder}: {str(error)[:300]}") from error
     return Weights(model, config, bytes_of(model))
+
+
+def load_gguf(
+    file: GgufFile, files: Path, budget_bytes: int, on_gpu: bool, report: Report
+) -> Weights:
+    """Raises `LoadFailed`. `files`: the folder that stands for it, whose configuration says how
+    each layer is quantized."""
+    size = file.path.stat().st_size
+    check_budget(file.path, size, budget_bytes)
+    import mlx.core as mx
+    from mlx_lm.utils import load_config
+
+    from ..models.gguf.weights import load_weights as read_weights
+
+    config = load_config(files)
+    try:
+        weights = read_weights(file, config, on_gpu, report)
+        model = _model_of(config, weights)
+        _choose_dtype(model, on_gpu, budget_bytes - size)
+        mx.eval(model.parameters())
+    except Exception as error:
+        raise why_not_built(file.path, config["model_type"], error) from error
+    return Weights(model, config, bytes_of(model))
+
+
+def _model_of(config: dict[str, Any], weights: dict[str, mx.array]) -> Any:
+    """What `load_model` does with the tensors of a folder."""
+    import mlx.nn as nn
+    from mlx_lm.utils import _get_classes
+
+    model_class, arguments = _get_classes(config)
+    model = model_class(arguments.from_dict(config))
+    layers = config.get("quantization", {})
+    if layers:
+        nn.quantize(
+            model,
+            group_size=layers["group_size"],
+            bits=layers["bits"],
+            class_predicate=lambda path, _: layers.get(path, False),
+        )
+    model.eval()
+    model.load_weights(list(weights.items()))
+    return model
 
 
 def _choose_dtype(model: Any, on_gpu: bool, spare_bytes: int) -> None:

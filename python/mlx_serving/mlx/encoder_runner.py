@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Final
+
 import mlx.core as mx
 
 from ..engine import EngineFigures, Forcing, StepOutput
@@ -9,19 +13,40 @@ from ..grammar.matcher import Matcher
 from ..messages import Admission
 from .encoder import Encoder
 from .reading import PASS_TOKENS, ReadingPhase
-from .runner import play
+
+PASS_TOKENS_FIRST: Final = 128
+"""Until a pass has told how fast the machine is: with the reference BLAS on a busy CPU a token
+takes 10 ms and more."""
+PASS_TOKENS_MIN: Final = 16
+PASS_SECONDS: Final = 1.0
+"""A worker that says nothing for ten of them is taken for dead."""
+GROWTH_MAX: Final = 4
+
+
+class PassLength:
+    """How many tokens share the next pass, by how long the last one took."""
+
+    def __init__(self) -> None:
+        self.tokens = PASS_TOKENS_FIRST
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        fitting = int(tokens * PASS_SECONDS / max(seconds, 1e-6))
+        most = min(PASS_TOKENS, self.tokens * GROWTH_MAX)
+        self.tokens = max(PASS_TOKENS_MIN, min(fitting, most))
 
 
 class EncoderRunner:
     """Implements `Runner`."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._length = PassLength()
         self._reading = ReadingPhase(
             model=None,
             states=encoder,
             new_cache=list,
             vocabulary=encoder.vocabulary,
-            pass_tokens=lambda: PASS_TOKENS,
+            pass_tokens=lambda: self._length.tokens,
         )
 
     def insert(
@@ -35,7 +60,11 @@ class EncoderRunner:
 
     def step(self) -> StepOutput:
         output = StepOutput()
-        play(self._reading, output)
+        for plan in self._reading.schedule():
+            since = self._clock()
+            outcome = self._reading.run(plan)
+            self._length.learn(len(plan.parts) * plan.tokens, self._clock() - since)
+            self._reading.postprocess(outcome, output)
         return output
 
     def delay_seconds(self) -> float | None:

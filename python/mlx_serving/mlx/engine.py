@@ -31,8 +31,10 @@ from ..messages import (
     SamplingDefaults,
 )
 from ..models.config import check_config, is_encoder, why_not_run
-from ..models.files import usable
+from ..models.files import usable, weight_files
 from ..models.generation import sampling_defaults
+from ..models.gguf.file import GgufFile, read_gguf
+from ..models.gguf.folder import folder_of
 from ..models.sources import resolve
 from ..text.hugging_face import HfTextModel
 from . import known_abilities, memory, model_identity, warm_up
@@ -44,6 +46,7 @@ from .adapter import (
     check_budget,
     context_max,
     import_libraries,
+    load_gguf,
     load_text,
     load_weights,
     wire_memory,
@@ -138,6 +141,10 @@ class MlxEngine:
     def load(self, model: ModelSource, options: LoadOptions, host: Host) -> tuple[Loaded, Runner]:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
+        if model.kind == "gguf":
+            file = read_gguf(folder)
+            with folder_of(file) as files:
+                return _load(folder, files, options, host, self._shares_passes, file)
         with usable(folder) as files:
             if is_encoder(check_config(folder)):
                 return _load_encoder(folder, files, options, host)
@@ -160,7 +167,7 @@ def _load_encoder(
 
     host.loading(2, LOAD_PARTS, "weights")
     config = check_config(folder)
-    size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+    size = sum(path.stat().st_size for path in weight_files(folder))
     check_budget(folder, size, machine.budget_bytes)
     encoder = encoders.load_encoder(folder, config, machine.on_gpu)
     host.loading(3, LOAD_PARTS, "tokenizer")
@@ -186,13 +193,18 @@ def _load_encoder(
 
 
 def _load(
-    folder: Path, files: Path, options: LoadOptions, host: Host, shares_passes: bool
+    folder: Path,
+    files: Path,
+    options: LoadOptions,
+    host: Host,
+    shares_passes: bool,
+    gguf: GgufFile | None = None,
 ) -> tuple[Loaded, Runner]:
-    """`files`: the folder, or its stand-in."""
+    """`files`: the folder, or its stand-in. `folder` is the file where the model is one."""
     host.loading(1, LOAD_PARTS, "libraries")
     machine = _machine(options)
     host.loading(2, LOAD_PARTS, "weights")
-    weights = load_weights(folder, machine.budget_bytes, machine.on_gpu, files)
+    weights = _weights(folder, files, gguf, machine, host)
     _accelerate(weights, machine)
     # In memory they may be larger than their files.
     check_budget(folder, weights.size_bytes, machine.budget_bytes)
@@ -219,8 +231,20 @@ def _load(
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
-    defaults = sampling_defaults(folder)
+    defaults = sampling_defaults(files if gguf else folder)
     return Loaded(limits, text, defaults, machine.parts, abilities, grammars), runner
+
+
+def _weights(
+    folder: Path, files: Path, gguf: GgufFile | None, machine: Machine, host: Host
+) -> Weights:
+    if gguf is None:
+        return load_weights(folder, machine.budget_bytes, machine.on_gpu, files)
+
+    def report(done: int, total: int) -> None:
+        host.loading(2 + done / max(1, total), LOAD_PARTS, "weights")
+
+    return load_gguf(gguf, files, machine.budget_bytes, machine.on_gpu, report)
 
 
 def _identity(folder: Path, files: Path) -> Identity:

@@ -14,15 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from ..models.files import weight_files
+
 PIECE_BYTES: Final = 64 * 2**20
 READ_BYTES: Final = 2**20
 THREADS_MAX: Final = 8
 COMPUTED_BY: Final = ("mlx", "mlx-lm")
 
 
-def weights_hash(folder: Path) -> bytes:
+def weights_hash(model: Path) -> bytes:
     """Over every byte of the weights and their names. Raises `OSError`."""
-    files = sorted(folder.glob("model*.safetensors"))
+    files = weight_files(model)
     pieces = [
         (file, first)
         for file in files

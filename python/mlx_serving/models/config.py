@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..engine import is_out_of_memory
 from ..messages import LoadFailed
-from .files import Unreadable, is_token_ids, read_json
+from .files import Unreadable, is_token_ids, read_json, weight_files
 
 # Whole numbers from 1, or lists of them, one a layer. None stands for "derived from the others".
 POSITIVE_FIELDS: Final = (
@@ -32,6 +32,7 @@ POSITIVE_FIELDS: Final = (
     "num_experts_per_tok",
 )
 POSITIVE_NUMBERS: Final = ("rope_theta", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
+CONFIG: Final = "config.json"
 QUANTIZATION_FIELDS: Final = ("group_size", "bits")
 # mlx-lm imports a module of its own by this name: nothing that could lead elsewhere.
 MODULE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -125,7 +126,7 @@ EXTRA_WEIGHTS: Final = re.compile(r"Received (\d+) parameters? not in model: *\n
 
 def why_not_built(folder: Path, model_type: str, error: BaseException) -> LoadFailed:
     """What mlx-lm raised when it made the model of `config.json` and gave it its weights."""
-    text, path = str(error), folder / "config.json"
+    text, path = str(error), _config_of(folder)
     if UNKNOWN_TYPE.search(text) or "has no attribute 'Model" in text:
         return _unsupported(f"{path}: model_type {model_type} is none that mlx-lm can load")
     if match := MISSING_FIELDS.search(text):
@@ -149,7 +150,7 @@ def why_not_run(folder: Path, error: Exception) -> LoadFailed:
     """What the first forward pass raised."""
     if is_out_of_memory(error):
         return LoadFailed("out_of_memory", f"{folder}: there is no memory left to compute with it")
-    path = folder / "config.json"
+    path = _config_of(folder)
     return _unsupported(f"{path}: a model of it can't compute ({_said(error)}){_nulls(path)}")
 
 
@@ -161,14 +162,21 @@ def _said(error: BaseException) -> str:
 
 def _nulls(path: Path) -> str:
     """Fields that few families can do without."""
+    if path.name != CONFIG:
+        return ""
     config = read_json(path).value
     names = [name for name in POSITIVE_FIELDS if name in config and config[name] is None]
     return f"; null there: {', '.join(names)}" if names else ""
 
 
 def _weights(folder: Path) -> str:
-    names = sorted(path.name for path in folder.glob("model*.safetensors"))
-    return str(folder / names[0]) if len(names) == 1 else f"{folder}/model*.safetensors"
+    files = weight_files(folder)
+    return str(files[0]) if len(files) == 1 else f"{folder}/model*.safetensors"
+
+
+def _config_of(model: Path) -> Path:
+    """A file that is a model has its own in it."""
+    return model if model.is_file() else model / CONFIG
 
 
 def _first(names: str) -> str:

@@ -84,6 +84,11 @@ def _read_text(path: Path, bytes_max: int) -> tuple[str, list[str]]:
     return text, []
 
 
+def weight_files(model: Path) -> list[Path]:
+    """Of a folder, or of the one file that is a model."""
+    return [model] if model.is_file() else sorted(model.glob("model*.safetensors"))
+
+
 def warn(path: Path, what: str) -> None:
     log(f"{path}: {what}")
 

@@ -59,12 +59,14 @@ Report = Callable[[float, float, str], None]
 
 
 def resolve(source: ModelSource, report: Report) -> Path:
-    """The checked folder of a model. Raises `LoadFailed`."""
+    """The checked folder of a model, or its file. Raises `LoadFailed`."""
     if source.kind == "fake":
         raise LoadFailed("model_unsupported", "the fake model needs --engine fake")
     if source.kind == "hub":
         return _from_hub(source.id, report)
     folder = Path(source.path)
+    if source.kind == "gguf":
+        return folder
     check_folder(folder)
     return folder
 

@@ -7,6 +7,8 @@ import { BodyDecoder, encodingsOf, refuseUndeclared } from "./content-encoding.j
 export interface BodyConfig {
   /** Can do without a body: an empty one is none, whatever its headers say of it. */
   needsNoBody?: boolean;
+  /** A body is JSON whatever type it is said to have: `curl -d` says that of a form. */
+  isAlwaysJson?: boolean;
 }
 
 export function takeBodies(app: FastifyInstance, limits: ServerLimits): void {
@@ -15,9 +17,13 @@ export function takeBodies(app: FastifyInstance, limits: ServerLimits): void {
   app.addHook("preParsing", async (request) => {
     if (request.is404) return;
     const { headers } = request;
-    if (!isDeclaredEmpty(request)) encodingsOf(headers);
+    const { isAlwaysJson, needsNoBody } = bodyConfigOf(request);
+    if (!isDeclaredEmpty(request)) {
+      encodingsOf(headers);
+      if (isAlwaysJson) headers["content-type"] = "application/json";
+    }
     // Clients put the type on every request; the framework would look for what is of it.
-    else if (bodyConfigOf(request).needsNoBody) delete headers["content-type"];
+    else if (needsNoBody) delete headers["content-type"];
   });
   app.addContentTypeParser(
     "application/json",

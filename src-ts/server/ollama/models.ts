@@ -1,10 +1,11 @@
-/** GET /api/tags and /api/version, POST /api/show. */
+/** GET /api/tags, /api/ps and /api/version, POST /api/show. */
 import { createHash } from "node:crypto";
 import type { FastifyReply } from "fastify";
-import type { ModelInfo } from "../../engine/api.js";
+import type { ModelInfo, WorkerInfo } from "../../engine/api.js";
 import { failure } from "../../failures.js";
 import {
   type OllamaModel,
+  type OllamaRunning,
   OllamaShowBody,
   type OllamaTags,
   type OllamaVersion,
@@ -19,6 +20,9 @@ type Engine = Pick<ServerContext["engine"], "modelsFor" | "workers">;
 
 /** Ollama's clients add it to a name that has none, and take it for the same. */
 const defaultTag = ":latest";
+
+const gpus = ["metal", "cuda"];
+const never = "9999-12-31T23:59:59Z";
 
 const namesOf = ({ id, aliases }: ModelInfo) => [id, ...aliases];
 
@@ -49,17 +53,38 @@ export function findModel(
 }
 
 /** By each of its names: clients look whether theirs is there. */
+function listed(engine: Engine, model: ModelInfo) {
+  return namesOf(model).map((name) => ({
+    name,
+    model: name,
+    size: loadedBy(engine, model)?.limits?.weightsBytes ?? 0,
+    digest: createHash("sha256").update(name).digest("hex"),
+    details: detailsOf(model),
+  }));
+}
+
 export function tags(engine: Engine, owner: string): OllamaTags {
-  const models = engine.modelsFor(owner).flatMap((model) =>
-    namesOf(model).map((name) => ({
-      name,
-      model: name,
-      modified_at: modifiedAt(model),
-      size: weightsOf(engine, model),
-      digest: createHash("sha256").update(name).digest("hex"),
-      details,
-    })),
-  );
+  const models = engine
+    .modelsFor(owner)
+    .flatMap((model) =>
+      listed(engine, model).map((one) => ({ ...one, modified_at: modifiedAt(model) })),
+    );
+  return { models };
+}
+
+/** Those that are loaded, for as long as the server lives. */
+export function running(engine: Engine, owner: string): OllamaRunning {
+  const models = engine.modelsFor(owner).flatMap((model) => {
+    const worker = loadedBy(engine, model);
+    if (worker === undefined) return [];
+    const isOnGpu = gpus.includes(worker.backend ?? "");
+    return listed(engine, model).map((one) => ({
+      ...one,
+      expires_at: never,
+      size_vram: isOnGpu ? one.size : 0,
+      context_length: worker.limits?.contextMax ?? 0,
+    }));
+  });
   return { models };
 }
 
@@ -77,7 +102,7 @@ export function show(
     modelfile: `FROM ${model.id}\n`,
     parameters: "",
     template: "",
-    details,
+    details: detailsOf(model),
     model_info: infoOf(model),
     capabilities: capabilitiesOf(model),
     modified_at: modifiedAt(model),
@@ -88,22 +113,21 @@ export function versions(): OllamaVersion {
   return { version: ollamaVersion, mlx_serving: version };
 }
 
-const details = {
+const detailsOf = ({ format }: ModelInfo) => ({
   parent_model: "",
-  format: "mlx",
+  format,
   family: "",
   families: [],
   parameter_size: "",
   quantization_level: "",
-};
+});
 
 function modifiedAt({ created }: ModelInfo): string {
   return new Date(created * 1000).toISOString();
 }
 
-function weightsOf(engine: Engine, { id }: ModelInfo): number {
-  const worker = engine.workers().find(({ model, limits }) => model === id && limits !== undefined);
-  return worker?.limits?.weightsBytes ?? 0;
+function loadedBy(engine: Engine, { id }: ModelInfo): WorkerInfo | undefined {
+  return engine.workers().find(({ model, limits }) => model === id && limits !== undefined);
 }
 
 function infoOf({ contextMax, abilities }: ModelInfo): OllamaModel["model_info"] {

@@ -11,19 +11,19 @@ import { completionUsage } from "../render/usage.js";
 import { checkTogether, completionSubmissions } from "../submissions/completions.js";
 import { tolerateBody } from "../validation/tolerance.js";
 import { answerChoices, createdSeconds } from "./choices.js";
-import { echoCompletion } from "./echo.js";
+import { echoCompletion, echoedPrompts } from "./echo.js";
 
-export function completions(
+export async function completions(
   context: ServerContext,
   caller: HttpCaller,
   body: unknown,
   reply: FastifyReply,
 ): Promise<unknown> {
   const completion = tolerateBody(context, CompletionBody, body, reply);
-  if (completion.echo) {
-    checkTogether(completion);
+  if (completion.echo) checkTogether(completion);
+  if (completion.echo && !completion.stream)
     return echoCompletion(context, caller, completion, reply);
-  }
+  const prompts = completion.echo ? await echoedPrompts(context, caller, completion, reply) : [];
   const perPrompt = completion.n ?? 1;
   const withLogprobs = completion.logprobs != null;
   return answerChoices(context, reply, {
@@ -34,7 +34,8 @@ export function completions(
     includeUsage: completion.stream_options?.include_usage ?? false,
     inputParam: "prompt",
     chunkObject: "text_completion",
-    chunksOf: (response, head, index) => new CompletionChunks(response, head, index),
+    chunksOf: (response, head, index) =>
+      new CompletionChunks(response, head, index, prompts[Math.floor(index / perPrompt)]),
     wholeOf: (responses) => wholeOf(responses, perPrompt, withLogprobs),
   });
 }

@@ -53,6 +53,21 @@ export async function echoCompletion(
   }
 }
 
+/** The prompts of a stream, each of which is to come before its answers. */
+export async function echoedPrompts(
+  context: ServerContext,
+  caller: HttpCaller,
+  completion: CompletionBody,
+  reply: FastifyReply,
+): Promise<string[]> {
+  try {
+    return await promptTexts(context, caller, completion, goneSignal(reply));
+  } catch (error) {
+    caller.lease?.release();
+    throw withParam(error, "input", "prompt");
+  }
+}
+
 /** What is echoed: a text as it came, of tokens what they say. */
 function promptTexts(
   { engine }: ServerContext,

@@ -12,12 +12,18 @@ import { withParam } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { goneSignal } from "../http/client-gone.js";
 import { dot, inBase64, shortened, vectorsIn } from "../render/vectors.js";
-import { embeddingGroups, type Group, textsOf } from "../submissions/embeddings.js";
+import { embeddingGroups, type One, textsOf } from "../submissions/embeddings.js";
 import { tolerateBody } from "../validation/tolerance.js";
 import { untilAllEnded } from "./choices.js";
 import { submitAll } from "./submit-all.js";
 
-interface Embedded {
+interface Asked {
+  texts: readonly One[];
+  model: string | null | undefined;
+  nameOf(index: number): string;
+}
+
+export interface Embedded {
   id: string;
   model: string;
   vectors: Float32Array[];
@@ -34,8 +40,8 @@ export async function embeddings(
   const { encoding_format, dimensions } = asked;
   const isOne = !Array.isArray(asked.input) || typeof asked.input[0] === "number";
   const nameOf = (index: number) => (isOne ? "input" : `input[${index}]`);
-  const groups = embeddingGroups(textsOf(asked.input), asked.model, caller);
-  const { model, vectors, promptTokens } = await embed(context, caller, groups, nameOf, reply);
+  const texts = { texts: textsOf(asked.input), model: asked.model, nameOf };
+  const { model, vectors, promptTokens } = await embed(context, caller, texts, reply);
   const shown = vectors.map((vector) => shortened(vector, dimensions ?? vector.length));
   return {
     object: "list",
@@ -59,8 +65,8 @@ export async function rerank(
   const asked = tolerateBody(context, RerankBody, body, reply);
   const texts = asked.documents.map((one) => (typeof one === "string" ? one : one.text));
   const nameOf = (index: number) => (index === 0 ? "query" : `documents[${index - 1}]`);
-  const groups = embeddingGroups([asked.query, ...texts], asked.model, caller);
-  const read = await embed(context, caller, groups, nameOf, reply);
+  const all = { texts: [asked.query, ...texts], model: asked.model, nameOf };
+  const read = await embed(context, caller, all, reply);
   const [query, ...documents] = read.vectors;
   const results = documents
     .map((vector, index) => ({
@@ -74,18 +80,19 @@ export async function rerank(
   return { id: read.id, model: read.model, results, usage };
 }
 
-async function embed(
+/** `nameOf`: of a text in the body that asks. */
+export async function embed(
   { engine }: ServerContext,
-  { lease }: HttpCaller,
-  groups: readonly Group[],
-  nameOf: (index: number) => string,
+  caller: HttpCaller,
+  { texts, model, nameOf }: Asked,
   reply: FastifyReply,
 ): Promise<Embedded> {
   const gone = goneSignal(reply);
+  const groups = embeddingGroups(texts, model, caller);
   const submissions = groups.map(({ submission }) => submission);
   const responses = await submitAll(engine, submissions, 1, gone, (error, group) => {
     throw named(error, groups[group]!.first, nameOf);
-  }).finally(() => lease?.release());
+  }).finally(() => caller.lease?.release());
   await untilAllEnded(
     responses.map((response) => response.read(-1)),
     gone,

@@ -150,12 +150,16 @@ export class CompletionChunks implements ChoiceChunks {
     private readonly response: Response,
     head: ChunkHead,
     index: number,
+    /** A prompt that comes before its answer. */
+    private echoed = "",
   ) {
     this.start = `${headJson("text_completion", head)}{"index":${index},"text":`;
     this.end = `}${tailJson(head)}`;
   }
 
   render(entry: LogEntry, _number: number, out: string[]): void {
+    if (this.echoed !== "") out.push(this.chunk(this.echoed, undefined));
+    this.echoed = "";
     if (entry.kind === "delta") {
       if (itemAt(this.response, entry.index).item.kind !== "message") return;
       const { text, logprobs } = entry;

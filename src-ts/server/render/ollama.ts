@@ -55,7 +55,7 @@ export class Timing {
   }
 }
 
-function nanoseconds(ms: number): number {
+export function nanoseconds(ms: number): number {
   return Math.max(0, Math.round(ms * 1e6));
 }
 

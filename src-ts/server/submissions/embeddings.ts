@@ -10,10 +10,10 @@ const textsMax = 64;
 const bytesMax = 1024 * 1024;
 
 /** One text, or its tokens. */
-type One = string | readonly number[];
+export type One = string | readonly number[];
 
 /** `first`: the index of its first text in the body. */
-export interface Group {
+interface Group {
   first: number;
   submission: SubmissionInput;
 }

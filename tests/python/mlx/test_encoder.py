@@ -117,6 +117,35 @@ def test_vectors_are_those_of_numpy_alone_or_together(
         np.testing.assert_allclose(vector, pooled / np.linalg.norm(pooled), atol=1e-5)
 
 
+def test_a_pass_is_as_long_as_the_machine_is_fast(tmp_path: Path) -> None:
+    """Else a slow one says nothing for longer than a worker that lives would."""
+    seconds_per_token, now = 1 / 16, [0.0]
+    encoder = load_encoder(folder_of(tmp_path), CONFIG, on_gpu=False)
+    runner = EncoderRunner(encoder, clock=lambda: now[0])
+    passes: list[tuple[int, int]] = []
+    states = encoder.states
+
+    def timed(tokens: mx.array, lengths: list[int], cache: Any = None) -> mx.array:
+        passes.append((len(lengths), tokens.shape[1]))
+        now[0] += tokens.size * seconds_per_token
+        return states(tokens, lengths, cache)
+
+    encoder.states = timed  # type: ignore[method-assign]
+
+    def read(count: int) -> None:
+        runner.insert(Admission(1, [3] * count * 4, [], 0, Sampling(), reading=Embed([4] * count)))
+        while runner.delay_seconds() is not None:
+            runner.step()
+
+    read(64)
+    # The first is a guess; then 16 tokens a second are known.
+    assert passes == [(32, 4), *[(4, 4)] * 8]
+    seconds_per_token = 2**-16
+    passes.clear()
+    read(1024)
+    assert [rows for rows, _ in passes[:5]] == [4, 16, 64, 256, 512]
+
+
 def test_it_makes_no_text(tmp_path: Path) -> None:
     runner = EncoderRunner(load_encoder(folder_of(tmp_path), CONFIG, on_gpu=False))
     with pytest.raises(Refused, match="embedding model"):

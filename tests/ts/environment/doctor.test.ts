@@ -11,6 +11,7 @@ import {
   missingPython,
 } from "../../../src-ts/environment/doctor.js";
 import { registerModel } from "../../../src-ts/environment/models.js";
+import { ggufFile } from "../support/gguf-file.js";
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
@@ -82,6 +83,17 @@ describe("what is said of a model's family", () => {
     expect(listModels(env).find(({ id }) => id === "mine")).toMatchObject({
       family: family && expect.objectContaining(family),
     });
+  });
+});
+
+it("names the family of a GGUF file", () => {
+  const path = join(folder, "mine.gguf");
+  writeFileSync(path, ggufFile({ "general.architecture": "qwen2" }));
+  registerModel({ id: "mine", kind: "gguf", path }, env);
+  expect(listModels(env).find(({ id }) => id === "mine")).toMatchObject({
+    kind: "gguf",
+    ready: true,
+    family: { type: "qwen2", decoding: "together" },
   });
 });
 

@@ -23,14 +23,12 @@ const whole = ggufFile({
   "general.is_odd": Buffer.concat([u32(7), Buffer.of(1)]),
   "general.tags": texts("a", "b"),
   "general.name": "Some Model",
-  "general.base_model.0.repo_url": "https://hub.example/owner/Some-Model",
 });
 
 it("says what it is, over whatever stands between", () => {
   expect(read(whole)).toEqual({
     architecture: "llama",
     name: "Some Model",
-    madeOf: "owner/Some-Model",
   });
 });
 
@@ -51,8 +49,6 @@ it("says what stands before its bytes end, or mean nothing", () => {
 it("says nothing that a terminal would take for an order", () => {
   const name = `\u001b[2J${"long ".repeat(50)}`;
   expect(read(ggufFile({ "general.name": name }))!.name).toMatch(/^\[2Jlong [a-z ]{1,75}$/);
-  const url = "https://hub.example/owner/name; rm -r";
-  expect(read(ggufFile({ "general.repo_url": url }))).toEqual({});
 });
 
 it("is told from other files", () => {

@@ -1,12 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConfigError } from "../../../src-ts/config.js";
 import { listModels } from "../../../src-ts/environment/doctor.js";
 import {
-  checkModelFolder,
-  folderBytes,
   isHubId,
   registeredModels,
   registerModel,
@@ -46,6 +44,18 @@ describe("what --model names", () => {
   it("is a folder, served under its name", () => {
     const path = makeModel("mine");
     expect(resolveModels([path], "mlx", env)).toEqual([{ id: "mine", kind: "folder", path }]);
+  });
+
+  it("is a GGUF file, also one that was registered or is alone in its folder", () => {
+    const path = join(makeModel("quantized", ["README.md"]), "mine-Q4_0.gguf");
+    writeFileSync(path, ggufFile({ "general.architecture": "llama" }));
+    const source = { kind: "gguf", path };
+    expect(resolveModels([path], "mlx", env)).toEqual([{ id: "mine-Q4_0", ...source }]);
+    expect(resolveModels([dirname(path)], "mlx", env)).toEqual([{ id: "quantized", ...source }]);
+    registerModel({ id: "kept", kind: "gguf", path }, env);
+    expect(resolveModels(["kept"], "mlx", env)).toEqual([{ id: "kept", ...source }]);
+    expect(resolveModels([path], "fake", env)).toMatchObject([{ id: "mine-Q4_0", kind: "fake" }]);
+    expect(() => resolveModels(["owner/absent.gguf"], "mlx", env)).toThrow("There is no file");
   });
 
   it("has the same id with either engine", () => {
@@ -90,45 +100,6 @@ it("tells hub ids from paths", () => {
   for (const id of ["owner/name", "a/b-c_d.e", "0/1"]) expect(isHubId(id)).toBe(true);
   for (const id of ["name", "./name", "../name", "a/b/c", "a/", "/a", "a/..", ".a/b"])
     expect(isHubId(id)).toBe(false);
-});
-
-describe("a model folder", () => {
-  it.each(["tokenizer.json", "tokenizer.model", "vocab.json", "o200k.tiktoken"])(
-    "may have its tokenizer in %s",
-    (tokenizer) => {
-      const files = ["config.json", "model.safetensors", tokenizer];
-      expect(() => checkModelFolder(makeModel("mine", files))).not.toThrow();
-    },
-  );
-
-  it.each(complete)("is refused without %s", (absent) => {
-    const files = complete.filter((name) => name !== absent);
-    expect(() => checkModelFolder(makeModel("mine", files))).toThrow(/has no /);
-  });
-
-  it("is no file", () => {
-    const path = join(makeModel("mine"), "config.json");
-    expect(() => checkModelFolder(path)).toThrow("is a file; a model is a folder");
-  });
-
-  it("is no GGUF file, and has more than one: it says what to name in its place", () => {
-    const path = makeModel("mine", ["other.txt"]);
-    const file = join(path, "mine-Q4.gguf");
-    writeFileSync(file, ggufFile({ "general.architecture": "llama", "general.name": "Mine" }));
-    for (const name of [file, path])
-      expect(() => resolveModels([name], "mlx", env)).toThrow(
-        `${file} is a GGUF file (Mine, llama), the format`,
-      );
-    writeFileSync(file, ggufFile({ "general.repo_url": "https://hub.example/owner/mine" }));
-    expect(() => checkModelFolder(file)).toThrow("--model owner/mine serves that");
-    expect(() => resolveModels(["owner/absent.gguf"], "mlx", env)).toThrow("There is no file");
-  });
-
-  it("takes the bytes of all its files", () => {
-    const path = makeModel("mine");
-    makeModel("mine/deep", ["x"]);
-    expect(folderBytes(path)).toBe(2 * (complete.length + 1));
-  });
 });
 
 describe("the list of models", () => {

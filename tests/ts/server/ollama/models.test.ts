@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import {
   OllamaError,
   OllamaModel,
+  OllamaRunning,
   OllamaTags,
   OllamaVersion,
   ollamaVersion,
@@ -18,7 +19,17 @@ it("are listed by each of their names", async () => {
   const [first] = models;
   expect(first).toMatchObject({ model: "org/first", modified_at: "2023-11-14T22:13:20.000Z" });
   expect(first!.size).toBe(engine.workers()[0]!.limits!.weightsBytes);
+  expect(models.map(({ details }) => details.format)).toEqual(["safetensors", "gguf"]);
   expect(new Set(models.map(({ digest }) => digest)).size).toBe(models.length);
+});
+
+it("are listed as running by who has loaded them", async () => {
+  const { get, engine } = await startServer();
+  const { models } = OllamaRunning.parse(await (await get("/api/ps")).json());
+  const { contextMax, weightsBytes: size } = engine.workers()[0]!.limits!;
+  expect(models).toEqual([
+    expect.objectContaining({ name: "org/first", size, context_length: contextMax }),
+  ]);
 });
 
 it.each([{ model: "org/first" }, { name: "org/first:latest" }])(

@@ -31,9 +31,28 @@ it("generates nothing where no token is wanted, and says what tokens say", async
   expect((await ask({ prompt: [7, 8] })).choices[0]!.text).toBe(`<7><8>${hello}`);
 });
 
-it("is no stream", async () => {
+it("is the first piece of each answer of a stream", async () => {
+  const { url } = await startServer();
+  const client = new OpenAI({ apiKey: "any", baseURL: `${url}/v1`, maxRetries: 0 });
+  const streamed = async (prompt: string[] | number[], n: number) => {
+    const pieces: string[][] = [];
+    const asked = { model: "org/first", prompt, n, echo: true, stream: true as const };
+    for await (const { choices } of await client.completions.create(asked))
+      for (const { index, text, finish_reason } of choices) {
+        pieces[index] ??= [];
+        if (finish_reason === null) pieces[index].push(text);
+      }
+    return pieces;
+  };
+  const expected = ["ab", "ab", "c", "c"].map((prompt) => [prompt, ...helloParts]);
+  expect(await streamed(["ab", "c"], 2)).toEqual(expected);
+  expect((await streamed([7, 8], 1))[0]![0]).toBe("<7><8>");
+});
+
+it("is no stream with log probabilities", async () => {
   const { post } = await startServer();
-  const answer = await post("/v1/completions", { prompt: "a", echo: true, stream: true });
+  const body = { prompt: "a", echo: true, stream: true, logprobs: 0 };
+  const answer = await post("/v1/completions", body);
   expect(answer.status).toBe(400);
   expect(ErrorResponse.parse(await answer.json()).error.param).toBe("echo");
 });
