@@ -103,6 +103,8 @@ export interface ServerOptions {
   limits?: Partial<ServerLimits> | undefined;
   /** Tests only: a WebSocket echo with this server's socket options on this port (0: any). */
   wsEchoPort?: number | undefined;
+  /** Where the documentation was built; default: in the package. */
+  docsFolder?: string | undefined;
   /** Called by `POST /admin/drain` in place of `drain`: whoever owns the process ends it then. */
   onDrainRequested?: (() => void) | undefined;
 }
@@ -122,6 +124,7 @@ export interface ServerConfig {
   lateSystem: "user" | "refuse";
   limits: ServerLimits;
   wsEchoPort: number | undefined;
+  docsFolder: string | undefined;
 }
 
 export function resolveOptions(options: ServerOptions): ServerConfig {
@@ -139,6 +142,7 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
     lateSystem: options.lateSystem ?? "user",
     limits: { ...defaultLimits, ...options.limits },
     wsEchoPort: options.wsEchoPort,
+    docsFolder: options.docsFolder,
   };
 }
 

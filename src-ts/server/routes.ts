@@ -15,6 +15,8 @@ import { listAnthropicModels, oneAnthropicModel } from "./anthropic/models.js";
 import type { ConsoleAssets } from "./console/assets.js";
 import { consoleFile, consolePage } from "./console/page.js";
 import type { ServerContext } from "./context.js";
+import { docsPage, notBuiltHint } from "./docs/page.js";
+import type { DocsSite } from "./docs/site.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
 import { unknownRoute } from "./http/unknown-route.js";
@@ -55,6 +57,7 @@ export interface RouteParts {
   keyUse: KeyUse;
   feed: LiveFeed;
   console: ConsoleAssets;
+  docs: DocsSite;
   /** Begins to drain; returns at once. */
   drain(): void;
 }
@@ -75,6 +78,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addAdmin(app, context, parts);
   addSessions(app, parts);
   addConsole(app, parts);
+  addDocs(app, parts);
   addDocuments(app);
 }
 
@@ -252,6 +256,18 @@ function addConsole(app: FastifyInstance, { console }: RouteParts): void {
     return sent;
   };
   route(app, "/console/*", { GET: file }, { isOpen: true });
+}
+
+/** Open, as the pages of the repository are. */
+function addDocs(app: FastifyInstance, { docs }: RouteParts): void {
+  const page: Handler = async (request, reply) => {
+    const { "*": path = "" } = request.params as { "*"?: string };
+    const sent = await docsPage(docs, path, request, reply);
+    if (sent === undefined)
+      throw unknownRoute(app, request, docs.isBuilt ? undefined : notBuiltHint);
+    return sent;
+  };
+  for (const url of ["/docs", "/docs/*"]) route(app, url, { GET: page }, { isOpen: true });
 }
 
 /** For the console: a page keeps no key. */
