@@ -36,7 +36,7 @@ function routesPage({ paths, components, info }) {
     Object.entries(methods)
       .filter(([method]) => ["get", "post", "put", "delete"].includes(method))
       .map(([method, operation]) =>
-        operationText(`${method.toUpperCase()} ${path}`, operation, components),
+        operationText(`${method.toUpperCase()} \`${path}\``, operation, components),
       ),
   );
   const head = [
