@@ -75,6 +75,9 @@ class Page {
     };
     this.printed = "";
     this.started = undefined;
+    this.startsItself = blocks.some(
+      ({ notes }) => notes.starts !== undefined && notes.skip === undefined,
+    );
   }
 
   async run() {
@@ -179,11 +182,11 @@ class Page {
     if (missing !== undefined) throw failed(block, `nothing says "${missing}"`, current());
   }
 
-  /** A server, if the block speaks to one and the page has started none. */
+  /** A server, if the block speaks to one and the page starts none. */
   async ready(block) {
     await this.before(block);
     usualPort.lastIndex = 0;
-    if (this.started !== undefined || !usualPort.test(block.code)) return;
+    if (this.started !== undefined || this.startsItself || !usualPort.test(block.code)) return;
     this.launch(process.execPath, [commandLine, "serve", ...this.flags], block, packageRoot);
     await this.waitFor(
       block,
@@ -200,7 +203,8 @@ class Page {
   }
 
   launch(command, args, block, cwd = this.cwd) {
-    const env = { ...this.env, MLX_SERVING_PORT: String(this.port) };
+    // What a model would say matters on no page; a flag of the page's own wins over this.
+    const env = { ...this.env, MLX_SERVING_PORT: String(this.port), MLX_SERVING_ENGINE: "fake" };
     this.started = launch(command, args, { cwd, env });
     this.lastStarted = block.notes.starts !== undefined;
   }
