@@ -5,6 +5,7 @@
  *   npm run schemas
  *   npm run schemas -- --answers 5 --matching tools
  *   npm run schemas -- --as tools --every 5
+ *   npm run schemas -- --every 4 --from 2
  *   npm run schemas -- --as tools --engine fake
  */
 import { spawnSync } from "node:child_process";
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     matching: { type: "string", default: "" },
     as: { type: "string", default: "" },
     every: { type: "string", default: "1" },
+    from: { type: "string", default: "1" },
     engine: { type: "string", default: "mlx" },
   },
 });
@@ -43,6 +45,7 @@ const { status } = spawnSync(process.execPath, [vitest, "run", folder], {
     SCHEMAS_ANSWERS: values.answers,
     SCHEMAS_MATCHING: values.matching,
     SCHEMAS_EVERY: values.every,
+    SCHEMAS_FROM: values.from,
     SCHEMAS_ENGINE: values.engine,
   },
 });

@@ -27,7 +27,7 @@ export const packageRoot = findPackageRoot();
 export const pythonProject = join(packageRoot, "python");
 
 /** What `mlx-serving` runs. @type {string} */
-export const commandLine = join(packageRoot, "dist", "src-ts", "cli", "main.js");
+export const commandLine = join(packageRoot, "dist", "cli", "main.js");
 
 /** A clone has its sources; an installed package ships only what they compile to. @type {boolean} */
 export const isClone = existsSync(join(packageRoot, "src-ts"));

@@ -50,6 +50,21 @@ export async function findPython(options = {}) {
   );
 }
 
+/**
+ * The Python to make the environment of a folder with: the one it has, so that a newer one on the PATH is no reason
+ * to remove what is there and to fetch it again, perhaps without a network; else one that is found.
+ * @param {string} folder
+ * @param {ToolOptions} [options]
+ * @returns {Promise<{ path: string, version: string }>}
+ */
+export async function pythonFor(folder, options = {}) {
+  const env = options.env ?? process.env;
+  if (env.MLX_SERVING_PYTHON) return findPython(options);
+  const kept = await describePython(interpreterOf(folder), { env, signal: options.signal });
+  const isFit = kept !== undefined && isAtLeast(kept.version, pythonVersionMin);
+  return isFit ? kept : findPython(options);
+}
+
 async function describePython(name, { env, signal }) {
   const script =
     "import sys; print(sys.executable); print('.'.join(map(str, sys.version_info[:3])))";
@@ -254,7 +269,7 @@ async function makeEnvironment(folder, options) {
   // What an interrupted run left, or whose Python has gone, is no environment that uv would repair.
   if (!existsSync(interpreterOf(folder))) rmSync(folder, { recursive: true, force: true });
   const stamp = takeStamp(packageRoot, lockedInputs, accelerator);
-  const python = await findPython(options);
+  const python = await pythonFor(folder, options);
   const uv = await ensureUv(python.path, options);
   if (accelerator !== "cuda" || !(await syncForCuda(uv, python.path, folder, options))) {
     await sync(uv, python.path, folder, [], options);

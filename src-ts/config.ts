@@ -5,7 +5,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
+import { notJson } from "./json-fault.js";
 import { isLoopback } from "./loopback.js";
+import { didYouMean } from "./nearest.js";
 import {
   expectedOf,
   flagOf,
@@ -84,7 +86,7 @@ function readFileOptions({ file, folder = process.cwd() }: ConfigSources): [Opti
   for (const [key, value] of Object.entries(readJsonObject(path, shown))) {
     const name = camel(key);
     if (!isOptionName(name))
-      throw new ConfigError(`Unknown key "${key}" in ${shown}${suggestion(key)}`);
+      throw new ConfigError(`Unknown key "${key}" in ${shown}.${didYouMean(key, optionNames)}`);
     if (found.has(name)) throw new ConfigError(`The key "${key}" stands twice in ${shown}.`);
     found.set(name, { value, label: `"${key}" in ${shown}` });
   }
@@ -92,15 +94,26 @@ function readFileOptions({ file, folder = process.cwd() }: ConfigSources): [Opti
 }
 
 function readJsonObject(path: string, shown: string): Record<string, unknown> {
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new ConfigError(`${shown} can't be read: ${(error as Error).message}.`, { cause: error });
-  }
+  const content = parseFile(textOf(path, shown), shown);
   if (typeof content === "object" && content !== null && !Array.isArray(content))
     return { ...content };
   throw new ConfigError(`${shown} must hold one JSON object with options of serve.`);
+}
+
+function textOf(path: string, shown: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError(`${shown} can't be read: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+function parseFile(text: string, shown: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError(notJson(shown, text, cause), { cause });
+  }
 }
 
 const camel = (name: string) =>
@@ -108,15 +121,6 @@ const camel = (name: string) =>
 
 function isOptionName(name: string): name is OptionName {
   return Object.hasOwn(serveOptions, name);
-}
-
-/** The option whose name shares the longest beginning, if that is most of it. */
-function suggestion(key: string): string {
-  const flat = (name: string) => name.replaceAll("-", "").toLowerCase();
-  const near = optionNames.find(
-    (name) => flat(name).startsWith(flat(key)) || flat(key).startsWith(flat(name)),
-  );
-  return near === undefined ? "." : `; did you mean "${near}"?`;
 }
 
 function parse(given: Map<OptionName, Sourced>): z.output<typeof ServeInput> {

@@ -3,6 +3,7 @@
  * so that every API and every transport says the same. docs/PROTOCOL.md has the same codes.
  */
 import { type ErrorOptions, ServingError } from "./errors.js";
+import { didYouMean } from "./nearest.js";
 
 interface Row {
   status: number;
@@ -37,7 +38,8 @@ export const failures = {
   },
   unknown_parameter: {
     status: 400,
-    words: ({ param }: { param: string }) => `Unknown parameter: ${param}.`,
+    words: ({ param, known = [] }: { param: string; known?: readonly string[] }) =>
+      `Unknown parameter: ${param}.${didYouMean(param, known)}`,
   },
   unsupported_parameter: { status: 400 },
   priority_not_allowed: {
@@ -159,7 +161,7 @@ export const failures = {
   model_not_found: {
     status: 404,
     words: ({ id, known }: { id: string; known: readonly string[] }) =>
-      `Model "${id}" is not served here; there is ${known.join(", ")}.`,
+      `Model "${id}" is not served here; there is ${known.join(", ")}.${didYouMean(id, known)}`,
   },
   response_not_found: {
     status: 404,

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { ConfigError } from "./config.js";
 import type { FakeScriptEntry } from "./engine/api.js";
+import { notJson } from "./json-fault.js";
 
 const entriesMax = 10_000;
 /** UTF-16 units. */
@@ -49,8 +50,6 @@ function jsonOf(path: string): unknown {
   try {
     return JSON.parse(content);
   } catch (cause) {
-    throw new ConfigError(`The script ${path} is not JSON: ${(cause as Error).message}.`, {
-      cause,
-    });
+    throw new ConfigError(notJson(`The script ${path}`, content, cause), { cause });
   }
 }

@@ -54,7 +54,7 @@ async function bundle() {
     bundle: true,
     minify: true,
     format: "esm",
-    target: ["es2022", "chrome110", "firefox115", "safari16.4"],
+    target: ["es2022", "chrome123", "firefox120", "safari17.5"],
     jsx: "automatic",
     jsxImportSource: "preact",
     conditions: ["browser"],

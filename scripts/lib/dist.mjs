@@ -12,8 +12,8 @@ const output = /\.(?:d\.(m?)ts|(m?)js)(?:\.map)?$/;
  */
 export function orphansIn(root) {
   return listInputs(root, ["dist"], (path) => output.test(path)).filter((path) => {
-    // The console's files are the bundler's.
-    if (path.startsWith("dist/console/")) return false;
+    // The console's files and the command line's are the bundler's.
+    if (/^dist\/(?:cli|console)\//.test(path)) return false;
     const source = path
       .replace(/^dist\//, "")
       .replace(output, (_, inTypes, inCode) => ((inTypes ?? inCode) === "m" ? ".m" : "."));

@@ -1,4 +1,5 @@
 /** How a script of the set-up ends early: on a signal, or with one sentence about what failed. */
+import { setMaxListeners } from "node:events";
 import { relative } from "node:path";
 import { SetupError } from "../process.mjs";
 
@@ -13,6 +14,8 @@ const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
  */
 export async function interruptible(work) {
   const abort = new AbortController();
+  // A bench has as many listeners as requests under way.
+  setMaxListeners(0, abort.signal);
   let received;
   const handler = (name) => {
     received ??= name;

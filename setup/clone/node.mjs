@@ -20,9 +20,11 @@ const machineInputs = () => [
   "rescript.json",
   ...listInputs(packageRoot, ["src-res"], isMachineSource),
 ];
+const commandLineBuilder = join("scripts", "build-command-line.mjs");
 const typescriptInputs = () => [
   ...lockFiles,
   "tsconfig.json",
+  ...["scripts/build-command-line.mjs", "scripts/lib/command-line.mjs"],
   ...listInputs(packageRoot, ["src-ts", "setup"]),
   ...listInputs(packageRoot, ["src-res"], (path) => path.endsWith(".gen.ts")),
 ];
@@ -67,9 +69,11 @@ export function nodeSteps() {
       needs: ["machines"],
       fresh: () => isStamped("typescript", typescriptInputs()) && existsSync(commandLine),
       run: (context) =>
-        stamped("typescript", typescriptInputs, () =>
-          runTool("tsc", ["-p", "tsconfig.json"], "typescript", context),
-        ),
+        stamped("typescript", typescriptInputs, async () => {
+          await runTool("tsc", ["-p", "tsconfig.json"], "typescript", context);
+          const failure = "The command line can't be bundled.";
+          await runScript(commandLineBuilder, "typescript", failure, context);
+        }),
     },
     {
       id: "console",

@@ -1,5 +1,6 @@
 /** Looks at a server before an agent is sent there: whether it is ours, what it serves, how much fits. */
 
+import { didYouMean } from "../nearest.js";
 import type { Target } from "./agents/agent.js";
 import { keyRefused } from "./client-key.js";
 import { CommandError, exitCodes } from "./failure.js";
@@ -46,7 +47,7 @@ export async function targetAt(
   const names = modelsOf(answer.body).map(({ id }) => id);
   const chosen = model ?? names[0]!;
   if (!names.includes(chosen)) {
-    const problem = `The server at ${url} has no model "${chosen}"; there is ${names.join(", ")}.`;
+    const problem = `The server at ${url} has no model "${chosen}"; there is ${names.join(", ")}.${didYouMean(chosen, names)}`;
     throw new CommandError(problem, exitCodes.usage);
   }
   return { url, model: chosen, apiKey, contextTokens: await contextOf(url, chosen, apiKey) };

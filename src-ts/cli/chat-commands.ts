@@ -1,5 +1,6 @@
 /** What a line that begins with a slash does in a conversation. Knows the conversation, and neither terminal nor socket. */
 import { outColors } from "../colors.js";
+import { didYouMean } from "../nearest.js";
 import type { AnswerOptions } from "./conversation.js";
 
 /** What commands work on. */
@@ -59,7 +60,8 @@ async function chooseModel(id: string, { options, models }: Talk): Promise<strin
   const ids = await models();
   if (id === "")
     return ids.map((one) => (one === options.model ? outColors.bold(`${one} *`) : one)).join("\n");
-  if (!ids.includes(id)) return `There is no model ${id}; there is ${ids.join(", ")}.`;
+  if (!ids.includes(id))
+    return `There is no model ${id}; there is ${ids.join(", ")}.${didYouMean(id, ids)}`;
   options.model = id;
   return `Asks ${id}.`;
 }

@@ -1,5 +1,7 @@
 /** `mlx-serving completion`: a script for the user's shell, made of the commands and flags that there are. */
-import { type Command as AnyCommand, Argument, Command } from "commander";
+import { type Command as AnyCommand, Command } from "commander";
+import { nearest } from "../nearest.js";
+import { CommandError, exitCodes } from "./failure.js";
 
 interface Flag {
   name: string;
@@ -22,6 +24,15 @@ export interface Place {
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
+const named = "bash, zsh or fish";
+
+const isShell = (name: string | undefined): name is Shell => shells.some((one) => one === name);
+
+function unknownShell(name: string | undefined): string {
+  const command = `mlx-serving completion ${(name && nearest(name, shells)) ?? shells[0]}`;
+  if (name === undefined) return `Which shell? There are scripts for ${named}: ${command}.`;
+  return `There is no script for "${name}": the shell is ${named}, as in ${command}.`;
+}
 
 const help = `
 To have it in every new shell:
@@ -36,9 +47,11 @@ Examples:
 export function completionCommand(whole: () => Promise<AnyCommand>): Command {
   return new Command("completion")
     .description("Prints a script with which a shell completes commands and flags.")
-    .addArgument(new Argument("<shell>", "whose script").choices(shells))
+    .usage(`[options] <${shells.join("|")}>`)
+    .argument("[shell]", `whose script: ${named}`)
     .addHelpText("after", help)
-    .action(async (shell: Shell) => {
+    .action(async (shell: string | undefined) => {
+      if (!isShell(shell)) throw new CommandError(unknownShell(shell), exitCodes.usage);
       process.stdout.write(scriptOf(shell, placesOf(await whole())));
     });
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { errColors } from "../colors.js";
+import { didYouMean } from "../nearest.js";
 import { programOf, runAgent } from "./agent-program.js";
 import { isOurs, targetAt } from "./agent-target.js";
 import type { Agent, Target } from "./agents/agent.js";
@@ -43,8 +44,11 @@ export function launchCommand(): Command {
 function agentNamed(name: string): Agent {
   const agent = agents.find((one) => one.name === name);
   if (agent !== undefined) return agent;
-  const names = agents.map((one) => one.name).join(", ");
-  throw new CommandError(`There is no agent "${name}"; there are ${names}.`, exitCodes.usage);
+  const names = agents.map((one) => one.name);
+  throw new CommandError(
+    `There is no agent "${name}"; there are ${names.join(", ")}.${didYouMean(name, names)}`,
+    exitCodes.usage,
+  );
 }
 
 async function launch(name: string, args: string[], flags: LaunchFlags): Promise<void> {

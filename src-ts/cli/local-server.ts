@@ -33,7 +33,9 @@ export async function findServer({ url, model }: Wanted, ways: Ways): Promise<Fo
   const config = resolveConfig({ environment: process.env });
   const usual = `http://127.0.0.1:${config.port}`;
   if (await ways.isThere(usual)) return { url: usual, isOwn: false, close: leaveIt };
-  process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
+  // For who looks at it; in a pipe there is the answer alone.
+  if (process.stderr.isTTY)
+    process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
   return startServer(model === undefined ? config : { ...config, model: [model] }, ways.print);
 }
 

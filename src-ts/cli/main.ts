@@ -90,6 +90,9 @@ followParent(() => {
 const args = process.argv.slice(2);
 try {
   checkPlatform();
+  // Commander's own help would pass over a word that is no command.
+  if (args[0] === "help" && args[1] !== undefined && !Object.hasOwn(subcommands, args[1]))
+    args.shift();
   const wanted = args[0] === "help" ? args[1] : args[0];
   const program = await createProgram((name) => name === wanted);
   await program.parseAsync(args, { from: "user" });

@@ -16,6 +16,7 @@ import {
   unregisterModel,
 } from "../environment/models.js";
 import { ensurePython } from "../environment/python.js";
+import { didYouMean } from "../nearest.js";
 import { CommandError, exitCodes } from "./failure.js";
 import { formatBytes, formatTable } from "./format.js";
 import { askLine } from "./input.js";
@@ -124,9 +125,14 @@ async function fetchInto(draft: string, id: string, signal: AbortSignal): Promis
 }
 
 async function remove(id: string, yes: boolean): Promise<void> {
-  const model = listModels().find((known) => known.id === id);
+  const models = listModels();
+  const model = models.find((known) => known.id === id);
   if (model === undefined) {
-    throw new ConfigError(`There is no model ${id}; see mlx-serving models list.`);
+    const question = didYouMean(
+      id,
+      models.map((known) => known.id),
+    );
+    throw new ConfigError(`There is no model ${id}; see mlx-serving models list.${question}`);
   }
   if (model.kind !== "folder") {
     if (!yes && existsSync(model.path)) await confirmDeletion(model);

@@ -44,7 +44,8 @@ function optionOf(name: OptionName): Option {
   const { help, default: fallback, repeatable, hidden } = { ...plain, ...serveOptions[name] };
   const flag = flagOf(name);
   if (flag.startsWith("--no-")) return new Option(flag, help);
-  const shown = fallback === undefined ? "" : ` (default: ${defaultText(name, fallback)})`;
+  const text = defaultText(name, fallback);
+  const shown = text === "" ? "" : ` (default: ${text})`;
   const option = new Option(`${flag} ${placeholderOf(name)}`, help + shown).hideHelp(hidden);
   if (!repeatable) return option;
   return option.argParser((value: string, before: string[] | undefined) => [
@@ -53,13 +54,20 @@ function optionOf(name: OptionName): Option {
   ]);
 }
 
+/** Empty: there is none, or none of which there would be something to say. */
 function defaultText(name: OptionName, value: unknown): string {
+  if (value === undefined) return "";
+  if (typeof value === "boolean") return value ? "on" : "off";
   const kind = placeholderOf(name);
   if (kind === "<duration>") return durationText(Number(value));
-  if (kind === "<bytes>") return `${Number(value) / 2 ** 20}MiB`;
+  if (kind === "<bytes>") return bytesText(Number(value));
   if (typeof value === "object" && value !== null && "share" in value)
     return `${100 * Number(value.share)}%`;
   return String(value);
+}
+
+function bytesText(bytes: number): string {
+  return bytes % 2 ** 30 === 0 ? `${bytes / 2 ** 30}GiB` : `${bytes / 2 ** 20}MiB`;
 }
 
 function durationText(ms: number): string {

@@ -42,10 +42,12 @@ class TerminalDisplay implements StartupDisplay {
   }
 
   follow(engine: Engine): void {
-    this.clear();
+    // A worker says nothing until its interpreter has started.
+    this.progress("starting a worker");
     this.unfollow = engine.observe({
       loading: ({ model, done, total, what }) => {
-        this.bar ??= this.createBar();
+        if (this.bar === undefined) this.clear();
+        this.bar ??= this.createBar(total, { model, what });
         this.bar.setTotal(total);
         this.bar.update(done, { model, what });
       },
@@ -65,7 +67,7 @@ class TerminalDisplay implements StartupDisplay {
     this.bar = undefined;
   }
 
-  private createBar(): SingleBar {
+  private createBar(total: number, shown: { model: string; what: string }): SingleBar {
     const bar = new SingleBar({
       stream: this.stream,
       format: `${errColors.dim("loading")} {model} ${errColors.green("{bar}")} {percentage}%  {what}`,
@@ -75,7 +77,7 @@ class TerminalDisplay implements StartupDisplay {
       clearOnComplete: true,
       linewrap: true,
     });
-    bar.start(1, 0, { model: "", what: "" });
+    bar.start(total, 0, shown);
     return bar;
   }
 }

@@ -225,6 +225,15 @@ export class Client {
   }
 
   /**
+   * Gives the connection up as lost and opens another one, on which streams go on where they were. For a page whose
+   * machine has slept: a browser may not notice for long that its socket is dead. Does nothing while there is no
+   * connection, since another one is tried then, or with `reconnect: false`.
+   */
+  reconnect(): void {
+    if (this.#options.reconnect !== false && this.#gone === undefined) this.#link.renew();
+  }
+
+  /**
    * Cancels what runs, waits until the server has confirmed it, and closes the connection. Without a
    * connection it ends at once, and tells the server nothing.
    */

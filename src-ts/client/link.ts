@@ -71,6 +71,8 @@ interface Outage {
   info: CloseInfo;
 }
 
+/** As a platform reports a socket that ended without a word. */
+const abnormalClosure = 1006;
 const reconnectTimeoutMsDefault = 60_000;
 /** A connection that held so long, or brought something new, has proved itself. */
 const provenAfterMs = 5_000;
@@ -122,6 +124,15 @@ export class Link {
   /** This connection has brought something new: the outage is over, the next one is another. */
   proven(): void {
     this.#outage = undefined;
+  }
+
+  /** Takes the open socket for lost, whatever it says; does nothing where there is none, or no other may follow. */
+  renew(): void {
+    if (this.#state.kind !== "open" || this.#retired) return;
+    const { connection } = this.#state;
+    this.#epoch += 1;
+    connection.abandon();
+    this.#onClose({ closeCode: abnormalClosure, reason: "" }, undefined);
   }
 
   /** Opens no other socket. Ends at once if none is open. */

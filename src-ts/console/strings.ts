@@ -239,6 +239,7 @@ export const t = {
     },
     chartLabel: (title: string, text: string) => `${title}, the last 15 minutes; now ${text}`,
     noValue: "no requests",
+    blank: "Nothing was measured in the last 15 minutes.",
     workers: "Workers",
     worker: {
       spare: "spare",
@@ -264,7 +265,7 @@ export const t = {
       killHint: "nothing is lost",
       killTitle: (id: string) => `Kill ${id}?`,
       killWhy:
-        "Its process gets SIGKILL, as if it had crashed. Its requests go on with another worker, or with its next process, at the next token. A request that loses its worker three times without a new token fails.",
+        "Its process gets SIGKILL, as if it had crashed. Its requests go on with another worker, or with its next process, at the next token. However often you do it, it is charged to no request.",
       killed: (id: string) => `${id} was killed.`,
     },
     requests: "Requests",

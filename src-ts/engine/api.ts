@@ -387,7 +387,7 @@ export interface Operator {
   timeline(id: string): Timeline | undefined;
   /** Cancels whosesoever it is; false if no such request lives. */
   cancel(id: string): boolean;
-  /** SIGKILL to its process, as if it had died of itself; false if it has none. Its requests go on elsewhere. */
+  /** SIGKILL to its process, as if it had died of itself; false if it has none. Its requests go on elsewhere, uncharged. */
   killWorker(id: string): boolean;
 }
 

@@ -301,11 +301,11 @@ export class WorkerEngine implements Engine {
     return this.close();
   }
 
-  /** The orchestrator hears of it as of any death. */
+  /** The orchestrator orders it, and hears of it as of any death. */
   private crash(workerId: string): boolean {
     const view = Orchestrator.viewWorker(this.runner.orchestrator, workerId);
     if (view === undefined || pidOf(view.state) === undefined) return false;
-    this.shell(workerId).kill("SIGKILL");
+    this.runner.post({ kind: "killWorker", workerId });
     return true;
   }
 

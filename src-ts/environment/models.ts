@@ -21,6 +21,7 @@ import {
 } from "../../setup/model.mjs";
 import { cacheFolder } from "../../setup/paths.mjs";
 import { ConfigError } from "../config.js";
+import { didYouMean } from "../nearest.js";
 import type { ModelSource } from "../worker/messages.js";
 import { readGguf } from "./gguf.js";
 import { type EnvironmentOptions, toolOptions } from "./python.js";
@@ -131,7 +132,7 @@ function resolveModel(name: string, env: NodeJS.ProcessEnv): ModelSource {
   if (isHubId(name)) return { id: name, kind: "hub", path: name };
   const ids = [embeddedModelId, ...registered.map(({ id }) => id)];
   throw new ConfigError(
-    `The model ${name} was not found: it is no folder, no hub id (owner/name) and not one of ${ids.join(", ")}.`,
+    `The model ${name} was not found: it is no folder, no hub id (owner/name) and not one of ${ids.join(", ")}.${didYouMean(name, ids)}`,
   );
 }
 

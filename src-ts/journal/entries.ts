@@ -58,24 +58,48 @@ function shortEnd(entry: Extract<LogEntry, { kind: "ended" }>): object {
   return reasoningTokens > 0 ? entry : { ...entry, usage };
 }
 
+/** Every kind by its name: one that is new doesn't compile until it is said what of it is kept. */
 function shortForm(entry: Extract<LogEntry, { index: number }>): object {
-  if (entry.kind === "itemDone" && entry.incomplete) return { kind: entry.kind, incomplete: true };
-  if (entry.kind !== "delta") return { kind: entry.kind };
-  const { text, tokens, logprobs } = entry;
+  const { kind } = entry;
+  switch (kind) {
+    case "delta":
+      return shortDelta(entry);
+    case "itemDone":
+      return entry.incomplete ? { kind, incomplete: true } : { kind };
+    case "itemAdded":
+    case "partAdded":
+    case "textDone":
+    case "partDone":
+      return { kind };
+  }
+}
+
+function shortDelta({ text, tokens, logprobs }: Delta): object {
   if (logprobs === undefined) return { kind: deltaKind, text, tokens };
   return { kind: deltaKind, text, tokens, logprobs };
 }
 
-/** Undefined where one of them is none, or one that this version doesn't know. */
-export function entriesOf(value: unknown): LogEntry[] | undefined {
-  if (!Array.isArray(value)) return undefined;
+/** Or what one of them is that this version doesn't know. */
+export function entriesOf(value: unknown): LogEntry[] | string {
+  if (!Array.isArray(value)) return "entries that are no list";
   const entries: LogEntry[] = [];
   for (const stored of value) {
     const entry = entryOf(stored);
-    if (entry === undefined) return undefined;
+    if (entry === undefined) return unknownEntry(stored);
     entries.push(entry);
   }
   return entries;
+}
+
+const kindCharsMax = 40;
+
+/** Of what another version wrote: kinds are names of its, and no content. */
+function unknownEntry(stored: unknown): string {
+  const { kind, item } = { kind: undefined, item: undefined, ...(stored as object | null) };
+  const { kind: itemKind } = { kind: undefined, ...(item as object | null | undefined) };
+  const names = [kind, itemKind].filter((name) => typeof name === "string");
+  const shown = names.map((name) => String(name).slice(0, kindCharsMax)).join(" of kind ");
+  return `an entry that this version doesn't know${shown && `: ${shown}`}`;
 }
 
 /** Whether each is about something that those before it have begun: what else is no log of ours. */

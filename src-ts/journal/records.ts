@@ -129,7 +129,7 @@ function readWhole([, accepted, stored, packed, ...numbers]: readonly unknown[])
     return `${issue?.path.join(".")}: ${issue?.message}`;
   }
   const entries = entriesOf(stored);
-  if (entries === undefined) return unknownEntry;
+  if (typeof entries === "string") return entries;
   const counts = readCounts(numbers);
   if (!isPackedTokens(packed) || counts === undefined) return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
@@ -142,7 +142,7 @@ function readPart(fields: readonly unknown[]) {
   const [, id, entriesFrom, stored, tokensFrom, packed, ...numbers] = fields;
   if (!isId(id) || !isCount(entriesFrom) || !isCount(tokensFrom)) return wrongFields;
   const entries = entriesOf(stored);
-  if (entries === undefined) return unknownEntry;
+  if (typeof entries === "string") return entries;
   const counts = readCounts(numbers);
   if (!isPackedTokens(packed) || counts === undefined) return wrongFields;
   const tokens = Array.from(unpackTokens(packed));
@@ -154,7 +154,6 @@ function readForgotten([, id]: readonly unknown[]) {
   return isId(id) ? ({ kind: "forgotten", id } as const) : wrongFields;
 }
 
-const unknownEntry = "an entry that this version doesn't know";
 const wrongFields = "fields that this version doesn't know";
 
 function isId(value: unknown): value is string {

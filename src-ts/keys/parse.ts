@@ -5,6 +5,8 @@
  *
  * A line that is a key and nothing else is a key without limits. Reads, and touches no file.
  */
+
+import { didYouMean } from "../nearest.js";
 import { hashOf, type KeyEntry, KeyMistake, nameFrom } from "./entry.js";
 import { fields } from "./fields.js";
 
@@ -74,8 +76,9 @@ function readField(word: string, line: number): [name: string, read: Partial<Key
   if (name === "") throw new KeyMistake("after the key come fields: name=value.", line, null);
   const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
   if (field === undefined) {
-    const known = Object.keys(fields).join(", ");
-    throw new KeyMistake(`there is no such field; there are ${known}.`, line, name);
+    const known = Object.keys(fields);
+    const what = `there is no such field; there are ${known.join(", ")}.`;
+    throw new KeyMistake(`${what}${didYouMean(name, known)}`, line, name);
   }
   const read = field.read(value);
   if (read === undefined) throw new KeyMistake(`it must be ${field.expected}.`, line, name);

@@ -1,5 +1,6 @@
 /** GET /admin/events and GET /debug/requests/{id}: what operators see of running requests. Never content. */
 import { z } from "zod";
+import { ErrorBody } from "./errors.js";
 import { WorkerStatus } from "./operations.js";
 
 export const RequestRow = z.object({
@@ -128,6 +129,8 @@ export const LiveEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("history"), periodMs: z.int(), samples: z.array(Sample) }),
   z.object({ type: z.literal("sample"), sample: Sample }),
   Snapshot,
+  /** The last one: whoever follows may no longer, by its session, its key, or what the key may do. */
+  z.object({ type: z.literal("ended"), error: ErrorBody }),
 ]);
 export type LiveEvent = z.infer<typeof LiveEvent>;
 

@@ -160,7 +160,7 @@ export const operatorRoutes: readonly Operation[] = [
     summary: "What runs, as server-sent events: fifteen minutes of figures, then every change.",
     answers: {
       200: {
-        description: "Events until the client leaves or the server ends.",
+        description: "Events until the client leaves, its session or key ends, or the server does.",
         events: { data: [LiveEvent] },
       },
     },

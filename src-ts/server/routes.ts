@@ -45,7 +45,7 @@ import {
   workers,
 } from "./operations/admin.js";
 import type { KeyUse } from "./operations/key-use.js";
-import type { LiveFeed } from "./operations/live-feed.js";
+import type { LiveFeed, Standing } from "./operations/live-feed.js";
 import type { Metrics } from "./operations/metrics.js";
 import { validate } from "./validation/validate.js";
 
@@ -204,15 +204,16 @@ function addResponses(app: FastifyInstance, context: ServerContext): void {
     DELETE: (request) => deleteResponse(context, callerOf(request), idOf(request)),
   };
   const names = (params: unknown): boolean => isResponseId((params as { id: string }).id);
-  route(app, "/v1/responses/:id", one, { ...needsNoBody, names });
+  const named: RouteConfig = { ...needsNoBody, names };
+  route(app, "/v1/responses/:id", one, named);
   const items: Handler = (request, reply) => {
     const { query } = request;
     return listInputItems(context, callerOf(request), { id: idOf(request), query }, reply);
   };
-  route(app, "/v1/responses/:id/input_items", { GET: items });
+  route(app, "/v1/responses/:id/input_items", { GET: items }, { names });
   const cancel: Handler = (request, reply) =>
     cancelResponse(context, callerOf(request), idOf(request), reply);
-  route(app, "/v1/responses/:id/cancel", { POST: cancel }, needsNoBody);
+  route(app, "/v1/responses/:id/cancel", { POST: cancel }, named);
 }
 
 function addTickets(app: FastifyInstance, { tickets }: RouteParts): void {
@@ -255,7 +256,8 @@ function addConsole(app: FastifyInstance, { console }: RouteParts): void {
     if (sent === undefined) throw unknownRoute(app, request);
     return sent;
   };
-  route(app, "/console/*", { GET: file }, { isOpen: true });
+  // No file of it takes anything else: what is posted there was meant for another server.
+  route(app, "/console/*", { GET: file }, { isOpen: true, names: () => false });
 }
 
 /** Open, as the pages of the repository are. */
@@ -303,15 +305,29 @@ function serveOnce(app: FastifyInstance, url: string, make: () => object): void 
   route(app, url, { GET: handler }, { isOpen: true });
 }
 
+/** What let this request in, as it is later on. */
+function operatorStanding(
+  { headers, identity }: FastifyRequest,
+  { sessions, keys }: RouteParts,
+): Standing {
+  const standing = sessions.standing(headers, identity);
+  const { owner } = identity;
+  const area: Area = "admin";
+  return () =>
+    standing() ?? (keys.mayUse(owner, area) ? undefined : failure("admin_not_allowed", { area }));
+}
+
 function addAdmin(
   app: FastifyInstance,
   { engine, config }: ServerContext,
-  { drain, feed, keyUse }: RouteParts,
+  parts: RouteParts,
 ): void {
+  const { drain, feed, keyUse } = parts;
   const admin = operators("admin");
   route(app, "/admin/workers", { GET: () => workers(engine) }, admin);
   route(app, "/admin/keys", { GET: () => keyUse.report() }, admin);
-  const follow: Handler = (_request, reply) => followLive(feed, reply, config.limits);
+  const follow: Handler = (request, reply) =>
+    followLive(feed, reply, config.limits, operatorStanding(request, parts));
   route(app, "/admin/events", { GET: follow }, admin);
   const timeline: Handler = (request) => requestTimeline(engine, idOf(request));
   route(app, "/debug/requests/:id", { GET: timeline }, admin);

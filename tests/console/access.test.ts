@@ -1,18 +1,19 @@
 /** Keys, sessions, and a server that goes away: the console against servers in this process. */
 import { afterEach, describe, expect, it } from "vitest";
-import type { KeySource } from "../../src-ts/keys/entry.js";
+import { fixedKeys, type KeySource } from "../../src-ts/keys/entry.js";
 import { parseKeys } from "../../src-ts/keys/parse.js";
 import { createServer, type ServingServer } from "../../src-ts/server/index.js";
 import { hold, ScriptedEngine, say } from "../ts/support/scripted-engine.js";
-import { executablePath, open, titled, useBrowser } from "./support/browser.js";
+import { executablePath, open, openIn, titled, useBrowser } from "./support/browser.js";
 import { ask, composer, lastAnswer, untilEnded, untilGrown } from "./support/chat.js";
+import { startLine } from "./support/line.js";
 
 const key = "a-key-of-this-server";
 const running: { server: ServingServer; engine: ScriptedEngine }[] = [];
 
-async function serve(port = 0, apiKeys: string[] = [], keys?: KeySource) {
+async function serve(port = 0, apiKeys: string[] = [], keys?: KeySource, allowedHosts?: string[]) {
   const engine = new ScriptedEngine();
-  const server = createServer({ engine, config: { port, apiKeys, keys } });
+  const server = createServer({ engine, config: { port, apiKeys, keys, allowedHosts } });
   running.push({ server, engine });
   return { engine, server, ...(await server.listen()) };
 }
@@ -95,6 +96,53 @@ describe.skipIf(executablePath === undefined)(titled("access"), () => {
     await page.getByRole("heading", { name: "Workers" }).waitFor();
     await page.goto(`${first.url}/#/chat`);
     expect(await composer(page).inputValue()).toBe("A thought that took long");
+  });
+
+  it("ends the live view with the key that it was opened with", async () => {
+    let entries = fixedKeys([key, "another"]).entries;
+    const changed: (() => void)[] = [];
+    const source: KeySource = {
+      get entries() {
+        return entries;
+      },
+      mistake: undefined,
+      readAt: undefined,
+      onChange: (callback) => void changed.push(callback),
+    };
+    const { url } = await serve(0, [], source);
+    const { page } = await open(`${url}/#/live`);
+    await page.getByLabel("API key").fill(key);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Workers" }).waitFor();
+    entries = fixedKeys(["another"]).entries;
+    for (const callback of changed) callback();
+    // Nobody touches the page: its feed tells it.
+    await page.getByText("Your session has ended.").waitFor();
+  });
+
+  it("comes back from an hour's sleep in which every connection has died without a word", async () => {
+    const { engine, url: target } = await serve(0, [], undefined, ["*"]);
+    await using line = await startLine(target);
+    engine.script = (run) => {
+      hold(run);
+      run.emit("What was said before it slept, ");
+    };
+    const { page, context } = await open("about:blank");
+    // Its clock goes on by itself, and can be put forward as a lid does it that was closed.
+    await page.clock.install();
+    await page.goto(`${line.url}/#/chat`);
+    const live = await openIn(context, `${line.url}/#/live`);
+    await live.getByRole("heading", { name: "Workers" }).waitFor();
+    await ask(page, "Say hello");
+    await untilGrown(page, 20);
+    await live.locator("tr.running").waitFor();
+    line.die();
+    engine.runs[0]!.emit("and after it.");
+    engine.runs[0]!.end({ kind: "stop" });
+    await page.clock.fastForward("01:00:00");
+    const answer = await untilEnded(page);
+    await answer.getByText("What was said before it slept, and after it.").waitFor();
+    await live.locator("tr.running").waitFor({ state: "detached" });
   });
 
   it("asks a server that has forgotten an answer again", async () => {

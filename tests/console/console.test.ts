@@ -281,6 +281,45 @@ describe.skipIf(executablePath === undefined)(titled("the console"), () => {
     await lastAnswer(page).getByText("first version").waitFor();
   });
 
+  it("draws a lone sample as a point, and says where there is none", async () => {
+    const { page } = await open("about:blank", { colorScheme: "dark" });
+    const sample = {
+      ...{ atMs: Date.now(), tokensPerS: 8, ttftMeanMs: null, ttftP95Ms: null, running: 0 },
+      ...{ interTokenMeanMs: null, interTokenP95Ms: null, waiting: 0, kvUse: null },
+      ...{ prefixBytes: 0, prefixHitRate: null },
+    };
+    await page.route("**/admin/events", async (route) => {
+      const { body } = await fetch(`${server.url}/admin/events`);
+      const reader = body!.getReader();
+      let text = "";
+      for (const decoder = new TextDecoder(); !text.includes('"type":"snapshot"'); )
+        text += decoder.decode((await reader.read()).value);
+      await reader.cancel();
+      const snapshot = text.slice(text.indexOf("event: snapshot"));
+      const history = JSON.stringify({ type: "history", periodMs: 3000, samples: [sample] });
+      await route.fulfill({
+        contentType: "text/event-stream",
+        body: `data: ${history}\n\n${snapshot.split("\n\n")[0]}\n\n`,
+      });
+    });
+    await page.goto(at("live"));
+    const chart = (title: string) => page.locator("figure.chart", { hasText: title });
+    const nothing = "Nothing was measured in the last 15 minutes.";
+    await chart("Time to first token").getByText(nothing).waitFor();
+    expect(await chart("Throughput").getByText(nothing).count()).toBe(0);
+    const drawn = await chart("Throughput")
+      .locator("canvas")
+      .evaluate((canvas: HTMLCanvasElement) => {
+        const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+        // The first series of the dark theme: #9d92ff.
+        let found = 0;
+        for (let i = 0; i < data.length; i += 4)
+          if (data[i] === 0x9d && data[i + 1] === 0x92 && data[i + 2] === 0xff) found++;
+        return found;
+      });
+    expect(drawn).toBeGreaterThan(4);
+  });
+
   it("is in nobody's frame", async () => {
     const { page } = await open(`${server.url}/health`);
     await page.setContent(`<iframe src="${server.url}/"></iframe>`);

@@ -9,7 +9,7 @@ import { type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const program = fileURLToPath(new URL("../../dist/src-ts/cli/main.js", import.meta.url));
+const program = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 let server: ServerProcess;
 let folder: string;
 

@@ -246,6 +246,31 @@ describe("the server", () => {
     expect(driven.of("migrated")).toMatchObject([{ loss: "stopped" }]);
   });
 
+  it("has workers killed as often as it likes, and no request is charged with it", () => {
+    const { driven } = Driven.running();
+    const signal = "SIGKILL" as const;
+    for (let deaths = 1; deaths <= 6; deaths++) {
+      const { workerId } = driven.of("admit").at(-1)!;
+      driven.say({ kind: "killWorker", workerId });
+      const { epoch, ...killed } = driven.of("kill").at(-1)!;
+      expect(killed).toEqual({ kind: "kill", workerId, signal });
+      // It shows by its link first, or by its exit.
+      if (deaths % 2 === 0) driven.say({ kind: "closed", workerId, epoch });
+      driven.say({ kind: "exited", workerId, epoch, code: -1, signal, jitter: 0 });
+      driven.say({ kind: "workerTimer", workerId, timer: "backoff" });
+      driven.load(workerId, epoch + 1);
+      expect(driven.of("admit")).toHaveLength(deaths + 1);
+    }
+    expect(driven.of("migrated").map(({ loss }) => loss)).toEqual(Array(6).fill("stopped"));
+    expect(driven.of("close")).toEqual([]);
+  });
+
+  it("has nothing killed where there is no process", () => {
+    const driven = new Driven();
+    driven.say({ kind: "killWorker", workerId: "w1" }, { kind: "killWorker", workerId: "w9" });
+    expect(driven.of("kill")).toEqual([]);
+  });
+
   it("turns away what the queue has no room for, and everything while it drains", () => {
     const driven = new Driven();
     driven.say({ kind: "start" });
@@ -293,7 +318,7 @@ describe("whatever it is told", () => {
     requestId.map((id) => submit(id, { survives: true, deadlineMs: 5 })),
     fc.constantFrom<Input>({ kind: "turnEnded" }, { kind: "start" }, { kind: "shutDown" }),
     record({ kind: fc.constantFrom("cancel", "stored", "unstorable", "deadline"), requestId }),
-    record({ kind: fc.constantFrom("restartWorker", "windowElapsed"), workerId }),
+    record({ kind: fc.constantFrom("restartWorker", "killWorker", "windowElapsed"), workerId }),
     record({
       kind: fc.constantFrom("violated", "closed", "outOfMemory", "loadFailed"),
       workerId,

@@ -14,14 +14,32 @@ interface Part {
   tool_calls?: { index?: number; function: { name?: string; arguments?: string } }[];
 }
 
+/** It was not accepted. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    text: string,
+  ) {
+    super(`${status}: ${text}`);
+  }
+
+  /** The field that the error names. */
+  get param(): string | null {
+    const { error } = JSON.parse(this.message.slice(this.message.indexOf("{"))) as {
+      error: { param: string | null };
+    };
+    return error.param;
+  }
+}
+
 /**
- * Without a time limit: how long an answer may take is the machine's affair. `onDelta`: of a stream, at each text.
- * Throws for what is no complete answer.
+ * Without a time limit: how long an answer may take is the machine's affair. Of a stream `onStart`, once, with the
+ * response's id, and `onDelta` at each text. Throws for what is no complete answer.
  */
 export async function ask(
   url: string,
   body: object,
-  { stream = false, signal, apiKey, onDelta }: Options = {},
+  { stream = false, signal, apiKey, onStart, onDelta }: Options = {},
 ): Promise<Choice> {
   const asking = request(`${url}/v1/chat/completions`, {
     method: "POST",
@@ -35,14 +53,15 @@ export async function ask(
   const [answer] = (await once(asking, "response")) as [IncomingMessage];
   answer.on("error", () => {});
   answer.setEncoding("utf8");
-  if (answer.statusCode !== 200) throw new Error(`${answer.statusCode}: ${await textOf(answer)}`);
-  return stream ? streamed(answer, onDelta) : whole(await textOf(answer));
+  if (answer.statusCode !== 200) throw new Refusal(answer.statusCode!, await textOf(answer));
+  return stream ? streamed(answer, onStart, onDelta) : whole(await textOf(answer));
 }
 
 interface Options {
   stream?: boolean;
   signal?: AbortSignal | undefined;
   apiKey?: string | undefined;
+  onStart?: ((id: string) => void) | undefined;
   onDelta?: (() => void) | undefined;
 }
 
@@ -60,7 +79,12 @@ function whole(text: string): Choice {
   return choice;
 }
 
-async function streamed(answer: IncomingMessage, onDelta?: () => void): Promise<Choice> {
+async function streamed(
+  answer: IncomingMessage,
+  onStart?: (id: string) => void,
+  onDelta?: () => void,
+): Promise<Choice> {
+  let isStarted = false;
   const choice: Choice = { content: "", calls: [], finish_reason: "" };
   let rest = "";
   let isDone = false;
@@ -71,8 +95,10 @@ async function streamed(answer: IncomingMessage, onDelta?: () => void): Promise<
       isDone = true;
       return;
     }
-    const { choices, error } = JSON.parse(data) as Chunk;
+    const { id, choices, error } = JSON.parse(data) as Chunk;
     if (error !== undefined) throw new Error(data);
+    if (!isStarted) onStart?.(id);
+    isStarted = true;
     const { delta, finish_reason } = choices[0]!;
     if (choice.finish_reason !== "") throw new Error(`After the last chunk comes ${data}`);
     add(choice, delta);
@@ -89,6 +115,7 @@ async function streamed(answer: IncomingMessage, onDelta?: () => void): Promise<
 }
 
 interface Chunk {
+  id: string;
   choices: { delta: Part; finish_reason: string | null }[];
   error?: unknown;
 }

@@ -18,7 +18,9 @@ export function addsUp(
   // On a machine that is busy with other things the watchdog finds some stalled: these are no deaths of ours.
   const stalled = Object.entries(lost).filter(([labels]) => labels.includes('"stalled"'));
   expect(restarts - added(Object.fromEntries(stalled))).toBe(kills);
-  const answered = Object.values(counts).map(({ right, cut, gone }) => right + cut + gone);
+  const answered = Object.values(counts).map(
+    ({ right, cut, gone, refused }) => right + cut + gone + refused,
+  );
   expect(answered.reduce((a, b) => a + b)).toBe(count);
   const illegal = Object.keys(metrics("machine_rejections_total")).filter((labels) =>
     labels.includes("illegal"),

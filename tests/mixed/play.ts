@@ -1,7 +1,8 @@
 /** So many requests at a time, the kills beside them, what came of each, and whether the counts add up. */
+import { setTimeout as delay } from "node:timers/promises";
 import { authorization, isIdle, type ServerProcess } from "../e2e/support/server.js";
 import type { Random } from "../simulation/random.js";
-import { ask, type Choice } from "./ask.js";
+import { ask, type Choice, Refusal } from "./ask.js";
 import { Killer } from "./killer.js";
 import { type Departure, type Kind, kinds, type Mixed } from "./requests.js";
 
@@ -16,9 +17,10 @@ export interface Load {
 
 /**
  * `right`: it ended, and is what it must be. `cut`: by its token limit before its document or call was whole.
- * `gone`: its reader left before its end. `same`, `other`: of those that were asked in quiet too.
+ * `gone`: its reader left before its end. `refused`: its schema can't be enforced, and the answer names it. `same`,
+ * `other`: of those that were asked in quiet too.
  */
-export type Outcome = "right" | "cut" | "gone" | "same" | "other";
+export type Outcome = "right" | "cut" | "gone" | "refused" | "same" | "other";
 export type Counts = Record<Kind, Record<Outcome, number>>;
 
 const schemaKinds: readonly Kind[] = ["constrained", "tools"];
@@ -37,7 +39,7 @@ export async function playAll(
   let heard = 0;
   const killer = new Killer(server, killEveryMs, chance, killsAfterEnds ? () => heard : undefined);
   const counts = Object.fromEntries(
-    kinds.map((kind) => [kind, { right: 0, cut: 0, gone: 0, same: 0, other: 0 }]),
+    kinds.map((kind) => [kind, { right: 0, cut: 0, gone: 0, refused: 0, same: 0, other: 0 }]),
   ) as Counts;
   const failures: string[] = [];
   const ended: Record<string, number> = {};
@@ -54,11 +56,16 @@ export async function playAll(
         }
         for (const outcome of outcomes(request, choice, quiet)) counts[kind][outcome]++;
       } catch (error) {
+        if (isRefusalOfSchema(request, error)) {
+          counts[kind].refused++;
+          continue;
+        }
         const asked = JSON.stringify(body).slice(0, askedShownMax);
         failures.push(`${kind}: ${(error as Error).message} (${asked})`);
+      } finally {
+        if (++done % requestsBetweenReports === 0)
+          report(`${done} of ${requests.length}, ${killer.kills} kills, ${seconds()} s`);
       }
-      if (++done % requestsBetweenReports === 0)
-        report(`${done} of ${requests.length}, ${killer.kills} kills, ${seconds()} s`);
     }
   };
   const working = Promise.all(Array.from({ length: atOnce }, work));
@@ -80,14 +87,25 @@ export function tally(counts: Record<string, number>, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
+/** What only the grammar's compiler finds. */
+const isRefusalOfSchema = ({ kind }: Mixed, error: unknown) =>
+  kind === "constrained" &&
+  error instanceof Refusal &&
+  error.status === 400 &&
+  (error.param ?? "").startsWith("response_format.json_schema.schema");
+
 /** Undefined: it was left before its end. */
 async function play(url: string, request: Mixed): Promise<Choice | undefined> {
   const { body, stream, departure, apiKey } = request;
   if (departure === undefined) return ask(url, body, { stream, apiKey });
   const leaving = new AbortController();
   const onDelta = leaveBy(departure, leaving);
+  const onStart = (id: string) => {
+    if ("inPrefill" in departure)
+      void leaveInPrefill(`${url}/debug/requests/${id}`, apiKey, leaving);
+  };
   try {
-    return await ask(url, body, { stream, signal: leaving.signal, apiKey, onDelta });
+    return await ask(url, body, { stream, signal: leaving.signal, apiKey, onStart, onDelta });
   } catch (error) {
     if (leaving.signal.aborted) return undefined;
     throw error;
@@ -99,10 +117,26 @@ function leaveBy(departure: Departure, leaving: AbortController): () => void {
     AbortSignal.timeout(departure.afterMs).addEventListener("abort", () => leaving.abort());
     return () => {};
   }
+  if ("inPrefill" in departure) return () => {};
   let heard = 0;
   return () => {
     if (++heard === departure.afterDeltas) leaving.abort();
   };
+}
+
+const looksEveryMs = 20;
+
+/** Whoever has ended meanwhile was too quick to be met there. */
+async function leaveInPrefill(url: string, apiKey: string | undefined, leaving: AbortController) {
+  for (;;) {
+    const { transitions } = (await (
+      await fetch(url, { headers: authorization(apiKey) })
+    ).json()) as { transitions: { event: string }[] };
+    const last = transitions.at(-1)!.event;
+    if (last === "prefilling") leaving.abort();
+    if (["prefilling", "ended", "turnedAway"].includes(last)) return;
+    await delay(looksEveryMs);
+  }
 }
 
 /** Throws for one that is wrong. */

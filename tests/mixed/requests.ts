@@ -17,8 +17,8 @@ const shares: Readonly<Record<Kind, number>> = {
   cancelled: 10,
 };
 
-/** Half of them go when a time is over, wherever they are then; half when they have heard so much. */
-export type Departure = { afterMs: number } | { afterDeltas: number };
+/** They go when a time is over, wherever they are then; when they have heard so much; or when they see their prefill begin. */
+export type Departure = { afterMs: number } | { afterDeltas: number } | { inPrefill: true };
 
 export interface Body {
   [field: string]: unknown;

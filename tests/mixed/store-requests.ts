@@ -103,11 +103,12 @@ export function storeRequests({ count, keys, brevity }: Wanted, chance: Chance) 
   return { references, requests: Array.from({ length: count }, one) };
 }
 
-/** A third before it can have been taken up, a third at any time, a third when they have heard so much. */
+/** A quarter before it can have been taken up, one at any time, one in its prefill, one when they have heard so much. */
 function departureBy(chance: Chance): Departure {
-  const third = chance.int(0, 2);
-  if (third === 2) return { afterDeltas: chance.int(1, leavesAfter.deltas) };
-  return { afterMs: chance.int(1, third === 0 ? leavesAfter.atOnceMs : leavesAfter.ms) };
+  const quarter = chance.int(0, 3);
+  if (quarter === 3) return { afterDeltas: chance.int(1, leavesAfter.deltas) };
+  if (quarter === 2) return { inPrefill: true };
+  return { afterMs: chance.int(1, quarter === 0 ? leavesAfter.atOnceMs : leavesAfter.ms) };
 }
 
 function text({ min, max }: { min: number; max: number }, chance: Chance): string {

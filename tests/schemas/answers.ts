@@ -23,7 +23,11 @@ const likelierBy = [5, 8, 11, 14];
 
 export const settings = {
   answersOfEach: Number(env.SCHEMAS_ANSWERS ?? 20),
-  schemas: namedSchemas(env.SCHEMAS_MATCHING ?? "", Number(env.SCHEMAS_EVERY ?? 1)),
+  schemas: namedSchemas(
+    env.SCHEMAS_MATCHING ?? "",
+    Number(env.SCHEMAS_EVERY ?? 1),
+    Number(env.SCHEMAS_FROM ?? 1),
+  ),
   engine: env.SCHEMAS_ENGINE === "fake" ? ("fake" as const) : ("mlx" as const),
 };
 

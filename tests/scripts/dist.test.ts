@@ -19,7 +19,7 @@ it("finds what is left of sources that were moved, and nothing else", () => {
   write("dist/src-ts/a.js", "dist/src-ts/a.d.ts", "dist/src-ts/a.js.map", "dist/setup/b.mjs");
   write("dist/setup/b.d.mts", "dist/setup/b.mjs.map", "dist/src-res/M.gen.js");
   write("dist/src-res/M.gen.d.ts", "dist/src-res/M.res.mjs", "dist/src-res/M.res.d.mts");
-  write("dist/console/main-1.js");
+  write("dist/console/main-1.js", "dist/cli/main.js", "dist/cli/main.js.map");
   expect(orphansIn(root)).toEqual([]);
   write("dist/src-ts/old.js", "dist/src-ts/old.d.ts", "dist/scripts/lib/b.mjs", "dist/a.js.map");
   expect(orphansIn(root).sort()).toEqual([

@@ -12,11 +12,11 @@ export interface NamedSchema {
   schema: Record<string, unknown>;
 }
 
-/** Of all files, a schema a line: those with `matching` in their names, and of these one of each `every`. */
-export function namedSchemas(matching = "", every = 1): NamedSchema[] {
+/** Of all files, a schema a line: those with `matching` in their names, and of these one of each `every`, the first is the `from`th. */
+export function namedSchemas(matching = "", every = 1, from = 1): NamedSchema[] {
   return all()
     .filter(({ name }) => name.includes(matching))
-    .filter((_, index) => index % every === 0);
+    .filter((_, index) => index % every === from - 1);
 }
 
 function all(): NamedSchema[] {

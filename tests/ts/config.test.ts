@@ -253,7 +253,7 @@ describe("errors", () => {
   it("name unknown keys, with the likely one", () => {
     writeConfig({ maxbatch: 3 });
     expect(problem({})).toBe(
-      'Unknown key "maxbatch" in mlx-serving.config.json; did you mean "maxBatch"?',
+      'Unknown key "maxbatch" in mlx-serving.config.json. Did you mean maxBatch?',
     );
     writeConfig({ colour: "red" });
     expect(problem({})).toBe('Unknown key "colour" in mlx-serving.config.json.');
@@ -268,7 +268,7 @@ describe("errors", () => {
   it("name files that are missing or no JSON object", () => {
     expect(problem({ file: "none.json" })).toBe("The configuration file none.json does not exist.");
     writeConfig("{");
-    expect(problem({})).toMatch(/^mlx-serving\.config\.json can't be read: /);
+    expect(problem({})).toMatch(/^mlx-serving\.config\.json is not valid JSON: line 1, column 2: /);
     writeConfig("[]");
     expect(problem({})).toContain("must hold one JSON object");
   });

@@ -26,7 +26,7 @@ it("is a list of what is said to whom", () => {
 });
 
 it.each([
-  ["[", /is not JSON: /],
+  ["[", /is not valid JSON: line 1, column 2: /],
   ["{}", /script\.json, as a whole: .*array/],
   ["[]", /as a whole: /],
   ['[{"when":"a"}]', /, \[0\]\.say: /],

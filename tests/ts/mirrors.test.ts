@@ -387,7 +387,6 @@ const exceptions: readonly Exception[] = [
     sources: [
       "setup/model.mjs",
       "setup/paths.mjs",
-      "setup/python.mjs",
       "setup/clone/check-platform.mjs",
       "setup/clone/interrupt.mjs",
       "setup/clone/main.mjs",

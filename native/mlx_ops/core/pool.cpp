@@ -7,6 +7,10 @@
 #include <string>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -47,16 +51,45 @@ bool spin(Clock::duration time, Done done) {
   return done();
 }
 
-/// Processors' worth of time that a control group allows, or 0: "quota period" in microseconds.
+/// Processors' worth of time that so many microseconds in so many are, or 0: no quota.
+int processors_of(std::istream& quota, std::istream& period) {
+  double used = 0, of = 0;
+  if (!(quota >> used && period >> of) || used <= 0 || of <= 0) return 0;
+  return std::max(1, int(used / of + 0.5));
+}
+
+/// The lower one, where 0 is none.
+int lower(int a, int b) { return a == 0 || b == 0 ? a + b : std::min(a, b); }
+
+/// The path of the control group of version 2 that this process is in, "/" where there is none.
+std::string control_group() {
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);)
+    if (line.rfind("0::/", 0) == 0) return line.substr(3);
+  return "/";
+}
+
+/// What the control group and all that it is part of allow, or 0.
 int control_group_limit() {
-  double quota = 0, period = 0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period && period > 0)
-    return std::max(1, int(quota / period + 0.5));
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0)
-    return std::max(1, int(quota / period + 0.5));
-  return 0;
+  const std::string root = "/sys/fs/cgroup";
+  int limit = 0;
+  for (std::string path = control_group();; path.erase(path.find_last_of('/'))) {
+    std::ifstream v2(root + path + "/cpu.max");
+    limit = lower(limit, processors_of(v2, v2));
+    if (path.find('/') == std::string::npos) break;
+  }
+  std::ifstream v1_quota(root + "/cpu/cpu.cfs_quota_us");
+  std::ifstream v1_period(root + "/cpu/cpu.cfs_period_us");
+  return lower(limit, processors_of(v1_quota, v1_period));
+}
+
+/// Those that this process may run on. The standard library counts all that are there.
+int processors() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+#endif
+  return std::max(1, int(std::thread::hardware_concurrency()));
 }
 
 }  // namespace
@@ -64,9 +97,7 @@ int control_group_limit() {
 int thread_count() {
   if (const char* asked = std::getenv("KRSERVE_THREADS"))
     if (const int count = std::atoi(asked); count > 0) return std::min(count, kThreadsMax);
-  const int processors = std::max(1, int(std::thread::hardware_concurrency()));
-  const int limit = control_group_limit();
-  return std::min(limit ? std::min(limit, processors) : processors, kThreadsMax);
+  return std::min(lower(processors(), control_group_limit()), kThreadsMax);
 }
 
 Pool& Pool::shared() {

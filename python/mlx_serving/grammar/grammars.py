@@ -87,11 +87,20 @@ class Unconstrainable(Refused):
 
 
 class Grammars:
-    """`tokenizer` is called once, when the first grammar is asked for or by `warm_up`."""
+    """`tokenizer` is called once, when the first grammar is asked for or by `read_ahead`."""
 
-    def __init__(self, tokenizer: Callable[[], LLTokenizer], vocabulary: int) -> None:
-        """`vocabulary`: width of the logits."""
+    def __init__(
+        self,
+        tokenizer: Callable[[], LLTokenizer],
+        vocabulary: int,
+        *,
+        wants_reading_ahead: bool = False,
+    ) -> None:
+        """`vocabulary`: width of the logits. `wants_reading_ahead`: what `tokenizer` does takes
+        long, and no other thread runs meanwhile."""
         self._make_tokenizer = tokenizer
+        self.wants_reading_ahead = wants_reading_ahead
+        """It has not been tried yet."""
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
         self._control: frozenset[int] = frozenset()
@@ -104,12 +113,13 @@ class Grammars:
         self.compile_seconds = 0.0
         self.compile_times = CompileTimes()
 
-    def warm_up(self) -> None:
-        """Reads the vocabulary on a thread of its own, so that no request waits for it."""
-        threading.Thread(target=self._warm, name="grammar-warm-up", daemon=True).start()
+    def read_ahead(self) -> None:
+        """Reads the vocabulary, so that no request waits for it."""
+        with_refusal(self._tokenizer_once)
 
-    def _warm(self) -> None:
-        with_refusal(lambda: self.matcher(Constraint("json", '{"type":"object"}')))
+    def read_ahead_beside(self) -> None:
+        """The same on a thread of its own, for a time in which Python has little to do."""
+        threading.Thread(target=self.read_ahead, name="grammar-vocabulary", daemon=True).start()
 
     def kept(self, wish: Wish) -> Matcher | None:
         """A copy of one that is compiled already."""
@@ -180,6 +190,7 @@ class Grammars:
     def _tokenizer_once(self) -> LLTokenizer:
         with self._tokenizer_lock:
             if self._tokenizer is None:
+                self.wants_reading_ahead = False
                 try:
                     self._tokenizer = self._make_tokenizer()
                 except Exception as error:

@@ -83,6 +83,10 @@ class ActiveRequests:
     def __contains__(self, id: int) -> bool:
         return id in self._active
 
+    @property
+    def any(self) -> bool:
+        return bool(self._active)
+
     def wish(self, request: Admission) -> Wish | None:
         """What its answer is to be kept to. Raises `Refused`."""
         self._check(request)

@@ -1,13 +1,14 @@
 """The grammar thread: compiles what answers are kept to, and takes them through what is out
 already, so that no other thread waits for a grammar. One at a time: a bad one is in nobody's way
-but the next new one's.
+but the next new one's. A vocabulary that takes long is read when no request is there, or with the
+first grammar.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from ..grammar.grammars import FIELD, Grammars, Unconstrainable, Wish
@@ -17,14 +18,24 @@ from ..messages import Constraint, GrammarFigures, Refused
 Done = Callable[[Matcher | Refused | None], None]
 """None: the answer is free after all."""
 MILLISECONDS: Final = 1000.0
+QUIET_SECONDS: Final = 1.0
+"""Without a grammar asked for, before a vocabulary is read ahead: who starts a server often has a
+request at hand."""
 UNKNOWN: Final = f"{FIELD}: this engine keeps its answers to no grammar"
 
 
 class GrammarCompiler:
-    def __init__(self, grammars: Grammars | None, crashed: Callable[[BaseException], None]) -> None:
-        """`grammars`: None where the engine has none."""
+    def __init__(
+        self,
+        grammars: Grammars | None,
+        crashed: Callable[[BaseException], None],
+        is_idle: Callable[[], bool],
+    ) -> None:
+        """`grammars`: None where the engine has none. `is_idle`: no request is there; it is called
+        on the grammar thread."""
         self._grammars = grammars
         self._crashed = crashed
+        self._is_idle = is_idle
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._refused = 0
         self._requests = 0
@@ -79,9 +90,18 @@ class GrammarCompiler:
     def _run(self) -> None:
         try:
             while True:
-                self._queue.get()()
+                self._next()()
         except BaseException as error:
             self._crashed(error)
+
+    def _next(self) -> Callable[[], None]:
+        while self._grammars is not None and self._grammars.wants_reading_ahead:
+            try:
+                return self._queue.get(timeout=QUIET_SECONDS)
+            except Empty:
+                if self._is_idle():
+                    self._grammars.read_ahead()
+        return self._queue.get()
 
 
 def _without(wish: Wish, refusal: Refused) -> Refused | None:

@@ -96,6 +96,10 @@ class Preparer:
     def pending(self, id: int) -> bool:
         return id in self._wanted
 
+    @property
+    def any_pending(self) -> bool:
+        return bool(self._wanted)
+
     def settle(self, id: int) -> bool:
         """Whether the request was still without an answer. It has one now, or never gets one."""
         if id not in self._wanted:

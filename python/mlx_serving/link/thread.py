@@ -218,7 +218,7 @@ class LinkThread:
         parts: Parts = {**module_parts(), **loaded.native}
         log(describe_parts(parts))
         self._active = ActiveRequests(loaded.text, context_max)
-        self._grammars = GrammarCompiler(loaded.grammars, self.crashed)
+        self._grammars = GrammarCompiler(loaded.grammars, self.crashed, self._is_idle)
         self._preparer = Preparer(
             loaded.text,
             context_max,
@@ -308,6 +308,11 @@ class LinkThread:
             else:
                 forcings = active.forcings([request])
                 self._commands.put(Insert([request], {request.id: result}, forcings))
+
+    def _is_idle(self) -> bool:
+        if self._active is None or self._preparer is None:
+            return False
+        return not self._active.any and not self._preparer.any_pending
 
     def _check_new(self, id: int) -> None:
         active, preparer = self._ready()

@@ -20,6 +20,7 @@ from ..models.config import check_config, why_not_built
 from ..text.hugging_face import HfTextModel
 from ..text.pieces import pieces_of
 from .caches import Cache, KvBlock
+from .import_structure import keep_import_structure
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -43,6 +44,7 @@ class Weights:
 
 
 def import_libraries() -> None:
+    keep_import_structure()
     try:
         importlib.import_module("mlx.core")
         importlib.import_module("mlx_lm.utils")

@@ -215,8 +215,7 @@ def _load(
     states = states_of(weights.model, passes.vocabulary)
     abilities = replace(abilities, dimensions=states.dimensions if states else 0)
     model = Model(weights, text, abilities, passes, states, identity, quantization)
-    # Reads the vocabulary while the warm-up computes: it keeps Python from running for so long.
-    grammars = _grammars(text)
+    grammars = _grammars(text, machine.on_gpu)
     limits, prefix_bytes = _limits(model, options, machine)
     runner = _runner(model, limits, prefix_bytes, options, machine, host, shares_passes)
     host.loading(LOAD_PARTS, LOAD_PARTS, "done")
@@ -433,12 +432,15 @@ def _disk(
     )
 
 
-def _grammars(text: HfTextModel) -> Grammars:
+def _grammars(text: HfTextModel, on_gpu: bool) -> Grammars:
     def tokenizer() -> LLTokenizer:
         return of_tokenizer(text.tokenizer_json(), text.vocabulary, text.end_tokens)
 
-    grammars = Grammars(tokenizer, text.vocabulary)
-    grammars.warm_up()
+    grammars = Grammars(tokenizer, text.vocabulary, wants_reading_ahead=True)
+    if on_gpu:
+        # Kernels are compiled next, for seconds in which Python has little to do. Without them
+        # reading would only put off the first answer: it keeps Python from running for so long.
+        grammars.read_ahead_beside()
     return grammars
 
 

@@ -25,7 +25,7 @@ const needed = [
   "dist/src-res/Request.res.mjs",
   "dist/src-ts/machines/Request.js",
   "dist/src-ts/machines/Request.d.ts",
-  "dist/src-ts/cli/main.js",
+  "dist/cli/main.js",
   "python/pyproject.toml",
   "python/uv.lock",
   "python/mlx_serving/__main__.py",

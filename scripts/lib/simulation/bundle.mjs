@@ -22,7 +22,8 @@ export async function bundleSimulator(name, mutation) {
     format: "esm",
     target: "node20",
     packages: "external",
-    sourcemap: "inline",
+    // Of a mutation nobody reads a stack, and there are many.
+    sourcemap: mutation === undefined ? "inline" : false,
     logLevel: "silent",
     plugins: mutation === undefined ? [] : [breaking(mutation)],
   });

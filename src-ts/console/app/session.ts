@@ -4,8 +4,9 @@ import { takeUp, takeUpAll } from "../chat/answers.js";
 import { conversationOf, loadConversations, openId } from "../chat/store.js";
 import { feedState, look } from "../server/feed.js";
 import { access, lookAround, mayAsk, signOut } from "../server/session.js";
-import { connection, disconnect } from "../server/socket.js";
+import { connection, disconnect, revive } from "../server/socket.js";
 import { route } from "../ui/router.js";
+import { onWake } from "./wake.js";
 
 const retryMs = 2_000;
 /** The server answers nothing at all. */
@@ -27,6 +28,10 @@ export async function startSession(): Promise<void> {
   });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) void find();
+  });
+  onWake(() => {
+    void revive();
+    void find();
   });
   await find();
 }

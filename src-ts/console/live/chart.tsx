@@ -4,9 +4,10 @@ import uPlot from "uplot";
 import { samples } from "../server/feed.js";
 import { t } from "../strings.js";
 import { isDark } from "../ui/theme.js";
-import { type ChartSpec, columnsOf, latestText } from "./charts.js";
+import { type ChartSpec, columnsOf, isBlank, isLone, latestText } from "./charts.js";
 
 const heightPixels = 112;
+const pointPixels = 6;
 const spanS = 15 * 60;
 
 export function Chart({ spec }: { spec: ChartSpec }) {
@@ -38,7 +39,9 @@ export function Chart({ spec }: { spec: ChartSpec }) {
         <span class="chart-title">{title}</span>
         <span class="chart-now">{text}</span>
       </figcaption>
-      <div ref={place} class="plot" role="img" aria-label={t.live.chartLabel(title, text)} />
+      <div ref={place} class="plot" role="img" aria-label={t.live.chartLabel(title, text)}>
+        {isBlank(spec, samples.value) && <p class="plot-blank">{t.live.blank}</p>}
+      </div>
       <p class="legend" aria-hidden="true">
         {spec.series.map(({ label }, i) => (
           <span key={label} class={`key key-${i + 1}`}>
@@ -51,10 +54,9 @@ export function Chart({ spec }: { spec: ChartSpec }) {
 }
 
 function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
-  const style = getComputedStyle(place);
-  const color = (name: string) => style.getPropertyValue(name).trim();
+  const color = (name: string) => colorOf(place, name);
   const line = color("--line");
-  const font = `11px ${style.fontFamily}`;
+  const font = `11px ${getComputedStyle(place).fontFamily}`;
   return {
     width: place.clientWidth,
     height: heightPixels,
@@ -62,7 +64,7 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     scales: {
-      x: { time: true, range: (_plot, _min, max) => [max - spanS, max] },
+      x: { time: true, range: spanOf },
       y: { range: (_plot, _min, max) => [0, Math.max(spec.atLeast, max * 1.1)] },
     },
     axes: [
@@ -96,10 +98,26 @@ function optionsOf(spec: ChartSpec, place: HTMLElement): uPlot.Options {
         width: 1.75,
         ...(i === 0 && { fill: color("--series-fill") }),
         spanGaps: true,
-        points: { show: false },
+        points: { show: isPoint, size: pointPixels, fill: color(`--series-${i + 1}`) },
       })),
     ],
   };
+}
+
+/** Up to the newest sample: by itself the library shows a whole day behind a lone one. */
+function spanOf({ data: [seconds] }: uPlot): uPlot.Range.MinMax {
+  const end = seconds[seconds.length - 1] ?? Date.now() / 1000;
+  return [end - spanS, end];
+}
+
+const isPoint = ({ data }: uPlot, series: number): boolean => isLone(data[series]!);
+
+/** As a canvas takes it: that of the theme which is shown. */
+function colorOf(place: HTMLElement, name: string): string {
+  place.style.color = `var(${name})`;
+  const { color } = getComputedStyle(place);
+  place.style.removeProperty("color");
+  return color;
 }
 
 const timeText = (seconds: number): string =>

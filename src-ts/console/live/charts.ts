@@ -71,6 +71,18 @@ export function columnsOf(
   return [samples.map(({ atMs }) => atMs / 1000), ...spec.series.map(({ of }) => samples.map(of))];
 }
 
+/** There is nothing to draw. */
+export function isBlank(spec: ChartSpec, samples: readonly Sample[]): boolean {
+  return spec.series.every(({ of }) => samples.every((sample) => of(sample) === null));
+}
+
+/** One value is no line: it is seen as a point. */
+export function isLone(values: ArrayLike<number | null | undefined>): boolean {
+  let found = 0;
+  for (let i = 0; i < values.length && found < 2; i++) if (values[i] != null) found++;
+  return found === 1;
+}
+
 /** The newest value of each series, as a text. */
 export function latestText(spec: ChartSpec, samples: readonly Sample[]): string {
   const newest = samples.at(-1);

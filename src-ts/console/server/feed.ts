@@ -3,11 +3,12 @@
  * enough. Comes back by itself; a page that is hidden follows nothing.
  */
 import { effect, signal } from "@preact/signals";
+import type { ErrorBody } from "../../protocol/errors.js";
 import type { LiveEvent, Sample, Snapshot } from "../../protocol/live.js";
 import { ask } from "./api.js";
 import { ApiError } from "./errors.js";
 import { eventsOf } from "./event-stream.js";
-import { lookAround, mayAsk } from "./session.js";
+import { lookAround, mayAsk, signedOut } from "./session.js";
 
 export const snapshot = signal<Snapshot | undefined>(undefined);
 export const samples = signal<readonly Sample[]>([]);
@@ -18,6 +19,11 @@ const wanted = signal(0);
 const visible = signal(!document.hidden);
 
 const samplesMax = 300;
+/**
+ * The first event comes at once, samples every 3 s: silent for longer it is dead, though its connection may never say
+ * so. A browser that has slept asks on connections that it kept, of which none may be alive.
+ */
+const silenceMsMax = { first: 6_000, later: 20_000 };
 const retryMs = { first: 500, max: 8_000 };
 
 /** Follows until the returned function is called. */
@@ -61,16 +67,16 @@ export async function look(): Promise<void> {
 async function follow(signal: AbortSignal): Promise<void> {
   for (let waitMs = retryMs.first; !signal.aborted; ) {
     try {
-      for await (const event of eventsOf(await ask("/admin/events", { signal }))) {
-        take(JSON.parse(event) as LiveEvent);
+      await listen(signal, () => {
         feedState.value = "on";
         waitMs = retryMs.first;
-      }
+      });
     } catch (error) {
       if (isRefused(error)) {
         feedState.value = "refused";
         return;
       }
+      if (error instanceof FeedEnded) return signedOut();
       // Told below: it is tried again for as long as somebody looks.
     }
     if (signal.aborted) return;
@@ -81,12 +87,42 @@ async function follow(signal: AbortSignal): Promise<void> {
   }
 }
 
+function endOf({ message, type, code }: ErrorBody): Error {
+  return type === "authentication_error"
+    ? new FeedEnded(message)
+    : new ApiError(message, 403, code ?? "");
+}
+
 /** Another key may: whoever signs in with it is asked anew. */
 function isRefused(error: unknown): boolean {
   return error instanceof ApiError && error.code === "admin_not_allowed";
 }
 
+/** Until it ends or has been silent for too long. */
+async function listen(signal: AbortSignal, onEvent: () => void): Promise<void> {
+  const stop = new AbortController();
+  const end = () => stop.abort();
+  signal.addEventListener("abort", end);
+  let timer = setTimeout(end, silenceMsMax.first);
+  try {
+    for await (const event of eventsOf(await ask("/admin/events", { signal: stop.signal }))) {
+      clearTimeout(timer);
+      timer = setTimeout(end, silenceMsMax.later);
+      take(JSON.parse(event) as LiveEvent);
+      onEvent();
+    }
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", end);
+  }
+}
+
+/** Its last event: the session or its key has come to an end, and nobody is to be asked again. */
+class FeedEnded extends Error {}
+
+/** Throws where it was the last one. */
 function take(event: LiveEvent): void {
+  if (event.type === "ended") throw endOf(event.error);
   if (event.type === "snapshot") snapshot.value = event;
   else if (event.type === "history") samples.value = event.samples;
   else samples.value = [...samples.peek(), event.sample].slice(-samplesMax);

@@ -8,6 +8,9 @@ import { ApiError, refusalOf } from "./errors.js";
 /** `unknown`: not asked yet. `open`: no key is needed. `unreachable`: nobody answers. */
 export type Access = "unknown" | "open" | "signedOut" | "signedIn" | "unreachable";
 
+/** Of a connection that a browser kept over a sleep there may never come an answer. */
+const answerMsMax = 6_000;
+
 const found = signal<Access>("unknown");
 const token = signal<string | undefined>(undefined);
 /** It was signed in before: what to say is another thing then. */
@@ -25,7 +28,8 @@ export function authorization(): Record<string, string> {
 /** Finds out whether a key is needed. */
 export async function lookAround(): Promise<void> {
   try {
-    const answer = await fetch("/v1/models", { headers: authorization() });
+    const patience = AbortSignal.timeout(answerMsMax);
+    const answer = await fetch("/v1/models", { headers: authorization(), signal: patience });
     if (answer.status === 401) signedOut();
     else found.value = "open";
   } catch {

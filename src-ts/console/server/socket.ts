@@ -55,6 +55,15 @@ async function ticket(): Promise<string> {
   return ticket;
 }
 
+/** After a sleep: it may have died without a word, which a browser notices late or never. */
+export async function revive(): Promise<void> {
+  await opening
+    ?.then((opened) => opened.reconnect())
+    .catch(() => {
+      // It never opened.
+    });
+}
+
 /** After a sign-out: its socket is the former user's. */
 export async function disconnect(): Promise<void> {
   const former = opening;

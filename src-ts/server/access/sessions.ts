@@ -6,6 +6,7 @@
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
 import type { ConsoleSession } from "../../protocol/sessions.js";
 import { type Asker, bearerOf, type Keys } from "./keys.js";
@@ -93,6 +94,17 @@ export class Sessions {
   end(headers: IncomingHttpHeaders): void {
     const token = tokenIn(headers);
     if (token !== undefined) this.open.delete(digest(token));
+  }
+
+  /** For what goes on after its request: why it may no longer; undefined: it may. Holds no token. */
+  standing(headers: IncomingHttpHeaders, { owner }: Asker): () => ServingError | undefined {
+    const token = tokenIn(headers);
+    const hash = token === undefined ? undefined : digest(token);
+    return () => {
+      this.dropExpired();
+      if (hash !== undefined && !this.open.has(hash)) return failure("session_expired");
+      return this.keys.problem(owner);
+    };
   }
 
   private find(token: string): Session | undefined {

@@ -53,6 +53,10 @@ export interface RouteConfig extends BodyConfig {
 }
 
 declare module "fastify" {
+  interface FastifyInstance {
+    /** Of all routes, as they were registered. */
+    readonly paths: ReadonlySet<string>;
+  }
   interface FastifyRequest {
     /** Set for every route that needs a key. */
     identity: Asker;
@@ -104,6 +108,9 @@ export function createApp(parts: HttpParts): FastifyInstance {
       connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, 5_000),
     },
   });
+  const paths = new Set<string>();
+  app.decorate("paths", paths);
+  app.addHook("onRoute", ({ url }) => void paths.add(url));
   app.server.maxConnections = limits.connectionsMax;
   serveHalfClosed(app.server);
   addHooks(app, parts);

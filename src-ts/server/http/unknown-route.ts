@@ -17,16 +17,17 @@ export function unknownRoute(
   const meant = candidates(path).find((url) => hasRoute(app, request, url));
   return failure("unknown_route", {
     route: `${request.method} ${shown(path)}`,
-    hint: hint ?? (meant === undefined ? hintOf(path) : `Did you mean ${meant}?`),
+    hint: hint ?? (meant === undefined ? hintOf(app, path) : `Did you mean ${meant}?`),
   });
 }
 
-const ollamaHint =
-  "Of Ollama's API there are /api/chat, /api/generate, /api/tags, /api/show and /api/version.";
+const ollamaPrefix = "/api/";
 
 /** Undefined: the general one. */
-function hintOf(path: string): string | undefined {
-  return path.startsWith("/api/") ? ollamaHint : undefined;
+function hintOf(app: FastifyInstance, path: string): string | undefined {
+  if (!path.startsWith(ollamaPrefix)) return undefined;
+  const there = [...app.paths].filter((one) => one.startsWith(ollamaPrefix) && !/[*:]/.test(one));
+  return `Of Ollama's API there are ${there.slice(0, -1).join(", ")} and ${there.at(-1)}.`;
 }
 
 /** Without its query, which may hold what is nobody's business. */

@@ -5,6 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
+import { notJson } from "../../json-fault.js";
 import { exactIntegers } from "../../protocol/fields.js";
 import { shown } from "../validation/shown.js";
 import { membersOf, sourceOf } from "./members.js";
@@ -16,7 +17,7 @@ export interface Json {
   fault: ServingError | undefined;
 }
 
-/** Throws 400 `invalid_json`; the message never repeats the text. A byte order mark is passed over. */
+/** Throws 400 `invalid_json`; the message never repeats a string of the text. A byte order mark is passed over. */
 export function readJson(text: Buffer, limits: JsonLimits): Json {
   const bytes = withoutMark(text);
   if (!isUtf8(bytes)) throw invalid("The text is not valid UTF-8.");
@@ -42,13 +43,12 @@ function withoutMark(text: Buffer): Buffer {
 }
 
 function parsed(bytes: Buffer): unknown {
+  if (bytes.length === 0) throw invalid("The text is empty; it must be JSON.");
+  const text = bytes.toString();
   try {
-    return JSON.parse(bytes.toString());
-  } catch {
-    // V8's message quotes the text around the fault, and that may be somebody's prompt.
-    throw invalid(
-      bytes.length === 0 ? "The text is empty; it must be JSON." : "The text is not valid JSON.",
-    );
+    return JSON.parse(text);
+  } catch (error) {
+    throw invalid(notJson("The text", text, error));
   }
 }
 

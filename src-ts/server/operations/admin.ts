@@ -4,7 +4,7 @@ import type { Engine, Timeline, WorkerInfo } from "../../engine/api.js";
 import { failure } from "../../failures.js";
 import type { ServerLimits } from "../options.js";
 import { EventStream } from "../streams/sse.js";
-import type { LiveFeed } from "./live-feed.js";
+import type { LiveFeed, Standing } from "./live-feed.js";
 
 export function workers(engine: Engine): WorkerInfo[] {
   return engine.workers();
@@ -38,7 +38,12 @@ export function requestTimeline(engine: Engine, id: string): Timeline {
 }
 
 /** Throws 503 where too many watch already. */
-export function followLive(feed: LiveFeed, reply: FastifyReply, limits: ServerLimits): void {
+export function followLive(
+  feed: LiveFeed,
+  reply: FastifyReply,
+  limits: ServerLimits,
+  standing: Standing,
+): void {
   if (feed.isFull) throw failure("too_many_viewers");
-  feed.follow(new EventStream(reply, limits));
+  feed.follow(new EventStream(reply, limits), standing);
 }

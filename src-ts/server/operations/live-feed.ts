@@ -3,6 +3,7 @@
  * does; what has not changed is not sent again, and a reader that lags misses snapshots, never a sample.
  */
 import type { Engine } from "../../engine/api.js";
+import type { ServingError } from "../../errors.js";
 import type { LiveEvent, Sample, Snapshot } from "../../protocol/live.js";
 import type { Sink } from "../streams/writer.js";
 import { samplePeriodMs } from "./history.js";
@@ -14,8 +15,11 @@ const requestsMax = 200;
 
 export interface Viewer extends Sink {
   whenGone(callback: () => void): void;
-  end(): void;
+  end(lastText?: string): void;
 }
+
+/** Why who watches may no longer; undefined: may still. */
+export type Standing = () => ServingError | undefined;
 
 export interface FeedParts {
   engine: Engine;
@@ -26,7 +30,7 @@ export interface FeedParts {
 }
 
 export class LiveFeed {
-  private readonly viewers = new Set<Viewer>();
+  private readonly viewers = new Map<Viewer, Standing>();
   private timer: NodeJS.Timeout | undefined;
   /** The last snapshot but its time. */
   private last = "";
@@ -37,8 +41,9 @@ export class LiveFeed {
     return this.viewers.size >= this.parts.viewersMax;
   }
 
-  follow(viewer: Viewer): void {
-    this.viewers.add(viewer);
+  /** Until it goes, or may no longer: that is told by a last event, within a look. */
+  follow(viewer: Viewer, standing: Standing): void {
+    this.viewers.set(viewer, standing);
     viewer.whenGone(() => this.leave(viewer));
     const samples = [...this.parts.samples()];
     this.send(viewer, encoded({ type: "history", periodMs: samplePeriodMs, samples }));
@@ -49,20 +54,32 @@ export class LiveFeed {
 
   sampled(sample: Sample): void {
     if (this.viewers.size === 0) return;
+    this.dismiss();
     const text = encoded({ type: "sample", sample });
-    for (const viewer of this.viewers) this.send(viewer, text);
+    for (const viewer of this.viewers.keys()) this.send(viewer, text);
   }
 
   close(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    for (const viewer of [...this.viewers]) {
+    for (const viewer of [...this.viewers.keys()]) {
       this.leave(viewer);
       viewer.end();
     }
   }
 
+  private dismiss(): void {
+    for (const [viewer, standing] of [...this.viewers]) {
+      const error = standing();
+      if (error === undefined) continue;
+      this.leave(viewer);
+      viewer.end(encoded({ type: "ended", error: error.toBody() }));
+    }
+  }
+
   private look(): void {
+    this.dismiss();
+    if (this.viewers.size === 0) return;
     const begin = this.parts.now();
     const snapshot = this.snapshot();
     const { atMs: _, ...content } = snapshot;
@@ -70,7 +87,7 @@ export class LiveFeed {
     if (said !== this.last) {
       this.last = said;
       const text = encoded(snapshot);
-      for (const viewer of this.viewers)
+      for (const viewer of this.viewers.keys())
         if (viewer.bufferedBytes < this.parts.writeBufferBytesMax) this.send(viewer, text);
         // It gets the next one, changed or not.
         else this.last = "";

@@ -28,7 +28,7 @@ export function tolerate<T extends z.ZodType>(
   strict: boolean,
 ): Tolerated<z.output<T>> {
   const body = validate(schema, value);
-  const found = new Ignored(strict);
+  const found = new Ignored(strict, strict ? fieldsOf(schema) : []);
   found.compare(value, body);
   return { body, ignored: found.names };
 }
@@ -83,7 +83,11 @@ class Ignored {
   private readonly path: PropertyKey[] = [];
   private isCut = false;
 
-  constructor(private readonly strict: boolean) {}
+  /** `fields`: those that the body may have, for a question about one that is unknown. */
+  constructor(
+    private readonly strict: boolean,
+    private readonly fields: readonly string[],
+  ) {}
 
   get names(): readonly string[] {
     return this.isCut ? [...this.found, more] : [...this.found];
@@ -121,7 +125,7 @@ class Ignored {
   }
 
   private note(isHint: boolean): void {
-    if (this.strict) throw refusal(this.path, isHint);
+    if (this.strict) throw refusal(this.path, isHint, this.fields);
     const name = nameOf(this.path);
     if (this.found.size < ignoredFieldsMax) this.found.add(name);
     else if (!this.found.has(name)) this.isCut = true;
@@ -134,9 +138,20 @@ function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null;
 }
 
-function refusal(path: readonly PropertyKey[], isHint: boolean): ServingError {
+/** Of a body's schema, whatever is checked or changed after it. */
+function fieldsOf(schema: z.core.$ZodType): readonly string[] {
+  const { def } = schema._zod as { def: { in?: z.core.$ZodType; shape?: object } };
+  if (def.shape !== undefined) return Object.keys(def.shape);
+  return def.in === undefined ? [] : fieldsOf(def.in);
+}
+
+function refusal(
+  path: readonly PropertyKey[],
+  isHint: boolean,
+  fields: readonly string[],
+): ServingError {
   const param = paramOf(path);
-  if (!isHint) return failure("unknown_parameter", { param });
+  if (!isHint) return failure("unknown_parameter", { param, known: path.length > 1 ? [] : fields });
   const message = `${param} is a hint that this server can't follow, and it is strict (--strict).`;
   return failure("unsupported_parameter", { message, param });
 }

@@ -1,11 +1,11 @@
-/** The real program as a user starts it: `node dist/src-ts/cli/main.js serve …`, and its end. */
+/** The real program as a user starts it: `node dist/cli/main.js serve …`, and its end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nativeEnvironment } from "./native.js";
 
-const program = fileURLToPath(new URL("../../../dist/src-ts/cli/main.js", import.meta.url));
+const program = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
 const readyLine = /^mlx-serving ready on (http:\/\/\S+)\n$/;
 
 /** What `GET /admin/workers` says of one, as far as tests look at it. */

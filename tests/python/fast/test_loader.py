@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_instruction_set_that_is_not_there() -> None:
 def test_number_of_threads() -> None:
     assert ask(STATUS, KRSERVE_THREADS="3")["threads"] == 3
     assert ask(STATUS, KRSERVE_THREADS="none")["threads"] >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone has it")
+def test_no_more_threads_than_processors_it_may_run_on() -> None:
+    one = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{one}}}); {STATUS}"
+    assert ask(code, KRSERVE_THREADS="")["threads"] == 1
 
 
 @pytest.mark.parametrize("value", ["off", "0"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from mlx_serving.grammar import grammars as module
@@ -147,6 +148,19 @@ def test_a_vocabulary_that_cannot_be_read_refuses_and_ends_nothing() -> None:
     for _ in range(2):
         with pytest.raises(Refused, match="vocabulary can't be constrained"):
             grammars.matcher(schema())
+
+
+def test_one_that_cannot_be_read_is_tried_ahead_once() -> None:
+    tried: list[None] = []
+
+    def unreadable() -> Any:
+        tried.append(None)
+        raise ValueError("no decoder")
+
+    grammars = Grammars(unreadable, VOCABULARY, wants_reading_ahead=True)
+    assert grammars.wants_reading_ahead and not tried
+    grammars.read_ahead()
+    assert not grammars.wants_reading_ahead and len(tried) == 1
 
 
 def test_words_of_grammars() -> None:

@@ -68,7 +68,9 @@ class Thread:
             refused=lambda of, refusal: self.said.put(("refused", of, refusal)),
             crashed=lambda error: self.said.put(("crashed", error)),
             busy=lambda reason, allowance: self.said.put(("busy", allowance)),
-            grammars=GrammarCompiler(None, lambda error: self.said.put(("crashed", error))),
+            grammars=GrammarCompiler(
+                None, lambda error: self.said.put(("crashed", error)), lambda: True
+            ),
         )
 
     def prepare(self, id: int, input: PrepareInput) -> tuple[Any, ...]:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from mlx_serving.messages import LoadFailed, LoadOptions
-from mlx_serving.mlx.engine import _quantization
+from mlx_serving.mlx.engine import _grammars, _quantization
 
 from orchestrator import Message, Worker, admission, load_options, unpack_tokens
 from toy import model
@@ -125,6 +126,23 @@ def test_a_model_whose_kv_cache_can_t_be_quantized() -> None:
         "folder: --kv-bits 4 can't be used with it: heads of 8 elements are no whole groups of 32;"
         " leave --kv-bits out"
     )
+
+
+def test_a_load_without_kernels_to_compile_leaves_the_vocabulary_for_later() -> None:
+    class Text:
+        vocabulary = 64
+        end_tokens = frozenset((1,))
+        read = Event()
+
+        def tokenizer_json(self) -> str:
+            self.read.set()
+            raise ValueError("that is enough")
+
+    text = Text()
+    assert _grammars(cast(Any, text), on_gpu=False).wants_reading_ahead
+    assert not text.read.is_set()
+    _grammars(cast(Any, text), on_gpu=True)
+    assert text.read.wait(timeout=60)
 
 
 def test_an_abort_ends_a_prefill(batched: Worker) -> None:

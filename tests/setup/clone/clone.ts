@@ -22,7 +22,10 @@ const tools = {
   tsc: compile("dist/src-ts/cli/main.js", "console.log(JSON.stringify(process.argv.slice(2)));"),
 };
 
-const bundle = `import { mkdirSync, writeFileSync } from "node:fs";
+const bundledCommandLine = `import { cpSync } from "node:fs";
+cpSync("dist/src-ts/cli", "dist/cli", { recursive: true });`;
+
+const bundledConsole = `import { mkdirSync, writeFileSync } from "node:fs";
 mkdirSync("dist/console", { recursive: true });
 writeFileSync("dist/console/manifest.json", "{}");`;
 
@@ -79,7 +82,9 @@ export class Clone {
       "src-ts/index.ts": "export {};",
       "src-ts/client/index.ts": "export {};",
       "src-ts/console/main.tsx": "export {};",
-      "scripts/build-console.mjs": bundle,
+      "scripts/build-command-line.mjs": bundledCommandLine,
+      "scripts/build-console.mjs": bundledConsole,
+      "scripts/lib/command-line.mjs": "export {};",
       "scripts/lib/console.mjs": "export {};",
       "python/pyproject.toml": "",
       "python/uv.lock": "",

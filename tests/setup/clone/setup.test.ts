@@ -26,7 +26,7 @@ describe("a fresh clone", () => {
     const calls = titles(clone.takeCalls()).sort();
     const native = ["cmake --build", "cmake --install", "cmake -S", "converter -c"];
     expect(calls).toEqual([...native, "converter -m", "npm ci", "uv pip", "uv pip", "uv sync"]);
-    expect(clone.has("dist/src-ts/cli/main.js")).toBe(true);
+    expect(clone.has("dist/cli/main.js")).toBe(true);
     expect(clone.has("dist/console/manifest.json")).toBe(true);
     expect(clone.has("src-res/Machine.res.mjs")).toBe(true);
     expect(existsSync(join(clone.model, "config.json"))).toBe(true);
@@ -89,7 +89,7 @@ describe("a fresh clone", () => {
 describe("a change", () => {
   it.each([
     ["package-lock.json", '{"packages":{"node_modules/a":{"version":"1.0.0"}}}', ["npm ci"]],
-    ["python/uv.lock", "changed", ["uv sync"]],
+    ["python/uv.lock", "changed", ["converter -c", "uv sync"]],
     ["python/embedded-model.txt", "model==2", ["converter -m", "uv pip"]],
     ["python/mlx_serving/models/embedded.py", "LAYOUT: Final = 2\n", ["converter -m", "uv pip"]],
     ["python/mlx_serving/other.py", "x = 1\n", []],

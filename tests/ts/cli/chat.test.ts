@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { Program } from "./program.js";
+import { Program, shownOnTerminal } from "./program.js";
 
 let cwd: string;
 let server: Program;
@@ -52,9 +52,19 @@ it("finds the server on the usual port, and takes a piped question", async () =>
 it("starts a server where there is none, and takes it down again", async () => {
   const env = { MLX_SERVING_PORT: String(await freePort()), MLX_SERVING_ENGINE: "fake" };
   const { code, stdout, stderr } = await chat(["--max-tokens", "4", "hello"], env).finished;
-  expect(stderr).toContain("starting one");
-  expect(code).toBe(0);
+  // Progress is for terminals.
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "(max_output_tokens)\n" });
   expect(stdout).toMatch(/\S+\n$/);
+});
+
+it("shows on a terminal that it starts one, and how far that is", async () => {
+  const env = { MLX_SERVING_PORT: String(await freePort()), MLX_SERVING_ENGINE: "fake" };
+  const shown = await shownOnTerminal(["chat", "--max-tokens", "4", "hello"], { cwd, env });
+  const [before, after = ""] = shown.split("starting a worker");
+  expect(before).toContain("starting one");
+  // The line is taken away before the answer.
+  expect(after).toContain("\r\x1b[2K");
+  expect(after.split("\r\x1b[2K").at(-1)).toMatch(/\S.*\(max_output_tokens\)/s);
 });
 
 it("cancels the answer on Ctrl-C", async () => {

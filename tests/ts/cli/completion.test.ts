@@ -71,5 +71,5 @@ it("is for shells that there are", async () => {
   const command = completionCommand(async () => program())
     .exitOverride()
     .configureOutput({ writeErr() {} });
-  await expect(command.parseAsync(["csh"], { from: "user" })).rejects.toThrow("bash, zsh, fish");
+  await expect(command.parseAsync(["csh"], { from: "user" })).rejects.toThrow("bash, zsh or fish");
 });

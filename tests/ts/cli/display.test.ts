@@ -73,6 +73,20 @@ it("logs the loading of a model in a few steps where there is no terminal", () =
   expect(observers.size).toBe(0);
 });
 
+it("shows on a terminal that a worker starts, and then what it loads", () => {
+  const { engine, observers } = fakeEngine();
+  const stream = fakeStream(true);
+  const display = createStartupDisplay(stream);
+  display.follow(engine, logger());
+  expect(stream.written).toContain("starting a worker");
+  stream.written = "";
+  const [observer] = observers;
+  observer?.loading?.({ workerId: "w1", model: "m-1", done: 2, total: 4, what: "weights" });
+  expect(stream.written.startsWith("\r\x1b[2K")).toBe(true);
+  display.end();
+  expect(observers.size).toBe(0);
+});
+
 it("logs a progress again only when more than its figures changed", () => {
   const log = logger();
   const display = createStartupDisplay(fakeStream(false));

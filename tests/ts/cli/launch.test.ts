@@ -173,7 +173,10 @@ describe("the server", () => {
     const port = String(await freePort());
     const env = { MLX_SERVING_PORT: port, MLX_SERVING_ENGINE: "fake" };
     const { code, stderr } = await launch(["qwen", "exit-4"], env).finished;
-    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining("starting one") });
+    expect({ code, stderr }).toEqual({
+      code: 4,
+      stderr: expect.stringContaining(" on http://127.0.0.1:"),
+    });
     const { args, env: given } = recorded();
     expect(given.OPENAI_API_KEY).toBe("none");
     const own = args[args.indexOf("--openai-base-url") + 1]!;

@@ -1,14 +1,15 @@
-import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { commandLine } from "../../../setup/paths.mjs";
-import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
-import { Program } from "./program.js";
+import { benchCommand } from "../../../src-ts/cli/bench.js";
+import { chatCommand } from "../../../src-ts/cli/chat.js";
+import { keysCommand } from "../../../src-ts/cli/keys.js";
+import { modelsCommand } from "../../../src-ts/cli/models.js";
+import { serveCommand } from "../../../src-ts/cli/serve.js";
+import { Program, shownOnTerminal } from "./program.js";
 
 let cwd: string;
 beforeEach(() => {
@@ -17,27 +18,6 @@ beforeEach(() => {
 afterEach(() => rmSync(cwd, { recursive: true }));
 
 const run = (args: readonly string[], env = {}) => new Program(args, { cwd, env }).finished;
-
-/** What a terminal shows of a command that is answered so. */
-async function onTerminal(args: readonly string[], answer: string): Promise<string> {
-  const spawn = "import pty, sys; pty.spawn(sys.argv[1:])";
-  const command = [process.execPath, commandLine, ...args];
-  const env = { ...process.env, MLX_SERVING_CACHE: join(cwd, "cache") };
-  const child = execFile(interpreterOf(environmentFolder()), ["-c", spawn, ...command], {
-    cwd,
-    env,
-  });
-  let shown = "";
-  let answered = false;
-  child.stdout!.on("data", (text) => {
-    shown += text;
-    if (answered || !shown.includes("[y/N]")) return;
-    answered = true;
-    child.stdin!.end(answer);
-  });
-  await once(child, "close");
-  return shown;
-}
 
 function makeModel(name: string, files: readonly string[]): void {
   mkdirSync(join(cwd, name));
@@ -55,6 +35,14 @@ describe("usage errors", () => {
     [["bench", "--url"], "argument missing; see mlx-serving bench --help."],
     [["bench", "--concurrency", "x"], "--concurrency"],
     [["sevre"], "unknown command 'sevre' (Did you mean serve?)"],
+    [["keys", "lsit"], "unknown command 'lsit' (Did you mean list?); see mlx-serving keys --help."],
+    [["models", "ad", "x"], "unknown command 'ad' (Did you mean add?); see mlx-serving models"],
+    [["keys", "alice"], "unknown command 'alice'; see mlx-serving keys --help."],
+    [["help", "sevre"], "unknown command 'sevre' (Did you mean serve?)"],
+    [["doctor", "--jsno"], "unknown option '--jsno' (Did you mean --json?)"],
+    [["keys", "list", "--jsno"], "unknown option '--jsno' (Did you mean --json?)"],
+    [["completion", "foo"], 'no script for "foo": the shell is bash, zsh or fish, as in'],
+    [["completion"], "Which shell? There are scripts for bash, zsh or fish"],
     [["serve", "--host", "0.0.0.0"], "--api-key-file"],
     [["serve", "--host", "0.0.0.0", "--api-key-file", "none"], "API key file none can't be read"],
     [["serve", "--native", "yes"], "--native must be one of auto, on, off (or 1, 0)"],
@@ -81,12 +69,23 @@ describe("usage errors", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
+  it.each([
+    [["serve", "--model", "smollm2-135m-instrct"], "smollm2-135m-instruct"],
+    [["models", "remove", "smollm2-135m"], "smollm2-135m-instruct"],
+    [["launch", "codx"], "codex"],
+  ])("%j: a question about what was meant", async (args, meant) => {
+    const { code, stderr } = await run(args);
+    expect(stderr).toMatch(new RegExp(`\\. Did you mean ${meant}\\?\\n$`));
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(code).toBe(2);
+  });
+
   it("name the key of the configuration file", async () => {
     writeFileSync(join(cwd, "mlx-serving.config.json"), '{"prot": 1}');
     const { code, stderr } = await run(["serve"]);
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'mlx-serving: Unknown key "prot" in mlx-serving.config.json.\n',
+      stderr: 'mlx-serving: Unknown key "prot" in mlx-serving.config.json. Did you mean port?\n',
     });
   });
 
@@ -141,6 +140,15 @@ it("prints help and version on stdout, with exit code 0", async () => {
   expect((await run(["help", "chat"])).stdout).toContain("Ctrl-C cancels an answer");
 });
 
+it("no help has a default that says nothing, or that a flag doesn't take", () => {
+  const commands = [serveCommand(), chatCommand(), benchCommand(), keysCommand(), modelsCommand()];
+  const all = commands.flatMap((command) => [command, ...command.commands]);
+  const text = all.map((command) => command.helpInformation()).join("\n");
+  expect(text).toContain("(default: 8088)");
+  expect(text).not.toMatch(/default: *(\)|\[|\{|""|undefined|null|true|false)/);
+  expect(text).toContain("(default: 10GiB)");
+});
+
 it("prints the help on stderr, with exit code 2, when no subcommand is given", async () => {
   const { code, stdout, stderr } = await run([]);
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -178,10 +186,12 @@ describe("models", () => {
     const { code, stderr } = await run(remove);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/ --yes, .*\.\n$/) });
     for (const answer of ["n\n", "\n", "nyes\n"]) {
-      expect(await onTerminal(remove, answer)).toMatch(/Delete the 2 B of .* was kept\./s);
+      expect(await shownOnTerminal(remove, { cwd, reply: answer })).toMatch(
+        /Delete the 2 B of .* was kept\./s,
+      );
       expect(kept()).toBe(true);
     }
-    expect(await onTerminal(remove, "yes\n")).toContain("Removed the files");
+    expect(await shownOnTerminal(remove, { cwd, reply: "yes\n" })).toContain("Removed the files");
     expect(kept()).toBe(false);
 
     mkdirSync(join(cwd, folder));

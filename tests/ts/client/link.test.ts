@@ -4,7 +4,8 @@ import { backoffMs } from "../../../src-ts/client/backoff.js";
 import { connectWith } from "../../../src-ts/client/client.js";
 import { ConnectError, connect } from "../../../src-ts/client/index.js";
 import { openSocket } from "../../../src-ts/client/websocket-node.js";
-import { startFakeServer } from "./support/fake-server.js";
+import { Script, startFakeServer } from "./support/fake-server.js";
+import { textOf } from "./support/session.js";
 import { turn, VirtualWorld } from "./support/virtual.js";
 
 const almostOne = 1 - 2 ** -32;
@@ -52,6 +53,35 @@ describe("a lost connection", () => {
     expect(world.told).toEqual([{ name: "close", info: { closeCode, reason: "why" } }]);
     expect(client.connected).toBe(false);
     expect(world.time.pending).toBe(0);
+  });
+
+  it("may be declared lost, as after a sleep: another socket is opened, and the old one says nothing more", async () => {
+    const world = new VirtualWorld();
+    const client = await world.connect();
+    const reading = textOf(client.respond({ input: "Hi" }, { lane: "a" }));
+    const dead = world.socket;
+    new Script(dead, "resp_1", "a").created().delta("one ");
+    client.reconnect();
+    // There is none now: once is enough.
+    client.reconnect();
+    expect(client.connected).toBe(false);
+    await world.time.pass(50);
+    world.socket.open();
+    expect(world.sockets).toHaveLength(2);
+    expect(world.names()).toEqual(["reconnecting", "reconnected"]);
+    expect(world.socket.sent).toMatchObject([{ response_id: "resp_1", starting_after: 1 }]);
+    new Script(dead, "resp_1", "a", 2).delta("stale ");
+    dead.close(1006);
+    new Script(world.socket, "resp_1", "a", 2).delta("two").completed();
+    expect(await reading).toBe("one two");
+  });
+
+  it("is not declared lost where no other would follow", async () => {
+    const world = new VirtualWorld();
+    const client = await world.connect({ reconnect: false });
+    client.reconnect();
+    expect(client.connected).toBe(true);
+    expect(world.names()).toEqual([]);
   });
 
   it("stays lost if that is what the options say", async () => {

@@ -45,7 +45,12 @@ describe.each([
   [
     "with an unknown kind of entry",
     pack([2, "b", 4, [{ kind: "imageDelta" }], 1, none, 0]),
-    "type 2",
+    "type 2: an entry that this version doesn't know: imageDelta",
+  ],
+  [
+    "with an unknown kind of item",
+    pack([2, "b", 4, [{ kind: "itemAdded", index: 1, item: { kind: "image" } }], 1, none, 0]),
+    "an entry that this version doesn't know: itemAdded of kind image",
   ],
   [
     "with a delta without its text",

@@ -19,6 +19,24 @@ describe("bad bodies", () => {
     }
   });
 
+  it("says where JSON ends to be JSON, in the shape of each API", async () => {
+    const { post } = await startServer();
+    const body = '{"model": "m",\n "messages": [}';
+    const said = /line 2, column 15: a value is expected, not “}”/;
+    for (const path of ["chat/completions", "completions", "responses", "embeddings", "tokenize"]) {
+      const answer = await post(`/v1/${path}`, body);
+      expect(answer.status, path).toBe(400);
+      expect((await errorOf(answer)).message, path).toMatch(said);
+    }
+    const anthropic = await (await post("/v1/messages", body)).json();
+    expect(anthropic).toMatchObject({
+      type: "error",
+      error: { type: "invalid_request_error", message: expect.stringMatching(said) },
+    });
+    const ollama = await (await post("/api/chat", body)).json();
+    expect(ollama).toEqual({ error: expect.stringMatching(said) });
+  });
+
   it("refuses bad UTF-8", async () => {
     const { post } = await startServer();
     const body = Buffer.concat([

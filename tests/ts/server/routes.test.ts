@@ -1,6 +1,7 @@
 /** Routes of the server as a whole: which there are, what they say beside a body, how it ends. */
 import { describe, expect, it } from "vitest";
 import { ErrorResponse } from "../../../src-ts/protocol/index.js";
+import { openApiDocument } from "../../../src-ts/protocol/openapi.js";
 import { abilities, nativeFigures, nativeParts } from "../support/native-figures.js";
 import { hold } from "../support/scripted-engine.js";
 import { eventually, rawConnection, startServer } from "../support/test-server.js";
@@ -52,6 +53,18 @@ describe("routes", () => {
       ["/v1/admin/drain", "/admin/drain"],
     ])
       expect(await said("POST", path!)).toContain(`Did you mean ${meant}?`);
+    // Of Ollama's API those that are registered, whichever these are.
+    const { paths } = openApiDocument() as { paths: Record<string, unknown> };
+    const ollama = Object.keys(paths).filter((path) => path.startsWith("/api/"));
+    expect(ollama.length).toBeGreaterThan(3);
+    const answer = await fetch(`${url}/api/pull`, { method: "POST" });
+    const { error: hint } = (await answer.json()) as { error: string };
+    expect(
+      hint
+        .match(/\/api\/\w+/g)!
+        .slice(1)
+        .sort(),
+    ).toEqual(ollama.sort());
     expect(await said("GET", "/%00\u00e9%7f")).toMatch(/GET \/%00[%\w?]*\. /);
   });
 
@@ -61,6 +74,10 @@ describe("routes", () => {
       (await fetch(`${url}${path}`, { method })).status;
     expect(await statusOf("POST", "/v1/responses/compact")).toBe(404);
     expect(await statusOf("POST", "/v1/responses/resp_1")).toBe(405);
+    expect(await statusOf("GET", "/v1/responses/compact/cancel")).toBe(404);
+    expect(await statusOf("POST", "/v1/responses/compact/input_items")).toBe(404);
+    expect(await statusOf("POST", "/v1/messages/batches")).toBe(404);
+    expect(await statusOf("POST", "/console/main.js")).toBe(404);
     expect(await statusOf("POST", "/v1/models/load")).toBe(404);
     expect(await statusOf("POST", "/v1/models/org/first")).toBe(405);
   });

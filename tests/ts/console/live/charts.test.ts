@@ -1,6 +1,12 @@
 /** What charts are drawn from, and the words that stand for them. */
 import { expect, it } from "vitest";
-import { charts, columnsOf, latestText } from "../../../../src-ts/console/live/charts.js";
+import {
+  charts,
+  columnsOf,
+  isBlank,
+  isLone,
+  latestText,
+} from "../../../../src-ts/console/live/charts.js";
 import type { Sample } from "../../../../src-ts/protocol/live.js";
 
 const sample = (rest: Partial<Sample>): Sample => ({
@@ -28,4 +34,13 @@ it("the newest values are told in words", () => {
   expect(latestText(spec("interToken"), [sample({})])).toBe("16 ms mean · 24 ms p95");
   expect(latestText(spec("ttft"), [sample({})])).toBe("no requests");
   expect(latestText(spec("speed"), [])).toBe("no requests");
+});
+
+it("one value is a point, and none are words", () => {
+  expect(isLone([null, 4, undefined])).toBe(true);
+  expect(isLone([3, null, 4])).toBe(false);
+  expect(isLone([])).toBe(false);
+  expect(isBlank(spec("ttft"), [sample({}), sample({})])).toBe(true);
+  expect(isBlank(spec("ttft"), [sample({ ttftP95Ms: 4 })])).toBe(false);
+  expect(isBlank(spec("speed"), [])).toBe(true);
 });

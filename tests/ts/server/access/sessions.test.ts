@@ -32,6 +32,20 @@ describe("a session", () => {
     expect(code(() => sessions.identify(bearer(second.token), ""))).toBe("session_expired");
   });
 
+  it("stands for what goes on after its request as long as it is there", () => {
+    let now = 0;
+    const sessions = new Sessions(new Keys(fixedKeys(["one"])), () => now);
+    const asker = sessions.identify(bearer("one"), "");
+    const tokens = [0, 1].map(() => sessions.begin(bearer("one"), asker));
+    const [first, second] = tokens.map(({ token }) => sessions.standing(bearer(token), asker));
+    const byKey = sessions.standing(bearer("one"), asker);
+    expect([first!(), second!(), byKey()]).toEqual([undefined, undefined, undefined]);
+    sessions.end(bearer(tokens[0]!.token));
+    expect([first!()?.code, second!()]).toEqual(["session_expired", undefined]);
+    now = tokens[1]!.expires_in * 1000;
+    expect([second!()?.code, byKey()]).toEqual(["session_expired", undefined]);
+  });
+
   it("ends with its key", () => {
     let entries = fixedKeys(["one"]).entries;
     let changed = () => {};

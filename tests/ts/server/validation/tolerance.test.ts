@@ -283,6 +283,19 @@ describe("over HTTP", () => {
     });
   });
 
+  it("a strict server asks whether a field like it was meant", async () => {
+    const { post } = await startServer({ strict: true });
+    const messages = [{ role: "user", content: "hi" }];
+    for (const [path, body, field, meant] of [
+      ["/v1/chat/completions", { messages }, "temprature", "temperature"],
+      ["/v1/responses", { input: "hi" }, "max_output_token", "max_output_tokens"],
+      ["/v1/messages", { messages, max_tokens: 1 }, "stop_sequence", "stop_sequences"],
+    ] as const) {
+      const answer = await post(path, { ...body, [field]: 1 });
+      expect(await answer.text(), path).toContain(`${field}. Did you mean ${meant}?`);
+    }
+  });
+
   it("a strict server refuses by name, and serves what it serves", async () => {
     const { post } = await startServer({ strict: true });
     for (const api of apis) {

@@ -7,6 +7,14 @@ import { openSocket } from "../../support/test-socket.js";
 describe("bad messages", () => {
   const cases: [string, unknown, object][] = [
     ["no JSON", "{", { code: "invalid_json" }],
+    [
+      "no JSON at a place",
+      '{"type":"response.create","input":}',
+      {
+        code: "invalid_json",
+        message: "The text is not valid JSON: line 1, column 35: a value is expected, not “}”.",
+      },
+    ],
     ["no object", "5", { code: "unknown_event_type" }],
     ["a list", "[]", { code: "unknown_event_type" }],
     ["a type that is no string", { type: 5 }, { code: "unknown_event_type", param: "type" }],
