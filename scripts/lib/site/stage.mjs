@@ -156,8 +156,7 @@ export function sidebar(generated) {
     collapsed: true,
     items: decisionPages().map((path) => item(path)),
   };
-  const last = own.pop();
-  return [...own, reference, last, decisions];
+  return [...own.slice(0, -1), reference, ...own.slice(-1), decisions];
 }
 
 /** A module's page stands below the page of its language. */
