@@ -29,8 +29,12 @@ describe("links", () => {
   });
 });
 
+const known = new Map<string, Set<string>>();
+
 /** Of a page's headings, as GitHub and the site make them. */
 function anchorsOf(path: string): Set<string> {
+  const before = known.get(path);
+  if (before !== undefined) return before;
   const slugger = new GithubSlugger();
   const anchors = new Set<string>();
   walkTokens(lexer(read(path)), (token) => {
@@ -38,6 +42,7 @@ function anchorsOf(path: string): Set<string> {
     const text = (token.tokens ?? []).map((one) => ("text" in one ? one.text : one.raw)).join("");
     anchors.add(slugger.slug(text));
   });
+  known.set(path, anchors);
   return anchors;
 }
 
