@@ -58,7 +58,8 @@ class Page {
     const programs = join(this.folder, "bin");
     for (const one of [this.cwd, programs, join(this.folder, "home")]) mkdirSync(one);
     symlinkSync(packageRoot, join(this.cwd, "mlx-serving"));
-    symlinkSync(commandLine, join(programs, "mlx-serving"));
+    const program = `#!/bin/sh\nexec "${process.execPath}" "${commandLine}" "$@"\n`;
+    writeFileSync(join(programs, "mlx-serving"), program, { mode: 0o755 });
     const own = Object.entries(process.env).filter(
       ([name]) => !/^(npm_|MLX_SERVING_|VITEST|NODE_ENV)/.test(name),
     );
