@@ -87,6 +87,7 @@ ${table}
 An answer differs if it is another text, another choice of the model's own, or a log-likelihood that is ${loglikelihoodDifferenceMax} off: the
 [native parts](NATIVE.md) add in another order than MLX does. \`npm run lm-eval -- --model FOLDER\` compares another model. For a benchmark of your own:
 
+<!-- block: skip a task of the hub, and 1 GB of packages; npm run lm-eval runs tasks from files -->
 \`\`\`sh
 lm_eval --model local-completions --tasks arc_easy --model_args \\
   model=${embeddedModelId},base_url=http://127.0.0.1:8088/v1/completions,tokenizer=FOLDER_OR_HUB_ID,num_concurrent=8

@@ -89,6 +89,7 @@ export const t = {
     keyNote: "Put your API key in the variable MLX_SERVING_API_KEY.",
     agentsNote:
       "Starts an installed coding agent against this server. The agent's own configuration is not touched.",
+    documentation: "Documentation",
     more: "Descriptions of the APIs:",
     live: "See what it does",
   },

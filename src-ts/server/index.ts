@@ -11,6 +11,7 @@ import { Tickets } from "./access/tickets.js";
 import { BodyBudget } from "./bodies/budget.js";
 import { ConsoleAssets } from "./console/assets.js";
 import type { ServerContext } from "./context.js";
+import { DocsSite } from "./docs/site.js";
 import { createApp } from "./http/app.js";
 import { History } from "./operations/history.js";
 import { KeyUse } from "./operations/key-use.js";
@@ -147,6 +148,7 @@ class Server implements ServingServer {
       metrics: this.metrics,
       feed: this.feed,
       console: new ConsoleAssets(),
+      docs: new DocsSite(config.docsFolder),
     });
     this.sockets.listen(this.app.server);
     engine.onDraining((graceMs) => this.sockets.drain(graceMs));

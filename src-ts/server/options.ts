@@ -114,6 +114,8 @@ export interface ServerOptions {
   wsEchoPort?: number | undefined;
   /** For `/metrics`. Default: telemetry is off. */
   telemetry?: TelemetryFigures | undefined;
+  /** Where the documentation was built; default: in the package. */
+  docsFolder?: string | undefined;
   /** Called by `POST /admin/drain` in place of `drain`: whoever owns the process ends it then. */
   onDrainRequested?: (() => void) | undefined;
 }
@@ -134,6 +136,7 @@ export interface ServerConfig {
   limits: ServerLimits;
   wsEchoPort: number | undefined;
   telemetry: TelemetryFigures | undefined;
+  docsFolder: string | undefined;
 }
 
 export function resolveOptions(options: ServerOptions): ServerConfig {
@@ -152,6 +155,7 @@ export function resolveOptions(options: ServerOptions): ServerConfig {
     limits: { ...defaultLimits, ...options.limits },
     wsEchoPort: options.wsEchoPort,
     telemetry: options.telemetry,
+    docsFolder: options.docsFolder,
   };
 }
 

@@ -15,6 +15,8 @@ import { listAnthropicModels, oneAnthropicModel } from "./anthropic/models.js";
 import type { ConsoleAssets } from "./console/assets.js";
 import { consoleFile, consolePage } from "./console/page.js";
 import type { ServerContext } from "./context.js";
+import { docsPage, notBuiltHint } from "./docs/page.js";
+import type { DocsSite } from "./docs/site.js";
 import { type Handler, type Handlers, type RouteConfig, route } from "./http/app.js";
 import { callerOf } from "./http/caller.js";
 import { unknownRoute } from "./http/unknown-route.js";
@@ -56,6 +58,7 @@ export interface RouteParts {
   keyUse: KeyUse;
   feed: LiveFeed;
   console: ConsoleAssets;
+  docs: DocsSite;
   /** Begins to drain; returns at once. */
   drain(): void;
 }
@@ -76,6 +79,7 @@ export function addRoutes(app: FastifyInstance, context: ServerContext, parts: R
   addAdmin(app, context, parts);
   addSessions(app, parts);
   addConsole(app, parts);
+  addDocs(app, parts);
   addDocuments(app);
 }
 
@@ -245,6 +249,18 @@ function addConsole(app: FastifyInstance, { console }: RouteParts): void {
   };
   // No file of it takes anything else: what is posted there was meant for another server.
   route(app, "/console/*", { GET: file }, { isOpen: true, names: () => false });
+}
+
+/** Open, as the pages of the repository are. */
+function addDocs(app: FastifyInstance, { docs }: RouteParts): void {
+  const page: Handler = async (request, reply) => {
+    const { "*": path = "" } = request.params as { "*"?: string };
+    const sent = await docsPage(docs, path, request, reply);
+    if (sent === undefined)
+      throw unknownRoute(app, request, docs.isBuilt ? undefined : notBuiltHint);
+    return sent;
+  };
+  for (const url of ["/docs", "/docs/*"]) route(app, url, { GET: page }, { isOpen: true });
 }
 
 /** For the console: a page keeps no key. */

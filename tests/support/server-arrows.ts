@@ -160,7 +160,9 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/options.ts",
     ],
   },
-  "src-ts/server/console": { values: ["setup"] },
+  "src-ts/server/files": {},
+  "src-ts/server/console": { values: ["setup", "src-ts/server/files"] },
+  "src-ts/server/docs": { values: ["setup", "src-ts/server/files"] },
   "src-ts/server/options.ts": { values: ["src-ts/keys", "src-ts/protocol"] },
   "src-ts/server/context.ts": {
     types: [
@@ -204,6 +206,7 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
       "src-ts/protocol",
       "src-ts/server/anthropic",
       "src-ts/server/console",
+      "src-ts/server/docs",
       "src-ts/server/http",
       "src-ts/server/ollama",
       "src-ts/server/openai",
@@ -217,6 +220,7 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
       "src-ts/server/access",
       "src-ts/server/bodies",
       "src-ts/server/console",
+      "src-ts/server/docs",
       "src-ts/server/http",
       "src-ts/server/operations",
       "src-ts/server/options.ts",

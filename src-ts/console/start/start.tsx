@@ -155,8 +155,8 @@ function Connect() {
       {chosen === "agents" && <p class="muted">{t.start.agentsNote}</p>}
       {needsKey && <p class="muted">{t.start.keyNote}</p>}
       <p class="muted">
-        {t.start.more} <a href="/openapi.json">/openapi.json</a>,{" "}
-        <a href="/asyncapi.json">/asyncapi.json</a>
+        <a href="/docs">{t.start.documentation}</a> · {t.start.more}{" "}
+        <a href="/openapi.json">/openapi.json</a>, <a href="/asyncapi.json">/asyncapi.json</a>
       </p>
     </section>
   );

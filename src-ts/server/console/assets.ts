@@ -6,14 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { packageRoot } from "../../../setup/paths.mjs";
-
-export type Encoding = "br" | "gzip" | "identity";
-
-export interface Asset {
-  type: string;
-  etag: string;
-  bodies: Readonly<Record<Encoding, Buffer>>;
-}
+import type { Asset } from "../files/sending.js";
 
 /** What `scripts/build-console.mjs` writes. */
 const Manifest = z.strictObject({

@@ -7,12 +7,17 @@ import { shown } from "../validation/shown.js";
 /** Of every route of the APIs. */
 const prefix = "/v1";
 
-export function unknownRoute(app: FastifyInstance, request: FastifyRequest): ServingError {
+/** `hint`: what is said of it, where that is known. */
+export function unknownRoute(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  hint?: string,
+): ServingError {
   const path = pathOf(request);
   const meant = candidates(path).find((url) => hasRoute(app, request, url));
   return failure("unknown_route", {
     route: `${request.method} ${shown(path)}`,
-    hint: meant === undefined ? hintOf(app, path) : `Did you mean ${meant}?`,
+    hint: hint ?? (meant === undefined ? hintOf(app, path) : `Did you mean ${meant}?`),
   });
 }
 

@@ -21,6 +21,7 @@ import { Sessions } from "../../../src-ts/server/access/sessions.js";
 import { Tickets } from "../../../src-ts/server/access/tickets.js";
 import { BodyBudget } from "../../../src-ts/server/bodies/budget.js";
 import { ConsoleAssets } from "../../../src-ts/server/console/assets.js";
+import { DocsSite } from "../../../src-ts/server/docs/site.js";
 import { createApp } from "../../../src-ts/server/http/app.js";
 import { KeyUse } from "../../../src-ts/server/operations/key-use.js";
 import { LiveFeed } from "../../../src-ts/server/operations/live-feed.js";
@@ -121,8 +122,9 @@ function registeredRoutes(): string[] {
     now: () => 0,
   });
   const console = new ConsoleAssets();
+  const docs = new DocsSite();
   addRoutes(app, context, {
-    ...{ sessions, keys, tickets, metrics, keyUse, feed, console, drain() {} },
+    ...{ sessions, keys, tickets, metrics, keyUse, feed, console, docs, drain() {} },
   });
   metrics.close();
   return routes.filter((route) => !route.startsWith("head "));

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ConsoleAssets } from "../../../../src-ts/server/console/assets.js";
-import { encodingFor } from "../../../../src-ts/server/console/page.js";
 import { startServer } from "../../support/test-server.js";
 
 const folder = mkdtempSync(join(tmpdir(), "mlx-serving-console-"));
@@ -58,16 +57,4 @@ describe("the files", () => {
     expect(String(assets.page?.bodies.gzip)).toBe(".gz");
     expect(assets.file("index.html")).toBeUndefined();
   });
-});
-
-it.each([
-  [undefined, "identity"],
-  ["", "identity"],
-  ["gzip, deflate, br, zstd", "br"],
-  ["gzip;q=1.0, br;q=0", "gzip"],
-  ["identity", "identity"],
-  ["*", "br"],
-  ["GZIP", "gzip"],
-])("Accept-Encoding %s gets %s", (accepted, encoding) => {
-  expect(encodingFor(accepted)).toBe(encoding);
 });
