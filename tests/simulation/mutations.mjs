@@ -329,8 +329,8 @@ export const mutations = [
   {
     name: "a broken-off call is whole on disk",
     file: "src-ts/journal/entries.ts",
-    find: 'if (entry.kind === "itemDone" && entry.incomplete) return { kind: entry.kind, incomplete: true };',
-    replace: "",
+    find: "return entry.incomplete ? { kind, incomplete: true } : { kind };",
+    replace: "return { kind };",
   },
   {
     name: "an item's id says nothing of its place",

@@ -33,8 +33,6 @@ from ..messages import (
 from ..models.config import check_config, is_encoder, why_not_run
 from ..models.files import usable, weight_files
 from ..models.generation import sampling_defaults
-from ..models.gguf.file import GgufFile, read_gguf
-from ..models.gguf.folder import folder_of
 from ..models.sources import resolve
 from ..text.hugging_face import HfTextModel
 from . import known_abilities, memory, model_identity, warm_up
@@ -69,6 +67,7 @@ if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
     from ..kv.quantized import KvQuantization
+    from ..models.gguf.file import GgufFile
     from .first_passes import FirstPasses
     from .prefix_disk import PrefixDisk
     from .prompt_cache import PromptCache
@@ -142,6 +141,10 @@ class MlxEngine:
         host.loading(0, LOAD_PARTS, "files")
         folder = resolve(model, host.loading)
         if model.kind == "gguf":
+            # They need NumPy, which no other start has to wait for here.
+            from ..models.gguf.file import read_gguf
+            from ..models.gguf.folder import folder_of
+
             file = read_gguf(folder)
             with folder_of(file) as files:
                 return _load(folder, files, options, host, self._shares_passes, file)

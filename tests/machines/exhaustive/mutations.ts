@@ -299,7 +299,7 @@ const workers: readonly Mutation[] = [
   mutation(
     "a kill is not sent",
     "WorkerSteps",
-    ['kind: "kill",', 'kind: "report",'],
+    ['kind: "kill",\n        workerId: workerId', 'kind: "report",\n        workerId: workerId'],
     /is told to end/,
     { ...small, faults: ["hang"] },
   ),

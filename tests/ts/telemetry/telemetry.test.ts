@@ -119,7 +119,10 @@ describe("traces", () => {
     await respond();
     await collector.until(({ spans }) => spans.length === 4);
     expect(collector.spans.some(({ traceId }) => traceId === trace)).toBe(false);
-    expect(telemetry.figures).toMatchObject({ spansExported: 4, spansDropped: 0 });
+    // It counts them once the collector has answered.
+    await vi.waitFor(() =>
+      expect(telemetry.figures).toMatchObject({ spansExported: 4, spansDropped: 0 }),
+    );
     const off = await start({ env: { OTEL_TRACES_SAMPLER: "always_off" } });
     await off.respond();
     await off.collector.until(({ metrics }) => metrics.length === 4);
