@@ -28,7 +28,7 @@ const { values: flags } = parseArgs({
     report: { type: "string" },
   },
 });
-const examples = { quick: 8, long: 200 };
+const examples = { quick: 5, long: 200 };
 const quickSeed = 1;
 const key = "key-of-the-conformance-suites";
 const exclusions = JSON.parse(readFileSync(join(conformanceTests, "exclusions.json"), "utf8"));

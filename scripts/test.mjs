@@ -1,5 +1,5 @@
 /**
- * `npm test`: the set-up, then every test suite, or those that are named; of several three at a time, and what one
+ * `npm test`: the set-up, then every test suite, or those that are named; of several two at a time, and what one
  * says is printed when it has ended. At the end come the tests that failed, a line a suite, and as the last line the
  * sum over all of them; the exit code is 1 if a test fails or a suite runs none.
  *

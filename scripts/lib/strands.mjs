@@ -1,6 +1,6 @@
 /**
- * Suites in strands. Some compute on all cores, the others start processes and wait for them: two of these beside one
- * of those keep the cores busy.
+ * Suites in two strands. Some compute on all cores, the others start processes and wait for them: one of each beside
+ * the other keeps two cores busy. A third strand takes as long, and everything in it waits longer.
  */
 
 /**
@@ -8,7 +8,7 @@
  * @template R
  * @param {readonly S[]} suites In the order in which each kind begins.
  * @param {(suite: S) => Promise<R>} run
- * @returns {Promise<R[]>} In the order of the suites. Of the last ones more may compute.
+ * @returns {Promise<R[]>} In the order of the suites. Of the last ones two may be of a kind.
  */
 export async function inStrands(suites, run) {
   const left = [...suites];
@@ -20,6 +20,6 @@ export async function inStrands(suites, run) {
       results.set(suite, await run(suite));
     }
   };
-  await Promise.all([strand(false), strand(true), strand(true)]);
+  await Promise.all([strand(false), strand(true)]);
   return suites.map((suite) => results.get(suite));
 }

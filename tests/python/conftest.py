@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +29,9 @@ LONGEST = (
     "test_worker.py",
 )
 
+# Seconds each to read, and of kinds of which smaller ones are tried: `--whole` tries them too.
+LARGE_VOCABULARIES: Final = {"command-r", "gemma-4", "nomic-bert-moe", "qwen35"}
+
 # No deadline and no check of how fast data is made, since machines are busy; nothing kept on disk.
 settings.register_profile(
     "plain", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -36,9 +39,22 @@ settings.register_profile(
 settings.load_profile("plain")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="the largest vocabularies too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--whole"):
+        dear = [item for item in items if _vocabulary_of(item) in LARGE_VOCABULARIES]
+        config.hook.pytest_deselected(items=dear)
+        items[:] = [item for item in items if _vocabulary_of(item) not in LARGE_VOCABULARIES]
     ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def _vocabulary_of(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("vocabulary")
 
 
 @pytest.fixture(scope="session")
