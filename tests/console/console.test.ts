@@ -68,8 +68,8 @@ describe.skipIf(executablePath === undefined)(titled("the console"), () => {
     await page.getByRole("heading", { name: "mlx-serving is running" }).waitFor();
     await page.getByText("2 of 2 workers ready").waitFor();
     await page.getByRole("tab", { name: "Anthropic" }).click();
-    const snippet = await page.getByRole("tabpanel").innerText();
-    expect(snippet).toContain(`base_url="${server.url}"`);
+    const snippet = page.getByRole("tabpanel");
+    await snippet.filter({ hasText: `base_url="${server.url}"` }).waitFor();
     await page.getByRole("button", { name: "Explain prefill and decode" }).click();
     const answer = await untilEnded(page);
     await said(answer).getByRole("cell", { name: "memory bandwidth" }).waitFor();
