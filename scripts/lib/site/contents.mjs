@@ -87,5 +87,12 @@ export function pageOf(path) {
   return placed[path] ?? name.toLowerCase().replace(/(^|\/)readme$/, "$1index");
 }
 
-/** Where a file or a folder that a page names stands as a page of its own: what may be read needs no repository. */
-export const sourcePageOf = (path) => `source/${path.replace(/\/$|\.md$/, "").toLowerCase()}`;
+/**
+ * Where a file or a folder that a page names stands as a page of its own: what may be read needs no repository. The
+ * generator takes the ending of a page of HTML for its own.
+ */
+export const sourcePageOf = (path) =>
+  `source/${path
+    .replace(/\/$|\.md$/, "")
+    .replace(/\.html$/, "-html")
+    .toLowerCase()}`;

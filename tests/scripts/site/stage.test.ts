@@ -35,6 +35,8 @@ describe("the pages", () => {
     expect(read("examples/index")).toContain("](/source/examples/typescript/readme)");
     expect(read("source/examples/typescript/agent.ts")).toContain("````ts\n");
     expect(read("source/docs/decisions")).toContain("](/decisions/0001-");
+    expect(read("source/examples/web/readme")).toContain("](/source/examples/web/index-html)");
+    expect(read("source/examples/web/index-html")).toContain("````html\n");
   });
 
   it("have their images, and no notes", () => {
