@@ -10,20 +10,11 @@ import re
 from typing import Any, Final
 
 from ...messages import LoadFailed
+from ..embedded import LAYER_NAMES
+from ..embedded import TOP_NAMES as EMBEDDED_TOP_NAMES
 from .codes import GROUP, RECODED_BITS
 from .file import GgufFile
 
-LAYER_NAMES: Final = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 HEAD_NORMS: Final = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
 # By llama.cpp's names, which are mlx-lm's too. Mistral's models are called llama.
 ARCHITECTURES: Final = {
@@ -31,11 +22,7 @@ ARCHITECTURES: Final = {
     "qwen2": LAYER_NAMES,
     "qwen3": {**LAYER_NAMES, **HEAD_NORMS},
 }
-TOP_NAMES: Final = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
+TOP_NAMES: Final = {**EMBEDDED_TOP_NAMES, "output": "lm_head"}
 NAME: Final = re.compile(r"blk\.(\d{1,4})\.([a-z_]+)\.(weight|bias)|([a-z_]+)\.(weight|bias)")
 # Not a weight: what Llama 3's rotary frequencies are divided by.
 ROPE_FACTORS: Final = "rope_freqs.weight"
