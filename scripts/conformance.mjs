@@ -7,7 +7,6 @@
  * --quick: fewer random requests, always the same ones, as in `npm test`. FILE gets the counts as JSON.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,6 +19,7 @@ import {
 import { runKosoku } from "./lib/conformance/kosoku.mjs";
 import { runSchemathesis } from "./lib/conformance/schemathesis.mjs";
 import { startServer } from "./lib/gate/server.mjs";
+import { freePort } from "./lib/processes.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -32,15 +32,6 @@ const examples = { quick: 5, long: 200 };
 const quickSeed = 1;
 const key = "key-of-the-conformance-suites";
 const exclusions = JSON.parse(readFileSync(join(conformanceTests, "exclusions.json"), "utf8"));
-
-/** The program doesn't say which port it took for its echo, so it is told one. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function suites(signal) {
   mkdirSync(conformanceFolder, { recursive: true });

@@ -1,9 +1,8 @@
 /** Servers of others: started on a port of their own, waited for, ended. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { strangeVariables } from "../../lib/gate/server.mjs";
+import { freePort, signalGroup } from "../../lib/processes.mjs";
 
 const readyMsMax = 180_000;
 const pollMs = 50;
@@ -107,24 +106,4 @@ export async function answers(address) {
   } catch {
     return false;
   }
-}
-
-function signalGroup(pid, name) {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, name);
-  } catch (error) {
-    // ESRCH: it has ended already.
-    if (error.code !== "ESRCH") throw error;
-  }
-}
-
-/** One that nobody listens on now. */
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }

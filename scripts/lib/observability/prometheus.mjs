@@ -2,11 +2,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { findOnPath } from "../../../setup/native/tools.mjs";
 import { cacheFolder } from "../../../setup/paths.mjs";
 import { run, SetupError } from "../../../setup/process.mjs";
+import { freePort } from "../processes.mjs";
 
 const missing =
   "There is no Prometheus: install it (apt-get install prometheus, brew install prometheus), or run this where apt-get is.";
@@ -26,16 +26,6 @@ export async function findPrometheus(signal) {
   const archive = readdirSync(folder).find((name) => name.endsWith(".deb"));
   await run("dpkg-deb", ["-x", archive, "."], { cwd: folder, signal, failure: missing });
   return own;
-}
-
-/** Any port that is free now. */
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 export class Prometheus {

@@ -13,13 +13,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { transform } from "esbuild";
 import { setupFolder } from "../../../setup/clone/node.mjs";
 import { cacheFolder, commandLine, packageRoot, pythonProject } from "../../../setup/paths.mjs";
 import { environmentFolder, interpreterOf } from "../../../setup/python.mjs";
+import { freePort, signalGroup } from "../processes.mjs";
 import { blocksOf, isTypeScript, programOf, serverFlags } from "./blocks.mjs";
 import { missingLine } from "./output.mjs";
 
@@ -221,7 +221,7 @@ class Page {
 
   async finish(block, command, args, env = {}) {
     const run = launch(command, args, { cwd: this.cwd, env: { ...this.env, ...env } });
-    const timer = setTimeout(() => signalGroup(run.child, "SIGKILL"), blockTimeoutMs);
+    const timer = setTimeout(() => signalGroup(run.child.pid, "SIGKILL"), blockTimeoutMs);
     const [code, signal] = await run.ended;
     clearTimeout(timer);
     this.printed = run.printed;
@@ -255,30 +255,12 @@ function launch(command, args, { cwd, env }) {
 }
 
 async function stop({ child, ended }, signal) {
-  if (child.exitCode === null) signalGroup(child, signal);
+  if (child.exitCode === null) signalGroup(child.pid, signal);
   await ended;
-}
-
-/** npm and what it runs. */
-function signalGroup({ pid }, signal) {
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    if (error.code !== "ESRCH") throw error;
-  }
 }
 
 const tailChars = 4000;
 
 function failed({ page, line }, words, printed) {
   return new BlockFailed(`${page}:${line}: ${words}\n${printed.slice(-tailChars)}`);
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }

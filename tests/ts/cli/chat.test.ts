@@ -1,9 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { freePort } from "../../../scripts/lib/processes.mjs";
 import { Program, shownOnTerminal } from "./program.js";
 
 let cwd: string;
@@ -23,14 +22,6 @@ afterAll(async () => {
 });
 
 const chat = (args: readonly string[], env = {}) => new Program(["chat", ...args], { cwd, env });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 it("prints the answer of a running server", async () => {
   const once = chat(["--url", url, "--max-tokens", "8", "hello"]).finished;

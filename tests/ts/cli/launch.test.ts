@@ -13,6 +13,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { freePort } from "../../../scripts/lib/processes.mjs";
 import { Program } from "./program.js";
 
 const key = "key-of-the-launch-tests";
@@ -272,11 +273,3 @@ describe("what is wrong is said in one sentence", () => {
     expect(text).toMatch(/"absent"; there is smollm2-135m-instruct/);
   });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
