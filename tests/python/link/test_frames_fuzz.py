@@ -102,7 +102,7 @@ def common_bytes(one: bytes, other: bytes) -> int:
 
 
 @given(mutations, cuts)
-@settings(max_examples=300)
+@settings(max_examples=500)
 def test_damaged_frames(changes: Mutations, at: list[int]) -> None:
     data = mutated(STREAM, changes)
     frames, violation, _ = received(data, at)
@@ -132,7 +132,7 @@ payloads = st.one_of(
 
 
 @given(st.integers(0, 255), payloads)
-@settings(max_examples=400)
+@settings(max_examples=1000)
 def test_any_payload_with_a_right_checksum(type_byte: int, payload: bytes) -> None:
     frames, _, _ = received(framed(payload, type_byte), [])
     for kind, body in frames:
@@ -178,7 +178,7 @@ def replaced(body: Any) -> st.SearchStrategy[Any]:
 
 
 @given(bodies())
-@settings(max_examples=400)
+@settings(max_examples=1000)
 def test_any_body(named: tuple[str, Any]) -> None:
     name, body = named
     with contextlib.suppress(Violation):
@@ -268,7 +268,7 @@ def unreadable(draw: st.DrawFn) -> tuple[int, bytes]:
 
 
 @given(unreadable())
-@settings(max_examples=300)
+@settings(max_examples=500)
 def test_whoever_is_named_is_refused(named: tuple[int, bytes]) -> None:
     id, payload = named
     frames, violation, held = received(framed(payload, TO_WORKER_TYPES["prepare"]), [])

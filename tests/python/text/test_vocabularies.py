@@ -34,7 +34,7 @@ import vocabularies
 
 CONTEXT = 1024
 TOKENS = 24
-NAMED = 5_000
+NAMED = 30_000
 WITHOUT_EXAMPLES = {"aquila", "baichuan", "gpt-neox", "nomic-bert-moe"}
 # What they are given is not what comes back: they lower letters, or join spaces.
 LOSSY = {"bert-bge", "nomic-bert-moe"}
