@@ -43,13 +43,14 @@ export async function playAll(
   ) as Counts;
   const failures: string[] = [];
   const ended: Record<string, number> = {};
+  const cancelledIn: Record<string, number> = {};
   const left = requests.values();
   let done = 0;
   const work = async () => {
     for (const request of left) {
       const { kind, body } = request;
       try {
-        const choice = await play(server.url, request);
+        const choice = await play(server.url, request, (phase) => tally(cancelledIn, phase));
         if (choice !== undefined) {
           heard++;
           tally(ended, choice.finish_reason);
@@ -74,7 +75,7 @@ export async function playAll(
   const worker = await server.until(isIdle);
   const metrics = await metricsOf(server.url, apiKey);
   const { restarts } = worker;
-  return { counts, failures, ended, kills: killer.kills, restarts, metrics, figures };
+  return { counts, failures, ended, cancelledIn, kills: killer.kills, restarts, metrics, figures };
 }
 
 const askedShownMax = 2_000;
@@ -94,21 +95,29 @@ const isRefusalOfSchema = ({ kind }: Mixed, error: unknown) =>
   error.status === 400 &&
   (error.param ?? "").startsWith("response_format.json_schema.schema");
 
-/** Undefined: it was left before its end. */
-async function play(url: string, request: Mixed): Promise<Choice | undefined> {
+/** Undefined: it was left before its end. `onCancelled` hears in which phase one was that left in its prefill. */
+async function play(
+  url: string,
+  request: Mixed,
+  onCancelled: (phase: string) => void,
+): Promise<Choice | undefined> {
   const { body, stream, departure, apiKey } = request;
   if (departure === undefined) return ask(url, body, { stream, apiKey });
   const leaving = new AbortController();
   const onDelta = leaveBy(departure, leaving);
+  let left: Promise<string | undefined> | undefined;
   const onStart = (id: string) => {
     if ("inPrefill" in departure)
-      void leaveInPrefill(`${url}/debug/requests/${id}`, apiKey, leaving);
+      left = leaveInPrefill(`${url}/debug/requests/${id}`, apiKey, leaving);
   };
   try {
     return await ask(url, body, { stream, signal: leaving.signal, apiKey, onStart, onDelta });
   } catch (error) {
     if (leaving.signal.aborted) return undefined;
     throw error;
+  } finally {
+    const phase = await left;
+    if (phase !== undefined) onCancelled(phase);
   }
 }
 
@@ -126,17 +135,23 @@ function leaveBy(departure: Departure, leaving: AbortController): () => void {
 
 const looksEveryMs = 20;
 
-/** Whoever has ended meanwhile was too quick to be met there. */
+/** The event before its cancel, as the server has it. Undefined: it was too quick to be met in its prefill. */
 async function leaveInPrefill(url: string, apiKey: string | undefined, leaving: AbortController) {
   for (;;) {
-    const { transitions } = (await (
-      await fetch(url, { headers: authorization(apiKey) })
-    ).json()) as { transitions: { event: string }[] };
-    const last = transitions.at(-1)!.event;
+    const events = await eventsOf(url, apiKey);
+    const last = events.at(-1)!;
     if (last === "prefilling") leaving.abort();
-    if (["prefilling", "ended", "turnedAway"].includes(last)) return;
+    const cancelled = events.indexOf("cancelling");
+    if (cancelled > 0) return events[cancelled - 1];
+    if (["ended", "turnedAway"].includes(last)) return undefined;
     await delay(looksEveryMs);
   }
+}
+
+async function eventsOf(url: string, apiKey: string | undefined): Promise<string[]> {
+  const answer = await fetch(url, { headers: authorization(apiKey) });
+  const { transitions } = (await answer.json()) as { transitions: { event: string }[] };
+  return transitions.map(({ event }) => event);
 }
 
 /** Throws for one that is wrong. */

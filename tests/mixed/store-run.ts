@@ -82,10 +82,11 @@ export async function storeRun(plan: StorePlan) {
     await ask(server.url, references[0]!.body, { apiKey });
     const { pid } = await server.worker();
     const seen = await seenWith(pid!, checks);
-    const { counts, restarts, ended, failures } = run;
+    const { counts, restarts, ended, failures, cancelledIn } = run;
     const summary = { maxBatch, sharing, count, atOnce, ...figures, restarts, counts, ended };
     const memory = { budgetBytes, rowsBytes, storeBytes, overheadBytes: alone.overheadBytes, held };
-    report(JSON.stringify({ ...summary, failures: failures.length, ...memory, seen: sum(seen) }));
+    const more = { failures: failures.length, cancelledIn, seen: sum(seen) };
+    report(JSON.stringify({ ...summary, ...memory, ...more }));
     return { ...run, ...memory, pid, seen };
   } finally {
     await rm(folder, { recursive: true });

@@ -50,7 +50,7 @@ function called(parameters: object, name: string): Promise<Response[]> {
 
 /** Undefined: it was cut. */
 function argumentsOf(response: Response): string | undefined {
-  expect(["toolCalls", "length"]).toContain(response.ending!.kind);
+  expect(["toolCalls", "length"], JSON.stringify(response.ending)).toContain(response.ending!.kind);
   if (response.ending!.kind === "length") return undefined;
   const items = response.output.filter(({ item }) => item.kind !== "reasoning");
   expect(items).toEqual([
