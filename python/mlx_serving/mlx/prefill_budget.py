@@ -18,9 +18,14 @@ from typing import Final
 
 from .pass_cost import PassCost
 
-# While rows decode, prefill takes at most twice a decode step's time: the gap between two tokens
-# is then at most three times the undisturbed one.
+# While rows decode, prefill takes twice a decode step's time: the gap between two tokens is then
+# three times the undisturbed one.
 PREFILL_SHARE: Final = 2.0
+# Deep in a prompt a pass costs more before its first token, since it reads all that was computed
+# before. There prefill takes so many times what that costs, and up to so many times a step: else
+# most of its time would be that of short passes.
+DEPTH_SHARE: Final = 8.0
+PREFILL_SHARE_MAX: Final = 5.5
 # Where several prompts wait, each brings as much, up to this time: crumbs of prompts cost a pass
 # each, and while prompts wait few rows share a step. A stream still gets some five tokens a second.
 CROWDED_SECONDS_MAX: Final = 0.2
@@ -66,6 +71,8 @@ class PrefillBudget:
     # What this step's prefill may still take.
     _left: float = field(default=0.0, init=False)
     _is_first: bool = field(default=True, init=False)
+    # How deep in its prompt the next chunk will be, going by the latest one.
+    _depth: int = field(default=0, init=False)
     # What a chunk needs that may be more than a step earns.
     _needed: float = field(default=0.0, init=False)
     # Prompts that wait, at least one.
@@ -118,8 +125,10 @@ class PrefillBudget:
     def _earned(self) -> float:
         if self.queues_chunks:
             return PREFILL_SHARE_QUEUED * self.step_seconds
-        earned = PREFILL_SHARE * self.step_seconds
-        return max(earned, min(self._prompts * earned, CROWDED_SECONDS_MAX))
+        deep = self.cost.fixed_seconds(self._depth) - self.cost.fixed_seconds(0)
+        least, most = PREFILL_SHARE * self.step_seconds, PREFILL_SHARE_MAX * self.step_seconds
+        earned = max(least, min(DEPTH_SHARE * deep, most))
+        return max(earned, min(self._prompts * least, CROWDED_SECONDS_MAX))
 
     @property
     def is_chunk_queued(self) -> bool:
@@ -137,6 +146,7 @@ class PrefillBudget:
     def prefilled(self, tokens: int, depth: int, seconds: float) -> None:
         """A chunk with `depth` tokens before it is computed."""
         self.cost.learn(tokens, depth, seconds)
+        self._depth = depth + tokens
         self._spend(seconds)
 
     def queued(self, tokens: int, depth: int) -> None:
@@ -192,6 +202,7 @@ class PrefillBudget:
         """No prompt waits: time for it can't be saved up."""
         self._steps_since_chunk += 1
         self._needed = 0.0
+        self._depth = 0
         self._earnings = min(self._earnings, self._earned)
 
 

@@ -125,6 +125,12 @@ def cpu(tokens: int, depth: int) -> float:
     return 0.004 + 0.0009 * tokens + 0.0000015 * tokens * depth
 
 
+def memory(tokens: int, depth: int) -> float:
+    """Two fast cores: a pass reads all keys and values that were computed before, and that is most
+    of what it costs deep in a prompt."""
+    return 0.004 + 0.0006 * tokens + (0.000003 + 0.0000001 * tokens) * depth
+
+
 # Warm-up says little: a prior of a few tokens, or one that was disturbed.
 PRIORS = {
     "from a few tokens": (0.008, 0.002),
