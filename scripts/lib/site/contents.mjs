@@ -46,6 +46,7 @@ export const sections = [
       "docs/NATIVE.md",
       "docs/PERFORMANCE.md",
       "docs/performance/README.md",
+      "docs/performance/goals.md",
       "SECURITY.md",
     ],
   },

@@ -80,7 +80,7 @@ describe("all blocks", () => {
         "docs/tutorials/agent-user.md: fetches a model of 2.3 GB from a hub",
         "docs/migration/ollama.md: fetches a model of 2.3 GB from a hub",
         "docs/migration/mlx-lm-server.md: fetches a model of 2.3 GB from a hub",
-        "docs/migration/lm-studio.md: a model that LM Studio has fetched, and port 1234, which it may hold",
+        "docs/migration/lm-studio.md: a model that LM Studio has fetched",
         "docs/migration/llama-cpp.md: fetches a model of 2.3 GB from a hub",
         "docs/BROWSER.md: a page's own elements; tests/console runs examples/web, whose store is this one",
         "docs/BROWSER.md: a component in a page; tests/console runs examples/react, whose hook is this one",
