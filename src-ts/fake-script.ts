@@ -3,6 +3,7 @@
  * whom, `engine/requests/fake-script.ts` decides.
  */
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "./config.js";
 import type { FakeScriptEntry } from "./engine/api.js";
@@ -44,7 +45,7 @@ function jsonOf(path: string): unknown {
   try {
     content = readFileSync(path, "utf8");
   } catch (cause) {
-    const problem = `The script ${path} can't be read; check its name and rights.`;
+    const problem = `The script ${resolve(path)} can't be read; check its name and rights.`;
     throw new ConfigError(problem, { cause });
   }
   try {

@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ConfigError, resolveConfig } from "../../src-ts/config.js";
 import { readFakeScript } from "../../src-ts/fake-script.js";
@@ -40,6 +40,8 @@ it.each([
 
 it("that isn't there is refused, and so is one for a real model", () => {
   expect(() => readFakeScript(join(folder, "absent"))).toThrow("can't be read");
+  // `npm start --prefix` runs in another folder than it was typed in.
+  expect(() => readFakeScript("absent.json")).toThrow(resolve("absent.json"));
   const flags = { fakeScript: "script.json" };
   expect(() => resolveConfig({ folder, flags })).toThrow("--fake-script is for the fake engine");
   expect(resolveConfig({ folder, flags: { ...flags, engine: "fake" } }).fakeScript).toBe(
