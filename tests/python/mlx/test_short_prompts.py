@@ -288,6 +288,9 @@ def test_beside_rows_a_pass_is_no_longer_than_what_is_earned(passes: Passes) -> 
     phases.wait(*asked([11] * 12))
     play(phases.admission, StepOutput())
     computed: list[int] = []
+    # What the first prompt has really taken, on whatever machine, is earned again.
+    for _ in range(3):
+        phases.budget.stepped(3e-3, 1, alone=True)
     for _ in range(50):
         phases.budget.stepped(3e-3, 1, alone=True)
         spent, prompts = 0.0, max(1, len(phases.stages.prefilling))
