@@ -16,9 +16,12 @@ export class Arrival {
 
   constructor(private readonly newLease: () => BodyLease) {}
 
-  /** True once they are so many that they must be held. */
-  add(bytes: number): boolean {
+  add(bytes: number): void {
     this.bytes += bytes + chunkOverheadBytes;
+  }
+
+  /** They are so many that they must be held. */
+  get isLarge(): boolean {
     return this.bytes > bodyBytesUncounted;
   }
 
@@ -34,7 +37,10 @@ export class Arrival {
     this.bytes = Math.max(0, this.bytes - whole);
   }
 
-  /** The message is whole; its lease is the caller's now. */
+  /**
+   * The message is whole; its lease is the caller's now. What its last chunk had of the next one counts for neither:
+   * less than a chunk.
+   */
   take(): BodyLease {
     const lease = this.held ?? this.newLease();
     this.held = undefined;

@@ -99,9 +99,14 @@ export class Session implements WriterOwner {
 
   // Messages of the client
 
-  /** Part of a message, before it is whole. False: it is refused, and nothing more is to be read. */
-  arrive(bytes: number): boolean {
-    if (!this.arrival.add(bytes)) return true;
+  /** A chunk, before it is known what it makes whole. */
+  arriving(bytes: number): void {
+    this.arrival.add(bytes);
+  }
+
+  /** What has become whole by it was received. False: the rest is refused, and nothing more is to be read. */
+  arrived(): boolean {
+    if (!this.arrival.isLarge) return true;
     // It only waits for the other side to close.
     if (this.closed) return false;
     try {

@@ -145,8 +145,8 @@ export class WebSockets {
   }
 
   /** @internal What is refused is read no further: the closing handshake alone could keep its rest. */
-  arrived(one: Session, bytes: number): void {
-    if (one.arrive(bytes)) return;
+  arrived(one: Session): void {
+    if (one.arrived()) return;
     const { socket } = one.start;
     socket.removeAllListeners("data");
     socket.on("data", ignore);
@@ -207,6 +207,8 @@ export class WebSockets {
       (socket as OwnStream)[session] = one;
       // Before `ws` looks at it: a message that the chunk completes has arrived then.
       socket.prependListener("data", this.handlers.data);
+      // And after: whether the rest may go on arriving is known once messages have taken what is theirs.
+      socket.on("data", this.handlers.dataRead);
       this.groups[this.opened++ % pingGroups]!.add(one);
       this.count++;
       ws.on("message", this.handlers.message);
@@ -238,6 +240,7 @@ export class WebSockets {
 
 interface SocketHandlers {
   data(this: Duplex, chunk: Buffer): void;
+  dataRead(this: Duplex): void;
   message(this: WebSocket, data: RawData, isBinary: boolean): void;
   ping(this: WebSocket, data: Buffer): void;
   pong(this: WebSocket, data: Buffer): void;
@@ -249,7 +252,10 @@ function handlersOf(sockets: WebSockets): SocketHandlers {
   const of = (ws: WebSocket) => (ws as OwnSocket)[session];
   return {
     data(chunk) {
-      sockets.arrived((this as OwnStream)[session], chunk.length);
+      (this as OwnStream)[session].arriving(chunk.length);
+    },
+    dataRead() {
+      sockets.arrived((this as OwnStream)[session]);
     },
     message(data, isBinary) {
       sockets.received(of(this), data, isBinary);

@@ -1,8 +1,9 @@
+import type { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { limits } from "../../../../src-ts/protocol/index.js";
 import { BodyBudget } from "../../../../src-ts/server/bodies/budget.js";
 import { hold } from "../../support/scripted-engine.js";
-import { eventually, rawConnection, startServer } from "../../support/test-server.js";
+import { eventually, pass, rawConnection, startServer } from "../../support/test-server.js";
 import { openSocket } from "../../support/test-socket.js";
 
 const KiB = 1024;
@@ -245,6 +246,31 @@ describe("over WebSocket", () => {
     await eventually(() => engine.runs.length === 10);
     expect(socket.close).toBeUndefined();
     expect(socket.events.filter(({ type }) => type === "error")).toHaveLength(1);
+  });
+
+  it("the bytes of one message are not those of the one before, whichever chunks they come in", async () => {
+    const { url, engine } = await startServer(narrow);
+    engine.script = hold;
+    const socket = await openSocket(url);
+    socket.create(small);
+    await socket.type("response.in_progress");
+    const input = "x".repeat(60 * KiB);
+    for (let i = 0; i < 7; i++) socket.create({ input });
+    const eighth = JSON.stringify({ type: "response.create", input });
+    socket.ws.send(eighth.slice(0, 30 * KiB), { fin: false });
+    await pass(50);
+    const { _socket: stream } = socket.ws as unknown as { _socket: Duplex };
+    stream.cork();
+    socket.ws.send(eighth.slice(30 * KiB));
+    socket.create({ input });
+    stream.uncork();
+    expect(await socket.type("error")).toMatchObject({ status: 429 });
+    for (let i = 0; i < 9; i++) {
+      await eventually(() => engine.runs.length > i);
+      engine.runs[i]!.end({ kind: "stop" });
+    }
+    await socket.ended(9);
+    expect(socket.close).toBeUndefined();
   });
 
   it("one that goes gives back what waited and what had arrived", async () => {
