@@ -76,10 +76,10 @@ async function measure({ url, pid }, cacheBytes, toolkit) {
   const chance = new Chance(1);
   const sampler = new toolkit.MemorySampler(pid);
   const seen = { requests: 0, failures: 0, tokens: 0, cached: 0, textbook: 0 };
+  // The last token is always computed.
+  const blocks = Math.floor((tokens - 1) / blockTokens);
   for (let turn = 0; turn < requests; turn++) {
     const conversation = speakerOf(chance, conversations);
-    // The last token is always computed.
-    const blocks = Math.floor((tokens - 1) / blockTokens);
     seen.textbook += lru.ask(conversation, blocks) * blockTokens;
     seen.requests++;
     try {

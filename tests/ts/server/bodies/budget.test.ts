@@ -225,23 +225,36 @@ describe("over HTTP", () => {
 });
 
 describe("over WebSocket", () => {
-  it("messages that wait in a lane hold their bytes; the socket stays open", async () => {
-    const { url, engine } = await startServer(narrow);
-    engine.script = hold;
-    const socket = await openSocket(url);
+  const input = "x".repeat(60 * KiB);
+
+  /** Its first response runs until it is ended; what it asks for next waits in its lane. */
+  async function heldSocket() {
+    const server = await startServer(narrow);
+    server.engine.script = hold;
+    const socket = await openSocket(server.url);
     socket.create(small);
     await socket.type("response.in_progress");
-    const input = "x".repeat(60 * KiB);
+    return { ...server, socket };
+  }
+
+  /** One after another, as they come out of their lane. */
+  async function endAll(count: number, { engine, socket }: Awaited<ReturnType<typeof heldSocket>>) {
+    for (let i = 0; i < count; i++) {
+      await eventually(() => engine.runs.length > i);
+      engine.runs[i]!.end({ kind: "stop" });
+    }
+    await socket.ended(count);
+  }
+
+  it("messages that wait in a lane hold their bytes; the socket stays open", async () => {
+    const held = await heldSocket();
+    const { engine, socket } = held;
     for (let i = 0; i < 9; i++) socket.create({ input, event_id: `${i}` });
     expect(await socket.type("error")).toMatchObject({
       status: 429,
       error: { code: "too_many_bytes" },
     });
-    for (let i = 0; i < 9; i++) {
-      await eventually(() => engine.runs.length > i);
-      engine.runs[i]!.end({ kind: "stop" });
-    }
-    await socket.ended(9);
+    await endAll(9, held);
     socket.create({ input: text });
     await eventually(() => engine.runs.length === 10);
     expect(socket.close).toBeUndefined();
@@ -249,12 +262,8 @@ describe("over WebSocket", () => {
   });
 
   it("the bytes of one message are not those of the one before, whichever chunks they come in", async () => {
-    const { url, engine } = await startServer(narrow);
-    engine.script = hold;
-    const socket = await openSocket(url);
-    socket.create(small);
-    await socket.type("response.in_progress");
-    const input = "x".repeat(60 * KiB);
+    const held = await heldSocket();
+    const { socket } = held;
     for (let i = 0; i < 7; i++) socket.create({ input });
     const eighth = JSON.stringify({ type: "response.create", input });
     socket.ws.send(eighth.slice(0, 30 * KiB), { fin: false });
@@ -265,20 +274,12 @@ describe("over WebSocket", () => {
     socket.create({ input });
     stream.uncork();
     expect(await socket.type("error")).toMatchObject({ status: 429 });
-    for (let i = 0; i < 9; i++) {
-      await eventually(() => engine.runs.length > i);
-      engine.runs[i]!.end({ kind: "stop" });
-    }
-    await socket.ended(9);
+    await endAll(9, held);
     expect(socket.close).toBeUndefined();
   });
 
   it("one that goes gives back what waited and what had arrived", async () => {
-    const { url, engine, post } = await startServer(narrow);
-    engine.script = hold;
-    const socket = await openSocket(url);
-    socket.create(small);
-    await socket.type("response.in_progress");
+    const { engine, post, socket } = await heldSocket();
     socket.create({ input: text });
     socket.ws.send(text.slice(0, 100 * KiB), { fin: false });
     await new Promise((resolve) => setTimeout(resolve, 20));
