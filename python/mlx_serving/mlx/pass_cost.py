@@ -65,6 +65,11 @@ class PassCost:
         """Of a pass, however few its tokens."""
         return max(0.0, self._coefficient(0) + self._coefficient(2) * depth)
 
+    def depth_seconds(self, depth: int) -> float:
+        """Of that, what so many tokens in the cache add; 0 until all chunks that it goes by were
+        measured, since a guess may take anything for it."""
+        return self._coefficient(2) * depth if len(self._chunks) == CHUNKS_MAX else 0.0
+
     def token_seconds(self, depth: int) -> float:
         """Of each further token."""
         return max(SECONDS_MIN, self._coefficient(1) + self._coefficient(3) * depth)

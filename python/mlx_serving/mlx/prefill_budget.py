@@ -125,9 +125,8 @@ class PrefillBudget:
     def _earned(self) -> float:
         if self.queues_chunks:
             return PREFILL_SHARE_QUEUED * self.step_seconds
-        deep = self.cost.fixed_seconds(self._depth) - self.cost.fixed_seconds(0)
         least, most = PREFILL_SHARE * self.step_seconds, PREFILL_SHARE_MAX * self.step_seconds
-        earned = max(least, min(DEPTH_SHARE * deep, most))
+        earned = max(least, min(DEPTH_SHARE * self.cost.depth_seconds(self._depth), most))
         return max(earned, min(self._prompts * least, CROWDED_SECONDS_MAX))
 
     @property
