@@ -9,7 +9,7 @@ import {
   streamedResponse,
 } from "./support/openai.js";
 import { askFromPython, ensurePythonClient } from "./support/python-client.js";
-import { type ServerProcess, startServer } from "./support/server.js";
+import { longAnswer, type ServerProcess, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
@@ -109,7 +109,7 @@ describe("SIGKILL of the worker in the middle of an answer", () => {
   it("is a pause: the stream goes on and its text is the undisturbed one", async () => {
     await using server = await startServer({ flags: ["--max-batch", "1"] });
     await using client = await connect(server.url);
-    const body = { input: "Count from one to ten.", max_output_tokens: 16, temperature: 0 };
+    const body = { ...longAnswer, temperature: 0 };
     const undisturbed = await client.respond(body).final();
 
     let migrations = 0;

@@ -55,6 +55,9 @@ export interface ServerProcess extends AsyncDisposable {
   stderr(): string;
 }
 
+/** The embedded model decodes it for longer than a client lags behind: a kill after few deltas falls within it. */
+export const longAnswer = { input: "Tell me a long story.", max_output_tokens: 96 };
+
 /** Resolves when the ready line is there; rejects with the log when the process ends before it. */
 export async function startServer({ flags = [], env = {}, before, apiKey }: ServerOptions = {}) {
   const [command, ...args] = commandLine(before);
