@@ -242,11 +242,12 @@ class FakeRunner:
     def _decode(self, output: StepOutput) -> None:
         self._faults.on_step(self._running)
         output.rows = [(s.id, s.next, _token(s), None) for s in self._running]
-        finished = False
+        finished = told = False
         for sequence in self._running:
             sequence.next += 1
             finished = finished or sequence.next >= sequence.end or sequence.matcher is not None
-        if any(sequence.logprobs >= 0 for sequence in self._running):
+            told = told or sequence.logprobs >= 0
+        if told:
             self._add_logprobs(output)
         if finished:
             self._end(output)

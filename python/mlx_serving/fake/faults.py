@@ -149,4 +149,4 @@ def _link_faults(raw: dict[str, Any]) -> LinkFaults:
 
 
 def _sent(rows: Sequence[Generating], index: int) -> bool:
-    return any(row.first <= index and row.next == index + 1 for row in rows)
+    return index >= 0 and any(row.first <= index and row.next == index + 1 for row in rows)

@@ -351,9 +351,11 @@ export class ResponseLog implements ReadLog, WrittenLog {
     const item = itemOf(kind, this.openItem.item);
     // Of a call that nobody has begun there is nothing to tell.
     if (item === undefined) return;
-    const isTold = kind === "content" && this.silent.length > 0;
-    const told = isTold ? [...this.silent, ...logprobs] : logprobs;
-    this.silent = [];
+    let told = logprobs;
+    if (this.silent.length > 0) {
+      if (kind === "content") told = [...this.silent, ...logprobs];
+      this.silent = [];
+    }
     this.open(item);
     this.writeDelta(text, tokens, told);
   }

@@ -30,8 +30,11 @@ export interface Arrived {
 
 export function arrivedIn(rows: readonly StepRow[]): Arrived {
   const arrived: Arrived = { tokens: [], reasoningTokens: 0, forcedTokens: 0, utterances: [] };
-  for (const [, , token, said, logprob] of rows) {
-    arrived.tokens.push(token);
+  for (const row of rows) {
+    // Every token passes here: by index, since taking an array apart by name asks for its iterator.
+    const said = row[3];
+    const logprob = row[4];
+    arrived.tokens.push(row[2]);
     if (typeof said === "string") {
       const text = textIn(arrived.utterances, "content");
       text.text += said;
