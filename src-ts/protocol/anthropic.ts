@@ -169,6 +169,7 @@ const Thinking = z.discriminatedUnion(
 /** What makes the prompt, and what both routes take beside it. */
 const prompt = {
   ...fields.unserved,
+  ...fields.structuredElsewhere,
   model: fields.model,
   messages: z.array(AnthropicMessageParam).min(1).max(limits.messagesMax),
   system: system.nullish(),

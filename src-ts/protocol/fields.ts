@@ -6,7 +6,7 @@ import { z } from "zod";
 import * as limits from "./limits.js";
 
 export const toolCalling = "Tool calling";
-const structuredElsewhere = "Structured output under this name";
+const structuredByName = "Structured output under this name";
 const otherModality = "A modality other than text";
 
 /** Marks a refusal as one of "not supported" rather than "wrong"; see `isNotSupported`. */
@@ -290,10 +290,6 @@ export const tooling = {
 
 /** What would change the meaning of an answer, by the names that other APIs and servers have for it. */
 export const unserved = {
-  json_schema: absent(structuredElsewhere),
-  grammar: absent(structuredElsewhere),
-  regex: absent(structuredElsewhere),
-  ebnf: absent(structuredElsewhere),
   audio: absent("Audio"),
   modalities: z
     .tuple([z.literal("text", { error: notSupported(otherModality) })], {
@@ -306,6 +302,14 @@ export const unserved = {
   documents: absent(),
   chat_template: absent("A request's own chat template"),
   continue_final_message: only([false], "Going on with the last message"),
+};
+
+/** The same, of what other APIs take by these names. */
+export const structuredElsewhere = {
+  json_schema: absent(structuredByName),
+  grammar: absent(structuredByName),
+  regex: absent(structuredByName),
+  ebnf: absent(structuredByName),
 };
 
 /** Handed to the chat template, as vLLM does it. What of it a template may not be given, the worker says. */

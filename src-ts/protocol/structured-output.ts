@@ -24,7 +24,8 @@ export const ResponseFormat = z.discriminatedUnion(
   "type",
   [
     z.object({ type: z.literal("text") }),
-    z.object({ type: z.literal("json_object") }),
+    // llama.cpp's form has the schema here.
+    z.object({ type: z.literal("json_object"), schema: Schema.nullish() }),
     z.object({
       type: z.literal("json_schema"),
       json_schema: z.object({ ...schemaFields, schema: Schema.nullish() }),
@@ -79,4 +80,9 @@ export const structuredOutput = {
       grammar: guidedGrammar.nullish(),
     })
     .nullish(),
+  /** The names of llama.cpp, whose clients send an empty grammar for none, and of SGLang. */
+  json_schema: guidedSchema.nullish(),
+  grammar: guidedGrammar.or(z.literal("")).nullish(),
+  regex: guidedRegex.nullish(),
+  ebnf: guidedGrammar.nullish(),
 };

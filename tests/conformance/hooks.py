@@ -23,6 +23,10 @@ STRUCTURES = (
     "guided_choice",
     "guided_grammar",
     "structured_outputs",
+    "json_schema",
+    "grammar",
+    "regex",
+    "ebnf",
     "output_config",
     "output_format",
 )

@@ -80,6 +80,10 @@ function wishes(body: Body): Asked[] {
       wish(["structured_outputs", "regex"], outputs?.regex, regex),
       wish(["structured_outputs", "choice"], outputs?.choice, choice),
       wish(["structured_outputs", "grammar"], outputs?.grammar, grammar),
+      wish(["json_schema"], body.json_schema, json),
+      wish(["grammar"], body.grammar || undefined, grammar),
+      wish(["regex"], body.regex, regex),
+      wish(["ebnf"], body.ebnf, grammar),
     ].flat(),
   ];
 }
@@ -97,6 +101,8 @@ type Format = ResponseFormat | TextFormat | OutputFormat;
 function formatWish(format: Format | null | undefined, path: Path): Asked[] {
   switch (format?.type) {
     case "json_object":
+      if ("schema" in format && format.schema != null)
+        return wish([...path, "schema"], format.schema, json);
       return [{ path, make: () => ({ kind: "json", text: anyObject }) }];
     case "json_schema": {
       const isNested = "json_schema" in format;

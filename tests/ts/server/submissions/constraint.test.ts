@@ -65,6 +65,16 @@ describe("what a body wants its answer kept to", () => {
       { kind: "lark", text: 'start: "a"' },
       "structured_outputs.grammar",
     ],
+    ["llama.cpp's schema", { json_schema: schema }, json, "json_schema"],
+    [
+      "llama.cpp's schema of an object",
+      { response_format: { type: "json_object", schema } },
+      json,
+      "response_format.schema",
+    ],
+    ["its grammar", { grammar: 'root ::= "a"' }, { kind: "lark", text: 'root ::= "a"' }, "grammar"],
+    ["SGLang's grammar", { ebnf: 'root ::= "a"' }, { kind: "lark", text: 'root ::= "a"' }, "ebnf"],
+    ["its expression", { regex: "a|b" }, { kind: "regex", text: "a|b" }, "regex"],
   ] as const)("%s", (_what, body, constraint, constraintName) => {
     expect(constraintOf(body as Parameters<typeof constraintOf>[0])).toEqual({
       constraint,
@@ -77,6 +87,7 @@ describe("what a body wants its answer kept to", () => {
     { response_format: null, guided_json: null, structured_outputs: {} },
     { response_format: { type: "text" } },
     { text: { format: { type: "text" } } },
+    { grammar: "", regex: null, response_format: { type: "text" } },
   ] as const)("%j is nothing", (body) => {
     expect(constraintOf(body)).toEqual({});
   });
@@ -87,6 +98,7 @@ describe("what a body wants its answer kept to", () => {
     [{ guided_regex: "a(?=b)" }, "guided_regex", "unsupported_parameter"],
     [{ guided_grammar: 'start: %json {"not": {}}' }, "guided_grammar", "unsupported_parameter"],
     [{ guided_json: {}, guided_regex: "a" }, "guided_json", "invalid_value"],
+    [{ grammar: 'root ::= "a"', json_schema: {} }, "json_schema", "invalid_value"],
     [
       { response_format: { type: "json_object" }, structured_outputs: { choice: ["a"] } },
       "response_format",

@@ -178,7 +178,6 @@ describe("what is not supported is refused by name", () => {
     ["chat", { modalities: ["text", "audio"] }, "modalities"],
     ["chat", { audio: { voice: "alloy" } }, "audio"],
     ["chat", { previous_response_id: "resp_1" }, "previous_response_id"],
-    ["chat", { grammar: "root ::= [0-9]+" }, "grammar"],
     ["chat", { documents: [{ text: "x" }] }, "documents"],
     ["chat", { chat_template: "{{ messages }}" }, "chat_template"],
     ["chat", { continue_final_message: true }, "continue_final_message"],
