@@ -3,8 +3,11 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { interruptible } from "../setup/clone/interrupt.mjs";
+import { installPackages } from "../setup/clone/setup.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+await interruptible((signal) => installPackages({ signal }));
 mkdirSync(`${root}/docs/machines`, { recursive: true });
 const tests = ["tests/machines/documentation.test.ts", "tests/ts/protocol/documents.test.ts"];
 const { status } = spawnSync(

@@ -23,6 +23,7 @@ await interruptible((signal) =>
   setUp({
     model: !runs || wantsEmbeddedModel(options),
     native: !runs || wantsNative(options),
+    tests: !runs,
     signal,
   }),
 );

@@ -1,6 +1,6 @@
 /** The steps that need only Node: npm packages, the machines (ReScript), the rest (TypeScript), the web console. */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { commandLine, packageRoot } from "../paths.mjs";
 import { run, SetupError } from "../process.mjs";
 import { isFresh, listInputs, removeStamp, takeStamp, writeStamp } from "../stamp.mjs";
@@ -13,6 +13,8 @@ const stampOf = (id) => join(setupFolder, `${id}.json`);
 export const logOf = (id) => join(setupFolder, `${id}.log`);
 
 const lockFiles = ["package.json", "package-lock.json"];
+const testManifest = join("tests", "package.json");
+const allLockFiles = [...lockFiles, testManifest];
 const installPollMs = 500;
 const isMachineSource = (path) => /\.resi?$/.test(path);
 const machineInputs = () => [
@@ -40,21 +42,45 @@ const consoleInputs = () => [
   ...listInputs(packageRoot, ["src-ts/console", "src-ts/client"]),
 ];
 
-/** @returns {import("./steps.mjs").Step[]} */
-export function nodeSteps() {
+/**
+ * @param {{ tests: boolean }} wanted Whether tests and checks will be run: they need packages of their own.
+ * @returns {import("./steps.mjs").Step}
+ */
+export function packagesStep({ tests }) {
+  return {
+    id: "npm",
+    title: "npm packages",
+    needs: [],
+    fresh: () =>
+      existsSync(installedLock) &&
+      (isStamped("npm-tests", allLockFiles) ||
+        (!tests && isStamped("npm", allLockFiles)) ||
+        adoptInstalled()),
+    // Those of tests that were there with an older lock file are wanted still.
+    run: (context) => (tests || hasTestPackages() ? installAll(context) : installToBuild(context)),
+  };
+}
+
+const installAll = (context) => installed("npm-tests", context, []);
+const installToBuild = (context) => installed("npm", context, ["--workspaces=false"]);
+
+/** Each begins with an empty folder, so that what the other one has left is gone. */
+async function installed(id, context, args) {
+  for (const either of ["npm", "npm-tests"]) removeStamp(stampOf(either));
+  await stamped(
+    id,
+    () => allLockFiles,
+    () => npmInstall(context, args),
+  );
+}
+
+/**
+ * @param {{ tests: boolean }} wanted As of `packagesStep`.
+ * @returns {import("./steps.mjs").Step[]}
+ */
+export function nodeSteps(wanted) {
   return [
-    {
-      id: "npm",
-      title: "npm packages",
-      needs: [],
-      fresh: () => existsSync(installedLock) && (isStamped("npm", lockFiles) || adoptInstalled()),
-      run: (context) =>
-        stamped(
-          "npm",
-          () => lockFiles,
-          () => npmInstall(context),
-        ),
-    },
+    packagesStep(wanted),
     {
       id: "machines",
       title: "machines (ReScript)",
@@ -96,6 +122,12 @@ export { commandLine };
 
 const installedLock = join(packageRoot, "node_modules", ".package-lock.json");
 
+/** npm links the folder of tests beside their packages. */
+function hasTestPackages() {
+  const { name } = JSON.parse(readFileSync(join(packageRoot, testManifest), "utf8"));
+  return existsSync(join(packageRoot, "node_modules", name));
+}
+
 const isStamped = (id, files) => isFresh(stampOf(id), packageRoot, files);
 
 /** The inputs are taken before the work: what changes meanwhile counts as changed. */
@@ -111,18 +143,19 @@ function adoptInstalled() {
   const wanted = readLock().packages;
   const present = JSON.parse(readFileSync(installedLock, "utf8")).packages;
   const same = Object.entries(wanted).every(([path, entry]) => {
-    if (path === "") return true;
+    if (path === "" || path === dirname(testManifest)) return true;
     const installed = present[path];
     if (installed === undefined) return entry.optional === true || entry.peer === true;
     return installed.version === entry.version && installed.integrity === entry.integrity;
   });
-  if (same) writeStamp(stampOf("npm"), takeStamp(packageRoot, lockFiles));
+  if (same) writeStamp(stampOf("npm-tests"), takeStamp(packageRoot, allLockFiles));
   return same;
 }
 
-async function npmInstall({ signal, detail }) {
+async function npmInstall({ signal, detail }, more) {
   // Building needs the development and the optional (per platform) packages, whatever the user's habits.
-  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  const always = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
+  const args = [...always, ...more];
   const script = process.env.npm_execpath ?? "";
   const [command, before] =
     basename(script) === "npm-cli.js" ? [process.execPath, [script]] : ["npm", []];
@@ -140,13 +173,11 @@ async function npmInstall({ signal, detail }) {
   }
 }
 
-/** npm itself says nothing until its end. */
+/** npm itself says nothing until its end. Which packages are of tests alone the lock file doesn't say. */
 function countInstalled() {
-  const wanted = Object.entries(readLock().packages).filter(
-    ([path, { optional }]) => path !== "" && !optional,
-  );
-  const present = wanted.filter(([path]) => existsSync(join(packageRoot, path, "package.json")));
-  return `${present.length} of ${wanted.length}`;
+  const paths = Object.keys(readLock().packages).filter((path) => path.startsWith("node_modules/"));
+  const present = paths.filter((path) => existsSync(join(packageRoot, path, "package.json")));
+  return `${present.length}`;
 }
 
 function readLock() {

@@ -7,13 +7,14 @@ import { ensureNative, isNativeSettled } from "../native/build.mjs";
 import { failureLines } from "../native/reasons.mjs";
 import { checkPlatform } from "../platform.mjs";
 import { ensureEnvironment, isEnvironmentReady, isForeign } from "../python.mjs";
-import { logOf, nodeSteps, setupFolder } from "./node.mjs";
+import { logOf, nodeSteps, packagesStep, setupFolder } from "./node.mjs";
 import { createProgress } from "./progress.mjs";
 import { runSteps } from "./steps.mjs";
 
 /**
- * @typedef {{ model: boolean, native: boolean | "with tests" }} Wanted `model`: whether the embedded model
- *   will be served; `native`: whether native parts will be used, or their own tests run too.
+ * @typedef {{ model: boolean, native: boolean | "with tests", tests?: boolean }} Wanted `model`: whether the
+ *   embedded model will be served; `native`: whether native parts will be used, or their own tests run too;
+ *   `tests`: whether tests and checks will be run (default: true).
  */
 
 /**
@@ -24,7 +25,21 @@ import { runSteps } from "./steps.mjs";
  */
 export async function setUp({ signal, ...wanted }) {
   checkPlatform();
-  const stale = plan(wanted).filter((step) => !step.fresh());
+  await settle(plan(wanted), signal);
+}
+
+/**
+ * The npm packages alone, those of tests and checks among them: for what needs nothing built.
+ * @param {{ signal: AbortSignal }} options
+ * @returns {Promise<void>}
+ */
+export async function installPackages({ signal }) {
+  checkPlatform();
+  await settle([packagesStep({ tests: true })], signal);
+}
+
+async function settle(steps, signal) {
+  const stale = steps.filter((step) => !step.fresh());
   if (stale.length === 0) return;
   mkdirSync(setupFolder, { recursive: true });
   const progress = createProgress({ total: stale.length });
@@ -35,16 +50,16 @@ export async function setUp({ signal, ...wanted }) {
       onWait: (holder) => progress.note(`Waiting for another set-up of this folder (${holder}).`),
     });
     for (const step of stale) rmSync(logOf(step.id), { force: true });
-    await runSteps(plan(wanted), { signal, progress });
+    await runSteps(steps, { signal, progress });
   } finally {
     progress.close();
     release();
   }
 }
 
-function plan({ model, native }) {
+function plan({ model, native, tests = true }) {
   const nativeSteps = native ? [nativeStep(native === "with tests")] : [];
-  return [...nodeSteps(), ...pythonSteps(model), ...nativeSteps];
+  return [...nodeSteps({ tests }), ...pythonSteps(model), ...nativeSteps];
 }
 
 /** Never fails: whatever can't be built, the server works without. */

@@ -35,7 +35,12 @@ const programs = {
 mkdir -p node_modules/.bin
 printf %s '${tools.rescript}' > node_modules/.bin/rescript
 printf %s '${tools.tsc}' > node_modules/.bin/tsc
-echo '{"packages":{}}' > node_modules/.package-lock.json`,
+rm -rf node_modules/clone-tests
+case "$*" in
+  *--workspaces=false*) packages= ;;
+  *) mkdir node_modules/clone-tests; packages='"node_modules/test-tool":{"version":"1.0.0"}' ;;
+esac
+echo "{\\"packages\\":{$packages}}" > node_modules/.package-lock.json`,
   "python3.13": `
 case "$1" in -c) echo "$0"; echo 3.13.1 ;; *) exit 1 ;; esac`,
   uv: `
@@ -75,7 +80,8 @@ export class Clone {
     cpSync("setup", join(this.folder, "setup"), { recursive: true });
     for (const [name, content] of Object.entries({
       "package.json": "{}",
-      "package-lock.json": '{"packages":{"":{}}}',
+      "package-lock.json": '{"packages":{"":{},"node_modules/test-tool":{"version":"1.0.0"}}}',
+      "tests/package.json": '{"name":"clone-tests"}',
       "rescript.json": "{}",
       "tsconfig.json": "{}",
       "src-res/Machine.res": "let x = 1",

@@ -35,10 +35,30 @@ describe("a fresh clone", () => {
   });
 
   it("whose packages somebody has installed by hand keeps them", async () => {
-    clone.write("node_modules/.package-lock.json", '{"packages":{}}');
+    const packages = { "node_modules/test-tool": { version: "1.0.0" } };
+    clone.write("node_modules/.package-lock.json", JSON.stringify({ packages }));
     clone.write("node_modules/.bin/rescript", "");
     await clone.setUp().finished;
     expect(titles(clone.takeCalls())).not.toContain("npm ci");
+  });
+
+  it("that is started gets no packages of tests; they come with what needs them, and stay", async () => {
+    const start = () => clone.setUp(["--run", "serve", "--engine", "fake"]).finished;
+    const installs = () => clone.takeCalls().filter((call) => call.startsWith("npm ci"));
+    const toBuild = [expect.stringContaining(" --workspaces=false")];
+    const all = [expect.not.stringContaining("--workspaces")];
+    await start();
+    expect(installs()).toEqual(toBuild);
+    await start();
+    expect(installs()).toEqual([]);
+    await clone.setUp().finished;
+    expect(installs()).toEqual(all);
+    await start();
+    expect(installs()).toEqual([]);
+    clone.write("tests/package.json", '{"name":"clone-tests","version":"2.0.0"}');
+    clone.write("package-lock.json", '{"packages":{"node_modules/new":{"version":"1.0.0"}}}');
+    await start();
+    expect(installs()).toEqual(all);
   });
 
   it("goes on as the command line, in the same process, with the options", async () => {
