@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 
 from ..messages import Constraint, Refused
 from .compile_times import CompileTimes
@@ -221,13 +221,17 @@ def grammar_of(constraint: Constraint) -> str:
 
     kind, text = constraint.kind, constraint.text
     try:
-        if kind == "json":
-            return LLMatcher.grammar_from_json_schema(text, overrides=JSON_OPTIONS)
-        if kind == "regex":
-            return LLMatcher.grammar_from_regex(text)
-        if kind == "choice":
-            return LLMatcher.grammar_from_lark(choice_grammar(json.loads(text)))
-        return LLMatcher.grammar_from_lark(lark_of(text))
+        match kind:
+            case "json":
+                return LLMatcher.grammar_from_json_schema(text, overrides=JSON_OPTIONS)
+            case "regex":
+                return LLMatcher.grammar_from_regex(text)
+            case "choice":
+                return LLMatcher.grammar_from_lark(choice_grammar(json.loads(text)))
+            case "lark":
+                return LLMatcher.grammar_from_lark(lark_of(text))
+            case _:
+                assert_never(kind)
     except Exception as error:
         # Readers of the library's own raise whatever comes to them.
         raise refused(str(error)) from error

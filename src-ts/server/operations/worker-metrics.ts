@@ -62,6 +62,13 @@ export function addWorkerMetrics(registry: Registry, prefix: string, workers: Wo
   addPrefixMetrics(named, workers);
   addDiskMetrics(named, workers);
   addGauge(
+    named("worker_memory_bytes", "What MLX takes in a worker: weights, caches, and what it keeps."),
+    valuesOf(workers, ({ telemetry }) => {
+      const bytes = telemetry?.memoryBytes;
+      return typeof bytes === "number" ? [{ value: bytes, labels: {} }] : [];
+    }),
+  );
+  addGauge(
     named("worker_kv_bytes_per_token", "What a token takes in a KV cache, and with how many bits."),
     valuesOf(workers, ({ limits }) =>
       limits === undefined

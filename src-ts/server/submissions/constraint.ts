@@ -109,7 +109,8 @@ function formatWish(format: Format | null | undefined, path: Path): Asked[] {
       const schema = (isNested ? format.json_schema.schema : format.schema) ?? {};
       return wish([...path, ...(isNested ? ["json_schema"] : []), "schema"], schema, json);
     }
-    default:
+    case "text":
+    case undefined:
       return [];
   }
 }

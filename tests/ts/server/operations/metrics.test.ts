@@ -212,6 +212,14 @@ describe("the metrics of grammars", () => {
   });
 });
 
+it("says what a worker takes of the memory", async () => {
+  const { get, engine } = await startServer();
+  const text = async () => (await get("/metrics")).text();
+  expect(await text()).not.toContain("worker_memory_bytes{");
+  engine.telemetry = { memoryBytes: 4096 };
+  expect(await text()).toContain('mlx_serving:worker_memory_bytes{worker="w1"} 4096\n');
+});
+
 it("says what a token takes in a KV cache", async () => {
   const { get } = await startServer();
   expect(await (await get("/metrics")).text()).toContain(

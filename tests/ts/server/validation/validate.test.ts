@@ -191,7 +191,6 @@ describe("what is not supported is refused by name", () => {
     ["completions", { best_of: 2 }, "best_of"],
     ["completions", { suffix: "tail" }, "suffix"],
     ["completions", { tools: [tool] }, "tools"],
-    ["completions", { json_schema: {} }, "json_schema"],
     ["responses", { tool_choice: { type: "web_search" } }, "tool_choice.type"],
     ["responses", { tool_choice: { type: "mcp", server_label: "x" } }, "tool_choice.type"],
     ["responses", { functions: [{ name: "f" }] }, "functions"],
