@@ -260,7 +260,13 @@ def choice_grammar(choices: list[Any]) -> str:
     return "start: " + " | ".join(json.dumps(choice) for choice in choices)
 
 
+# The library's words for a grammar that no text can ever fit, such as a rule of itself alone.
+ENDLESS: Final = "NoExtensionBias"
+
+
 def refused(reason: str) -> Refused:
+    if reason == ENDLESS:
+        reason = "no text ever fits it; a rule may lead to nothing but itself"
     said = " ".join(reason.replace("<non-verbose/>", "").split())[:ERROR_CHARACTERS_MAX]
     return Refused("invalid_request", FIELD, f"{FIELD} can't be compiled: {said}")
 

@@ -77,6 +77,12 @@ def test_what_cannot_be_compiled_is_refused_with_its_field(constraint: Constrain
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["start: a\na: a", "root ::= root"])
+def test_a_rule_that_leads_to_itself_alone_is_refused_in_words(text: str) -> None:
+    with pytest.raises(Refused, match="a rule may lead to nothing but itself"):
+        GRAMMARS.matcher(Constraint("lark", text))
+
+
 def test_a_grammar_is_compiled_once_and_each_answer_has_its_own_place() -> None:
     grammars = new_grammars()
     constraint = schema(enum=["ab", "cd"])
