@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { errColors } from "../colors.js";
 import { didYouMean } from "../nearest.js";
+import { agentContextTokens, modelForAgent } from "./agent-model.js";
 import { programOf, runAgent } from "./agent-program.js";
 import { isOurs, targetAt } from "./agent-target.js";
 import type { Agent, Target } from "./agents/agent.js";
@@ -15,8 +16,6 @@ import { type FoundServer, findServer } from "./local-server.js";
 
 /** Of what a server says while an agent has the terminal, the last. */
 const heldCharsMax = 16_384;
-/** Their instructions and tools alone are 5,000 to 20,000 tokens. */
-const agentContextTokens = 32_768;
 
 interface LaunchFlags extends KeyFlags {
   url?: string;
@@ -31,7 +30,10 @@ export function launchCommand(): Command {
     .argument("<agent>", agents.map(({ name }) => name).join(", "))
     .argument("[args...]", "for the agent; its flags come after --")
     .option("--url <url>", "a running server")
-    .option("--model <id>", "model to use (default: the server's)")
+    .option(
+      "--model <id>",
+      "model to use (default: the server's; of one that is started, the model added last that an agent fits into)",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  mlx-serving launch codex\n  mlx-serving launch --model some/model qwen -- --yolo 'Tidy up this folder'",
@@ -58,7 +60,11 @@ async function launch(name: string, args: string[], flags: LaunchFlags): Promise
   const url = flags.url === undefined ? undefined : addressOf(flags.url);
   const server = await findServer(
     { url, model: flags.model },
-    { isThere: isOurs, print: (text) => held.add(text) },
+    {
+      isThere: isOurs,
+      print: (text) => held.add(text),
+      modelOf: (config) => modelForAgent(agent.title, config),
+    },
   );
   try {
     process.exitCode = await runOn(server, agent, { program, args, flags });

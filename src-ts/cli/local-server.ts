@@ -23,6 +23,8 @@ export interface Ways {
   isThere(url: string): Promise<boolean>;
   /** Log lines of a server that has been started. Default: stderr. */
   print?: (text: string) => void;
+  /** Which model a server gets that is started, where none is wanted; undefined: the configuration's. */
+  modelOf?: (config: ServeConfig) => Promise<string | undefined>;
 }
 
 const withoutKeys = { apiKey: undefined, apiKeyFile: undefined };
@@ -36,7 +38,8 @@ export async function findServer({ url, model }: Wanted, ways: Ways): Promise<Fo
   // For who looks at it; in a pipe there is the answer alone.
   if (process.stderr.isTTY)
     process.stderr.write(errColors.dim(`No server at ${usual}; starting one.\n`));
-  return startServer(model === undefined ? config : { ...config, model: [model] }, ways.print);
+  const chosen = model ?? (await ways.modelOf?.(config));
+  return startServer(chosen === undefined ? config : { ...config, model: [chosen] }, ways.print);
 }
 
 /** A server of this process, with the options of the environment and the file, on a free port. */

@@ -70,9 +70,15 @@ async function add(name: string, givenId: string | undefined): Promise<void> {
       `--id must be letters, digits and . _ - with at most one slash, not "${givenId}".`,
     );
   }
+  const model = await addModel(name, givenId);
+  process.stdout.write(`Added ${model.id}: mlx-serving serve --model ${model.id}\n`);
+}
+
+/** Registers what is here, or downloads it first. Throws ConfigError or CommandError. */
+export async function addModel(name: string, givenId?: string): Promise<RegisteredModel> {
   const model = existsSync(name) ? localModel(name, givenId) : await hubModel(name, givenId);
   registerModel(model);
-  process.stdout.write(`Added ${model.id}: mlx-serving serve --model ${model.id}\n`);
+  return model;
 }
 
 function localModel(name: string, id: string | undefined): RegisteredModel {

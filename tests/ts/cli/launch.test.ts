@@ -184,6 +184,19 @@ describe("the server", () => {
     await expect(fetch(`${own}/models`)).rejects.toThrow();
   });
 
+  it("isn't started with a model that is too small", async () => {
+    const env = {
+      MLX_SERVING_PORT: String(await freePort()),
+      MLX_SERVING_CACHE: join(cwd, "none"),
+    };
+    const { code, stderr } = await launch(["codex"], env).finished;
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining("mlx-serving models add"),
+    });
+    expect(existsSync(record)).toBe(false);
+  });
+
   it("is found on the usual port", async () => {
     const env = { MLX_SERVING_PORT: new URL(url).port };
     const keys = ["--api-key-file", join(cwd, "keys.txt")];
