@@ -32,16 +32,14 @@ export class Refusal extends Error {
   }
 }
 
-/**
- * Without a time limit: how long an answer may take is the machine's affair. Of a stream `onStart`, once, with the
- * response's id, and `onDelta` at each text. Throws for what is no complete answer.
- */
-export async function ask(
-  url: string,
-  body: object,
-  { stream = false, signal, apiKey, onStart, onDelta }: Options = {},
-): Promise<Choice> {
-  const asking = request(`${url}/v1/chat/completions`, {
+interface Caller {
+  signal?: AbortSignal | undefined;
+  apiKey?: string | undefined;
+}
+
+/** Without a time limit: how long an answer may take is the machine's affair. */
+async function post(address: string, body: object, { signal, apiKey }: Caller) {
+  const asking = request(address, {
     method: "POST",
     headers: { "content-type": "application/json", ...authorization(apiKey) },
   });
@@ -49,20 +47,65 @@ export async function ask(
   signal?.addEventListener("abort", () => asking.destroy());
   // Why it breaks off is told to whoever reads the answer; who has read it to its end needs no reason.
   asking.on("error", () => {});
-  asking.end(JSON.stringify({ ...body, stream }));
+  asking.end(JSON.stringify(body));
   const [answer] = (await once(asking, "response")) as [IncomingMessage];
   answer.on("error", () => {});
   answer.setEncoding("utf8");
   if (answer.statusCode !== 200) throw new Refusal(answer.statusCode!, await textOf(answer));
-  return stream ? streamed(answer, onStart, onDelta) : whole(await textOf(answer));
+  return answer;
 }
 
-interface Options {
-  stream?: boolean;
-  signal?: AbortSignal | undefined;
-  apiKey?: string | undefined;
-  onStart?: ((id: string) => void) | undefined;
-  onDelta?: (() => void) | undefined;
+/** Of a stream `onDelta` at each text. Throws for what is no complete answer. */
+export async function ask(
+  url: string,
+  body: object,
+  { stream = false, onDelta, ...caller }: Caller & { stream?: boolean; onDelta?: () => void } = {},
+): Promise<Choice> {
+  const answer = await post(`${url}/v1/chat/completions`, { ...body, stream }, caller);
+  return stream ? streamed(answer, onDelta) : whole(await textOf(answer));
+}
+
+/**
+ * The same of the Responses API, which names a response before its prompt is computed; a chat's first chunk comes
+ * with its first text. `onCreated` hears the id. Undefined: it was cancelled. Throws for what is no complete answer.
+ */
+export async function askAsResponse(
+  url: string,
+  { messages, max_tokens, ...body }: { messages?: unknown; max_tokens: number },
+  { onCreated, ...caller }: Caller & { onCreated: (id: string) => void },
+): Promise<Choice | undefined> {
+  const asked = { ...body, input: messages, max_output_tokens: max_tokens, stream: true };
+  const answer = await post(`${url}/v1/responses`, asked, caller);
+  let content = "";
+  for await (const { type, response, delta } of eventsIn(answer)) {
+    if (type === "response.created") onCreated(response!.id);
+    if (type === "response.output_text.delta") content += delta;
+    if (type === "response.completed") return { content, calls: [], finish_reason: "stop" };
+    if (type !== "response.incomplete") continue;
+    if (response!.incomplete_details.reason === "cancelled") return undefined;
+    return { content, calls: [], finish_reason: "length" };
+  }
+  throw new Error(`The stream ends after ${JSON.stringify(content)}`);
+}
+
+interface ResponseEvent {
+  type: string;
+  response?: { id: string; incomplete_details: { reason: string } };
+  delta?: string;
+}
+
+async function* eventsIn(answer: IncomingMessage): AsyncGenerator<ResponseEvent> {
+  for await (const data of dataIn(answer)) yield JSON.parse(data) as ResponseEvent;
+}
+
+/** What the lines `data: …` of an event stream have. */
+async function* dataIn(answer: IncomingMessage): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of answer) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) if (line.startsWith("data: ")) yield line.slice("data: ".length);
+  }
 }
 
 async function textOf(answer: IncomingMessage): Promise<string> {
@@ -79,43 +122,27 @@ function whole(text: string): Choice {
   return choice;
 }
 
-async function streamed(
-  answer: IncomingMessage,
-  onStart?: (id: string) => void,
-  onDelta?: () => void,
-): Promise<Choice> {
-  let isStarted = false;
+async function streamed(answer: IncomingMessage, onDelta?: () => void): Promise<Choice> {
   const choice: Choice = { content: "", calls: [], finish_reason: "" };
-  let rest = "";
   let isDone = false;
-  const take = (line: string) => {
-    if (!line.startsWith("data: ")) return;
-    const data = line.slice("data: ".length);
+  for await (const data of dataIn(answer)) {
     if (data === "[DONE]") {
       isDone = true;
-      return;
+      continue;
     }
-    const { id, choices, error } = JSON.parse(data) as Chunk;
+    const { choices, error } = JSON.parse(data) as Chunk;
     if (error !== undefined) throw new Error(data);
-    if (!isStarted) onStart?.(id);
-    isStarted = true;
     const { delta, finish_reason } = choices[0]!;
     if (choice.finish_reason !== "") throw new Error(`After the last chunk comes ${data}`);
     add(choice, delta);
     choice.finish_reason = finish_reason ?? "";
     if (delta.content || delta.tool_calls) onDelta?.();
-  };
-  for await (const chunk of answer) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) take(line);
   }
   if (!isDone || choice.finish_reason === "") throw new Error("The stream ends without its end.");
   return choice;
 }
 
 interface Chunk {
-  id: string;
   choices: { delta: Part; finish_reason: string | null }[];
   error?: unknown;
 }

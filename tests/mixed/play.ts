@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { authorization, isIdle, type ServerProcess } from "../e2e/support/server.js";
 import type { Random } from "../simulation/random.js";
-import { ask, type Choice, Refusal } from "./ask.js";
+import { ask, askAsResponse, type Choice, Refusal } from "./ask.js";
 import { Killer } from "./killer.js";
 import { type Departure, type Kind, kinds, type Mixed } from "./requests.js";
 
@@ -103,30 +103,33 @@ async function play(
 ): Promise<Choice | undefined> {
   const { body, stream, departure, apiKey } = request;
   if (departure === undefined) return ask(url, body, { stream, apiKey });
-  const leaving = new AbortController();
-  const onDelta = leaveBy(departure, leaving);
-  let left: Promise<string | undefined> | undefined;
-  const onStart = (id: string) => {
-    if ("inPrefill" in departure)
-      left = leaveInPrefill(`${url}/debug/requests/${id}`, apiKey, leaving);
-  };
-  try {
-    return await ask(url, body, { stream, signal: leaving.signal, apiKey, onStart, onDelta });
-  } catch (error) {
-    if (leaving.signal.aborted) return undefined;
-    throw error;
-  } finally {
+  if ("inPrefill" in departure) {
+    let left: Promise<string | undefined> | undefined;
+    const onCreated = (id: string) => {
+      left = cancelInPrefill(url, id, apiKey);
+    };
+    const choice = await askAsResponse(url, body, { apiKey, onCreated });
     const phase = await left;
     if (phase !== undefined) onCancelled(phase);
+    return choice;
+  }
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  try {
+    return await ask(url, body, { stream, signal, apiKey, onDelta: leaveBy(departure, leaving) });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
   }
 }
 
-function leaveBy(departure: Departure, leaving: AbortController): () => void {
+type AnyTime = Exclude<Departure, { inPrefill: true }>;
+
+function leaveBy(departure: AnyTime, leaving: AbortController): () => void {
   if ("afterMs" in departure) {
     AbortSignal.timeout(departure.afterMs).addEventListener("abort", () => leaving.abort());
     return () => {};
   }
-  if ("inPrefill" in departure) return () => {};
   let heard = 0;
   return () => {
     if (++heard === departure.afterDeltas) leaving.abort();
@@ -136,11 +139,16 @@ function leaveBy(departure: Departure, leaving: AbortController): () => void {
 const looksEveryMs = 20;
 
 /** The event before its cancel, as the server has it. Undefined: it was too quick to be met in its prefill. */
-async function leaveInPrefill(url: string, apiKey: string | undefined, leaving: AbortController) {
+async function cancelInPrefill(url: string, id: string, apiKey: string | undefined) {
+  let isAsked = false;
   for (;;) {
-    const events = await eventsOf(url, apiKey);
+    const events = await eventsOf(`${url}/debug/requests/${id}`, apiKey);
     const last = events.at(-1)!;
-    if (last === "prefilling") leaving.abort();
+    if (last === "prefilling" && !isAsked) {
+      isAsked = true;
+      const headers = authorization(apiKey);
+      await fetch(`${url}/v1/responses/${id}/cancel`, { method: "POST", headers });
+    }
     const cancelled = events.indexOf("cancelling");
     if (cancelled > 0) return events[cancelled - 1];
     if (["ended", "turnedAway"].includes(last)) return undefined;
