@@ -49,6 +49,7 @@ function tellTheRest(engine: ScriptedEngine): void {
 
 const workerTelemetry = {
   prefixCacheBytes: 4096,
+  memoryBytes: 8192,
   prefixes: {
     ...{ entries: 40, hitTokens: 900, neverSeenTokens: 50, evictedTokens: 40, otherSaltTokens: 30 },
     ...{ belowBlockTokens: 20, evictions: 7 },
