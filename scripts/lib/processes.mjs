@@ -1,4 +1,5 @@
 /** Small things that whoever starts programs needs: a port for one, a signal to all that it has started. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
@@ -28,4 +29,22 @@ export function signalGroup(pid, name) {
     // ESRCH: it has ended already.
     if (error.code !== "ESRCH") throw error;
   }
+}
+
+/**
+ * Has a program that was started `detached`, and what it has started, end with this process, however that ends: by a
+ * signal nobody gets to tidy up.
+ * @param {number | undefined} pid
+ * @returns {() => void} Lets it go.
+ */
+export function endWithUs(pid) {
+  if (pid === undefined) return () => {};
+  const watch = spawn("sh", ["-c", 'cat > /dev/null; kill -s KILL -- "-$0"', String(pid)], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  watch.unref();
+  // @ts-expect-error Node's pipes are sockets, and keep the process alive as those do.
+  watch.stdin.unref();
+  return () => signalGroup(watch.pid, "SIGKILL");
 }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { endWithUs, signalGroup } from "../../../scripts/lib/processes.mjs";
 import { nativeEnvironment } from "./native.js";
 
 const program = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
@@ -67,6 +68,7 @@ export async function startServer({ flags = [], env = {}, before, apiKey }: Serv
     // A group of its own, so that nothing of it can outlive the test.
     detached: true,
   });
+  const release = endWithUs(child.pid);
   const output = { stdout: "", stderr: "" };
   const exited = once(child, "exit").then(([code, signal]) => ({ code, signal }));
   child.stderr.on("data", (chunk) => {
@@ -85,9 +87,11 @@ export async function startServer({ flags = [], env = {}, before, apiKey }: Serv
     );
   });
   try {
-    return describe(child, await Promise.race([ready, dead]), output, exited, apiKey);
+    const url = await Promise.race([ready, dead]);
+    return describe(child, url, { output, exited, apiKey, release });
   } catch (error) {
-    killGroup(child);
+    signalGroup(child.pid, "SIGKILL");
+    release();
     throw error;
   }
 }
@@ -104,12 +108,17 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
+interface Started {
+  output: { stdout: string; stderr: string };
+  exited: ServerProcess["exited"];
+  apiKey: string | undefined;
+  release: () => void;
+}
+
 function describe(
   child: ChildProcess,
   url: string,
-  output: { stdout: string; stderr: string },
-  exited: ServerProcess["exited"],
-  apiKey: string | undefined,
+  { output, exited, apiKey, release }: Started,
 ): ServerProcess {
   const headers = authorization(apiKey);
   const workers = async () => {
@@ -133,7 +142,8 @@ function describe(
     stdout: () => output.stdout,
     stderr: () => output.stderr,
     async [Symbol.asyncDispose]() {
-      killGroup(child);
+      signalGroup(child.pid, "SIGKILL");
+      release();
       await exited;
     },
   };
@@ -141,14 +151,6 @@ function describe(
 
 export function authorization(apiKey: string | undefined): Record<string, string> {
   return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-}
-
-function killGroup(child: ChildProcess): void {
-  try {
-    process.kill(-child.pid!, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }
 
 /** Long enough for the slowest machine; a test that waits so long has failed. */
