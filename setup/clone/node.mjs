@@ -57,20 +57,17 @@ export function packagesStep({ tests }) {
         (!tests && isStamped("npm", allLockFiles)) ||
         adoptInstalled()),
     // Those of tests that were there with an older lock file are wanted still.
-    run: (context) => (tests || hasTestPackages() ? installAll(context) : installToBuild(context)),
+    run: (context) => install(tests || hasTestPackages(), context),
   };
 }
 
-const installAll = (context) => installed("npm-tests", context, []);
-const installToBuild = (context) => installed("npm", context, ["--workspaces=false"]);
-
-/** Each begins with an empty folder, so that what the other one has left is gone. */
-async function installed(id, context, args) {
+/** Either begins with an empty folder, so that what the other one has left is gone. */
+async function install(withTests, context) {
   for (const either of ["npm", "npm-tests"]) removeStamp(stampOf(either));
   await stamped(
-    id,
+    withTests ? "npm-tests" : "npm",
     () => allLockFiles,
-    () => npmInstall(context, args),
+    () => npmInstall(context, withTests ? [] : ["--workspaces=false"]),
   );
 }
 
@@ -154,8 +151,7 @@ function adoptInstalled() {
 
 async function npmInstall({ signal, detail }, more) {
   // Building needs the development and the optional (per platform) packages, whatever the user's habits.
-  const always = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund"];
-  const args = [...always, ...more];
+  const args = ["ci", "--include=dev", "--include=optional", "--no-audit", "--no-fund", ...more];
   const script = process.env.npm_execpath ?? "";
   const [command, before] =
     basename(script) === "npm-cli.js" ? [process.execPath, [script]] : ["npm", []];
