@@ -27,9 +27,13 @@ def ready(phases: Phases, *requests: Any) -> None:
 
 
 def prefilled(phases: Phases) -> None:
-    """Whatever a chunk may take: the machine's speed has a say in it."""
+    """Whatever a chunk may take: the machine's speed has a say in it. Beside rows its time is
+    earned by steps of them, which are only told here."""
+    budget, rows = phases.budget, len(phases.stages.batch.rows)
     while phases.stages.prefilling:
         play(phases.prefill, StepOutput())
+        if rows:
+            budget.stepped(budget.step_seconds, rows, alone=False)
 
 
 def plans(phases: Phases) -> list[DecodePlan]:
