@@ -59,6 +59,11 @@ const turn = z.object({
   fakeSay: z.string().optional(),
 });
 
+/** A worker refuses a kind that it doesn't know, and its request fails alone. */
+const kind = z.custom<NonNullable<Acceptance["constraint"]>["kind"]>(
+  (value) => typeof value === "string",
+);
+
 /** Required is what nobody could go on without. Fields that only later versions know are passed over. */
 const fields = z.object({
   id: z.string().min(1),
@@ -75,9 +80,7 @@ const fields = z.object({
   chat: z.boolean().default(true),
   turn: turn.prefault({}),
   /** Absent: it may be anything, as it always was before. */
-  constraint: z
-    .object({ kind: z.enum(["json", "regex", "lark", "choice"]), text: z.string() })
-    .optional(),
+  constraint: z.object({ kind, text: z.string() }).optional(),
   clientId: z.string().optional(),
   priority: z.enum(["interactive", "normal", "batch"]).default("normal"),
   deadlineAt: z.number().optional(),
