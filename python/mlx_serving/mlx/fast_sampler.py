@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Final, cast
 
 import mlx.core as mx
 
 from ..fast.operations import native
-from .sampling import LazyLogprobs, Masks, RowSampling, packed_masks, uniform
+from ..messages import Sampling
+from .sampling import LazyLogprobs, Masks, RowSampling, StockSampler, packed_masks, uniform
+
+# What decides a draw here, and what has done its part before a draw, or does it after.
+_KNOWN: Final = frozenset(
+    {"temperature", "top_k", "top_p", "min_p", "seed"}
+    | {"repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"}
+    | {"stop", "logprobs"}
+)
+
+
+def others_than_known(sampling: type[Any]) -> list[tuple[str, Any]]:
+    """The fields of which the operation knows nothing, with the values at which they do nothing."""
+    return [
+        (field.name, field.default)
+        for field in fields(sampling)
+        if field.name not in _KNOWN and field.default is not MISSING
+    ]
 
 
 class FastSampler:
+    """Rows that ask for what the operation doesn't know are drawn with operations of MLX."""
+
+    def __init__(self, others: Iterable[tuple[str, Any]] = others_than_known(Sampling)) -> None:
+        self._others = list(others)
+        self._stock = StockSampler()
+
+    def _knows(self, row: RowSampling) -> bool:
+        return all(getattr(row.sampling, name) == neutral for name, neutral in self._others)
+
     def tokens(
         self,
         logits: mx.array,
@@ -19,6 +46,8 @@ class FastSampler:
         positions: Sequence[int],
         masks: Masks | None = None,
     ) -> mx.array:
+        if self._others and not all(map(self._knows, rows)):
+            return self._stock.tokens(logits, rows, positions, masks)
         vocabulary = logits.shape[-1]
         draws = [
             native.Draw(
