@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import mlx.core as mx
-from mlx_serving.engine import PrefillProgress
+from mlx_serving.engine import Abilities, Capabilities, PrefillProgress
 from mlx_serving.kv.quantized import KvQuantization
-from mlx_serving.messages import Abilities, Admission, Capabilities, Sampling
+from mlx_serving.messages import Admission, Sampling
 from mlx_serving.mlx.abilities import measure
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy

@@ -10,21 +10,14 @@ import sys
 from typing import Final
 
 from . import native
-from .messages import LoadFailed, PartStatus
-from .native.choice import (
-    ON_GPU,
-    PARTS,
-    WITHOUT_BLOCKS,
-    Part,
-    is_required,
-    is_wanted,
-    why_unwanted,
-)
+from .failures import LoadFailed
+from .messages import NativePart, NativePartStatus
+from .native.choice import ON_GPU, PARTS, WITHOUT_BLOCKS, is_required, is_wanted, why_unwanted
 
-MODULE_PARTS: Final[tuple[Part, ...]] = ("pool", "metrics")
-CPU_PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "attention", "sampling")
+MODULE_PARTS: Final[tuple[NativePart, ...]] = ("pool", "metrics")
+CPU_PARTS: Final[tuple[NativePart, ...]] = ("products", "blocks", "attention", "sampling")
 
-Parts = dict[Part, PartStatus]
+Parts = dict[NativePart, NativePartStatus]
 
 
 def module_parts() -> Parts:
@@ -50,7 +43,7 @@ def mlx_parts(on_gpu: bool) -> Parts:
     return parts
 
 
-def _kernels_status() -> PartStatus:
+def _kernels_status() -> NativePartStatus:
     from .kernels.device import backend
 
     if backend() == "metal":
@@ -58,7 +51,7 @@ def _kernels_status() -> PartStatus:
     return _status("kernels", None)
 
 
-def _status(part: Part, reason: str | None, applicable: bool = True) -> PartStatus:
+def _status(part: NativePart, reason: str | None, applicable: bool = True) -> NativePartStatus:
     unwanted = why_unwanted(part)
     missing = applicable and unwanted is None and reason is not None
     reason = unwanted or reason
@@ -77,7 +70,7 @@ def require(parts: Parts) -> None:
             )
 
 
-def _is_meant(part: Part) -> bool:
+def _is_meant(part: NativePart) -> bool:
     """Named, or wanted like all; a variable that means nothing is an error of every part."""
     return is_wanted(part) or why_unwanted(*PARTS) is not None
 

@@ -10,21 +10,94 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from . import messages
 from .grammar.grammars import Grammars
 from .grammar.matcher import Matcher
 from .messages import (
-    Abilities,
     Admission,
-    Capabilities,
     FailureCode,
     Finish,
+    KvBits,
     LoadOptions,
     ModelSource,
-    PartStatus,
-    SamplingDefaults,
+    NativePart,
+    NativePartStatus,
+    PrefixReuse,
 )
-from .native.choice import Part
 from .text.model import TextModel
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """How the model's makers want it sampled, for requests that don't say; greedy if they don't."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def to_wire(self) -> messages.SamplingDefaults:
+        return {
+            "temperature": self.temperature,
+            "topP": self.top_p,
+            "topK": self.top_k,
+            "minP": self.min_p,
+            "repetitionPenalty": self.repetition_penalty,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together."""
+
+    context_max: int
+    kv_bytes_per_token: float
+    kv_bytes_fixed: float
+    weights_bytes: float
+    kv_budget_bytes: float
+
+    def to_wire(self) -> messages.Capabilities:
+        return {
+            "contextMax": self.context_max,
+            "kvBytesPerToken": self.kv_bytes_per_token,
+            "kvBytesFixed": self.kv_bytes_fixed,
+            "weightsBytes": self.weights_bytes,
+            "kvBudgetBytes": self.kv_budget_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model was seen to do when it was loaded. `batch`: rows decode in one forward pass,
+    else each in its own. `prefix`: how much of a cached prompt may be used again; `pieces`: a
+    prompt may be prefilled in pieces; `kv_bits`: what it was seen with; `shared_prefill`: nothing
+    was wrong when several prompts were prefilled in one pass, which is tried where they may be;
+    `generates`: false of an embedding model; `dimensions`: of a text's vector, 0 if it has none.
+    The reasons are one line each, None where nothing is amiss.
+    """
+
+    batch: bool = True
+    batch_reason: str | None = None
+    prefix: PrefixReuse = "part"
+    prefix_reason: str | None = None
+    pieces: bool = True
+    kv_bits: KvBits = 0
+    shared_prefill: bool = True
+    shared_reason: str | None = None
+    generates: bool = True
+    dimensions: int = 0
+
+    def to_wire(self) -> messages.Abilities:
+        return {
+            "batch": self.batch,
+            "batchReason": self.batch_reason,
+            "prefix": self.prefix,
+            "prefixReason": self.prefix_reason,
+            "kvBits": self.kv_bits,
+            "generates": self.generates,
+            "dimensions": self.dimensions,
+        }
 
 
 @dataclass(slots=True)
@@ -145,7 +218,7 @@ class Loaded:
     limits: Capabilities
     text: TextModel
     sampling: SamplingDefaults
-    native: Mapping[Part, PartStatus]
+    native: Mapping[NativePart, NativePartStatus]
     abilities: Abilities = field(default_factory=Abilities)
     grammars: Grammars | None = None
     """None: no answer can be kept to a grammar."""

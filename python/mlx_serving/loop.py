@@ -26,8 +26,9 @@ from .engine import (
     StepOutput,
     failed,
 )
+from .failures import LoadFailed, Refused
 from .grammar.matcher import Matcher
-from .messages import Admission, DiskFigures, Load, LoadFailed, PrefixFigures, Refused, Telemetry
+from .messages import Admission, DiskFigures, Load, PrefixFigures, Telemetry
 
 TELEMETRY_SECONDS: Final = 1.0
 

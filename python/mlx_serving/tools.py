@@ -1,83 +1,40 @@
-"""What a request says of tools and of reasoning. Shapes alone: link, texts and the formats of calls
-share them.
-"""
+"""What follows from the tools that a request offers: texts and the formats of calls share it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from .messages import Tool, ToolOffer
 
 CUSTOM_INPUT: Final = "input"
+"""The one argument of a custom tool."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool that a request offers. `parameters`: the schema of its arguments; for a custom tool,
-    whose one argument is the string `input`, `pattern` or `lark` may say how that is made. `kept`:
-    the schema that its grammar keeps, as JSON; None: the same one. `loose`: where a format can't
-    keep to all of it, it may keep to less."""
-
-    name: str
-    description: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    custom: bool = False
-    pattern: str | None = None
-    lark: str | None = None
-    kept: str | None = None
-    loose: bool = False
-
-    @property
-    def kept_schema(self) -> Mapping[str, Any]:
-        """What the arguments that a grammar lets through are kept to."""
-        if self.kept is None:
-            return self.schema
-        kept: Mapping[str, Any] = json.loads(self.kept)
-        return kept
-
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        if not self.custom:
-            return self.parameters or {"type": "object", "properties": {}}
-        text: dict[str, Any] = {"type": "string"}
-        if self.pattern is not None:
-            text["pattern"] = f"^(?:{self.pattern})$"
-        return {
-            "type": "object",
-            "properties": {CUSTOM_INPUT: text},
-            "required": [CUSTOM_INPUT],
-            "additionalProperties": False,
-        }
+def schema_of(tool: Tool) -> Mapping[str, Any]:
+    """Of its arguments."""
+    if not tool.custom:
+        return tool.parameters or {"type": "object", "properties": {}}
+    text: dict[str, Any] = {"type": "string"}
+    if tool.pattern is not None:
+        text["pattern"] = f"^(?:{tool.pattern})$"
+    return {
+        "type": "object",
+        "properties": {CUSTOM_INPUT: text},
+        "required": [CUSTOM_INPUT],
+        "additionalProperties": False,
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The one tool that must be called."""
-
-    name: str
-
-
-Choice = Literal["none", "auto", "required"] | Named
+def kept_schema_of(tool: Tool) -> Mapping[str, Any]:
+    """What the arguments that a grammar lets through are kept to."""
+    if tool.kept is None:
+        return schema_of(tool)
+    kept: Mapping[str, Any] = json.loads(tool.kept)
+    return kept
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
-    """`parallel`: an answer may have several calls."""
-
-    tools: tuple[Tool, ...]
-    choice: Choice = "auto"
-    parallel: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ReasoningRequest:
-    """`enabled`: None is the template's default. `max_tokens`: None is without a limit."""
-
-    enabled: bool | None = None
-    max_tokens: int | None = None
-
-
-def callable_tools(offer: ToolOffer | None) -> tuple[Tool, ...]:
+def callable_tools(offer: ToolOffer | None) -> Sequence[Tool]:
     """What may be called in the answer."""
     return () if offer is None or offer.choice == "none" else offer.tools

@@ -1,9 +1,12 @@
 /**
- * The messages between orchestrator and worker, one schema each. Owns names and shapes; the
- * framing is in `link.ts`, the Python side in `python/mlx_serving/messages.py`.
+ * The messages between orchestrator and worker, one schema each. Owns names and shapes, of both sides: `npm run docs`
+ * makes the worker's types (`python/mlx_serving/messages.py`) and its checks (`link/bodies.py`) of them. The framing
+ * is in `link.ts`.
  *
- * Token ids travel packed as little-endian u32. `id` is the slot: a number the engine gives to one
- * dispatch of one request (or one `prepare`) and never gives again.
+ * Token ids travel packed as little-endian u32. `id` is the slot: a number the engine gives to one dispatch of one
+ * request (or one `prepare`) and never gives again. In the notes of a schema `check` is the function of
+ * `link/checks.py` where there is one of its own, `absent` what is meant where a field isn't there, and `usual` what
+ * a message that Python itself makes has where nothing is said.
  */
 import { z } from "zod";
 
@@ -14,9 +17,15 @@ const u32 = z.int().min(0).max(0xffff_ffff);
 /** A bigint, so that it is packed as an integer and no bit is lost; a small one may be read as a number. */
 const u64 = z
   .union([z.bigint().min(0n).max(0xffff_ffff_ffff_ffffn), z.int().min(0)])
-  .transform(BigInt);
+  .transform(BigInt)
+  .meta({ check: "u64" });
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
+const packedTokens = bytes.meta({ check: "token_ids" });
 const finite = z.number();
+/** Where it is packed as a float, since it needs more than 32 bits. */
+const byteCount = z.number().min(0).meta({ check: "byte_count" });
+/** Of nothing but what JSON can say. */
+const jsonMap = z.record(z.string(), z.unknown()).meta({ check: "json_map" });
 
 /**
  * A function that the model may call. `parameters`: a JSON schema of its arguments. `custom`: it takes one
@@ -26,21 +35,28 @@ const finite = z.number();
 export const Tool = z.strictObject({
   name: z.string(),
   /** Empty: none. */
-  description: z.string(),
-  parameters: z.record(z.string(), z.unknown()),
-  custom: z.boolean(),
+  description: z.string().meta({ usual: "" }),
+  parameters: jsonMap.meta({ check: "json_map", usual: {} }),
+  custom: z.boolean().meta({ usual: false }),
   pattern: z.string().optional(),
   lark: z.string().optional(),
-  kept: z.string().optional(),
-  loose: z.boolean().optional(),
+  kept: z.string().meta({ check: "json_object_text" }).optional(),
+  loose: z.boolean().optional().meta({ absent: false }),
 });
 export type Tool = z.infer<typeof Tool>;
+
+/** The one tool that must be called. */
+export const NamedTool = z.strictObject({ name: z.string() });
+
+export const ToolChoice = z
+  .union([z.enum(["none", "auto", "required"]), NamedTool])
+  .meta({ usual: "auto" });
 
 /** What may be called, and whether anything must be. `parallel`: more than one call in a turn. */
 export const ToolOffer = z.strictObject({
   tools: z.array(Tool),
-  choice: z.union([z.enum(["none", "auto", "required"]), z.strictObject({ name: z.string() })]),
-  parallel: z.boolean(),
+  choice: ToolChoice,
+  parallel: z.boolean().meta({ usual: true }),
 });
 export type ToolOffer = z.infer<typeof ToolOffer>;
 
@@ -55,20 +71,24 @@ export type ReasoningRequest = z.infer<typeof ReasoningRequest>;
 export const PrepareInput = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("chat"),
-    messages: z.array(z.record(z.string(), z.unknown())),
-    templateArgs: z.record(z.string(), z.unknown()).optional(),
+    messages: z.array(jsonMap),
+    templateArgs: jsonMap.optional().meta({ absent: {} }),
     tools: ToolOffer.optional(),
     reasoning: ReasoningRequest.optional(),
     /** A message of the system's between turns, where the template refuses it, becomes a part of the user's. */
-    foldsSystem: z.boolean().optional(),
+    foldsSystem: z.boolean().optional().meta({ absent: false }),
     /** Tokens of an earlier prompt and its answer: as many as say the same begin this one. */
-    previous: bytes.optional(),
+    previous: packedTokens.optional().meta({ absent: [] }),
   }),
   /** `special` false: without what the tokenizer puts around a text. */
-  z.strictObject({ kind: z.literal("text"), text: z.string(), special: z.boolean().optional() }),
-  z.strictObject({ kind: z.literal("tokens"), tokens: bytes }),
+  z.strictObject({
+    kind: z.literal("text"),
+    text: z.string(),
+    special: z.boolean().optional().meta({ absent: true }),
+  }),
+  z.strictObject({ kind: z.literal("tokens"), tokens: packedTokens }),
   /** Several, each a text or tokens, and each read by itself. */
-  z.strictObject({ kind: z.literal("texts"), texts: z.array(z.union([z.string(), bytes])) }),
+  z.strictObject({ kind: z.literal("texts"), texts: z.array(z.union([z.string(), packedTokens])) }),
 ]);
 export type PrepareInput = z.infer<typeof PrepareInput>;
 
@@ -105,9 +125,11 @@ export const neutral: Omit<Sampling, "seed"> = {
   logprobs: -1,
 };
 
+export const ConstraintKind = z.enum(["json", "regex", "lark", "choice"]);
+
 /** What an answer is kept to. `text`: a JSON schema, a regular expression, a grammar in Lark's way, or a JSON list of texts. */
 export const Constraint = z.strictObject({
-  kind: z.enum(["json", "regex", "lark", "choice"]),
+  kind: ConstraintKind,
   text: z.string(),
 });
 export type Constraint = z.infer<typeof Constraint>;
@@ -122,17 +144,20 @@ export const Reading = z.discriminatedUnion("kind", [
 ]);
 export type Reading = z.infer<typeof Reading>;
 
+/** The first one goes first. */
+export const Priority = z.enum(["interactive", "normal", "batch"]);
+
 /** One request as a worker gets it. `emitted`: tokens that are out already; `maxTokens` counts them too, and 0 asks for the prompt alone. */
 export const Admission = z.strictObject({
   id: u32,
-  prompt: bytes,
-  emitted: bytes,
+  prompt: packedTokens,
+  emitted: packedTokens,
   maxTokens: u32,
   sampling: Sampling,
   /** Its text begins a turn of a chat; else it goes on from the prompt. */
-  chat: z.boolean(),
+  chat: z.boolean().meta({ usual: true }),
   /** Whose prompt goes first; absent: normal. */
-  priority: z.enum(["interactive", "normal", "batch"]).optional(),
+  priority: Priority.optional().meta({ absent: "normal" }),
   tools: ToolOffer.optional(),
   reasoning: ReasoningRequest.optional(),
   /** Fake engine only: what the model says, as raw text, in place of its usual text. */
@@ -141,7 +166,7 @@ export const Admission = z.strictObject({
   /** With `maxTokens` 0. */
   reading: Reading.optional(),
   /** What is computed of its prompt is shared with requests of the same salt alone. */
-  salt: z.string().optional(),
+  salt: z.string().optional().meta({ absent: "" }),
 });
 export type Admission = z.infer<typeof Admission>;
 
@@ -159,7 +184,7 @@ export const Preparation = z.strictObject({
   constraint: Constraint.optional(),
   spell: Spelling.optional(),
   /** As of the admission that may follow. */
-  salt: z.string().optional(),
+  salt: z.string().optional().meta({ absent: "" }),
 });
 export type Preparation = z.infer<typeof Preparation>;
 
@@ -172,29 +197,32 @@ export const ModelSource = z.strictObject({
 export type ModelSource = z.infer<typeof ModelSource>;
 
 /** Of each element of keys and values in a cache; 0: they are as they were computed. */
-const kvBits = z.literal([0, 4, 8]);
+export const KvBits = z.literal([0, 4, 8]);
+
+/** What control tokens are in the strings of a chat's request. */
+export const ControlTokens = z.enum(["text", "parse"]);
 
 export const LoadOptions = z.strictObject({
   maxBatch: u32,
   /** 0: what the model can. */
   contextMax: u32,
   /** Bytes for weights and KV; 0: the worker's own choice (70 % of the memory). */
-  memoryBudgetBytes: z.number(),
+  memoryBudgetBytes: byteCount,
   device: z.enum(["auto", "cpu", "gpu"]),
   prefillChunkTokens: u32,
   /** What the prefix cache may hold: bytes, and a share of what the weights leave of the budget. */
-  prefixCacheBytes: z.number(),
+  prefixCacheBytes: byteCount,
   prefixCacheShare: z.number().min(0).max(1),
   /** Where blocks of it survive the worker, empty: nowhere; and what they may take there. */
   prefixDiskFolder: z.string(),
-  prefixDiskBytes: z.number(),
-  kvBits,
+  prefixDiskBytes: byteCount,
+  kvBits: KvBits,
   /** At most so many `step` frames may be unacknowledged. */
   unackedStepsMax: u32,
   /** Fixed chunk borders and replay by single steps, so that the same seed makes the same tokens. */
   deterministic: z.boolean(),
   /** What control tokens are in the strings of a chat's request. */
-  controlTokens: z.enum(["text", "parse"]),
+  controlTokens: ControlTokens,
   /** Fake engine only: tokens per second of one stream; 0: as fast as it can. */
   fakeTokensPerSecond: finite,
   /** Fake engine only: what loading takes, in ms. */
@@ -202,13 +230,15 @@ export const LoadOptions = z.strictObject({
 });
 export type LoadOptions = z.infer<typeof LoadOptions>;
 
-/** A sampled token with its probability, and the likeliest others. `bytes`: of its text; none where `token` is a name. */
-export const TokenLogprob = z.object({
+/** `bytes`: of its text; none where `token` is a name. */
+export const TopLogprob = z.object({
   token: z.string(),
   bytes: z.array(z.int()),
   logprob: z.number(),
-  top: z.array(z.object({ token: z.string(), bytes: z.array(z.int()), logprob: z.number() })),
 });
+
+/** A sampled token with its probability, and the likeliest others. */
+export const TokenLogprob = TopLogprob.extend({ top: z.array(TopLogprob) });
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
 
 /** The same of a token that is read. `logprob`: null of the first one, which has nothing before it. */
@@ -231,6 +261,7 @@ export const Said = z.union([z.string(), z.array(Piece)]);
 export type Said = z.infer<typeof Said>;
 
 /** slot, index of the token, token id, what became certain with it (may be nothing), logprobs if asked for. */
+export const StepRow = z.tuple([u32, u32, u32, Said, TokenLogprob.optional()]);
 export type StepRow = [
   id: number,
   index: number,
@@ -258,8 +289,12 @@ export const SamplingDefaults = Sampling.pick({
 });
 export type SamplingDefaults = z.infer<typeof SamplingDefaults>;
 
-/** What native code can do for a worker, each by itself. The same list is in `native/choice.py`. */
-export const nativeParts = [
+/**
+ * What native code can do for a worker, each by itself. Of krserve_native: frames are built in pooled buffers, and
+ * the collector; OpenBLAS under MLX; of krserve_mlx_ops: quantized products and embedding, norms and whole blocks,
+ * attention of a prompt's chunk, from logits to tokens; and kernels of a GPU.
+ */
+export const NativePart = z.enum([
   "pool",
   "metrics",
   "blas",
@@ -268,8 +303,9 @@ export const nativeParts = [
   "attention",
   "sampling",
   "kernels",
-] as const;
-export type NativePart = (typeof nativeParts)[number];
+]);
+export type NativePart = z.infer<typeof NativePart>;
+export const nativeParts = NativePart.options;
 
 /**
  * `reason`: why it is off, one line. `applicable`: false where it could be of no use. `missing`: it was
@@ -284,8 +320,10 @@ export const NativePartStatus = z.object({
 export type NativePartStatus = z.infer<typeof NativePartStatus>;
 
 /** Of the parts that this engine could use; the fake one has no mathematics. */
-export const NativeParts = z.partialRecord(z.enum(nativeParts), NativePartStatus);
+export const NativeParts = z.partialRecord(NativePart, NativePartStatus);
 export type NativeParts = z.infer<typeof NativeParts>;
+
+export const PrefixReuse = z.enum(["part", "whole", "none"]);
 
 /**
  * What the model was seen to do when it was loaded. `batch`: rows decode in one forward pass, else each in
@@ -295,9 +333,9 @@ export type NativeParts = z.infer<typeof NativeParts>;
 export const Abilities = z.object({
   batch: z.boolean(),
   batchReason: z.string().nullable(),
-  prefix: z.enum(["part", "whole", "none"]),
+  prefix: PrefixReuse,
   prefixReason: z.string().nullable(),
-  kvBits,
+  kvBits: KvBits,
   /** False: it is an embedding model, and makes no text. */
   generates: z.boolean(),
   /** Numbers of a text's vector; 0: it has none that could be told. */
@@ -331,13 +369,15 @@ export const NativePool = z.object({
 });
 export type NativePool = z.infer<typeof NativePool>;
 
+export const NativeModule = z.object({
+  on: z.boolean(),
+  version: z.string().nullable(),
+  reason: z.string().nullable(),
+});
+
 /** `module`: krserve_native, or its absence. `metrics` come either way; `pool` is null when there is none. */
 export const NativeFigures = z.object({
-  module: z.object({
-    on: z.boolean(),
-    version: z.string().nullable(),
-    reason: z.string().nullable(),
-  }),
+  module: NativeModule,
   metrics: NativeMetrics,
   pool: NativePool.nullable(),
 });
@@ -389,13 +429,27 @@ export const DiskFigures = z.object({
 });
 export type DiskFigures = z.infer<typeof DiskFigures>;
 
-export const refusalCodes = [
+export const RefusalCode = z.enum([
   "invalid_prompt",
   "invalid_request",
   "context_length_exceeded",
   "out_of_memory",
   "memory_budget_exceeded",
-] as const;
+]);
+
+/** Answers `prepare` and `admit`. `field`: what in the input is to blame. */
+export const Refusal = z.object({
+  id: u32,
+  code: RefusalCode,
+  field: z.string(),
+  message: z.string(),
+});
+
+/** The model can't be loaded; the worker exits after it. */
+export const LoadFailure = z.object({ code: z.string(), message: z.string() });
+
+export const Finish = z.enum(["stop", "length", "toolCalls", "failed"]);
+export const FailureCode = z.enum(["generation_error", "out_of_memory"]);
 
 export const toWorker = {
   load: z.strictObject({ model: ModelSource, options: LoadOptions }),
@@ -420,8 +474,7 @@ export const fromWorker = {
     native: NativeParts,
     abilities: Abilities,
   }),
-  /** The model can't be loaded; the worker exits after it. */
-  loadFailed: z.object({ code: z.string(), message: z.string() }),
+  loadFailed: LoadFailure,
   prepared: z.object({
     id: u32,
     tokens: bytes,
@@ -437,26 +490,20 @@ export const fromWorker = {
   busy: z.object({ reason: z.string(), allowanceMs: finite }),
   aborted: z.object({ id: u32 }),
   prefill: z.object({ id: u32, done: u32, total: u32, cached: u32 }),
-  /** `rows` is checked by hand (`checkStep` in link.ts): it is the hot path. */
-  step: z.object({ step: u32, rows: z.array(z.any()) }),
+  /** Checked by hand (`checkStep` in link.ts): it is the hot path. */
+  step: z.object({ step: u32, rows: z.array(StepRow) }),
   ended: z.object({
     id: u32,
-    finish: z.enum(["stop", "length", "toolCalls", "failed"]),
+    finish: Finish,
     /** Set when `finish` is failed. */
-    code: z.enum(["generation_error", "out_of_memory"]).optional(),
+    code: FailureCode.optional(),
     message: z.string().optional(),
     /** The stop string that ended it, if one did. */
     stop: z.string().optional(),
     /** What was held back until the end was known. */
     tail: Said,
   }),
-  /** Answers `prepare` and `admit`. `field`: what in the input is to blame. */
-  refused: z.object({
-    id: u32,
-    code: z.enum(refusalCodes),
-    field: z.string(),
-    message: z.string(),
-  }),
+  refused: Refusal,
   telemetry: z.object({
     running: u32,
     waiting: u32,
@@ -527,7 +574,7 @@ export type ToWorker = {
 }[ToWorkerName];
 
 type FromWorkerBodies = {
-  [K in FromWorkerName]: { type: K } & Omit<z.infer<(typeof fromWorker)[K]>, "rows">;
+  [K in FromWorkerName]: { type: K } & z.infer<(typeof fromWorker)[K]>;
 };
 export type FromWorker =
   | Exclude<FromWorkerBodies[FromWorkerName], { type: "step" }>

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from mlx_serving import acceleration, fast
 from mlx_serving.acceleration import Parts, describe, mlx_parts, module_parts, require
+from mlx_serving.failures import LoadFailed
 from mlx_serving.fast import blas
 from mlx_serving.kernels import device
-from mlx_serving.messages import LoadFailed
 from mlx_serving.native.choice import PARTS
 
 from orchestrator import FAKE_MODEL, PYTHON_ROOT, Worker, admission, load_options

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from mlx_serving import loop
 from mlx_serving.engine import DiskCounts, End, EngineFigures, Loaded, Runner, StepOutput
+from mlx_serving.failures import LoadFailed, Refused
 from mlx_serving.link.parse import parse
 from mlx_serving.loop import Command, Credit, EngineLoop, Finish, Insert, Remove
-from mlx_serving.messages import Admission, Load, LoadFailed, Refused, Sampling
+from mlx_serving.messages import Admission, Load, Sampling
 
 from orchestrator import FAKE_MODEL, load_options
 

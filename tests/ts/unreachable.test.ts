@@ -30,7 +30,9 @@ const unposted: Reasons = {};
 const unread: Reasons = {};
 
 const unsent: Reasons = {};
-const unheeded: Reasons = {};
+const unheeded: Reasons = {
+  admit: "its requests are read one by one, so that a bad one leaves the others alone",
+};
 const unreadFields: Reasons = Object.fromEntries(
   [
     ...["running", "waiting", "steps", "prefixCacheBytes", "kvBytes", "memoryBytes"],
@@ -43,7 +45,10 @@ const root = resolve(import.meta.dirname, "../..");
 const engine = sourcesIn(resolve(root, "src-ts/engine"), /\.ts$/);
 const worker = sourcesIn(resolve(root, "python/mlx_serving"), /\.py$/);
 /** Where messages are used, and not only declared and checked. */
-const workerAtWork = sourcesIn(resolve(root, "python/mlx_serving"), /(?<!messages|parse)\.py$/);
+const workerAtWork = sourcesIn(
+  resolve(root, "python/mlx_serving"),
+  /(?<!messages|bodies|parse)\.py$/,
+);
 
 /** A machine's own module makes no event, and reads no effect. */
 const othersThan = (module: string) =>

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
+from ..tools import schema_of
 from .events import Event
 from .format import NAME, CallFormat, Channels, Tool
 from .literals import MORE, match, skip_spaces
@@ -29,7 +30,7 @@ class ChannelParser:
     ) -> None:
         self._format = format
         self._channels = channels
-        self._schemas: Mapping[str, Mapping[str, Any]] = {tool.name: tool.schema for tool in tools}
+        self._schemas = {tool.name: schema_of(tool) for tool in tools}
         self._call = re.compile(channels.call_pattern)
         thinks = channels.reasoning_pattern
         self._thinks = re.compile(thinks) if thinks is not None else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..tools import schema_of
 from .format import Tool
 
 SIMPLE_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object"})
 
 
 def tool_definition(tool: Tool) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {}, **tool.schema}
+    parameters = {"type": "object", "properties": {}, **schema_of(tool)}
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from ..messages import Tool as Tool
 from ..tools import CUSTOM_INPUT as CUSTOM_INPUT
-from ..tools import Tool as Tool
 
 # Slots in the parts of a format: characters of the private plane, which no template writes.
 KEY: Final = "\ue000"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from ..messages import Refused
+from ..failures import Refused
 from .definitions import simple_definition, tool_definition
 from .format import CUSTOM_INPUT, CallFormat, ReasoningFormat, Tool
 from .needs import TemplateNeeds

@@ -6,9 +6,10 @@ its name is known a call stands: what follows is its arguments, well-formed or n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from ..tools import schema_of
 from .channels import ChannelParser
 from .events import Event
 from .format import NAME_PATTERN, CallFormat, JsonObject, ReasoningFormat, Tool
@@ -76,7 +77,7 @@ class MarkedParser:
     ) -> None:
         self._format = format
         self._reasoning = reasoning
-        self._schemas: Mapping[str, Mapping[str, Any]] = {tool.name: tool.schema for tool in tools}
+        self._schemas = {tool.name: schema_of(tool) for tool in tools}
         self._turn = Turn()
         self._text = ""
         self._at = 0

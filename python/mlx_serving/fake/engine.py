@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import (
+    Abilities,
+    Capabilities,
     End,
     EngineFigures,
     Forcing,
@@ -25,21 +27,14 @@ from ..engine import (
     PrefillProgress,
     Row,
     Runner,
+    SamplingDefaults,
     StepOutput,
     failed,
 )
 from ..grammar.grammars import Grammars
 from ..grammar.matcher import Matcher
 from ..grammar.vocabulary import of_pieces
-from ..messages import (
-    Abilities,
-    Admission,
-    Capabilities,
-    LoadOptions,
-    ModelSource,
-    Reading,
-    SamplingDefaults,
-)
+from ..messages import Admission, LoadOptions, ModelSource, Reading
 from ..text.turn_text import turn_text
 from .constrained import constrained_token
 from .faults import Faults

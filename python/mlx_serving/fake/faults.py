@@ -35,8 +35,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from ..failures import LoadFailed
 from ..link.outgoing import Outgoing
-from ..messages import LoadFailed
 from .link_faults import Damage, FaultyOutgoing, LinkFaults, Place
 
 FAULTS_VARIABLE: Final = "MLX_SERVING_FAKE_FAULTS"

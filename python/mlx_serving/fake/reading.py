@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 from ..engine import ReadResult, RowLogprobs
-from ..messages import Embed, Reading, pack_tokens
+from ..messages import Embed, Reading
+from ..tokens import pack_tokens
 from .text import VOCABULARY
 
 DIMENSIONS: Final = 32
@@ -27,7 +29,7 @@ def made_up(token: int, count: int) -> RowLogprobs:
     return RowLogprobs(-0.6931, others)
 
 
-def _vectors(prompt: list[int], lengths: list[int]) -> bytes:
+def _vectors(prompt: list[int], lengths: Sequence[int]) -> bytes:
     out, begin = b"", 0
     for length in lengths:
         out += struct.pack(f"<{DIMENSIONS}f", *_vector(prompt[begin : begin + length]))

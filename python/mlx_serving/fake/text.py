@@ -16,11 +16,13 @@ from ..calls import history
 from ..calls.families import GENERIC
 from ..calls.format import ReasoningFormat
 from ..calls.needs import TemplateNeeds
-from ..messages import Admission, Refused, pack_tokens
+from ..failures import Refused
+from ..messages import Admission, ReasoningRequest, ToolOffer
 from ..text.continuation import Vocabulary, continued
 from ..text.streaming import Detokenizer, PieceDetokenizer, PieceTable, spelled
 from ..text.turn_formats import TurnFormat
-from ..tools import ReasoningRequest, ToolOffer, callable_tools
+from ..tokens import pack_tokens
+from ..tools import callable_tools
 
 WORDS: Final = (
     "the of and to in is that it was for on are as with his they at be this from have or by one "
@@ -111,7 +113,7 @@ class FakeTextModel:
 
     def render(
         self,
-        messages: list[dict[str, Any]],
+        messages: Sequence[dict[str, Any]],
         template_args: dict[str, Any],
         tools: ToolOffer | None = None,
         reasoning: ReasoningRequest | None = None,

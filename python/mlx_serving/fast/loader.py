@@ -14,12 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from ..native.choice import ON_GPU, Part, why_unwanted
+from ..messages import NativePart
+from ..native.choice import ON_GPU, why_unwanted
 from ..native.loader import BUILD, damage, one_line, why_not_built
 
 NAME: Final = "krserve_mlx_ops"
 VERSION: Final = "1.3.0"
-PARTS: Final[tuple[Part, ...]] = ("products", "blocks", "sampling")
+PARTS: Final[tuple[NativePart, ...]] = ("products", "blocks", "sampling")
 
 
 def load() -> tuple[ModuleType, None] | tuple[None, str]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never
 
-from ..messages import Constraint, Refused
+from ..failures import Refused
+from ..messages import Constraint
 from .compile_times import CompileTimes
 from .lazy import LazyMatcher, Watch
 from .limits import JSON_OPTIONS, SILENT, parser_limits

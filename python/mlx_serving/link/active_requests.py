@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..engine import End, Forcing, ReadResult, Row, RowLogprobs
+from ..failures import Refused
 from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..messages import (
@@ -22,7 +23,6 @@ from ..messages import (
     Finish,
     Read,
     ReadLogprob,
-    Refused,
     StepRow,
     TokenLogprob,
     TopLogprob,
@@ -158,7 +158,7 @@ class ActiveRequests:
 
     def _is_full(self, request: Admission) -> bool:
         """Whether all tokens are out that it may have."""
-        if request.prefill_only:
+        if request.max_tokens == 0:
             return False
         tokens = len(request.emitted)
         in_context = len(request.prompt) + tokens

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from ..failures import Refused
 from ..grammar.grammars import FIELD, Grammars, Unconstrainable, Wish
 from ..grammar.matcher import Matcher
-from ..messages import Constraint, GrammarFigures, Refused
+from ..messages import Constraint, GrammarFigures
 
 Done = Callable[[Matcher | Refused | None], None]
 """None: the answer is free after all."""

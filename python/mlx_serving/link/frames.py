@@ -17,7 +17,8 @@ from typing import Final, cast
 
 import msgpack
 
-from ..messages import FROM_WORKER_TYPES, FromWorkerBody, Violation
+from ..failures import Violation
+from ..messages import FROM_WORKER_TYPES, FromWorkerBody
 from .garbled import make_out
 from .outgoing import Outgoing, PlainOutgoing
 

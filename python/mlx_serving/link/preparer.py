@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
+from ..failures import Refused
 from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..messages import (
@@ -20,18 +21,17 @@ from ..messages import (
     Prepared,
     PrepareInput,
     RefusalCode,
-    Refused,
     Sampling,
     Spelling,
     Text,
     Texts,
     Tokens,
-    pack_tokens,
 )
 from ..text.block_hashes import block_hashes
 from ..text.model import TextModel
 from ..text.prompts import all_tokens, input_field, prompt_tokens, text_tokens
 from ..text.turn_grammar import turn_grammar
+from ..tokens import pack_tokens
 from .compiler import GrammarCompiler
 
 # A prompt of more characters may take longer than the orchestrator waits for a sign of life. The

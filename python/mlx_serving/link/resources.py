@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import native
 from ..acceleration import module_parts
-from ..messages import NativeFigures
+from ..messages import NativeFigures, NativePool
 from ..native import fallback
 from ..native.choice import is_wanted
 from .outgoing import STAGE_BYTES, STAGES, Outgoing, PlainOutgoing, StagedOutgoing
@@ -47,7 +47,7 @@ class LinkResources:
             "pool": self._pool_figures(),
         }
 
-    def _pool_figures(self) -> dict[str, int] | None:
+    def _pool_figures(self) -> NativePool | None:
         if self._pool is None:
             return None
         stats = self._pool.get_stats()

@@ -20,6 +20,7 @@ from typing import Any, Final
 from ..acceleration import Parts, module_parts
 from ..acceleration import describe as describe_parts
 from ..engine import End, Loaded, PrefillProgress, StepOutput, is_out_of_memory
+from ..failures import LoadFailed, Refused, Violation
 from ..grammar.grammars import Wish
 from ..grammar.matcher import Matcher
 from ..log import log
@@ -28,24 +29,19 @@ from ..messages import (
     Abort,
     Ack,
     Admission,
-    Admit,
     Blocks,
     Hello,
     Load,
-    LoadFailed,
     Prepare,
     Prepared,
-    Refused,
     Stop,
     Telemetry,
-    UnreadableRequest,
-    Violation,
 )
 from .active_requests import ActiveRequests, EndedRequest
 from .compiler import GrammarCompiler
 from .frames import Link
 from .outgoing import Outgoing
-from .parse import parse
+from .parse import Admissions, UnreadableRequest, parse
 from .preparer import Preparer
 from .resources import LinkResources
 
@@ -193,7 +189,7 @@ class LinkThread:
                 self._on_prepare(message)
             elif isinstance(message, UnreadableRequest):
                 self._on_unreadable(message)
-            elif isinstance(message, Admit):
+            elif isinstance(message, Admissions):
                 self._on_admit(message)
             elif isinstance(message, Abort):
                 for id in message.ids:
@@ -258,7 +254,7 @@ class LinkThread:
             self._settle(body["id"])
             self._link.send("prepared", body)
 
-    def _on_admit(self, message: Admit) -> None:
+    def _on_admit(self, message: Admissions) -> None:
         active, _ = self._ready()
         inserted: list[Admission] = []
         for request in message.requests:

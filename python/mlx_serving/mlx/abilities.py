@@ -19,7 +19,8 @@ from typing import Any, Final, cast
 
 import mlx.core as mx
 
-from ..messages import Abilities, PrefixReuse
+from ..engine import Abilities
+from ..messages import PrefixReuse
 from .batch import Group
 from .caches import Cache, Caches
 from .memory import leaves

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..messages import Abilities, ControlTokens, LoadFailed
+from ..engine import Abilities
+from ..failures import LoadFailed
+from ..messages import ControlTokens
 from ..models.config import check_config, why_not_built
 from ..models.files import weight_files
 from ..text.hugging_face import HfTextModel

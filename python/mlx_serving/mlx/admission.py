@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..engine import End, StepOutput, failed
-from ..messages import Admission, Capabilities, Refused
+from ..engine import Capabilities, End, StepOutput, failed
+from ..failures import Refused
+from ..messages import Admission
 from .chunk_policy import ChunkPolicy
 from .common_prefixes import CommonPrefixes
 from .kv_room import KvRoom

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..engine import PrefixCounts
-from ..messages import pack_tokens
+from ..tokens import pack_tokens
 from .block_tree import BlockTree, Node, TreeObserver
 from .caches import BlockCaches
 from .prompt_cache import MATCH_TOKENS_MIN, BlockChanges, Match, PromptCacheFigures, Source

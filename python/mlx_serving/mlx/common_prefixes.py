@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from math import lcm
 from typing import Protocol, TypeVar
 
-from ..messages import pack_tokens
 from ..text.block_hashes import BLOCK_TOKENS
+from ..tokens import pack_tokens
 
 
 class Prompt(Protocol):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..messages import LoadFailed
+from ..failures import LoadFailed
 from . import memory
 
 CUDA_DISTRIBUTIONS: Final = ("mlx-cuda-13", "mlx-cuda-12")

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from ..engine import DiskCounts
-from ..messages import pack_tokens
+from ..tokens import pack_tokens
 from .block_cache import BlockPromptCache, Found
 from .block_tree import Node
 from .caches import Cache, KvBlock

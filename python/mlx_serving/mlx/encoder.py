@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import mlx.core as mx
 
-from ..messages import LoadFailed
+from ..failures import LoadFailed
 from ..models.files import Unreadable, read_json
 from .caches import Cache
 from .hidden_states import masked_sum

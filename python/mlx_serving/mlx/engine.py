@@ -17,19 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import fast
 from ..acceleration import Parts, mlx_parts, require
-from ..engine import Host, Loaded, Runner
+from ..engine import Abilities, Capabilities, Host, Loaded, Runner, SamplingDefaults
+from ..failures import LoadFailed
 from ..fast import blas
 from ..grammar.grammars import Grammars
 from ..grammar.vocabulary import of_tokenizer
 from ..log import log
-from ..messages import (
-    Abilities,
-    Capabilities,
-    LoadFailed,
-    LoadOptions,
-    ModelSource,
-    SamplingDefaults,
-)
+from ..messages import LoadOptions, ModelSource
 from ..models.config import check_config, is_encoder, why_not_run
 from ..models.files import usable, weight_files
 from ..models.generation import sampling_defaults

@@ -21,8 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from ..engine import is_out_of_memory
-from ..messages import Abilities
+from ..engine import Abilities, is_out_of_memory
 
 LIBRARIES: Final = ("mlx", "mlx-lm", "transformers")
 # Any of the worker's code may change what is measured.

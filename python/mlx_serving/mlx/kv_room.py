@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from ..messages import Admission, Capabilities
+from ..engine import Capabilities
+from ..messages import Admission
 
 # A cache grows by this share of its length, within these bounds: so each token costs a copy of
 # eight others at most, and no more memory is held in vain.

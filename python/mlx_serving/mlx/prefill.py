@@ -197,7 +197,7 @@ class PrefillPhase:
     def _end(self, row: Row, output: StepOutput) -> None:
         """Its prompt is computed."""
         self._stages.prefilling.remove(row)
-        if row.request.prefill_only:
+        if row.request.max_tokens == 0:
             # Nothing more is asked of it: what the next request can use is kept. Its last token is
             # left to that one, as always.
             output.prefills.append(PrefillProgress(row.id, row.total, row.total, row.cached))
@@ -288,7 +288,9 @@ class PrefillPhase:
         if row.left:
             return False
         others = self._others(row)
-        return row.request.prefill_only or any(self._goes_on_from(row, other) for other in others)
+        return row.request.max_tokens == 0 or any(
+            self._goes_on_from(row, other) for other in others
+        )
 
     def _goes_on_from(self, row: Row, other: Row) -> bool:
         """Whether another has more in common with it: whole blocks, or a part of the last one."""

@@ -16,7 +16,8 @@ import mlx.core as mx
 import numpy as np
 
 from ..engine import End, PrefillProgress, ReadResult, RowLogprobs, StepOutput, failed
-from ..messages import Admission, Embed, Refused, Score
+from ..failures import Refused
+from ..messages import Admission, Embed, Score
 from .caches import Cache
 
 # Tokens of a pass with its padding: where nothing decodes, and the fewest beside rows.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final, get_args
 
 from ..engine import Forcing
 from ..grammar.matcher import Matcher
-from ..messages import PRIORITIES, Admission
+from ..messages import Admission, Priority
 from .caches import Cache
 from .sampling import RowSampling
+
+_PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +67,7 @@ class Row:
 
     @property
     def rank(self) -> int:
-        return PRIORITIES.index(self.request.priority)
+        return _PRIORITIES.index(self.request.priority)
 
     @property
     def missing_tokens(self) -> int:

@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import mlx.core as mx
 
-from ..engine import EngineFigures, Forcing, Host, StepOutput
+from ..engine import Capabilities, EngineFigures, Forcing, Host, StepOutput
 from ..grammar.matcher import Matcher
-from ..messages import Admission, Capabilities
+from ..messages import Admission
 from .admission import AdmissionPhase
 from .announcer import Announcer
 from .batch import Batch

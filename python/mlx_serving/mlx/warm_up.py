@@ -16,8 +16,9 @@ from contextlib import suppress
 from typing import Final
 
 from ..engine import Host, PrefillProgress, Runner
+from ..failures import Refused
 from ..log import log
-from ..messages import Admission, Refused, Sampling
+from ..messages import Admission, Sampling
 from .announcer import COMPILE_ALLOWANCE_MS
 from .known_abilities import cache_folder
 

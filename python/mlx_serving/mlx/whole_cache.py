@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..engine import PrefixCounts
-from ..messages import pack_tokens
 from ..text.block_hashes import block_hashes
+from ..tokens import pack_tokens
 from .caches import Cache, Caches, size_bytes
 from .held_blocks import HeldBlocks
 from .prompt_cache import BlockChanges, Match, PromptCacheFigures, Source

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..messages import LoadFailed
+from ..failures import LoadFailed
 from .embedded import convert_embedded
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..engine import is_out_of_memory
-from ..messages import LoadFailed
+from ..failures import LoadFailed
 from .files import Unreadable, is_token_ids, read_json, weight_files
 
 # Whole numbers from 1, or lists of them, one a layer. None stands for "derived from the others".

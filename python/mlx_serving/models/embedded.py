@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..messages import LoadFailed
+from ..failures import LoadFailed
 
 if TYPE_CHECKING:
     import mlx.core as mx

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from ..messages import SamplingDefaults
+from ..engine import SamplingDefaults
 from .files import Unreadable, read_object, warn
 
 TEMPERATURE_SAMPLED = 1.0

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..messages import LoadFailed, ModelSource
+from ..failures import LoadFailed
+from ..messages import ModelSource
 from .config import MODULE_NAME, check_config
 from .files import Unreadable, read_json
 

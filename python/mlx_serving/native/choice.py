@@ -8,7 +8,9 @@ MLX_SERVING_NATIVE_PARTS, names separated by commas or `all`, says which parts t
 from __future__ import annotations
 
 import os
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+from ..messages import NativePart
 
 VARIABLE: Final = "MLX_SERVING_NATIVE"
 PARTS_VARIABLE: Final = "MLX_SERVING_NATIVE_PARTS"
@@ -23,22 +25,12 @@ MODES: Final[dict[str, Mode]] = {
     "0": "off",
 }
 
-Part = Literal["pool", "metrics", "blas", "products", "blocks", "attention", "sampling", "kernels"]
-PARTS: Final[tuple[Part, ...]] = (
-    "pool",  # krserve_native: frames are built in pooled buffers
-    "metrics",  # krserve_native: the collector
-    "blas",  # OpenBLAS under MLX
-    "products",  # krserve_mlx_ops: quantized products and embedding
-    "blocks",  # krserve_mlx_ops: norms, rotary, attention, activation, whole blocks
-    "attention",  # krserve_mlx_ops: attention of a prompt's chunk, within blocks
-    "sampling",  # krserve_mlx_ops: from logits to tokens
-    "kernels",  # GPU kernels
-)
+PARTS: Final[tuple[NativePart, ...]] = get_args(NativePart)
 ALL: Final = "all"
 ON_GPU: Final = "MLX computes on the GPU here"
 WITHOUT_BLOCKS: Final = "nothing to do without blocks"
 # The verdicts of `npm run bench:native`; docs/decisions says why.
-DEFAULT_PARTS: Final[frozenset[Part]] = frozenset(
+DEFAULT_PARTS: Final[frozenset[NativePart]] = frozenset(
     ("blas", "products", "blocks", "attention", "sampling", "kernels")
 )
 
@@ -48,7 +40,7 @@ def asked_mode() -> Mode | None:
     return MODES.get(os.environ.get(VARIABLE, "").strip().lower())
 
 
-def asked_parts() -> frozenset[Part] | None:
+def asked_parts() -> frozenset[NativePart] | None:
     """The parts that the environment asks for; None if it names one that is none."""
     asked = os.environ.get(PARTS_VARIABLE, "").strip().lower()
     if not asked and asked_mode() != "on":
@@ -67,7 +59,7 @@ def why_off(mode: Mode | None) -> str | None:
     return f"turned off by --native or {VARIABLE}" if mode == "off" else None
 
 
-def why_unwanted(*parts: Part) -> str | None:
+def why_unwanted(*parts: NativePart) -> str | None:
     """Why none of these parts is to be used, one line; None if one is."""
     mode, wanted = asked_mode(), asked_parts()
     named = os.environ.get(PARTS_VARIABLE)
@@ -82,7 +74,7 @@ def why_unwanted(*parts: Part) -> str | None:
     return None
 
 
-def is_wanted(part: Part) -> bool:
+def is_wanted(part: NativePart) -> bool:
     return why_unwanted(part) is None
 
 

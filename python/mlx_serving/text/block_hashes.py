@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
-from ..messages import pack_tokens
+from ..tokens import pack_tokens
 
 BLOCK_TOKENS: Final = 64
 HASH_BYTES: Final = 8

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ..calls.parser import output_parser
-from ..tools import Tool
+from ..messages import Tool
 from .model import TextModel
 from .turn_formats import TurnFormat
 from .turn_text import text_of

@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..calls.model_format import within
-from ..messages import Refused
+from ..failures import Refused
 
 # A plane without characters, which no template and no normalizer touches.
 STAND_INS_FIRST: Final = 0xF0000

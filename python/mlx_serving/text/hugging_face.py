@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from ..calls import history
 from ..calls.template import Message, Template
-from ..messages import Admission, Refused
-from ..tools import ReasoningRequest, ToolOffer, callable_tools
+from ..failures import Refused
+from ..messages import Admission, ReasoningRequest, ToolOffer
+from ..tools import callable_tools
 from . import continuation
 from .control_tokens import ControlTokens, Rendered, hidden_by
 from .pieces import Pieces
@@ -114,7 +115,7 @@ class HfTextModel:
 
     def render(
         self,
-        messages: list[dict[str, Any]],
+        messages: Sequence[dict[str, Any]],
         template_args: dict[str, Any],
         tools: ToolOffer | None = None,
         reasoning: ReasoningRequest | None = None,
@@ -137,7 +138,7 @@ class HfTextModel:
             self._control.check(rendered)
         return rendered
 
-    def _rendered(self, messages: list[dict[str, Any]], template_args: dict[str, Any]) -> str:
+    def _rendered(self, messages: Sequence[dict[str, Any]], template_args: dict[str, Any]) -> str:
         from jinja2.exceptions import TemplateError
 
         try:
@@ -319,8 +320,8 @@ def _source(template: Any) -> str:
 
 
 def _with_tools(
-    messages: list[dict[str, Any]], offer: ToolOffer | None, derived: Derived
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    messages: Sequence[dict[str, Any]], offer: ToolOffer | None, derived: Derived
+) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
     """The conversation as the template takes it, and what else it is given. Raises `Refused`."""
     tools, model = callable_tools(offer), derived.model
     if model is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..messages import Admission
-from ..tools import ReasoningRequest, ToolOffer
+from ..messages import Admission, ReasoningRequest, ToolOffer
 from .streaming import Detokenizer
 from .turn_formats import TurnFormat
 
@@ -37,7 +36,7 @@ class TextModel(Protocol):
 
     def render(
         self,
-        messages: list[dict[str, Any]],
+        messages: Sequence[dict[str, Any]],
         template_args: dict[str, Any],
         tools: ToolOffer | None = None,
         reasoning: ReasoningRequest | None = None,

@@ -5,9 +5,11 @@ Owns the bounds on a prompt's size. Knows no thread and no link.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from ..messages import Chat, PrepareInput, Refused, Text, Texts, Tokens
+from ..failures import Refused
+from ..messages import Chat, PrepareInput, Text, Texts, Tokens
 from .late_system import without_late_system
 from .model import TextModel
 
@@ -69,7 +71,9 @@ def check_text(tokens: list[int], field: str, model: TextModel, context_max: int
         raise Refused("invalid_prompt", field, message)
 
 
-def check_texts(tokens: list[int], lengths: list[int], model: TextModel, context_max: int) -> None:
+def check_texts(
+    tokens: list[int], lengths: Sequence[int], model: TextModel, context_max: int
+) -> None:
     """The same of several that stand one after another."""
     if sum(lengths) != len(tokens):
         raise Refused("invalid_request", "reading", "reading: the lengths are not the prompt's")
@@ -104,7 +108,7 @@ def prompt_tokens(input: PrepareInput, model: TextModel, context_max: int) -> li
 def _rendered(chat: Chat, model: TextModel) -> str:
     """Raises `Refused`, for the messages as they came."""
 
-    def render(messages: list[dict[str, Any]]) -> str:
+    def render(messages: Sequence[dict[str, Any]]) -> str:
         return model.render(messages, chat.template_args, chat.tools, chat.reasoning)
 
     try:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..messages import Refused
+from ..failures import Refused
 
 _T = TypeVar("_T")
 

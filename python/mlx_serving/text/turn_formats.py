@@ -14,7 +14,8 @@ from ..calls.format import CallFormat, FormatUnknown, ReasoningFormat
 from ..calls.model_format import ModelFormat, derive_model_format, within
 from ..calls.reasoning import derive_reasoning
 from ..calls.template import Template
-from ..messages import Admission, Refused
+from ..failures import Refused
+from ..messages import Admission
 from ..tools import callable_tools
 from .time_limit import within_seconds
 

@@ -14,11 +14,12 @@ from ..calls.format import ReasoningFormat, ToolRefused
 from ..calls.grammar import CallGrammar, Thinking
 from ..calls.model_format import within
 from ..calls.reasoning import opens
+from ..failures import Refused
 from ..grammar.grammars import FIELD as CONSTRAINT
 from ..grammar.grammars import Turn, Wish, Written, lark_of
 from ..grammar.limits import JSON_OPTIONS
-from ..messages import Admission, Constraint, Refused
-from ..tools import Choice, Named, Tool, callable_tools
+from ..messages import Admission, Constraint, NamedTool, Tool, ToolChoice
+from ..tools import callable_tools, schema_of
 from .call_watch import CallWatch
 from .model import TextModel
 from .turn_formats import TurnFormat
@@ -48,7 +49,7 @@ class TurnGrammar:
     names of the tokens that may stand in it."""
 
     keys: tuple[ToolKey, ...]
-    choice: Choice
+    choice: ToolChoice
     parallel: bool
     constraint: Constraint | None
     thinking: Thinking
@@ -81,7 +82,7 @@ class TurnGrammar:
         calls, reasoning = self.format.calls, self.format.reasoning
         answer = None if self.constraint is None else grammar.answer_of(_in_lark(self.constraint))
         if calls is not None and self.tools:
-            choice = grammar.Named(self.choice.name) if isinstance(self.choice, Named) else None
+            choice = grammar.Named(self.choice.name) if isinstance(self.choice, NamedTool) else None
             return grammar.call_grammar(
                 calls,
                 self.tools,
@@ -144,8 +145,8 @@ def turn_grammar(model: TextModel, request: Admission) -> Wish | None:
     if not tools and thinking == "no" and not has_channels:
         return constraint
     offer = request.tools
-    choice: Choice = "auto" if offer is None or offer.choice == "none" else offer.choice
-    if isinstance(choice, Named):
+    choice: ToolChoice = "auto" if offer is None or offer.choice == "none" else offer.choice
+    if isinstance(choice, NamedTool):
         tools = tuple(tool for tool in tools if tool.name == choice.name)
     added = model.added_tokens()
     return TurnGrammar(
@@ -155,7 +156,7 @@ def turn_grammar(model: TextModel, request: Admission) -> Wish | None:
         # Where a call is forced there is no other answer.
         constraint=constraint if choice == "auto" else None,
         thinking=thinking,
-        tools=tools,
+        tools=tuple(tools),
         format=turn,
         control={name: added[name] for name in within(_marks(turn), added)},
         new_watch=lambda: CallWatch(model, turn, tools, thinking == "open"),
@@ -178,7 +179,7 @@ def _marks(turn: TurnFormat) -> tuple[str, ...]:
 
 
 def _key(tool: Tool) -> ToolKey:
-    kept = json.dumps(tool.schema) if tool.kept is None else tool.kept
+    kept = json.dumps(schema_of(tool)) if tool.kept is None else tool.kept
     return ToolKey(tool.name, kept, tool.custom, tool.lark, tool.loose)
 
 

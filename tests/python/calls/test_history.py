@@ -11,7 +11,7 @@ from mlx_serving.calls.families import GENERIC, LFM2
 from mlx_serving.calls.format import ReasoningFormat, Tool
 from mlx_serving.calls.history import offer, prepare
 from mlx_serving.calls.needs import TemplateNeeds
-from mlx_serving.messages import Refused
+from mlx_serving.failures import Refused
 
 from .support import TOOLS
 

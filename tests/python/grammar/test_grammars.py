@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from mlx_serving.failures import Refused
 from mlx_serving.grammar import grammars as module
 from mlx_serving.grammar.grammars import FIELD, Grammars, choice_grammar, lark_of
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
-from mlx_serving.messages import Constraint, Refused
+from mlx_serving.messages import Constraint
 
 END = 256
 VOCABULARY = END + 1

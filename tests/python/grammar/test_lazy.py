@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from mlx_serving.failures import Refused
 from mlx_serving.grammar.grammars import Grammars, Turn, Written
 from mlx_serving.grammar.lazy import LazyMatcher
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
-from mlx_serving.messages import Refused
 
 PIECES = [*(bytes((byte,)) for byte in range(256)), b"<a", b"b>", b"b>1", b"b>x", b"", b"x<"]
 MARK = "<ab>"

@@ -6,12 +6,13 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
+from mlx_serving.failures import Refused
 from mlx_serving.grammar.grammars import FIELD, Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
 from mlx_serving.link import compiler as module
 from mlx_serving.link.compiler import GrammarCompiler
-from mlx_serving.messages import Constraint, Refused
+from mlx_serving.messages import Constraint
 
 WORD = Constraint("regex", "abc")
 END = 256

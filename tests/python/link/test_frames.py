@@ -11,6 +11,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlx_serving.failures import Violation
 from mlx_serving.link.frames import (
     HEADER,
     MAGIC,
@@ -21,7 +22,7 @@ from mlx_serving.link.frames import (
     encode_frame,
 )
 from mlx_serving.link.garbled import Garbled
-from mlx_serving.messages import FROM_WORKER_TYPES, Violation
+from mlx_serving.messages import FROM_WORKER_TYPES
 
 EPOCH = 5
 

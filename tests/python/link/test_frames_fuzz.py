@@ -14,6 +14,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlx_serving.failures import Violation
 from mlx_serving.link.frames import (
     HEADER,
     MAGIC,
@@ -22,8 +23,8 @@ from mlx_serving.link.frames import (
     VERSION,
     FrameDecoder,
 )
-from mlx_serving.link.parse import parse
-from mlx_serving.messages import TO_WORKER_TYPES, Admit, UnreadableRequest, Violation
+from mlx_serving.link.parse import Admissions, UnreadableRequest, parse
+from mlx_serving.messages import TO_WORKER_TYPES
 
 from orchestrator import Worker, admission, frame
 
@@ -187,7 +188,7 @@ def test_any_body(named: tuple[str, Any]) -> None:
 
 def answered(message: object) -> None:
     """Every refusal can be sent, and names a request."""
-    for one in message.requests if isinstance(message, Admit) else [message]:
+    for one in message.requests if isinstance(message, Admissions) else [message]:
         if isinstance(one, UnreadableRequest):
             assert 0 <= one.id <= 0xFFFF_FFFF
             msgpack.packb([one.refusal.code, one.refusal.field, str(one.refusal)])

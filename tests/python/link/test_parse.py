@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from mlx_serving import messages
+from mlx_serving.failures import Violation
 from mlx_serving.link.garbled import Garbled
-from mlx_serving.link.parse import parse
-from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES, Violation, pack_tokens
+from mlx_serving.link.parse import Admissions, Heard, UnreadableRequest, parse
+from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES
+from mlx_serving.tokens import pack_tokens
 
 from orchestrator import REASONING, admission, load_options, offer, sampling
 
@@ -47,7 +49,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
-def parsed(name: str, body: object) -> messages.ToWorker:
+def parsed(name: str, body: object) -> Heard:
     return parse(TO_WORKER_TYPES[name], body)
 
 
@@ -66,23 +68,24 @@ def test_as_many_likeliest_tokens_as_a_client_may_ask_for() -> None:
     assert said is not None
     most = int(said[1])
     for count, kind in (
-        (-2, messages.UnreadableRequest),
+        (-2, UnreadableRequest),
         (-1, messages.Admission),
         (most, messages.Admission),
-        (most + 1, messages.UnreadableRequest),
+        (most + 1, UnreadableRequest),
     ):
         admit = parsed("admit", {"requests": [admission(1, logprobs=count)]})
-        assert isinstance(admit, messages.Admit) and isinstance(admit.requests[0], kind), count
+        assert isinstance(admit, Admissions) and isinstance(admit.requests[0], kind), count
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_right_shapes(name: str) -> None:
-    assert type(parsed(name, GOOD[name])).__name__.lower() == name
+    kind = {"admit": "admissions"}.get(name, name)
+    assert type(parsed(name, GOOD[name])).__name__.lower() == kind
 
 
 def test_values_arrive() -> None:
     admit = parsed("admit", GOOD["admit"])
-    assert isinstance(admit, messages.Admit)
+    assert isinstance(admit, Admissions)
     request = admit.requests[0]
     assert isinstance(request, messages.Admission)
     assert request.prompt == list(b"hello") and request.emitted == [3]
@@ -93,7 +96,7 @@ def test_values_arrive() -> None:
 @pytest.mark.parametrize("seed", [0, 2**32, 2**53 + 1, 2**63 - 1, 2**64 - 1])
 def test_a_seed_has_64_bits(seed: int) -> None:
     admit = parsed("admit", {"requests": [admission(1, seed=seed)]})
-    assert isinstance(admit, messages.Admit) and admit.requests[0].sampling.seed == seed
+    assert isinstance(admit, Admissions) and admit.requests[0].sampling.seed == seed
 
 
 def test_inputs_of_prepare() -> None:
@@ -103,12 +106,12 @@ def test_inputs_of_prepare() -> None:
         ({"kind": "tokens", "tokens": pack_tokens([1, 70000])}, messages.Tokens([1, 70000])),
         (
             {"kind": "texts", "texts": ["a", pack_tokens([7])]},
-            messages.Texts(["a", [7]]),
+            messages.Texts(("a", [7])),
         ),
-        ({"kind": "chat", "messages": []}, messages.Chat([], {})),
+        ({"kind": "chat", "messages": []}, messages.Chat(())),
         (
             {"kind": "chat", "messages": [], "previous": pack_tokens([1, 70000])},
-            messages.Chat([], {}, previous=[1, 70000]),
+            messages.Chat((), previous=[1, 70000]),
         ),
     ):
         prepare = parsed("prepare", {"id": 1, "input": body})
@@ -126,7 +129,7 @@ def test_what_of_the_tokens_is_wanted_in_words() -> None:
 def is_wrong(name: str, body: object) -> bool:
     """It breaks the link, or it names the request that it is the fault of."""
     try:
-        return isinstance(parsed(name, body), messages.UnreadableRequest)
+        return isinstance(parsed(name, body), UnreadableRequest)
     except Violation:
         return True
 
@@ -209,10 +212,10 @@ def test_an_admission_that_cannot_be_read_is_refused_alone(
 ) -> None:
     bad = {**admission(2), **changes}
     admit = parsed("admit", {"requests": [admission(1), bad, admission(3)]})
-    assert isinstance(admit, messages.Admit)
+    assert isinstance(admit, Admissions)
     first, refused, third = admit.requests
     assert isinstance(first, messages.Admission) and isinstance(third, messages.Admission)
-    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 2
+    assert isinstance(refused, UnreadableRequest) and refused.id == 2
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     str(refused.refusal).encode()
 
@@ -237,8 +240,8 @@ def said(content: object) -> dict[str, Any]:
         ({"kind": "chat", "messages": ["x"]}, "messages", "messages[0] must be a map"),
         (
             {"kind": "chat", "messages": [], "more": 1},
-            "messages",
-            "messages has missing or",
+            "input",
+            "input has missing or",
         ),
         ({"kind": "chat", "messages": [], "templateArgs": []}, "templateArgs", "templateArgs"),
         ({"kind": "chat", "messages": [], "previous": b"abc"}, "previous", "previous"),
@@ -253,7 +256,7 @@ def said(content: object) -> dict[str, Any]:
 )
 def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, message: str) -> None:
     refused = parsed("prepare", {"id": 5, "input": input})
-    assert isinstance(refused, messages.UnreadableRequest) and refused.id == 5
+    assert isinstance(refused, UnreadableRequest) and refused.id == 5
     assert (refused.refusal.code, refused.refusal.field) == ("invalid_request", field)
     assert message in str(refused.refusal)
     str(refused.refusal).encode()
@@ -262,7 +265,7 @@ def test_a_prompt_that_cannot_be_read_is_refused(input: object, field: str, mess
 def test_of_a_payload_that_ends_too_soon_its_request_is_refused() -> None:
     for body in ({"id": 3}, {"id": 3, "input": {"kind": "text", "text": "x"}}):
         refused = parsed("prepare", Garbled(body, False, "torn"))
-        assert isinstance(refused, messages.UnreadableRequest) and refused.id == 3
+        assert isinstance(refused, UnreadableRequest) and refused.id == 3
     for name, body in (
         ("prepare", {}),
         ("admit", {}),

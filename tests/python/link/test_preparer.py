@@ -7,6 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from mlx_serving.failures import Refused
 from mlx_serving.fake.text import FakeTextModel
 from mlx_serving.link import preparer
 from mlx_serving.link.compiler import GrammarCompiler
@@ -15,13 +16,14 @@ from mlx_serving.messages import (
     Chat,
     Prepare,
     PrepareInput,
-    Refused,
+    ReasoningRequest,
     Spelling,
     Text,
     Tokens,
-    unpack_tokens,
+    Tool,
+    ToolOffer,
 )
-from mlx_serving.tools import ReasoningRequest, Tool, ToolOffer
+from mlx_serving.tokens import unpack_tokens
 
 SECRET = "a word of the prompt"
 CHAT = Chat([{"role": "user", "content": SECRET}])

@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_serving.messages import Abilities
+from mlx_serving.engine import Abilities
 from mlx_serving.mlx.abilities import (
     DIFFERENCE_MAX,
     WINDOW_TOKENS_MAX,

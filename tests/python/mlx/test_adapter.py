@@ -8,7 +8,8 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_serving.messages import Abilities, LoadFailed
+from mlx_serving.engine import Abilities
+from mlx_serving.failures import LoadFailed
 from mlx_serving.mlx.adapter import (
     CONTEXT_DEFAULT,
     CacheFactory,

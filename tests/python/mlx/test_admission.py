@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mlx_serving.engine import End, StepOutput
-from mlx_serving.messages import Refused
+from mlx_serving.failures import Refused
 from mlx_serving.mlx.caches import size_bytes
 from mlx_serving.mlx.chunk_policy import ChunkPolicy, FixedBorders, FreeLengths, WholePrompts
 from mlx_serving.mlx.row import Row

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.block_cache import BlockPromptCache
 from mlx_serving.mlx.block_tree import EVICTED_MAX, Absent, BlockTree, Node
 from mlx_serving.mlx.caches import KvBlock
+from mlx_serving.tokens import pack_tokens
 
 from prefix_model import walk
 

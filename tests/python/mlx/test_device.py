@@ -9,7 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.mlx import device
 from mlx_serving.mlx.device import choose_device, device_bytes, expected_backend, version_of
 from mlx_serving.mlx.memory import machine_bytes

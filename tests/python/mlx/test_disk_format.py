@@ -8,8 +8,8 @@ from random import Random
 
 import mlx.core as mx
 import pytest
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.disk_format import NAME_BYTES, ArrayLayout, BlockFormat, Unfit
+from mlx_serving.tokens import pack_tokens
 
 from disk import block_format, numbers
 

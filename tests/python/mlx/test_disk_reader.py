@@ -6,11 +6,11 @@ import errno
 from pathlib import Path
 from random import Random
 
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.disk_format import BlockKey
 from mlx_serving.mlx.disk_index import DiskIndex
 from mlx_serving.mlx.disk_reader import HUNG_MAX, READERS, DiskReader, Pool
 from mlx_serving.mlx.disk_writer import DiskWork, WriteJob
+from mlx_serving.tokens import pack_tokens
 
 from disk import BLOCK, FaultyFiles, InlinePool, block_format, damage, files_in, numbers, reads
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.disk_index import DiskIndex
 from mlx_serving.mlx.disk_writer import DiskWork, DiskWriter, Gone, NotWritten, WriteJob, Written
+from mlx_serving.tokens import pack_tokens
 
 from disk import FaultyFiles, block_format, files_in, numbers
 

@@ -11,7 +11,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_serving.engine import StepOutput
-from mlx_serving.messages import Admission, Embed, LoadFailed, Refused, Sampling
+from mlx_serving.failures import LoadFailed, Refused
+from mlx_serving.messages import Admission, Embed, Sampling
 from mlx_serving.mlx.encoder import context_max, load_encoder
 from mlx_serving.mlx.encoder_runner import EncoderRunner
 

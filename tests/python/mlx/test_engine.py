@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from mlx_serving.messages import LoadFailed, LoadOptions
+from mlx_serving.failures import LoadFailed
+from mlx_serving.messages import LoadOptions
 from mlx_serving.mlx.engine import _grammars, _quantization
 
 from orchestrator import Message, Worker, admission, load_options, unpack_tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlx_serving.messages import Abilities
+from mlx_serving.engine import Abilities
 from mlx_serving.mlx import known_abilities
 from mlx_serving.mlx.known_abilities import cache_folder, key_of, known_or_measured
 

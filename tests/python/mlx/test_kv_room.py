@@ -6,7 +6,7 @@ from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_serving.messages import Capabilities
+from mlx_serving.engine import Capabilities
 from mlx_serving.mlx.kv_room import (
     ROOM_SHARE,
     ROOM_TOKENS_MAX,

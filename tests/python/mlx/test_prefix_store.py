@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
-from mlx_serving.messages import Abilities
+from mlx_serving.engine import Abilities
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.prefix_store import prefix_store
 

@@ -9,7 +9,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_serving.engine import ReadResult, StepOutput
-from mlx_serving.messages import Admission, Embed, Refused, Sampling, Score
+from mlx_serving.failures import Refused
+from mlx_serving.messages import Admission, Embed, Sampling, Score
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.hidden_states import states_of
 from mlx_serving.mlx.reading import ReadingPhase

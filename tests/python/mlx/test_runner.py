@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 from mlx_serving.engine import StepOutput
-from mlx_serving.messages import Refused
+from mlx_serving.failures import Refused
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import BORDER_TOKENS
 from mlx_serving.mlx.grouping import Grouping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlx_serving.messages import Capabilities
+from mlx_serving.engine import Capabilities
 from mlx_serving.mlx.batch import Batch
 from mlx_serving.mlx.grouping import Grouping
 from mlx_serving.mlx.kv_room import KvRoom

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from mlx_serving.engine import End, EngineFigures, Host, PrefillProgress, Runner, StepOutput
-from mlx_serving.messages import Admission, Refused
+from mlx_serving.failures import Refused
+from mlx_serving.messages import Admission
 from mlx_serving.mlx import warm_up
 from mlx_serving.mlx.chunk_policy import Units
 

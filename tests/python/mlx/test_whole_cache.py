@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlx_serving.engine import PrefixCounts
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.prompt_cache import PromptCacheFigures
 from mlx_serving.mlx.whole_cache import CHAIN_MAX, WholePromptCache, common_tokens
+from mlx_serving.tokens import pack_tokens
 
 from prefixes import Trimmer, found, put
 

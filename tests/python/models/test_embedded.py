@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 import pytest
-from mlx_serving.messages import LoadFailed, Refused
+from mlx_serving.failures import LoadFailed, Refused
 from mlx_serving.mlx.adapter import load_text
 from mlx_serving.models import embedded as conversion
 from mlx_serving.models.sources import check_folder

@@ -13,7 +13,7 @@ import mlx.core as mx
 import pytest
 from families.compare import Silent
 from mlx.utils import tree_flatten
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.mlx.engine import MlxEngine
 from mlx_serving.models.files import usable
 

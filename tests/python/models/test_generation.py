@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from mlx_serving.messages import SamplingDefaults
+from mlx_serving.engine import SamplingDefaults
 from mlx_serving.models.generation import sampling_defaults
 
 SAMPLED = '"do_sample": true, "temperature": 0.6'

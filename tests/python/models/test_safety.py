@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlx_serving.messages import LoadFailed, Refused
+from mlx_serving.failures import LoadFailed, Refused
 from mlx_serving.mlx.adapter import load_text, load_weights
 from mlx_serving.models import sources
 from mlx_serving.text import hugging_face

@@ -13,7 +13,8 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
-from mlx_serving.messages import LoadFailed, ModelSource
+from mlx_serving.failures import LoadFailed
+from mlx_serving.messages import ModelSource
 from mlx_serving.models import files, sources
 
 from orchestrator import PYTHON_ROOT

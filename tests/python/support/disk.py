@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.block_cache import BlockPromptCache
 from mlx_serving.mlx.caches import KvBlock
 from mlx_serving.mlx.disk_files import OWN_FOLDER, DiskFiles
@@ -19,6 +18,7 @@ from mlx_serving.mlx.disk_index import DiskIndex
 from mlx_serving.mlx.disk_reader import DiskReader, Pool, Run
 from mlx_serving.mlx.disk_tier import DiskTier
 from mlx_serving.mlx.disk_writer import DiskWork, Result, WriteJob
+from mlx_serving.tokens import pack_tokens
 
 from prefixes import Given, Trimmer
 

@@ -17,10 +17,11 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "python"))
 
+from mlx_serving.failures import Refused
 from mlx_serving.grammar.grammars import Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
-from mlx_serving.messages import Constraint, Refused
+from mlx_serving.messages import Constraint
 
 END: Final = 256
 VOCABULARY: Final = 257

@@ -18,12 +18,8 @@ from typing import Any
 
 import msgpack
 from mlx_serving.link.frames import HEADER, MAGIC, VERSION
-from mlx_serving.messages import (
-    FROM_WORKER_TYPES,
-    TO_WORKER_TYPES,
-    pack_tokens,
-    unpack_tokens,
-)
+from mlx_serving.messages import FROM_WORKER_TYPES, TO_WORKER_TYPES
+from mlx_serving.tokens import pack_tokens, unpack_tokens
 
 import shapes
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlx_serving.messages import Admission, Capabilities
+from mlx_serving.engine import Capabilities
+from mlx_serving.messages import Admission
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.admission import AdmissionPhase
 from mlx_serving.mlx.announcer import Announcer

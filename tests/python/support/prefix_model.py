@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from mlx_serving.messages import pack_tokens
 from mlx_serving.mlx.block_cache import BlockPromptCache
+from mlx_serving.tokens import pack_tokens
 
 from prefixes import Given, Trimmer, found
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models import llama
-from mlx_serving.engine import End, Forcing, PrefillProgress, RowLogprobs
+from mlx_serving.engine import Capabilities, End, Forcing, PrefillProgress, RowLogprobs
 from mlx_serving.grammar.grammars import Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
 from mlx_serving.kv.quantized import KvQuantization
-from mlx_serving.messages import Admission, Capabilities, Constraint, Sampling
+from mlx_serving.messages import Admission, Constraint, Sampling
 from mlx_serving.mlx.adapter import CacheFactory
 from mlx_serving.mlx.chunk_policy import chunk_policy
 from mlx_serving.mlx.grouping import Grouping

@@ -14,11 +14,10 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_serving.calls.model_format import ModelFormat, derive_model_format
 from mlx_serving.engine import End
 from mlx_serving.link.active_requests import ActiveRequests
-from mlx_serving.messages import Admission, Chat, Said, Sampling
+from mlx_serving.messages import Admission, Chat, Said, Sampling, ToolOffer
 from mlx_serving.text.hugging_face import HfTextModel
 from mlx_serving.text.pieces import byte_level_alphabet, pieces_of
 from mlx_serving.text.prompts import prompt_tokens
-from mlx_serving.tools import ToolOffer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 

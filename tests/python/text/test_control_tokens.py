@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_serving.failures import Refused
 from mlx_serving.link.preparer import prompt_tokens
-from mlx_serving.messages import Chat, Refused
+from mlx_serving.messages import Chat
 from mlx_serving.mlx.adapter import load_text
 from mlx_serving.text.control_tokens import Rendered, control_ids
 from mlx_serving.text.hugging_face import HfTextModel

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from jinja2.exceptions import TemplateError
-from mlx_serving.messages import Refused
+from mlx_serving.failures import Refused
+from mlx_serving.messages import ReasoningRequest, Tool, ToolOffer
 from mlx_serving.text import hugging_face
 from mlx_serving.text.hugging_face import HfTextModel
 from mlx_serving.text.pieces import Pieces
-from mlx_serving.tools import ReasoningRequest, Tool, ToolOffer
 
 import turns
 

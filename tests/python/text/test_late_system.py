@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlx_serving.messages import Chat, Refused
+from mlx_serving.failures import Refused
+from mlx_serving.messages import Chat
 from mlx_serving.text.late_system import without_late_system
 from mlx_serving.text.prompts import prompt_tokens
 

@@ -7,10 +7,11 @@ from typing import Any
 import msgpack
 import pytest
 from mlx_serving import messages
+from mlx_serving.failures import Refused
 from mlx_serving.fake.text import END_TOKEN, FakeTextModel
 from mlx_serving.link import parse
 from mlx_serving.link.frames import HEADER, PAYLOAD_BYTES_MAX, FrameDecoder, encode_frame
-from mlx_serving.messages import TO_WORKER_TYPES, Chat, Refused, Text, Texts, Tokens
+from mlx_serving.messages import TO_WORKER_TYPES, Chat, Text, Texts, Tokens
 from mlx_serving.text import prompts
 
 BODY_BYTES_MAX = 32 * 1024 * 1024

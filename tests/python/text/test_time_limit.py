@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlx_serving.messages import Refused
+from mlx_serving.failures import Refused
 from mlx_serving.text.time_limit import within_seconds
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from mlx_serving.calls.template import Template
-from mlx_serving.messages import Admission, Refused, Sampling
+from mlx_serving.failures import Refused
+from mlx_serving.messages import Admission, NamedTool, Sampling, Tool, ToolOffer
 from mlx_serving.text.turn_formats import TurnFormats
-from mlx_serving.tools import Named, Tool, ToolOffer
 
 import turns
 
@@ -48,7 +48,7 @@ def test_it_is_derived_once() -> None:
     assert formats.derived is formats.derived and asked_for == [1]
 
 
-@pytest.mark.parametrize("offer", [OFFER, replace(OFFER, choice=Named("get_weather"))])
+@pytest.mark.parametrize("offer", [OFFER, replace(OFFER, choice=NamedTool("get_weather"))])
 def test_a_model_that_knows_no_tools_has_the_generic_form(offer: ToolOffer) -> None:
     model = turns.text_model(PLAIN)
     found = model.turn_format(asked(offer))

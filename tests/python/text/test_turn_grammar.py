@@ -9,15 +9,25 @@ from typing import Any
 import pytest
 from mlx_serving.calls.families import GENERIC, HARMONY
 from mlx_serving.calls.format import JSON_TYPES, CallFormat, ReasoningFormat, Tagged
+from mlx_serving.failures import Refused
 from mlx_serving.fake.text import FakeTextModel
 from mlx_serving.grammar.grammars import Grammars
 from mlx_serving.grammar.matcher import Matcher
 from mlx_serving.grammar.vocabulary import of_pieces
-from mlx_serving.messages import Admission, Constraint, Refused, Sampling
+from mlx_serving.messages import (
+    Admission,
+    Constraint,
+    NamedTool,
+    ReasoningRequest,
+    Sampling,
+    Tool,
+    ToolChoice,
+    ToolOffer,
+)
 from mlx_serving.text.turn_formats import TurnFormat
 from mlx_serving.text.turn_grammar import TurnGrammar, turn_grammar
 from mlx_serving.text.turn_text import turn_text
-from mlx_serving.tools import Choice, Named, ReasoningRequest, Tool, ToolOffer, callable_tools
+from mlx_serving.tools import callable_tools
 
 END = 256
 PIECES = [*(bytes((byte,)) for byte in range(END)), b""]
@@ -66,7 +76,7 @@ class Model(FakeTextModel):
 
 def request(
     tools: Sequence[Tool] = (),
-    choice: Choice = "auto",
+    choice: ToolChoice = "auto",
     parallel: bool = True,
     prompt: str = "user: hi",
     **fields: Any,
@@ -146,7 +156,7 @@ def test_a_forced_call(thinks: bool) -> None:
     one = request(tools, "required", parallel=False)
     assert start(model, one).done is False
     assert not takes(model, one, f"{call('look')}\n{call('send')}", cut=True)
-    named = request(tools, Named("send"))
+    named = request(tools, NamedTool("send"))
     assert takes(model, named, call("send")) and not takes(model, named, call("look"), cut=True)
     assert not takes(model, named, f"{call('send')}\n{call('send')}", cut=True)
 
@@ -211,7 +221,7 @@ def test_equal_requests_share_a_grammar_and_others_do_not() -> None:
         request([SEND], "required"),
         request([LOOK, SEND], "required"),
         request([LOOK]),
-        request([LOOK], Named("look")),
+        request([LOOK], NamedTool("look")),
         request([LOOK], "required", parallel=False),
         request([tool("look", required=[])], "required"),
         request([LOOK], constraint=JSON),
@@ -267,5 +277,5 @@ def test_who_forces_nothing_can_do_without() -> None:
 
     assert optional(request([LOOK]))
     assert not optional(request([LOOK], "required"))
-    assert not optional(request([LOOK], Named("look")))
+    assert not optional(request([LOOK], NamedTool("look")))
     assert not optional(request([LOOK], constraint=JSON))

@@ -12,8 +12,8 @@ from mlx_serving.calls.format import CallFormat
 from mlx_serving.calls.model_format import ModelFormat
 from mlx_serving.calls.reasoning import opens
 from mlx_serving.calls.rendering import render_calls
+from mlx_serving.messages import ReasoningRequest, ToolOffer
 from mlx_serving.text.turn_text import prompt_end
-from mlx_serving.tools import ReasoningRequest, ToolOffer
 
 import turns
 from turns import Played, prompt_of, tokens_of

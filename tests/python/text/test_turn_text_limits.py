@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from mlx_serving.calls.reasoning import opens
-from mlx_serving.messages import Admission, Sampling
+from mlx_serving.messages import Admission, ReasoningRequest, Sampling
 from mlx_serving.text.hugging_face import HfTextModel
 from mlx_serving.text.turn_text import TurnText, prompt_end, turn_text
-from mlx_serving.tools import ReasoningRequest
 
 import turns
 

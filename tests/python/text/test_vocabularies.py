@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlx_serving.engine import Row
+from mlx_serving.engine import Capabilities, Row
 from mlx_serving.link.active_requests import ActiveRequests
 from mlx_serving.link.preparer import prompt_tokens
-from mlx_serving.messages import Admission, Capabilities, Chat, Sampling, Text, Tokens
+from mlx_serving.messages import Admission, Chat, Sampling, Text, Tokens
 from mlx_serving.mlx.adapter import CacheFactory, load_text
 from mlx_serving.mlx.chunk_policy import FreeLengths
 from mlx_serving.mlx.grouping import Grouping

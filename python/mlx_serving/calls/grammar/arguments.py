@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
+from ...tools import kept_schema_of
 from ..format import (
     CUSTOM_INPUT,
     JSON_TYPES,
@@ -61,7 +62,7 @@ def arguments_rule(lark: Lark, format: CallFormat, tool: Tool) -> str:
             return _one_by_one(lark, tool, compact, ",", _BracedItems(lark, style, tool))
     if tool.custom and tool.lark is not None:
         return json_input(lark, tool)
-    schema = tool.kept_schema
+    schema = kept_schema_of(tool)
     whole = schema if "type" in schema else {"type": "object", **schema}
     return lark.rule(lark.json(whole, compact))
 
@@ -76,7 +77,7 @@ class _Items(ABC):
 
 
 def _one_by_one(lark: Lark, tool: Tool, compact: bool, separator: str, items: _Items) -> str:
-    schema = tool.kept_schema
+    schema = kept_schema_of(tool)
     unknown = sorted(set(schema) - KEYWORDS)
     if unknown and not tool.loose:
         raise ToolRefused(

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ...messages import LoadFailed
+from ...failures import LoadFailed
 from .types import TYPES, BlockType
 
 MAGIC: Final = b"GGUF"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...messages import LoadFailed
+from ...failures import LoadFailed
 from .file import GgufFile
 from .model import architecture_of, generation_config, model_config
 from .tokenizer import (

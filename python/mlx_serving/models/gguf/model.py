@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ...messages import LoadFailed
+from ...failures import LoadFailed
 from ..embedded import LAYER_NAMES
 from ..embedded import TOP_NAMES as EMBEDDED_TOP_NAMES
 from .codes import GROUP, RECODED_BITS

@@ -13,6 +13,7 @@ from mlx_serving.calls.format import CallFormat, Tool, ToolRefused
 from mlx_serving.calls.grammar import AUTO, REQUIRED, Named, call_grammar
 from mlx_serving.calls.grammar.calls import CallGrammar
 from mlx_serving.calls.rendering import render_call, render_calls
+from mlx_serving.tools import schema_of
 
 from ..support import ALL, BARE, CALLS, HERMES, MISTRAL, THINK, TOOLS
 
@@ -193,7 +194,9 @@ def test_whatever_a_grammar_lets_through_validates(name: str) -> None:
         found = read_pieces(list(text), format, None, False, [RICH])
         assert found.ended == [True] and not found.content.strip(), text
         matcher = LLMatcher(
-            TEXT.for_llguidance, LLMatcher.grammar_from_json_schema(dict(RICH.schema)), log_level=0
+            TEXT.for_llguidance,
+            LLMatcher.grammar_from_json_schema(dict(schema_of(RICH))),
+            log_level=0,
         )
         tokens = TEXT.encode(found.texts[0])
         assert matcher.try_consume_tokens(tokens) == len(tokens), found.texts[0]

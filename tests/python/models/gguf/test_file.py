@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.models.gguf.file import read_gguf
 
 import gguf_models

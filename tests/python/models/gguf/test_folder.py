@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.mlx.adapter import load_text
 from mlx_serving.models.gguf.file import read_gguf
 from mlx_serving.models.gguf.folder import files_of, folder_of

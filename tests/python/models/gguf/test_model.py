@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.models.gguf.file import GgufFile, read_gguf
 from mlx_serving.models.gguf.model import generation_config, model_config
 

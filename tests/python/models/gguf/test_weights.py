@@ -12,7 +12,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from mlx.utils import tree_flatten
 from mlx_lm.models.rope_utils import Llama3RoPE
-from mlx_serving.messages import LoadFailed
+from mlx_serving.failures import LoadFailed
 from mlx_serving.mlx.adapter import Weights, load_gguf
 from mlx_serving.models.gguf.file import read_gguf
 from mlx_serving.models.gguf.folder import folder_of

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from mlx_serving import messages
-from mlx_serving.tools import Named, ReasoningRequest, Tool, ToolOffer
+from mlx_serving.link.parse import Admissions, Heard, UnreadableRequest
+from mlx_serving.messages import NamedTool, ReasoningRequest, Tool, ToolOffer
 
 from orchestrator import REASONING, WEATHER, admission, offer
 
@@ -15,13 +16,13 @@ from .test_parse import deep, parsed
 CHAT = {"kind": "chat", "messages": [{"role": "user", "content": "x"}]}
 
 
-def prepared(**fields: Any) -> messages.ToWorker:
+def prepared(**fields: Any) -> Heard:
     return parsed("prepare", {"id": 5, "input": {**CHAT, **fields}})
 
 
-def admitted(**fields: Any) -> messages.Admission | messages.UnreadableRequest:
+def admitted(**fields: Any) -> messages.Admission | UnreadableRequest:
     admit = parsed("admit", {"requests": [{**admission(5), **fields}]})
-    assert isinstance(admit, messages.Admit)
+    assert isinstance(admit, Admissions)
     return admit.requests[0]
 
 
@@ -54,7 +55,7 @@ def test_tools_arrive() -> None:
         ("none", "none"),
         ("auto", "auto"),
         ("required", "required"),
-        ({"name": "get_weather"}, Named("get_weather")),
+        ({"name": "get_weather"}, NamedTool("get_weather")),
     ],
 )
 def test_what_may_be_chosen(said: object, choice: object) -> None:
@@ -83,7 +84,7 @@ def test_what_is_not_said() -> None:
         request, prepare = admitted(**fields), prepared(**fields)
         assert isinstance(request, messages.Admission) and isinstance(prepare, messages.Prepare)
         assert (request.tools, request.reasoning, request.fake_say) == (None, None, None)
-        assert prepare.input == messages.Chat(CHAT["messages"])  # type: ignore[arg-type]
+        assert prepare.input == messages.Chat(tuple(CHAT["messages"]))  # type: ignore[arg-type]
 
 
 def test_what_the_fake_engine_is_to_say() -> None:
@@ -122,7 +123,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"reasoning": {"enabled": 1}}, "reasoning.enabled must be a boolean"),
     ({"reasoning": {"maxTokens": -1}}, "reasoning.maxTokens must be an integer"),
     ({"reasoning": {"maxTokens": 1.5}}, "reasoning.maxTokens must be an integer"),
-    ({"reasoning": {1: 2}}, "reasoning must be a map with string keys"),
+    ({"reasoning": {1: 2}}, "reasoning has missing or unknown keys: 1"),
 ]
 
 
@@ -131,7 +132,7 @@ def test_what_cannot_be_read_is_refused_with_its_field(
     fields: dict[str, Any], message: str
 ) -> None:
     for refused in (admitted(**fields), prepared(**fields)):
-        assert isinstance(refused, messages.UnreadableRequest) and refused.id == 5
+        assert isinstance(refused, UnreadableRequest) and refused.id == 5
         assert refused.refusal.code == "invalid_request"
         assert refused.refusal.field == next(iter(fields))
         assert message in str(refused.refusal)
@@ -141,5 +142,5 @@ def test_what_cannot_be_read_is_refused_with_its_field(
 def test_texts_to_say_that_are_none() -> None:
     for said in (1, ["x"], "\ud800"):
         refused = admitted(fakeSay=said)
-        assert isinstance(refused, messages.UnreadableRequest)
+        assert isinstance(refused, UnreadableRequest)
         assert refused.refusal.field == "fakeSay"
