@@ -7,8 +7,8 @@ vi.setConfig({ testTimeout: 900_000 });
 
 const load = { atOnce: 16, killEveryMs: 5_000, seed: 3 };
 
-it("24 requests over a small store say what they say alone, within the budget", async () => {
-  const plan = { ...load, count: 24, maxBatch: 1, engine: "mlx", sharing: "own" } as const;
+it("10 requests over a small store say what they say alone, within the budget", async () => {
+  const plan = { ...load, count: 10, maxBatch: 1, engine: "mlx", sharing: "own" } as const;
   const run = await storeRun(plan);
   addsUp(run, plan.count);
   keptItsBudget(run);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -100,8 +101,13 @@ def package_of(name: str) -> list[str]:
     return parts if MODULES[name].name == "__init__.py" else parts[:-1]
 
 
-def imports(name: str) -> Iterator[tuple[str, bool]]:
+@cache
+def imports(name: str) -> tuple[tuple[str, bool], ...]:
     """What a module imports, inside functions too: modules of ours, and names of libraries."""
+    return tuple(_imports(name))
+
+
+def _imports(name: str) -> Iterator[tuple[str, bool]]:
     for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
         if isinstance(node, ast.Import):
             for imported in node.names:

@@ -45,7 +45,7 @@ def allowance_ms(input: PrepareInput) -> float:
     if isinstance(input, Tokens):
         return 0.0
     if isinstance(input, Text | Texts):
-        characters = _characters(input.text if isinstance(input, Text) else list(input.texts))
+        characters = _characters(input.text if isinstance(input, Text) else input.texts)
     else:
         characters = _of_chat(input)
     return characters * ALLOWANCE_MS_PER_CHARACTER if characters > LONG_CHARACTERS else 0.0
@@ -60,7 +60,7 @@ def _of_chat(chat: Chat) -> int:
 def _characters(value: object) -> int:
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return sum(map(_characters, value))
     return sum(map(_characters, value.values())) if isinstance(value, dict) else 0
 

@@ -22,9 +22,8 @@ from mlx_serving.models.sources import EMBEDDED_ID
 PROMPTS = (
     "What is the capital of France?",
     "Count from one to ten.",
-    "Write a short poem about the sea.",
 )
-TOKENS = 8
+TOKENS = 6
 # Of a logit, of the size of about 20.
 TOLERANCE = 0.05
 

@@ -37,7 +37,7 @@ describe("a response", () => {
     const socket = await openSocket(url);
     const message = {
       store: false,
-      "mlx_serving:deadline_ms": 1234,
+      "mlx_serving:deadline_ms": 60_000,
       "mlx_serving:priority": "interactive",
       "mlx_serving:idempotency_key": "once",
     };
@@ -46,7 +46,11 @@ describe("a response", () => {
     socket.create({ ...message, stream_id: "b", event_id: "1" });
     await socket.type("response.in_progress", 2);
     expect(engine.submissions).toHaveLength(1);
-    expect(engine.submissions[0]).toMatchObject({ priority: "interactive", deadlineMs: 1234 });
+    const [submission] = engine.submissions;
+    expect(submission).toMatchObject({ priority: "interactive" });
+    // Less by what the message has waited.
+    expect(submission?.deadlineMs).toBeGreaterThan(30_000);
+    expect(submission?.deadlineMs).toBeLessThanOrEqual(60_000);
     socket.create({ ...message, input: "other", stream_id: "c", event_id: "2" });
     const error = await socket.type("error");
     expect(error).toMatchObject({ status: 409, event_id: "2", stream_id: "c" });
