@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { isHttpUrl } from "./telemetry/settings.js";
-import { nativeParts } from "./worker/messages.js";
+import { nativeParts } from "./worker/figures.js";
 
 export const embeddedModelId = "smollm2-135m-instruct";
 

@@ -1,7 +1,7 @@
 """The messages between orchestrator and worker: names and types.
 
-Made by `npm run docs` from src-ts/worker/messages.ts, which says what they mean: change that file.
-Keys on the wire are camelCase; token ids travel packed as little-endian u32.
+Made by `npm run docs` from messages.ts and figures.ts in src-ts/worker, which say what they mean:
+change those. Keys on the wire are camelCase; token ids travel packed as little-endian u32.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
  * implements them. Times are milliseconds; `…At` is wall-clock milliseconds unless it says otherwise.
  */
 import type { ServingError } from "../errors.js";
+import type { NativeMetrics, NativeParts, NativePool } from "../worker/figures.js";
 import type {
   Abilities,
   Constraint,
-  NativeMetrics,
-  NativeParts,
-  NativePool,
   PrepareInput,
   ReadLogprob,
   Sampling,
@@ -20,8 +18,6 @@ import type { Conversation } from "./conversation.js";
 import type { LiveView, Timeline } from "./live.js";
 
 export type {
-  Abilities,
-  Constraint,
   DiskFigures,
   GrammarFigures,
   NativeMetrics,
@@ -30,9 +26,8 @@ export type {
   NativeParts,
   NativePool,
   PrefixFigures,
-  ReadLogprob,
-  Spelling,
-} from "../worker/messages.js";
+} from "../worker/figures.js";
+export type { Abilities, Constraint, ReadLogprob, Spelling } from "../worker/messages.js";
 export type { Conversation } from "./conversation.js";
 export type { BatchInfo, LiveView, RequestInfo, Timeline, Transition } from "./live.js";
 

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import { pythonPath } from "../../setup/native/home.mjs";
 import { findPython } from "../../setup/python.mjs";
-import { NativeParts } from "../worker/messages.js";
+import { NativeParts } from "../worker/figures.js";
 import { type FamilyReport, familyOf } from "./families.js";
 import { bytesAt } from "./model-files.js";
 import {

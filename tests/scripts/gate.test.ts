@@ -8,7 +8,7 @@ import {
   regressionsOf,
   tableOf,
 } from "../../scripts/lib/gate/verdict.mjs";
-import { nativeParts } from "../../src-ts/worker/messages.js";
+import { nativeParts } from "../../src-ts/worker/figures.js";
 
 const steady = (gain: number) => gainOf({ rounds: [1 + gain, 1 + gain, 1 + gain], better: "more" });
 

@@ -12,6 +12,12 @@ import {
 
 const lineMax = 100;
 
+const heading = `"""The messages between orchestrator and worker: names and types.
+
+Made by \`npm run docs\` from messages.ts and figures.ts in src-ts/worker, which say what they mean:
+change those. Keys on the wire are camelCase; token ids travel packed as little-endian u32.
+"""`;
+
 /** What a check makes of what has come. */
 const typesOfChecks = {
   u64: "int",
@@ -34,7 +40,7 @@ export function messageTypes(link) {
   const known = new Set(came.map(({ name }) => name));
   const goes = going.declarations().filter(({ name }) => !known.has(name));
   return [
-    `"""The messages between orchestrator and worker: names and types.\n\nMade by \`npm run docs\` from src-ts/worker/messages.ts, which says what they mean: change that file.\nKeys on the wire are camelCase; token ids travel packed as little-endian u32.\n"""`,
+    heading,
     `from __future__ import annotations`,
     `from collections.abc import Mapping, Sequence\nfrom dataclasses import dataclass, field\nfrom typing import Any, Final, Literal, NotRequired, TypedDict`,
     `LINK_VERSION: Final = ${linkVersion}`,

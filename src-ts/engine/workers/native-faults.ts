@@ -1,5 +1,5 @@
 /** Native code that kills its worker: counts such deaths and says when to go on without it. Knows no process. */
-import type { NativeParts } from "../../worker/messages.js";
+import type { NativeParts } from "../../worker/figures.js";
 
 /** How native code dies; a bug in Python raises. */
 const nativeSignals: ReadonlySet<string> = new Set([

@@ -5,6 +5,7 @@
 import type { Command, Input } from "../../machines/Orchestrator.js";
 import type { Finish } from "../../machines/Request.js";
 import type * as Worker from "../../machines/Worker.js";
+import type { NativeFigures, NativeParts } from "../../worker/figures.js";
 import type { Launched, LinkEvents, ProcessEvents } from "../../worker/launcher.js";
 import { LinkViolation, UnsendableMessage, unpackTokens } from "../../worker/link.js";
 import type {
@@ -13,8 +14,6 @@ import type {
   FromWorker,
   LoadOptions,
   ModelSource,
-  NativeFigures,
-  NativeParts,
   Preparation,
   SamplingDefaults,
   StepRow,

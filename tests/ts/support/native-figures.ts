@@ -1,5 +1,6 @@
 /** What a worker may say of its native parts, and of its model. */
-import type { Abilities, NativeFigures, NativeParts } from "../../../src-ts/worker/messages.js";
+import type { NativeFigures, NativeParts } from "../../../src-ts/worker/figures.js";
+import type { Abilities } from "../../../src-ts/worker/messages.js";
 
 export const nativeParts: NativeParts = {
   pool: { on: true, reason: null, applicable: true, missing: false },

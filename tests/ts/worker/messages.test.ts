@@ -9,6 +9,7 @@ import { defaultPolicy } from "../../../src-ts/machines/Scheduler.js";
 import { protocol } from "../../../src-ts/machines/Worker.js";
 import { sampling } from "../../../src-ts/protocol/fields.js";
 import * as limits from "../../../src-ts/protocol/limits.js";
+import * as figures from "../../../src-ts/worker/figures.js";
 import * as link from "../../../src-ts/worker/link.js";
 import * as messages from "../../../src-ts/worker/messages.js";
 import { moduleWith, pythonDeclarations } from "../../support/python-declarations.js";
@@ -29,7 +30,7 @@ const made = { "messages.py": messageTypes, "link/bodies.py": messageChecks };
 describe("the worker's Python", () => {
   it.each(Object.entries(made))("has %s as the schemas say", (name, make) => {
     const file = join(sources, name);
-    const text = make(messages);
+    const text = make({ ...messages, ...figures });
     if (writing) writeFileSync(file, text);
     expect(readFileSync(file, "utf8"), "run `npm run docs`").toBe(text);
   });
