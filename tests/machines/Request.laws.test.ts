@@ -125,12 +125,12 @@ class World {
     expect(this.slot, "and frees the slot").toBeUndefined();
   }
 
-  lose(loss: Loss, preparing = false): void {
+  lose(loss: Loss, beside = false): void {
     if (!this.slot) return;
     const ending = this.state.kind === "cancelling" && this.state.cause !== "preempted";
     const charged = loss !== "stopped" && this.furthest === this.furthestAtStart;
-    if (charged && !preparing) this.retries += 1;
-    this.answer((lease) => ({ kind: "lost", lease, loss, preparing }));
+    if (charged && (!beside || loss === "outOfMemory")) this.retries += 1;
+    this.answer((lease) => ({ kind: "lost", lease, loss, beside }));
     if (!ending) expect(this.closed !== undefined).toBe(this.retries >= retriesMax);
   }
 
@@ -178,7 +178,7 @@ const word: fc.Arbitrary<(lease: Lease) => Event> = fc.oneof(
   ),
   oneOf(losses).map(
     (loss) =>
-      (lease: Lease): Event => ({ kind: "lost", lease, loss, preparing: false }),
+      (lease: Lease): Event => ({ kind: "lost", lease, loss, beside: false }),
   ),
 );
 

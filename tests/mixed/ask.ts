@@ -81,6 +81,7 @@ export async function askAsResponse(
     if (type === "response.created") onCreated(response!.id);
     if (type === "response.output_text.delta") content += delta;
     if (type === "response.completed") return { content, calls: [], finish_reason: "stop" };
+    if (type === "response.failed") throw new Error(JSON.stringify(response!.error));
     if (type !== "response.incomplete") continue;
     if (response!.incomplete_details.reason === "cancelled") return undefined;
     return { content, calls: [], finish_reason: "length" };
@@ -90,7 +91,7 @@ export async function askAsResponse(
 
 interface ResponseEvent {
   type: string;
-  response?: { id: string; incomplete_details: { reason: string } };
+  response?: { id: string; incomplete_details: { reason: string }; error: unknown };
   delta?: string;
 }
 

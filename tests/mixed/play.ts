@@ -62,7 +62,10 @@ export async function playAll(
           continue;
         }
         const asked = JSON.stringify(body).slice(0, askedShownMax);
-        failures.push(`${kind}: ${(error as Error).message} (${asked})`);
+        const failure = `${kind}: ${(error as Error).message} (${asked})`;
+        failures.push(failure);
+        // At once: a run that is broken off has said what it saw.
+        report(failure);
       } finally {
         if (++done % requestsBetweenReports === 0)
           report(`${done} of ${requests.length}, ${killer.kills} kills, ${seconds()} s`);

@@ -170,8 +170,8 @@ export const mutations = [
   {
     name: "who runs beside a prompt that kills is struck for it",
     file: "src-res/WorkerSteps.res.mjs",
-    find: "let preparing = worker.preparations.size > 0;",
-    replace: "let preparing = false;",
+    find: "let beside = worker.preparations.size > 0 || slots.length > 1;",
+    replace: "let beside = slots.length > 1;",
   },
   {
     name: "the watchdog sleeps",

@@ -107,7 +107,7 @@ export const workerEvent = exactly<Machine.WorkerEvent>()(
     z.strictObject({ kind: z.literal("tokens"), lease, index: count, count: ordinal }),
     z.strictObject({ kind: z.literal("ended"), lease, finish }),
     z.strictObject({ kind: z.literal("aborted"), lease }),
-    z.strictObject({ kind: z.literal("lost"), lease, loss, preparing: z.boolean() }),
+    z.strictObject({ kind: z.literal("lost"), lease, loss, beside: z.boolean() }),
     z.strictObject({ kind: z.literal("refused"), lease, code: failure }),
   ]),
 );

@@ -156,7 +156,8 @@ function lost(draft: Draft, { workerId, fault, leases }: Of<"workerLost">): void
   law(leases === held.length, `${workerId} is lost with what it holds`);
   for (const request of held) {
     const slot = draft.request(request).slot!;
-    const lost = { charged, preparing: preparing.length > 0 };
+    const others = preparing.length > 0 || held.length > 1;
+    const lost = { charged, beside: others && fault !== "outOfMemory" };
     draft.changeRequest(request, { slot: { ...slot, lost } });
   }
   for (const [request, one] of draft.requests.entries())

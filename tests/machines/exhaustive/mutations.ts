@@ -376,9 +376,22 @@ const requests: readonly Mutation[] = [
   mutation(
     "a retry without progress for who ran beside it",
     "WorkerSteps",
-    ["let preparing = worker.preparations.size > 0;", "let preparing = false;"],
+    [
+      "let beside = worker.preparations.size > 0 || slots.length > 1;",
+      "let beside = slots.length > 1;",
+    ],
     /counts its retries without progress/,
     poisonedPreparation,
+  ),
+  mutation(
+    "a retry without progress for each of a batch",
+    "WorkerSteps",
+    [
+      "let beside = worker.preparations.size > 0 || slots.length > 1;",
+      "let beside = worker.preparations.size > 0;",
+    ],
+    /counts its retries without progress/,
+    together,
   ),
   mutation(
     "a doubt that leads nowhere",

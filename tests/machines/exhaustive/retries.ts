@@ -21,8 +21,8 @@ function reach(draft: Draft, request: number, reached: number): void {
 export function countLoss(draft: Draft, request: number): void {
   const { slot, furthest, closed, gaveUp, ...before } = draft.request(request);
   const charged = slot!.lost?.charged === true && furthest === slot!.furthestAtStart;
-  const retries = before.retries + (charged && !slot!.lost?.preparing ? 1 : 0);
-  const doubts = before.doubts + (charged && slot!.lost?.preparing ? 1 : 0);
+  const retries = before.retries + (charged && !slot!.lost?.beside ? 1 : 0);
+  const doubts = before.doubts + (charged && slot!.lost?.beside ? 1 : 0);
   draft.changeRequest(request, { retries, doubts });
   // Whoever was being ended anyway has ended.
   if (closed && !gaveUp) return;

@@ -16,7 +16,7 @@ export interface Slot {
   /** How far its request had got when it began. */
   readonly furthestAtStart: number;
   /** Its worker was lost: whether that is to blame on somebody, and whether somebody was prepared there. */
-  readonly lost: { readonly charged: boolean; readonly preparing: boolean } | null;
+  readonly lost: { readonly charged: boolean; readonly beside: boolean } | null;
 }
 
 /** What of a request no frame can hold. */

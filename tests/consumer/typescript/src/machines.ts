@@ -46,7 +46,7 @@ const events: Request.Event[] = [
   { kind: "prepared", promptTokens: 5 },
   { kind: "dispatch", workerId },
   { kind: "tokens", lease: first, index: 0, count: 2 },
-  { kind: "lost", lease: first, loss: "exited", preparing: false },
+  { kind: "lost", lease: first, loss: "exited", beside: false },
   { kind: "dispatch", workerId },
   { kind: "tokens", lease: first, index: 2, count: 1 },
   { kind: "ended", lease: second, finish: { kind: "stop" } },
