@@ -6,6 +6,7 @@ import type { ServerContext } from "../context.js";
 import { withParam } from "../errors.js";
 import type { HttpCaller } from "../http/caller.js";
 import { goneSignal } from "../http/client-gone.js";
+import type { EchoedPrompt } from "../render/chat-chunks.js";
 import { finishReasonOf, stoppedBy } from "../render/endings.js";
 import { completionLogprobs } from "../render/logprobs.js";
 import { completionUsage } from "../render/usage.js";
@@ -53,15 +54,27 @@ export async function echoCompletion(
   }
 }
 
-/** The prompts of a stream, each of which is to come before its answers. */
+/**
+ * The prompts of a stream, each of which is to come before its answers. What is known of their tokens is asked for
+ * first: the first piece of an answer has it.
+ */
 export async function echoedPrompts(
   context: ServerContext,
   caller: HttpCaller,
   completion: CompletionBody,
   reply: FastifyReply,
-): Promise<string[]> {
+): Promise<EchoedPrompt[]> {
+  const gone = goneSignal(reply);
   try {
-    return await promptTexts(context, caller, completion, goneSignal(reply));
+    const texts = await promptTexts(context, caller, completion, gone);
+    const scoring = scoreSubmissions(completion, caller);
+    if (scoring.length === 0) return texts.map((text) => ({ text }));
+    const scores = await submitAll(context.engine, scoring, 1, gone);
+    await untilAllEnded(
+      scores.map((response) => response.read(-1)),
+      gone,
+    );
+    return texts.map((text, i) => ({ text, logprobs: scores[i]?.reading?.logprobs }));
   } catch (error) {
     caller.lease?.release();
     throw withParam(error, "input", "prompt");

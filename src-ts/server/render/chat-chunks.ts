@@ -5,7 +5,7 @@
 import type { Ending, LogEntry, Response } from "../../engine/api.js";
 import type { ChatFinishReason } from "../../protocol/chat.js";
 import type { CompletionLogprobs } from "../../protocol/completions.js";
-import type { TokenLogprob } from "../../worker/messages.js";
+import type { ReadLogprob, TokenLogprob } from "../../worker/messages.js";
 import { finishReasonOf, stoppedBy } from "./endings.js";
 import { CompletionLogprobStream, tokenLogprobs } from "./logprobs.js";
 import { itemAt } from "./output-items.js";
@@ -140,6 +140,12 @@ export class ChatChunks implements ChoiceChunks {
   }
 }
 
+/** A prompt that comes before its answer. `logprobs`: of its tokens, if they are asked for. */
+export interface EchoedPrompt {
+  text: string;
+  logprobs?: readonly ReadLogprob[] | undefined;
+}
+
 export class CompletionChunks implements ChoiceChunks {
   private readonly start: string;
   private readonly end: string;
@@ -150,27 +156,40 @@ export class CompletionChunks implements ChoiceChunks {
     private readonly response: Response,
     head: ChunkHead,
     index: number,
-    /** A prompt that comes before its answer. */
-    private echoed = "",
+    private echoed?: EchoedPrompt,
   ) {
     this.start = `${headJson("text_completion", head)}{"index":${index},"text":`;
     this.end = `}${tailJson(head)}`;
   }
 
   render(entry: LogEntry, _number: number, out: string[]): void {
-    if (this.echoed !== "") out.push(this.chunk(this.echoed, undefined));
-    this.echoed = "";
+    this.renderPrompt(out);
     if (entry.kind === "delta") {
       if (itemAt(this.response, entry.index).item.kind !== "message") return;
       const { text, logprobs } = entry;
-      if (logprobs !== undefined) this.logprobs ??= new CompletionLogprobStream();
-      const shown = this.logprobs?.take(text, logprobs);
-      if (text !== "" || shown !== undefined) out.push(this.chunk(text, undefined, shown));
+      this.renderText(text, logprobs, out);
     } else if (entry.kind === "ended") {
       const reason = finishReasonOf(entry.ending);
       if (reason !== undefined)
         out.push(this.chunk("", reason, this.logprobs?.end(), entry.ending));
     }
+  }
+
+  private renderPrompt(out: string[]): void {
+    if (this.echoed === undefined) return;
+    const { text, logprobs } = this.echoed;
+    this.echoed = undefined;
+    this.renderText(text, logprobs, out);
+  }
+
+  private renderText(
+    text: string,
+    logprobs: readonly ReadLogprob[] | undefined,
+    out: string[],
+  ): void {
+    if (logprobs !== undefined) this.logprobs ??= new CompletionLogprobStream();
+    const shown = this.logprobs?.take(text, logprobs);
+    if (text !== "" || shown !== undefined) out.push(this.chunk(text, undefined, shown));
   }
 
   private chunk(

@@ -110,12 +110,12 @@ export function completionLogprobs(
  */
 export class CompletionLogprobStream {
   private readonly places = new TextPlaces();
-  private waiting: { logprob: TokenLogprob; place: number }[] = [];
+  private waiting: { logprob: ReadLogprob; place: number }[] = [];
   /** Characters of the choice's text so far. */
   private length = 0;
 
   /** Those whose text begins in what has come; undefined: none. */
-  take(text: string, logprobs: readonly TokenLogprob[] = []): CompletionLogprobs | undefined {
+  take(text: string, logprobs: readonly ReadLogprob[] = []): CompletionLogprobs | undefined {
     for (const logprob of logprobs)
       this.waiting.push({ logprob, place: this.places.next(logprob.bytes) });
     this.length += charactersIn(text);

@@ -52,11 +52,6 @@ export function scoreSubmissions(body: CompletionBody, caller: Caller): Submissi
 /** Throws 400 for fields that do not go together. */
 export function checkTogether(body: CompletionBody): void {
   const choices = promptInputs(body.prompt).length * (body.n ?? 1);
-  if (body.echo && body.stream && body.logprobs != null)
-    throw conflict(
-      "echo",
-      "echo with logprobs needs stream to be false: a prompt comes with its whole answer.",
-    );
   checkStreamOptions(body);
   if (choices > limits.choicesMax)
     throw conflict("n", `Prompts times n must not be more than ${limits.choicesMax}.`);

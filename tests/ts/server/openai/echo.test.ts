@@ -1,5 +1,6 @@
 import OpenAI from "openai";
 import { expect, it } from "vitest";
+import { ServingError } from "../../../../src-ts/errors.js";
 import { Completion, ErrorResponse } from "../../../../src-ts/protocol/index.js";
 import { hello, helloParts } from "../../support/scripted-engine.js";
 import { startServer } from "../../support/test-server.js";
@@ -49,10 +50,35 @@ it("is the first piece of each answer of a stream", async () => {
   expect((await streamed([7, 8], 1))[0]![0]).toBe("<7><8>");
 });
 
-it("is no stream with log probabilities", async () => {
-  const { post } = await startServer();
+it("streams the log probabilities that it has as a whole, the prompt's with its text", async () => {
+  const { url } = await startServer();
+  const client = new OpenAI({ apiKey: "any", baseURL: `${url}/v1`, maxRetries: 0 });
+  const asked = { model: "org/first", prompt: ["ab", "c"], echo: true, logprobs: 1, n: 2 };
+  const whole = await client.completions.create(asked);
+  const pieces: OpenAI.CompletionChoice[][] = [];
+  for await (const { choices } of await client.completions.create({ ...asked, stream: true }))
+    for (const choice of choices) {
+      pieces[choice.index] ??= [];
+      pieces[choice.index]!.push(choice);
+    }
+  for (const { index, text, logprobs, finish_reason } of whole.choices) {
+    const mine = pieces[index]!;
+    expect(mine.map((piece) => piece.text).join("")).toBe(text);
+    expect(mine[0]).toMatchObject({ text: asked.prompt[Math.floor(index / 2)] });
+    expect(mine.at(-1)!.finish_reason).toBe(finish_reason);
+    for (const name of ["tokens", "token_logprobs", "top_logprobs", "text_offset"] as const)
+      expect(mine.flatMap((piece): unknown[] => piece.logprobs?.[name] ?? [])).toEqual(
+        logprobs![name],
+      );
+    expect(mine[0]!.logprobs!.token_logprobs![0]).toBeNull();
+  }
+});
+
+it("is refused as the reading of its prompt is, before anything is streamed", async () => {
+  const { post, engine } = await startServer();
+  engine.refusal = new ServingError("Too many wait.", { code: "queue_full", status: 429 });
   const body = { prompt: "a", echo: true, stream: true, logprobs: 0 };
   const answer = await post("/v1/completions", body);
-  expect(answer.status).toBe(400);
-  expect(ErrorResponse.parse(await answer.json()).error.param).toBe("echo");
+  expect(answer.status).toBe(429);
+  expect(ErrorResponse.parse(await answer.json()).error.code).toBe("queue_full");
 });
