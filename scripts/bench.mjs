@@ -7,6 +7,7 @@
  *   npm run bench -- --scenarios agents,beside --peers llama-server --rounds 5
  *   npm run bench -- --quick --peer other=http://127.0.0.1:8000
  */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { interruptible } from "../setup/clone/interrupt.mjs";
 import { setupFolder } from "../setup/clone/node.mjs";
@@ -16,6 +17,7 @@ import { packageRoot } from "../setup/paths.mjs";
 import { measureScenario } from "./bench/measure.mjs";
 import { parseOptions, usage } from "./bench/options.mjs";
 import { peersOf } from "./bench/peers/index.mjs";
+import { Profiler } from "./bench/profile.mjs";
 import { resultOf } from "./bench/report/result.mjs";
 import { scenarios } from "./bench/scenarios/index.mjs";
 import { loadToolkit } from "./bench/toolkit.mjs";
@@ -47,6 +49,12 @@ function peersFor(options) {
   return peersOf({ ...options, modelFolder: model ?? embeddedModelFolder(), detail });
 }
 
+function profilerFor(folder, signal) {
+  if (folder === undefined) return undefined;
+  mkdirSync(folder, { recursive: true });
+  return new Profiler({ folder, signal });
+}
+
 /** Only whole loads are worth a place in the documentation. */
 function whereTo({ out, size, json }) {
   const order = scenarios.map(({ id }) => id);
@@ -65,12 +73,13 @@ await interruptible(async (signal) => {
   const where = whereTo(options);
   const given = process.argv.slice(2);
   const command = ["npm run bench", ...(given.length > 0 ? ["--", ...given] : [])].join(" ");
+  const profiler = profilerFor(options.profile, signal);
   const servers = [];
   for (const { id, title, version, command: started } of peers)
     servers.push({ id, title, version: await version?.(signal), command: started });
   for (const scenario of options.scenarios) {
     say(`${scenario.id}: ${scenario.about}`);
-    const common = { scenario, size, peers, rounds, alone, toolkit, signal, say };
+    const common = { scenario, size, peers, rounds, alone, toolkit, profiler, signal, say };
     const measured = await measureScenario(common);
     const stamp = toolkit.jsonReport({}, {});
     await writeFiles(resultOf({ scenarios: [measured], servers, stamp, command, size }), where);

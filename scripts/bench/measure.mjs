@@ -18,8 +18,10 @@ const sampleMsDefault = 1_000;
  *   signal: AbortSignal,
  *   say: (text: string) => void,
  *   sampleMs?: number,
+ *   profiler?: import("./profile.mjs").Profiler,
  * }} options `alone`: a server runs in its turn only, where memory is scarce; default: all run, and take turns;
- *   `sampleMs`: how long other work on the machine is watched.
+ *   `sampleMs`: how long other work on the machine is watched; `profiler`: looks at the first server in its first
+ *   turn of each case, and leaves the others alone.
  * @returns {Promise<import("./outcomes.mjs").Measured>}
  */
 export async function measureScenario(options) {
@@ -160,7 +162,7 @@ class Contender {
       ...{ url: this.#server?.url, kvBytes: this.#server?.kvBytes },
     };
     try {
-      const outcome = await test.run(context);
+      const outcome = await this.#watched(test, round, () => test.run(context));
       this.outcomes.push(outcome);
       const succeeded = outcome.records.some(({ failure }) => failure === undefined);
       // It will not do better the next time.
@@ -169,6 +171,13 @@ class Contender {
       signal.throwIfAborted();
       this.#caseReason = reasonOf(error);
     }
+  }
+
+  #watched({ id, title }, round, load) {
+    const { profiler, peers } = this.#options;
+    const pid = this.#server?.pid;
+    if (round > 1 || this.peer !== peers[0] || pid === undefined) return load();
+    return profiler === undefined ? load() : profiler.during({ pid, id, title, load });
   }
 
   #watchMemory() {

@@ -17,6 +17,7 @@ export const usage = `Usage: npm run bench -- [options]
   --alone                 each server runs in its turn only: for large models
   --out folder            default: docs/performance, with --quick .setup/bench
   --json file             the result there too
+  --profile folder        where ours spends its workers' time, a file for each load (needs Linux's perf)
   --timeout seconds       after which a request counts as failed (default: ${timeoutSecondsDefault})
 `;
 
@@ -26,7 +27,7 @@ const flag = { type: "boolean" };
 const known = {
   ...{ scenarios: text, peers: text, peer: several, variant: several, model: text, gguf: text },
   ...{ "llama-server": text, rounds: text, quick: flag, alone: flag, out: text, json: text },
-  ...{ timeout: text, help: flag },
+  ...{ profile: text, timeout: text, help: flag },
 };
 
 /**
@@ -49,6 +50,7 @@ export function parseOptions(args) {
     alone: values.alone ?? false,
     out: values.out,
     json: values.json,
+    profile: values.profile,
     timeoutMs: (countOf("--timeout", values.timeout) ?? timeoutSecondsDefault) * 1000,
   };
 }
