@@ -83,9 +83,46 @@ class Encoder:
         )
 
 
+# The error function as a quotient of polynomials, lowest power last: Eigen's and XLA's for float32,
+# off by 4e-7 at most, as mx.erf is. On a CPU that takes exp of one number after another, which is
+# five times as long.
+_ERF_ABOVE: Final = (
+    -2.72614225801306e-10,
+    2.77068142495902e-08,
+    -2.10102402082508e-06,
+    -5.69250639462346e-05,
+    -7.34990630326855e-04,
+    -2.95459980854025e-03,
+    -1.60960333262415e-02,
+)
+_ERF_BELOW: Final = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
+_ERF_LARGEST: Final = 3.832506856900711
+"""From there on it is 1."""
+
+
+def erf(x: mx.array) -> mx.array:
+    x = mx.clip(x, -_ERF_LARGEST, _ERF_LARGEST)
+    square = x * x
+    return x * _polynomial(_ERF_ABOVE, square) / _polynomial(_ERF_BELOW, square)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: mx.array) -> mx.array:
+    first, *others = coefficients
+    value = mx.array(first)
+    for coefficient in others:
+        value = value * x + coefficient
+    return value
+
+
 @mx.compile
 def _gelu(x: mx.array) -> mx.array:
-    return x * (1 + mx.erf(x / math.sqrt(2))) / 2
+    return x * (1 + erf(x * math.sqrt(0.5))) * 0.5
 
 
 def load_encoder(folder: Path, config: dict[str, Any], on_gpu: bool) -> Encoder:

@@ -13,7 +13,7 @@ import pytest
 from mlx_serving.engine import StepOutput
 from mlx_serving.failures import LoadFailed, Refused
 from mlx_serving.messages import Admission, Embed, Sampling
-from mlx_serving.mlx.encoder import context_max, load_encoder
+from mlx_serving.mlx.encoder import context_max, erf, load_encoder
 from mlx_serving.mlx.encoder_runner import EncoderRunner
 
 CONFIG: dict[str, Any] = {
@@ -175,3 +175,10 @@ def test_a_text_may_be_as_long_as_the_model_was_made_for(tmp_path: Path) -> None
     assert context_max(tmp_path, CONFIG) == 32
     folder = folder_of(tmp_path, sentence_bert_config={"max_seq_length": 20})
     assert context_max(folder, CONFIG) == 20
+
+
+def test_the_error_function_is_as_exact_as_float32_can_tell() -> None:
+    numbers = np.linspace(-6, 6, 20_001, dtype=np.float32)
+    right = np.array([math.erf(float(x)) for x in numbers])
+    assert np.abs(np.array(erf(mx.array(numbers))) - right).max() < 5e-7
+    assert erf(mx.array([-100.0, 100.0])).tolist() == pytest.approx([-1, 1], abs=5e-7)
