@@ -83,7 +83,9 @@ function childrenOf(pid) {
  */
 export function sharesOf(report) {
   return report.split("\n").flatMap((line) => {
-    const [, percent, file, symbol] = /^\s*([\d.]+)%\s+(\S+)\s+\[[.k]\]\s+(.*\S)/.exec(line) ?? [];
+    // Some versions of perf add columns of inlined functions, which are empty.
+    const [, percent, file, symbol] =
+      /^\s*([\d.]+)%\s+(\S+)\s+\[[.k]\]\s+(.*?)(?:\s+-)*\s*$/.exec(line) ?? [];
     const share = Number(percent) / 100;
     return percent !== undefined && share >= shareMin ? [{ share, file, symbol }] : [];
   });

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const report = `
     61.20%  libops.so      [.] product(float const*, int)
-     7.05%  [kernel]       [k] clear_page
+     7.05%  [kernel]       [k] clear_page                  -      -            
      0.49%  libc.so.6      [.] memcpy
 `;
 
