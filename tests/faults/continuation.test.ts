@@ -81,7 +81,8 @@ describe("a conversation", () => {
     const flags = [...fake, "--fake-tokens-per-second", "100", "--max-batch", "1"];
     await using server = await startServer({ flags });
     await using client = await connect(server.url);
-    const first = await client.respond({ input: "one", store: false }).final();
+    const begun = { input: "one", store: false, max_output_tokens: answerTokens };
+    const first = await client.respond(begun).final();
     const body = {
       input: "two",
       store: false,

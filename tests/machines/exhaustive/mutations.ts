@@ -3,8 +3,6 @@
  * stands exactly once in its file; where it doesn't any more the bundle fails, so that the list can't rot.
  */
 import {
-  type Configuration,
-  everything,
   planned,
   poisonedAmongTwo,
   poisonedPreparation,
@@ -16,38 +14,7 @@ import {
   tooLarge,
   twoWorkers,
 } from "./configuration.js";
-
-export interface Mutation {
-  readonly name: string;
-  /** A compiled module of `src-res`. */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-  readonly configuration: Configuration;
-  /** What the broken law says. */
-  readonly caught: RegExp;
-}
-
-const small: Configuration = { ...together, framesPerTurnMax: 1, faultsMax: 1, faults: ["die"] };
-const restarting: Configuration = { ...small, faults: [], faultsMax: 0, ordersMax: 2 };
-const ghosts: Configuration = {
-  ...everything,
-  liberties: [],
-  ordersMax: 0,
-  faults: ["die", "ghost"],
-};
-const closing: Configuration = { ...small, faults: [], faultsMax: 0, liberties: ["close"] };
-
-function mutation(
-  name: string,
-  module: string,
-  [find, replace]: readonly [string, string],
-  caught: RegExp,
-  configuration: Configuration = small,
-): Mutation {
-  const file = `src-res/${module}.res.mjs`;
-  return { name, file, find, replace, configuration, caught };
-}
+import { closing, ghosts, type Mutation, mutation, restarting, small } from "./mutation.js";
 
 const fencing: readonly Mutation[] = [
   mutation(
