@@ -23,6 +23,19 @@ const settings = [
   "LLAMA_USE_PREBUILT_UI=OFF",
   "LLAMA_OPENSSL=OFF",
 ];
+/**
+ * llama.cpp asks for AMX on its main thread alone, and dies at its first product where a kernel gives it to single
+ * threads (https://github.com/ggml-org/llama.cpp/issues/20824): without, it goes on with AVX-512.
+ */
+const withoutAmx = ["-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16"].join(" ");
+
+function hasAmx() {
+  try {
+    return readFileSync("/proc/cpuinfo", "utf8").includes("amx_tile");
+  } catch {
+    return false;
+  }
+}
 
 /**
  * The program's path. Minutes at the first time; what was interrupted goes on.
@@ -51,7 +64,8 @@ async function build(home, program, options) {
   const source = join(home, "source");
   if (!existsSync(source)) await fetchSource(home, source, python, { ...options, logFile });
   const folder = join(home, "build");
-  const defines = settings.map((setting) => `-D${setting}`);
+  const flags = hasAmx() ? [`CMAKE_C_FLAGS=${withoutAmx}`, `CMAKE_CXX_FLAGS=${withoutAmx}`] : [];
+  const defines = [...settings, ...flags].map((setting) => `-D${setting}`);
   await run(cmake, ["-S", source, "-B", folder, ...configureArgs, ...defines], {
     ...options,
     logFile,
