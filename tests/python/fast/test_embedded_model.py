@@ -22,8 +22,9 @@ from mlx_serving.models.sources import EMBEDDED_ID
 PROMPTS = (
     "What is the capital of France?",
     "Count from one to ten.",
+    "Write a short poem about the sea.",
 )
-TOKENS = 6
+TOKENS = 8
 # Of a logit, of the size of about 20.
 TOLERANCE = 0.05
 

@@ -88,7 +88,7 @@ def mutated(data: bytes, changes: Mutations) -> bytes:
 
 
 @given(st.binary(max_size=400), cuts)
-@settings(max_examples=150)
+@settings(max_examples=300)
 def test_any_bytes(data: bytes, at: list[int]) -> None:
     _, violation, held = received(data, at)
     assert held <= HEADER.size + PAYLOAD_BYTES_MAX
@@ -103,7 +103,7 @@ def common_bytes(one: bytes, other: bytes) -> int:
 
 
 @given(mutations, cuts)
-@settings(max_examples=200)
+@settings(max_examples=500)
 def test_damaged_frames(changes: Mutations, at: list[int]) -> None:
     data = mutated(STREAM, changes)
     frames, violation, _ = received(data, at)
@@ -133,7 +133,7 @@ payloads = st.one_of(
 
 
 @given(st.integers(0, 255), payloads)
-@settings(max_examples=300)
+@settings(max_examples=1000)
 def test_any_payload_with_a_right_checksum(type_byte: int, payload: bytes) -> None:
     frames, _, _ = received(framed(payload, type_byte), [])
     for kind, body in frames:
@@ -179,7 +179,7 @@ def replaced(body: Any) -> st.SearchStrategy[Any]:
 
 
 @given(bodies())
-@settings(max_examples=300)
+@settings(max_examples=1000)
 def test_any_body(named: tuple[str, Any]) -> None:
     name, body = named
     with contextlib.suppress(Violation):
@@ -269,7 +269,7 @@ def unreadable(draw: st.DrawFn) -> tuple[int, bytes]:
 
 
 @given(unreadable())
-@settings(max_examples=200)
+@settings(max_examples=500)
 def test_whoever_is_named_is_refused(named: tuple[int, bytes]) -> None:
     id, payload = named
     frames, violation, held = received(framed(payload, TO_WORKER_TYPES["prepare"]), [])
