@@ -3,6 +3,7 @@ import {
   boundsOf,
   checkOf,
   isInteger,
+  isTag,
   isTagged,
   isU32,
   literal,
@@ -83,20 +84,11 @@ class Writer {
       const tag = schema.def.discriminator;
       return `${snakeOf(name)} = Tagged[${name}](\n    "${tag}",\n    {\n${variants.join("")}    },\n)`;
     }
-    const tag = this.#tagIn(schema);
     const fields = Object.entries(schema.shape)
-      .filter(([key]) => key !== tag)
+      .filter(([, type]) => !isTag(type))
       .map(([key, type]) => `    ${key}=${this.check(type)},\n`);
     if (fields.length === 0) return `${snakeOf(name)} = Record(${name})`;
     return `${snakeOf(name)} = Record(\n    ${name},\n${fields.join("")})`;
-  }
-
-  /** The field that says which variant it is, if it is one. */
-  #tagIn(schema) {
-    const union = this.shapes
-      .declarations()
-      .find((one) => one.kind === "variants" && one.schema.options.includes(schema));
-    return union?.schema.def.discriminator;
   }
 
   check(schema) {

@@ -72,6 +72,11 @@ export function isTagged(schema) {
   return schema.def.type === "union" && schema.def.discriminator !== undefined;
 }
 
+/** A field that says which variant of a union it is; in Python its class says so. */
+export function isTag(schema) {
+  return schema.def.type === "literal" && typeof schema.def.values[0] === "string";
+}
+
 /** The value by which a variant is told. */
 export function tagOf(union, option) {
   return option.shape[union.def.discriminator].value;

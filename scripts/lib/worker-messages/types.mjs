@@ -3,6 +3,7 @@ import {
   absentOf,
   checkOf,
   isInteger,
+  isTag,
   literal,
   Shapes,
   snake,
@@ -185,11 +186,6 @@ function value(given, type) {
   if (type.startsWith("list[")) return `field(default_factory=list)`;
   if (type.startsWith("dict[")) return `field(default_factory=dict)`;
   return literal(given);
-}
-
-/** Which variant of a union it is, the class says. */
-function isTag(schema) {
-  return schema.def.type === "literal" && typeof schema.def.values[0] === "string";
 }
 
 class Going extends Side {
