@@ -75,19 +75,27 @@ async function answer(
   const { budgetFields = [] } = request;
   if (responses.some(({ isUnbounded }) => isUnbounded)) alsoIgnored(context, reply, budgetFields);
   const { config, logger } = context;
-  const cursors = responses.map((response) => response.read(-1));
   if (!request.stream) {
-    await untilAllEnded(cursors, gone);
+    await untilAllEnded(responses, gone);
     return request.wholeOf(responses);
   }
+  const cursors = fromTheStart(responses);
   const report = (fault: unknown) => reported(fault, logger, reply.request.id);
   const stream = new EventStream(reply, config.limits);
   new ChoiceStream(stream, request, responses, report).start(cursors, config.limits);
   return reply;
 }
 
+function fromTheStart(responses: readonly Response[]): Cursor[] {
+  return responses.map((response) => response.read(-1));
+}
+
 /** Throws what the first choice that ended badly means; the others are then given up. */
-export async function untilAllEnded(cursors: readonly Cursor[], gone: AbortSignal): Promise<void> {
+export async function untilAllEnded(
+  responses: readonly Response[],
+  gone: AbortSignal,
+): Promise<void> {
+  const cursors = fromTheStart(responses);
   const closeAll = () => {
     for (const cursor of cursors) cursor.close();
   };

@@ -40,10 +40,7 @@ export async function echoCompletion(
     ]);
     const responses = await submitAll(engine, asked, size, gone);
     caller.lease?.release();
-    await untilAllEnded(
-      responses.map((response) => response.read(-1)),
-      gone,
-    );
+    await untilAllEnded(responses, gone);
     const scores = responses.filter((_, i) => i % size >= choiceCount);
     const choices = generates ? responses.filter((_, i) => i % size < choiceCount) : scores;
     return shown(completion, { prompts, scores, choices, perPrompt });
@@ -70,10 +67,7 @@ export async function echoedPrompts(
     const scoring = scoreSubmissions(completion, caller);
     if (scoring.length === 0) return texts.map((text) => ({ text }));
     const scores = await submitAll(context.engine, scoring, 1, gone);
-    await untilAllEnded(
-      scores.map((response) => response.read(-1)),
-      gone,
-    );
+    await untilAllEnded(scores, gone);
     return texts.map((text, i) => ({ text, logprobs: scores[i]?.reading?.logprobs }));
   } catch (error) {
     caller.lease?.release();

@@ -93,10 +93,7 @@ export async function embed(
   const responses = await submitAll(engine, submissions, 1, gone, (error, group) => {
     throw named(error, groups[group]!.first, nameOf);
   }).finally(() => caller.lease?.release());
-  await untilAllEnded(
-    responses.map((response) => response.read(-1)),
-    gone,
-  );
+  await untilAllEnded(responses, gone);
   const vectors = responses.flatMap(({ reading }, i) => {
     const { input } = submissions[i]!;
     const count = input.kind === "texts" ? input.texts.length : 0;
