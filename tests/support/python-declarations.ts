@@ -1,4 +1,4 @@
-/** What the worker's Python sources declare, read without running them: constants, classes, literals. */
+/** The constants that the worker's Python sources declare, read without running them. */
 import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
 import { environmentFolder, interpreterOf } from "../../setup/python.mjs";
@@ -8,16 +8,12 @@ type Constants = Record<string, unknown>;
 export interface PythonDeclarations {
   /** By module and name; what is no literal is left out. A call's arguments stand for it. */
   modules: Record<string, Constants>;
-  /** Names of the fields of a class, of those that may be left out, and values where they are literals. */
-  classes: Record<string, { fields: string[]; optional: string[]; defaults: Constants }>;
-  /** Strings of `X = Literal[…]`. */
-  literals: Record<string, string[]>;
 }
 
 const reader = `
 import ast, json, pathlib, sys
 
-modules, classes, literals = {}, {}, {}
+modules = {}
 
 def value_of(node):
     if isinstance(node, ast.Call):
@@ -28,10 +24,6 @@ def value_of(node):
     return ast.literal_eval(node)
 
 def assigned(constants, name, node):
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
-        elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        literals[name] = [element.value for element in elements]
-        return
     try:
         value = value_of(node)
         json.dumps(value)
@@ -39,28 +31,14 @@ def assigned(constants, name, node):
     except (ValueError, TypeError):
         pass
 
-def declared(node):
-    fields, optional, defaults = [], [], {}
-    for line in node.body:
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            fields.append(line.target.id)
-            if ast.unparse(line.annotation).startswith("NotRequired["):
-                optional.append(line.target.id)
-            if line.value is not None:
-                assigned(defaults, line.target.id, line.value)
-    classes[node.name] = {"fields": fields, "optional": optional, "defaults": defaults}
-
 for path in sorted(pathlib.Path(sys.argv[1]).rglob("*.py")):
     constants = modules[str(path.relative_to(sys.argv[1]))] = {}
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ClassDef):
-            if path.name == "messages.py":
-                declared(node)
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
             assigned(constants, ast.unparse(node.target), node.value)
         elif isinstance(node, ast.Assign):
             assigned(constants, ast.unparse(node.targets[0]), node.value)
-print(json.dumps({"modules": modules, "classes": classes, "literals": literals}))
+print(json.dumps({"modules": modules}))
 `;
 
 const sources = resolve(import.meta.dirname, "../../python/mlx_serving");

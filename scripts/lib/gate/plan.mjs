@@ -1,6 +1,6 @@
 /** What the gate of the native parts compares: pairs of servers, and the loads that both get. */
 
-/** All parts, as python/mlx_serving/native/choice.py has them. */
+/** All parts, as src-ts/worker/figures.ts has them. */
 export const partNames = [
   "pool",
   "metrics",
