@@ -176,8 +176,8 @@ class Contender {
   #watched({ id, title }, round, load) {
     const { profiler, peers } = this.#options;
     const pid = this.#server?.pid;
-    if (round > 1 || this.peer !== peers[0] || pid === undefined) return load();
-    return profiler === undefined ? load() : profiler.during({ pid, id, title, load });
+    const isLookedAt = round === 1 && this.peer === peers[0] && pid !== undefined;
+    return profiler && isLookedAt ? profiler.during({ pid, id, title, load }) : load();
   }
 
   #watchMemory() {
