@@ -1,6 +1,7 @@
 /** The embedded model with a quantized KV cache: what is said of it, what it takes, and its worker's death. */
 import { describe, expect, it, vi } from "vitest";
 import { connect } from "../../src-ts/client/index.js";
+import { killedAt } from "./support/kills.js";
 import { longAnswer, startServer } from "./support/server.js";
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -28,15 +29,7 @@ describe("--kv-bits 8", () => {
     expect(answer.text).toContain("Paris");
     const body = { ...asked, ...longAnswer };
     const undisturbed = await client.respond(body).final();
-    const { pid } = await server.worker();
-    let text = "";
-    let deltas = 0;
-    for await (const event of client.respond(body)) {
-      if (event.type !== "response.output_text.delta") continue;
-      text += event.delta;
-      deltas += 1;
-      if (deltas === 3) process.kill(pid!, "SIGKILL");
-    }
+    const text = await killedAt(server, client.respond(body), [8]);
     expect(text).toBe(undisturbed.text);
     expect((await server.worker()).restarts).toBe(1);
   });

@@ -1,6 +1,7 @@
 /** The embedded model answers through every client, and survives its worker. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { connect } from "../../src-ts/client/index.js";
+import { killedAt } from "./support/kills.js";
 import {
   modelOf,
   openai,
@@ -116,16 +117,8 @@ describe("SIGKILL of the worker in the middle of an answer", () => {
     client.on("migrated", () => {
       migrations += 1;
     });
-    const { pid } = await server.worker();
     const stream = client.respond(body);
-    let text = "";
-    let deltas = 0;
-    for await (const event of stream) {
-      if (event.type !== "response.output_text.delta") continue;
-      text += event.delta;
-      deltas += 1;
-      if (deltas === 6) process.kill(pid!, "SIGKILL");
-    }
+    const text = await killedAt(server, stream, [16]);
     expect(text).toBe(undisturbed.text);
     expect((await stream.final()).usage?.output_tokens).toBe(undisturbed.usage?.output_tokens);
     expect(migrations).toBe(1);

@@ -1,6 +1,7 @@
 /** Conversations that go on by `previous_response_id` over the death of workers and of servers. */
 import { describe, expect, it, vi } from "vitest";
 import { connect } from "../../src-ts/client/index.js";
+import { killedAt } from "../e2e/support/kills.js";
 import { type ServerProcess, startServer } from "../e2e/support/server.js";
 import { dataFolder, post } from "./support/stored.js";
 
@@ -91,12 +92,7 @@ describe("a conversation", () => {
     };
     const expected = await client.respond(body).final();
     const disturbed = client.respond(body);
-    let deltas = 0;
-    for await (const { type } of disturbed) {
-      if (type !== "response.output_text.delta" || ++deltas !== 30) continue;
-      const { pid } = await server.until(({ decoding }) => decoding > 0);
-      process.kill(pid!, "SIGKILL");
-    }
+    await killedAt(server, disturbed, [Math.ceil(expected.text.length / 4)]);
     const final = await disturbed.final();
     expect(final.text).toBe(expected.text);
     expect(final.usage).toEqual(expected.usage);
