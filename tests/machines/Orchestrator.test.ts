@@ -404,8 +404,8 @@ describe("memory", () => {
   const kvBudgetBytes = 40;
 
   /** One worker with room for two requests of twenty bytes each, and places for more. */
-  function small(): Driven {
-    const wide = { ...config, workers: [["w1", "m"]], membersMax: 8, queueMax: 8 } as Config;
+  function small(workers: Config["workers"] = [["w1", "m"]]): Driven {
+    const wide = { ...config, workers, membersMax: 8, queueMax: 8 };
     const driven = new Driven(make(wide));
     driven.say({ kind: "start" });
     driven.load("w1", 1, { contextMax: 100, kvBudgetBytes });
@@ -455,6 +455,16 @@ describe("memory", () => {
     ask(driven, "r1", kvBudgetBytes + 1);
     expect(admitted(driven)).toEqual([]);
     expect(JSON.stringify(driven.commands)).toContain('"neededBytes":41,"limitBytes":40');
+  });
+
+  it("is first for those who lost theirs with a worker", () => {
+    const driven = small(config.workers);
+    ask(driven, "r1", 20);
+    ask(driven, "r2", 20);
+    ask(driven, "urgent", 20, { clientId: "another", deadlineMs: 1_000 });
+    driven.say({ kind: "exited", workerId: "w1", epoch: 1, code: 1, signal: "", jitter: 0 });
+    driven.load("w2", 1, { contextMax: 100, kvBudgetBytes });
+    expect(admitted(driven)).toEqual(["r1", "r2", "r1", "r2"]);
   });
 
   it("is taken from the newest of the batch class for who is interactive", () => {

@@ -30,6 +30,7 @@ export const item = (requestId: string, more: Partial<Item> = {}): Item => ({
   deadlineAt: Number.POSITIVE_INFINITY,
   cost: cost(),
   alone: false,
+  begun: false,
   prefixes: [],
   ...more,
 });

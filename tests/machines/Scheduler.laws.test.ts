@@ -84,6 +84,7 @@ const queue = fc
       deadlineAt: fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.nat(now * 2)),
       cost: someCost,
       alone: fc.nat(9).map((luck) => luck === 0),
+      begun: fc.nat(5).map((luck) => luck === 0),
       prefixes: fc.array(
         fc.record({ workerId: fc.constantFrom("w0", "w1", "w9"), tokens: fc.nat(300) }),
         { maxLength: 2 },

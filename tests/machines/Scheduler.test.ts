@@ -63,6 +63,21 @@ describe("order", () => {
     expect(placed(decide(queue, [one()], { shares }))).toEqual(["b@w"]);
   });
 
+  it("lets what was begun go on before any turn in its class, but no suspect", () => {
+    const begun = item("begun", { clientId: "a", begun: true });
+    const older = item("older", { clientId: "b", arrivedAt: now - 9 });
+    const shares = [{ clientId: "a", credit: -1_000 }];
+    const firstOf = (...queue: Parameters<typeof decide>[0]) =>
+      placed(decide(queue, [one()], { shares }));
+    expect(firstOf(older, begun)).toEqual(["begun@w"]);
+    expect(firstOf(older, { ...begun, begun: false })).toEqual(["older@w"]);
+    expect(firstOf(item("chat", { priority: "interactive" }), begun)).toEqual(["chat@w"]);
+    const alone = worker("w", []);
+    expect(placed(decide([older, { ...begun, alone: true }], [alone], { shares }))).toEqual([
+      "older@w",
+    ]);
+  });
+
   it("then by the earliest deadline, then by arrival", () => {
     const early = item("early", { deadlineAt: now + 5 });
     const late = item("late", { deadlineAt: now + 9, arrivedAt: now - 9 });
@@ -80,6 +95,16 @@ describe("shares", () => {
 
   it("charge what is dispatched to one and divide it among all who want", () => {
     expect(sharesOf([a, b], [one()])).toEqual([
+      { clientId: "a", credit: -50 },
+      { clientId: "b", credit: 50 },
+    ]);
+  });
+
+  it("were paid for what was begun, unless it is a suspect", () => {
+    const begun = { ...a, begun: true };
+    expect(sharesOf([begun, b], [one()])).toEqual([{ clientId: "b", credit: 0 }]);
+    const alone = worker("w", []);
+    expect(sharesOf([{ ...begun, alone: true }, b], [alone])).toEqual([
       { clientId: "a", credit: -50 },
       { clientId: "b", credit: 50 },
     ]);

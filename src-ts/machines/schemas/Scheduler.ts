@@ -21,6 +21,7 @@ export const item = exactly<Machine.Item>()(
     deadlineAt: deadline,
     cost,
     alone: z.boolean(),
+    begun: z.boolean(),
     prefixes: z.array(prefix).max(limits.workersMax),
   }),
 );

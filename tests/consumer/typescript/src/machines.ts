@@ -18,6 +18,7 @@ const { decisions } = Scheduler.plan({
       deadlineAt: Number.POSITIVE_INFINITY,
       cost: { promptTokens: 5, newTokens: 16, kvBytes: 4096 },
       alone: false,
+      begun: false,
       prefixes: [],
     },
   ],
