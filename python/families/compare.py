@@ -149,7 +149,7 @@ class Serving:
         caches = CacheFactory(model, abilities, quantization)
         self._runner = MlxRunner(
             caches,
-            limits=Capabilities(CONTEXT_TOKENS, 0, 0, 0, 1e12),
+            limits=Capabilities(CONTEXT_TOKENS, 0, 0, 0, 1e12, 1e12),
             end_tokens=frozenset(),
             vocabulary=vocabulary,
             max_batch=4,

@@ -49,13 +49,15 @@ class SamplingDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together."""
+    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together;
+    `kv_alone_bytes`: for one with no other beside it, to which the prefix cache gives way."""
 
     context_max: int
     kv_bytes_per_token: float
     kv_bytes_fixed: float
     weights_bytes: float
     kv_budget_bytes: float
+    kv_alone_bytes: float
 
     def to_wire(self) -> messages.Capabilities:
         return {
@@ -64,6 +66,7 @@ class Capabilities:
             "kvBytesFixed": self.kv_bytes_fixed,
             "weightsBytes": self.weights_bytes,
             "kvBudgetBytes": self.kv_budget_bytes,
+            "kvAloneBytes": self.kv_alone_bytes,
         }
 
 

@@ -254,6 +254,7 @@ class Capabilities(TypedDict):
     kvBytesFixed: float
     weightsBytes: float
     kvBudgetBytes: float
+    kvAloneBytes: float
 
 
 class SamplingDefaults(TypedDict):

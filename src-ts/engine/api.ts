@@ -328,11 +328,13 @@ export interface WorkerInfo {
   storing: number;
   backend: string | undefined;
   versions: Record<string, string>;
-  /** `kvBits`: of each element of keys and values; 0: they are kept as they are computed. */
+  /** `kvBudgetBytes`: for requests that run together; `kvAloneBytes`: for one with no other beside it. `kvBits`: of each
+   * element of keys and values; 0: they are kept as they are computed. */
   limits:
     | {
         contextMax: number;
         kvBudgetBytes: number;
+        kvAloneBytes: number;
         kvBytesPerToken: number;
         kvBits: 0 | 4 | 8;
         weightsBytes: number;

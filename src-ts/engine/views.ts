@@ -62,6 +62,7 @@ export function workerInfo({ shell, view }: Seen, { requests }: View): WorkerInf
     limits: limits && {
       contextMax: limits.contextMax,
       kvBudgetBytes: limits.kvBudgetBytes,
+      kvAloneBytes: limits.kvAloneBytes,
       kvBytesPerToken: limits.kvBytesPerToken,
       kvBits: shell.abilities?.kvBits ?? 0,
       weightsBytes: limits.weightsBytes,

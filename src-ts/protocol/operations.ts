@@ -56,6 +56,8 @@ export const WorkerStatus = z.object({
     .object({
       contextMax: z.number(),
       kvBudgetBytes: z.number(),
+      /** Of one request with no other beside it, to which the prefix cache gives way. */
+      kvAloneBytes: z.number(),
       kvBytesPerToken: z.number(),
       /** Of each element of keys and values; 0: they are kept as they are computed. */
       kvBits: z.literal([0, 4, 8]),

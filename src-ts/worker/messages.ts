@@ -284,6 +284,8 @@ export const Capabilities = z.object({
   weightsBytes: finite,
   /** Bytes that KV caches may take together. */
   kvBudgetBytes: finite,
+  /** Bytes that one may take with no other beside it: the prefix cache gives way to it. */
+  kvAloneBytes: finite,
 });
 
 /** How the model's makers want it sampled, for requests that don't say. */

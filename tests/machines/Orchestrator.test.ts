@@ -35,6 +35,7 @@ const limits = {
   kvBytesPerToken: 1,
   kvBytesFixed: 0,
   kvBudgetBytes: 100,
+  kvAloneBytes: 100,
   weightsBytes: 1,
 };
 
@@ -402,13 +403,14 @@ describe("whatever it is told", () => {
 
 describe("memory", () => {
   const kvBudgetBytes = 40;
+  const kvAloneBytes = 60;
 
   /** One worker with room for two requests of twenty bytes each, and places for more. */
   function small(workers: Config["workers"] = [["w1", "m"]]): Driven {
     const wide = { ...config, workers, membersMax: 8, queueMax: 8 };
     const driven = new Driven(make(wide));
     driven.say({ kind: "start" });
-    driven.load("w1", 1, { contextMax: 100, kvBudgetBytes });
+    driven.load("w1", 1, { contextMax: 100, kvBudgetBytes, kvAloneBytes });
     return driven;
   }
 
@@ -438,10 +440,13 @@ describe("memory", () => {
     expect(admitted(driven)).toEqual(["r1", "r2", "r3"]);
   });
 
-  it("that is just enough for one lets it wait, and run alone", () => {
+  it.each([
+    ["just enough for one", kvBudgetBytes],
+    ["enough for one to which the prefix cache gives way", kvAloneBytes],
+  ])("that is %s lets it wait, and run alone", (_, bytes) => {
     const driven = small();
     ask(driven, "r1", 20);
-    ask(driven, "whole", kvBudgetBytes);
+    ask(driven, "whole", bytes);
     ask(driven, "r3", 20);
     expect(admitted(driven)).toEqual(["r1"]);
     end(driven, "r1");
@@ -452,9 +457,9 @@ describe("memory", () => {
 
   it("that can never be enough is a refusal with both numbers", () => {
     const driven = small();
-    ask(driven, "r1", kvBudgetBytes + 1);
+    ask(driven, "r1", kvAloneBytes + 1);
     expect(admitted(driven)).toEqual([]);
-    expect(JSON.stringify(driven.commands)).toContain('"neededBytes":41,"limitBytes":40');
+    expect(JSON.stringify(driven.commands)).toContain('"neededBytes":61,"limitBytes":60');
   });
 
   it("is first for those who lost theirs with a worker", () => {

@@ -55,14 +55,13 @@ export function saysTheSame({ counts }: Pick<Run, "counts">): void {
 /** Resident memory beyond what is counted: MLX keeps freed buffers, and computes in others. */
 const workspaceBytesMax = 512 * 2 ** 20;
 
-/** The store was checked by every worker that came so far, and nothing ever took more than its part. */
+/** The store was checked by every worker that came so far, and nothing took more than its part, or than what the store lent it. */
 export function keptItsBudget(run: Awaited<ReturnType<typeof storeRun>>): void {
   const { seen, pid, held, rowsBytes, storeBytes, budgetBytes, overheadBytes } = run;
   const of = sum(seen);
   // The last one has nothing to do: it has checked itself at its end.
   expect(seen.find((one) => one.pid === pid)?.checks).toBeGreaterThan(0);
   expect(of.storeBytes).toBeLessThanOrEqual(storeBytes);
-  expect(of.rowsBytes).toBeLessThanOrEqual(rowsBytes);
   expect(of.bothBytes).toBeLessThanOrEqual(rowsBytes + storeBytes);
   if (storeBytes > 0) expect(of.evictions).toBeGreaterThan(0);
   expect(held.looks).toBeGreaterThan(0);

@@ -13,7 +13,7 @@ import {
   type WorkerView,
 } from "../../src-ts/machines/Orchestrator.js";
 import type { SimServer } from "./server.js";
-import { kvBudgetBytes } from "./worker.js";
+import { kvAloneBytes, kvBudgetBytes } from "./worker.js";
 
 interface Inside {
   runner: { orchestrator: Orchestrator };
@@ -131,8 +131,10 @@ function checkBatch(
   if (ids.length > maxBatch) throw new Error(`${workerId}: ${ids.length} members`);
   if (members.length > 1 && members.some(({ exclusive }) => exclusive))
     throw new Error(`${workerId}: one that must be alone is not`);
-  const bytes = members.reduce((sum, { cost }) => sum + cost.kvBytes, 0);
-  if (bytes > kvBudgetBytes) throw new Error(`${workerId}: ${bytes} bytes of KV cache`);
+  // A byte a token.
+  const bytes = members.reduce((sum, { cost }) => sum + cost.promptTokens + cost.newTokens, 0);
+  if (bytes > (members.length > 1 ? kvBudgetBytes : kvAloneBytes))
+    throw new Error(`${workerId}: ${bytes} bytes of KV cache, ${members.length} members`);
   for (const id of ids)
     if (requests.get(id)?.workerId !== workerId) throw new Error(`${workerId}: ${id} is not here`);
 }

@@ -88,6 +88,12 @@ export const mutations = [
     replace: "kvBytes: budget.kvBytes,",
   },
   {
+    name: "what needs more than a batch has takes none of it",
+    file: "src-res/Preparation.res.mjs",
+    find: "let taken = kvBytes < limits.kvBudgetBytes ? kvBytes : limits.kvBudgetBytes;",
+    replace: "let taken = kvBytes < limits.kvBudgetBytes ? kvBytes : 0;",
+  },
+  {
     name: "who is pushed out is cancelled",
     file: "src-res/Request.res.mjs",
     find: 'cancel(lease$2, tally$3, highWaterAtStart$1, "preempted")',

@@ -21,8 +21,9 @@ import type { Due, Owner, Timeline } from "./timeline.js";
 import { type CallStage, callStageOf, hasCalled, saidAtEnd, saidBy, saidOf } from "./turns.js";
 
 export const contextMax = 400;
-/** A byte a token: three of the longest prompts don't fit together. */
-export const kvBudgetBytes = 300;
+/** A byte a token: of the longest requests some need more, and run alone. */
+export const kvBudgetBytes = 135;
+export const kvAloneBytes = 160;
 
 /** What the world lets workers do and sees of them. */
 export interface WorkerWorld {
@@ -283,6 +284,7 @@ export class SimProcess implements OneWorker {
         kvBytesFixed: 0,
         weightsBytes: 0,
         kvBudgetBytes,
+        kvAloneBytes,
       },
       sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
       native: nativeParts,

@@ -84,12 +84,14 @@ class FakeEngine:
             done = options.fake_load_ms - left * 1000
             host.loading(done, options.fake_load_ms, model.id)
             time.sleep(min(left, LOAD_REPORT_SECONDS))
+        budget = options.memory_budget_bytes or KV_BUDGET_BYTES
         limits = Capabilities(
             context_max=options.context_max or CONTEXT_MAX,
             kv_bytes_per_token=KV_BYTES_PER_TOKEN,
             kv_bytes_fixed=0,
             weights_bytes=0,
-            kv_budget_bytes=options.memory_budget_bytes or KV_BUDGET_BYTES,
+            kv_budget_bytes=budget,
+            kv_alone_bytes=budget,
         )
         text = FakeTextModel(self._faults.on_prepare)
         runner = FakeRunner(self._faults, options, limits.context_max, text)

@@ -41,7 +41,7 @@ class AdmissionPhase:
 
     def check(self, request: Admission) -> None:
         """Raises `Refused`."""
-        needed, budget = KvRoom(self._limits).bytes_max(request), self._limits.kv_budget_bytes
+        needed, budget = KvRoom(self._limits).bytes_max(request), self._limits.kv_alone_bytes
         if needed > budget:
             message = f"it needs {needed:.0f} bytes of KV cache, {budget} are there"
             raise Refused("memory_budget_exceeded", "max_tokens", message)

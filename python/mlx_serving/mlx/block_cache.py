@@ -57,10 +57,11 @@ class BlockPromptCache:
     ) -> None:
         self._caches = caches
         self._match_tokens_min = match_tokens_min
+        self._bytes_max = bytes_max
         self._tree = BlockTree(block_tokens, bytes_max)
         self._counts = PrefixCounts()
-        # Tokens for which there is room, once a whole block is known.
-        self._room_tokens: int | None = None
+        # Of a whole block, once one is known.
+        self._block_bytes: int | None = None
 
     @property
     def block_tokens(self) -> int:
@@ -113,15 +114,24 @@ class BlockPromptCache:
         borders = tree.borders(sum(map(len, found.keys)) // 4)[len(found.path) :]
         blocks = source.blocks(borders)
         if borders[1] - borders[0] == tree.block_tokens:
-            block_bytes = max(1, blocks[0].size_bytes)
-            self._room_tokens = tree.bytes_max // block_bytes * tree.block_tokens
+            self._block_bytes = max(1, blocks[0].size_bytes)
         tree.extend(found.path, found.missing, blocks, salt)
+
+    @property
+    def _room_tokens(self) -> int | None:
+        """For so many there is room; None: that is not known."""
+        tree, block_bytes = self._tree, self._block_bytes
+        return tree.bytes_max // block_bytes * tree.block_tokens if block_bytes else None
 
     def evict(self, size_bytes: int) -> int:
         return self._tree.evict(size_bytes)
 
+    def lend(self, size_bytes: int) -> None:
+        self._tree.bytes_max = max(0, self._bytes_max - size_bytes)
+        self.evict(self._tree.size_bytes - self._tree.bytes_max)
+
     def figures(self) -> PromptCacheFigures:
-        return PromptCacheFigures(len(self._tree), self._tree.size_bytes, self._tree.bytes_max)
+        return PromptCacheFigures(len(self._tree), self._tree.size_bytes, self._bytes_max)
 
     def counts(self) -> PrefixCounts:
         self._counts.evictions = self._tree.evictions

@@ -177,6 +177,7 @@ def _load_encoder(
         kv_bytes_fixed=0,
         weights_bytes=size,
         kv_budget_bytes=machine.budget_bytes - size,
+        kv_alone_bytes=machine.budget_bytes - size,
     )
     abilities = Abilities(
         prefix="none",
@@ -351,6 +352,7 @@ def _limits(model: Model, options: LoadOptions, machine: Machine) -> tuple[Capab
         kv_bytes_fixed=kv_cost.bytes_fixed,
         weights_bytes=weights_bytes,
         kv_budget_bytes=kv_budget,
+        kv_alone_bytes=kv_budget + prefix_bytes,
     )
     return limits, prefix_bytes
 

@@ -3,7 +3,7 @@ grows gets at once, and what is left. Pure arithmetic; knows nothing of MLX.
 
 A row is counted with all tokens that it may come to, as the orchestrator counts it. A batch holds
 more: padding, and room for the next tokens. A row comes in when that fits too; the first one always
-does.
+does, and may need more than rows have: the prefix cache lends it that.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class KvRoom:
         """Beside rows that have places, of which those in the batch are padded so much."""
         rows = [request, *beside]
         return len(rows) == 1 or self._left(rows, padding_tokens) >= 0
+
+    def borrowed_bytes(self, rows: Iterable[Admission]) -> float:
+        """What rows may come to beyond what they have: only one that is alone does."""
+        return max(0.0, sum(map(self.bytes_max, rows)) - self.limits.kv_budget_bytes)
 
     def spare_tokens(self, rows: Iterable[Admission], padding_tokens: int) -> float:
         """Of more padding there is room for so much."""

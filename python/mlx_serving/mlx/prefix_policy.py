@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import lcm
+from math import ceil, lcm
 from typing import Final
 
 from ..engine import DiskCounts, PrefixCounts
@@ -60,6 +60,10 @@ class PrefixPolicy:
 
     def figures(self) -> PromptCacheFigures:
         return self._prompt_cache.figures()
+
+    def lend(self, size_bytes: float) -> None:
+        """So much of what it may keep is a row's, until it is told another number."""
+        self._prompt_cache.lend(ceil(size_bytes))
 
     def changes(self) -> BlockChanges:
         return self._prompt_cache.changes()

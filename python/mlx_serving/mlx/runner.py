@@ -175,6 +175,7 @@ class MlxRunner:
         self._prefixes.keep_up(self._stages.batch)
         # Rows that have ended have left places.
         play(self._admission, output)
+        self._prefixes.lend(self._stages.borrowed_bytes)
         play(self._prefill, output)
         play(self._reading, output)
         changes = self._prefixes.changes()
@@ -199,5 +200,8 @@ class MlxRunner:
 
     def check(self) -> None:
         self._prefixes.check()
-        held, budget = self._stages.kv_bytes, self._limits.kv_budget_bytes
+        held, kept = self._stages.kv_bytes, self._prefixes.figures().size_bytes
+        budget = self._limits.kv_budget_bytes + self._stages.borrowed_bytes
         assert held <= budget, f"rows hold {held} bytes of KV, {budget} are allowed"
+        both = self._limits.kv_alone_bytes
+        assert held + kept <= both, f"rows and prefix cache hold {held + kept} of {both} bytes"

@@ -43,6 +43,10 @@ class Stages:
         requests = [*self._requests(), *(row.request for row in joining)]
         return self._room.spare_tokens(requests, self.batch.padding_tokens)
 
+    @property
+    def borrowed_bytes(self) -> float:
+        return self._room.borrowed_bytes(self._requests())
+
     def _requests(self) -> Iterator[Admission]:
         for row in (*self.prefilling, *self.ready, *self.batch.rows):
             yield row.request

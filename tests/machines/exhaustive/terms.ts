@@ -36,6 +36,7 @@ export const limitsOf = ({ membersMax }: Configuration) => ({
   kvBytesPerToken: 0,
   kvBytesFixed: 1,
   kvBudgetBytes: membersMax,
+  kvAloneBytes: membersMax,
   weightsBytes: 1,
 });
 

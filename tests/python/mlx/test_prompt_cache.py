@@ -90,6 +90,28 @@ def test_to_ask_is_no_use(new: NewCache) -> None:
     assert cache.peek([1, 5], 1) == 0 and cache.peek([2, 5], 1) == 1
 
 
+def test_what_is_lent_is_left_to_others_until_it_is_given_back(new: NewCache) -> None:
+    cache = new(40)
+    for token in range(4):
+        put(cache, [token])
+    cache.lend(25)
+    cache.check()
+    kept = cache.figures()
+    assert 0 < kept.size_bytes <= 15 and kept.bytes_max == 40
+    assert found(cache, [0]) is None and found(cache, [3])
+    put(cache, [4])
+    cache.check()
+    assert cache.figures().size_bytes <= 15 and found(cache, [4])
+    cache.lend(1000)
+    put(cache, [5])
+    cache.check()
+    assert cache.figures() == PromptCacheFigures(0, 0, 40)
+    cache.lend(0)
+    for token in range(4):
+        put(cache, [token])
+    assert all(found(cache, [token]) for token in range(4))
+
+
 def test_eviction_gives_back_what_is_asked_for_or_all_there_is(new: NewCache) -> None:
     cache = new(100)
     for token in range(4):

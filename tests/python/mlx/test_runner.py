@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from random import Random
 from typing import Any
 
 import mlx.core as mx
@@ -506,53 +505,6 @@ def test_what_can_never_fit_is_refused(toy: Any) -> None:
     assert caught.value.code == "memory_budget_exceeded"
     driver.run(request(2, prompt(1, 28), 12))
     assert driver.ends[2].finish == "length"
-
-
-# Two layers of keys and values, two heads of eight floats.
-PER_TOKEN = 2 * 2 * 2 * 8 * 4
-
-
-def test_what_fits_only_alone_waits_and_runs_alone(toy: Any) -> None:
-    driver = Driver(toy, kv_budget=400 * PER_TOKEN, kv_bytes_per_token=PER_TOKEN)
-    asked = [request(i, prompt(i, tokens), 12) for i, tokens in enumerate((200, 388, 20))]
-    for one in asked:
-        driver.insert(one)
-    running = []
-    while driver.runner.delay_seconds() is not None:
-        driver.step()
-        driver.runner.check()
-        figures = driver.runner.figures()
-        running.append(figures.running)
-        # First come, first served: the small one is not served before it for ever.
-        assert 2 not in driver.ends or 1 in driver.ends
-    assert max(running) == 1
-    for one in asked:
-        assert driver.tokens[one.id] == greedy(toy, one.prompt, 12)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_rows_never_hold_more_than_their_budget(toy: Any, seed: int) -> None:
-    random = Random(seed)
-    driver = Driver(
-        toy,
-        kv_budget=random.choice((500, 700, 1500)) * PER_TOKEN,
-        kv_bytes_per_token=PER_TOKEN,
-        prefix_bytes=100 * PER_TOKEN,
-        block_tokens=8,
-    )
-    for i in range(24):
-        tokens = random.choice((random.randint(1, 40), random.randint(1, 460)))
-        driver.insert(request(i, prompt(random.randint(1, 4), tokens), random.randint(1, 40)))
-        for _ in range(random.randint(0, 6)):
-            driver.step()
-            driver.runner.check()
-        if random.random() < 0.2:
-            driver.runner.remove(random.randint(0, i))
-            driver.runner.check()
-    while driver.runner.delay_seconds() is not None:
-        driver.step()
-        driver.runner.check()
-    assert driver.runner.figures().kv_bytes == 0
 
 
 def test_new_shapes_are_announced_where_they_are_compiled(toy: Any) -> None:

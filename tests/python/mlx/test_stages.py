@@ -27,7 +27,7 @@ def row(id: int) -> Row:
 
 
 def stages(max_batch: int = 3) -> Stages:
-    room = KvRoom(Capabilities(600, 100, 0, 0, 1e9))
+    room = KvRoom(Capabilities(600, 100, 0, 0, 1e9, 1e9))
     return Stages(Batch(None, StockSampler(), Grouping()), max_batch, room)
 
 

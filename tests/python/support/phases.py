@@ -46,7 +46,7 @@ class Phases:
     ) -> None:
         caches, policy = CacheFactory(model), policy or FreeLengths()
         self.host = Recorder()
-        limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget)
+        limits = Capabilities(CONTEXT, 100, 0, 0, kv_budget, kv_budget + prefix_bytes)
         batch = Batch(model, StockSampler(), Grouping())
         self.stages = Stages(batch, max_batch, KvRoom(limits))
         self.budget = PrefillBudget(

@@ -126,7 +126,9 @@ class Driver:
         self.disk = open_disk(self.prompt_cache, caches) if open_disk else None
         self.runner = MlxRunner(
             caches,
-            limits=Capabilities(CONTEXT, kv_bytes_per_token, 0, 0, kv_budget),
+            limits=Capabilities(
+                CONTEXT, kv_bytes_per_token, 0, 0, kv_budget, kv_budget + prefix_bytes
+            ),
             end_tokens=frozenset({END}),
             vocabulary=VOCABULARY,
             max_batch=max_batch,

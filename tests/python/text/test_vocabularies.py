@@ -149,7 +149,7 @@ def served(vocabulary: Vocabulary, *requests: Admission) -> dict[int, dict[str, 
     caches = CacheFactory(toy.model(vocab_size=model.vocabulary, num_hidden_layers=1))
     runner = MlxRunner(
         caches,
-        limits=Capabilities(CONTEXT, 100, 0, 0, 1e9),
+        limits=Capabilities(CONTEXT, 100, 0, 0, 1e9, 1e9),
         end_tokens=model.end_tokens,
         vocabulary=model.vocabulary,
         max_batch=8,

@@ -208,6 +208,7 @@ describe("what is turned away before it is accepted", () => {
       kvBytesFixed: 0,
       weightsBytes: 0,
       kvBudgetBytes: 8,
+      kvAloneBytes: 8,
     };
     const sim = await new Sim({}, { limits }).start();
     await expect(sim.engine.submit(submission())).rejects.toMatchObject({

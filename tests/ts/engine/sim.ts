@@ -243,6 +243,7 @@ export interface SimOptions {
     kvBytesFixed: number;
     weightsBytes: number;
     kvBudgetBytes: number;
+    kvAloneBytes: number;
   };
   holdPrepares: boolean;
   /** Its model's reasoning can't be bounded. */
@@ -280,6 +281,7 @@ export class Sim {
         kvBytesFixed: 0,
         weightsBytes: 0,
         kvBudgetBytes: 100_000,
+        kvAloneBytes: 100_000,
       },
       holdPrepares: false,
       loadFails: false,

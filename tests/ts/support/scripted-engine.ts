@@ -361,8 +361,8 @@ export class ScriptedEngine implements Engine {
         backend: "fake <&> backend",
         versions: {},
         limits: {
-          ...{ contextMax: 4096, kvBudgetBytes: 1000, kvBytesPerToken: 23, kvBits: 8 },
-          weightsBytes: 1,
+          ...{ contextMax: 4096, kvBudgetBytes: 1000, kvAloneBytes: 1500 },
+          ...{ kvBytesPerToken: 23, kvBits: 8, weightsBytes: 1 },
         },
         loading: undefined,
         reason: undefined,

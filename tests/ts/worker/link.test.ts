@@ -149,6 +149,7 @@ describe("native figures", () => {
       kvBytesFixed: 1,
       weightsBytes: 1,
       kvBudgetBytes: 1,
+      kvAloneBytes: 1,
     },
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
     native: nativeParts,

@@ -24,6 +24,7 @@ const limits = {
   kvBytesPerToken: 1,
   kvBytesFixed: 0,
   kvBudgetBytes: 1000,
+  kvAloneBytes: 1000,
   weightsBytes: 0,
 };
 const told: string[] = [];
