@@ -68,6 +68,21 @@ def embedding(ids: mx.array, matrix: Matrix) -> mx.array:
     zeros."""
 
 def rms_norm(x: mx.array, weight: mx.array | None, eps: float) -> mx.array: ...
+def add_layer_norm(
+    x: mx.array,
+    addend: mx.array | None,
+    shift: mx.array | None,
+    weight: mx.array,
+    bias: mx.array,
+    eps: float,
+) -> mx.array:
+    """(s - mean(s)) / sqrt(variance(s) + eps) * weight + bias over the last axis, where s is
+    x + addend [..., cols] + shift [cols]."""
+
+def add_gelu(x: mx.array, shift: mx.array | None) -> mx.array:
+    """s / 2 * (1 + erf(s / sqrt(2))), where s is x [..., cols] + shift [cols]; erf is off by 4e-7 at
+    most."""
+
 def swiglu(gate: mx.array, up: mx.array) -> mx.array:
     """gate / (1 + exp(-gate)) * up"""
 

@@ -54,6 +54,7 @@ WITHOUT_TEST = {
     "kernels/report.py": "kernels/test_swap.py reads it",
     "link/checks.py": "link/test_bodies.py: each check with values that are wrong",
     "link/garbled.py": "link/test_frames.py: it is reached through a frame alone",
+    "mlx/fast_encoder.py": "mlx/test_encoder.py: its vectors are those of numpy",
     "mlx/encoder_runner.py": "mlx/test_encoder.py runs it",
     "mlx/hidden_states.py": "mlx/test_reading.py has the vectors that are made of them",
     "mlx/caches.py": "a protocol; mlx/test_runner.py uses it through adapter.py",

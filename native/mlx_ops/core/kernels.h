@@ -133,6 +133,12 @@ struct Kernels {
   /// out = x / sqrt(mean(x^2) + eps) * weight; weight may be null, out may be x.
   void (*rms_norm)(const float* x, const float* weight, float* out, int n, float eps);
 
+  /// out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias; out may be x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float* out, int n,
+                     float eps);
+  /// out = x / 2 * (1 + erf(x / sqrt(2))); out may be x.
+  void (*gelu)(const float* x, float* out, int n);
+
   /// out = gate / (1 + exp(-gate)) * up; out may be gate or up.
   void (*swiglu)(const float* gate, const float* up, float* out, int n);
 

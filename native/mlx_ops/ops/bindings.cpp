@@ -62,6 +62,9 @@ void bind_matrices(nb::module_& m) {
 void bind_rowwise(nb::module_& m) {
   using Rotaries = Handle<Rotary>;
   m.def("rms_norm", &rms_norm, "x"_a, "weight"_a.none(), "eps"_a);
+  m.def("add_layer_norm", &add_layer_norm, "x"_a, "addend"_a.none(), "shift"_a.none(), "weight"_a,
+        "bias"_a, "eps"_a);
+  m.def("add_gelu", &add_gelu, "x"_a, "shift"_a.none());
   m.def("swiglu", &swiglu, "gate"_a, "up"_a);
   nb::class_<Rotaries>(m, "Rotary")
       .def(

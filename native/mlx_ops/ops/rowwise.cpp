@@ -35,6 +35,82 @@ mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, f
                    });
 }
 
+namespace {
+
+/// A float32 array with one element for each of a row's.
+mx::array one_each(const mx::array& a, const mx::array& x, const char* message) {
+  require_float(a, message);
+  require(a.ndim() == 1 && a.shape(0) == x.shape(-1), message);
+  return mx::contiguous(mx::astype(a, mx::float32, mx::Device::cpu), false, mx::Device::cpu);
+}
+
+}  // namespace
+
+mx::array add_layer_norm(const mx::array& x, const std::optional<mx::array>& addend,
+                         const std::optional<mx::array>& shift, const mx::array& weight,
+                         const mx::array& bias, float eps) {
+  require_float(x, "x must be of a float type");
+  require(x.ndim() > 0, "x must have an axis");
+  Arrays inputs = {with_rows(x),
+                   one_each(weight, x, "weight must have one float per element of a row"),
+                   one_each(bias, x, "bias must have one float per element of a row")};
+  if (shift)
+    inputs.push_back(one_each(*shift, x, "shift must have one float per element of a row"));
+  if (addend) {
+    require_float(*addend, "addend must be of a float type");
+    require(addend->shape() == x.shape(), "addend must have the shape of x");
+    inputs.push_back(with_rows(*addend));
+  }
+  return operation(
+      "KrAddLayerNorm", x.shape(), x.dtype(), std::move(inputs),
+      [eps, shifts = bool(shift), adds = bool(addend)](const Arrays& in, Arrays& out) {
+        const float* shift = shifts ? in[3].data<float>() : nullptr;
+        std::optional<Rows> addend;
+        if (adds) addend = rows_of(in.back());
+        return [x = rows_of(in[0]), addend, shift, weight = in[1].data<float>(),
+                bias = in[2].data<float>(), y = out_rows_of(out[0]), eps] {
+          for_rows(int(x.count()), 4 * x.cols, [&](int row) {
+            Workspace workspace;
+            float* total = workspace.take<float>(x.cols);
+            float* scratch = workspace.take<float>(x.cols);
+            const float* values = x.get(row, total);
+            const auto add = [&](const float* more) {
+              kernels().add(values, more, total, x.cols);
+              values = total;
+            };
+            if (shift) add(shift);
+            if (addend) add(addend->get(row, scratch));
+            float* place = y.place(row, scratch);
+            kernels().layer_norm(values, weight, bias, place, x.cols, eps);
+            y.put(row, place);
+          });
+        };
+      });
+}
+
+mx::array add_gelu(const mx::array& x, const std::optional<mx::array>& shift) {
+  require_float(x, "x must be of a float type");
+  require(x.ndim() > 0, "x must have an axis");
+  Arrays inputs = {with_rows(x)};
+  if (shift)
+    inputs.push_back(one_each(*shift, x, "shift must have one float per element of a row"));
+  return operation("KrAddGelu", x.shape(), x.dtype(), std::move(inputs),
+                   [](const Arrays& in, Arrays& out) {
+                     const float* shift = in.size() > 1 ? in[1].data<float>() : nullptr;
+                     return [x = rows_of(in[0]), shift, y = out_rows_of(out[0])] {
+                       for_rows(int(x.count()), 16 * x.cols, [&](int row) {
+                         Workspace workspace;
+                         float* scratch = workspace.take<float>(x.cols);
+                         const float* values = x.get(row, scratch);
+                         float* place = y.place(row, scratch);
+                         if (shift) kernels().add(values, shift, place, x.cols);
+                         kernels().gelu(shift ? place : values, place, x.cols);
+                         y.put(row, place);
+                       });
+                     };
+                   });
+}
+
 mx::array swiglu(const mx::array& gate, const mx::array& up) {
   require_float(gate, "gate must be of a float type");
   require_float(up, "up must be of a float type");

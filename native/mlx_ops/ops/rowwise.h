@@ -1,4 +1,4 @@
-// RMSNorm, the gated activation and the rotary embedding as operations.
+// Norms, activations and the rotary embedding as operations.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,15 @@ namespace kr::ops {
 
 /// x / sqrt(mean(x^2) + eps) * weight over the last axis, as mx.fast.rms_norm.
 mx::array rms_norm(const mx::array& x, const std::optional<mx::array>& weight, float eps);
+
+/// (s - mean(s)) / sqrt(variance(s) + eps) * weight + bias over the last axis, where s is x and
+/// what is added to it: an array of its shape, and one for all of its rows.
+mx::array add_layer_norm(const mx::array& x, const std::optional<mx::array>& addend,
+                         const std::optional<mx::array>& shift, const mx::array& weight,
+                         const mx::array& bias, float eps);
+
+/// s / 2 * (1 + erf(s / sqrt(2))), where s is x plus a shift for all of its rows.
+mx::array add_gelu(const mx::array& x, const std::optional<mx::array>& shift);
 
 /// silu(gate) * up for two arrays of one shape.
 mx::array swiglu(const mx::array& gate, const mx::array& up);

@@ -75,6 +75,66 @@ void rms_norm(const float* x, const float* weight, float* out, int n, float eps)
   map2(x, weight, out, n, [=](Vec v, Vec w) { return v * all(factor) * w; });
 }
 
+/// The sum of f of all elements.
+template <class F>
+inline float summed(const float* x, int n, F f) {
+  Vec sums[2] = {all(0.f), all(0.f)};  // two, since one would wait for itself
+  for_each_vec(
+      n,
+      [&](int i) {
+        Vec& s = sums[i / Vec::width % 2];
+        s = s + f(load(x + i));
+      },
+      [&](int i, int left) { sums[0] = sums[0] + keep_first(f(load_first(x + i, left)), left); });
+  return sum(sums[0] + sums[1]);
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float* out, int n,
+                float eps) {
+  const Vec mean = all(summed(x, n, [](Vec v) { return v; }) / float(n));
+  const float variance = summed(x, n, [=](Vec v) { return (v - mean) * (v - mean); }) / float(n);
+  const Vec factor = all(1.f / __builtin_sqrtf(variance + eps));
+  const auto normed = [=](Vec v, Vec w, Vec b) {
+    return multiply_add((v - mean) * factor, w, b);
+  };
+  for_each_vec(
+      n,
+      [&](int i) { store(out + i, normed(load(x + i), load(weight + i), load(bias + i))); },
+      [&](int i, int left) {
+        const Vec v = normed(load_first(x + i, left), load_first(weight + i, left),
+                             load_first(bias + i, left));
+        store_first(out + i, v, left);
+      });
+}
+
+/// The error function, off by 4e-7 at most: a quotient of polynomials, Eigen's and XLA's for
+/// float32. From the limit on it is 1.
+inline Vec error_function(Vec x) {
+  const Vec limit = all(3.832506856900711f);
+  // The limit comes first: a not-a-number in second place is kept.
+  x = largest_of(all(0.f) - limit, smallest_of(limit, x));
+  const Vec square = x * x;
+  Vec above = all(-2.72614225801306e-10f);
+  above = multiply_add(above, square, all(2.77068142495902e-08f));
+  above = multiply_add(above, square, all(-2.10102402082508e-06f));
+  above = multiply_add(above, square, all(-5.69250639462346e-05f));
+  above = multiply_add(above, square, all(-7.34990630326855e-04f));
+  above = multiply_add(above, square, all(-2.95459980854025e-03f));
+  above = multiply_add(above, square, all(-1.60960333262415e-02f));
+  Vec below = all(-1.45660718464996e-05f);
+  below = multiply_add(below, square, all(-2.13374055278905e-04f));
+  below = multiply_add(below, square, all(-1.68282697438203e-03f));
+  below = multiply_add(below, square, all(-7.37332916720468e-03f));
+  below = multiply_add(below, square, all(-1.42647390514189e-02f));
+  return x * above / below;
+}
+
+void gelu(const float* x, float* out, int n) {
+  map2(x, x, out, n, [](Vec v, Vec) {
+    return v * all(0.5f) * (all(1.f) + error_function(v * all(0.70710678f)));
+  });
+}
+
 float largest(const float* x, int n) {
   Vec m = all(-__builtin_inff());
   float rest = -__builtin_inff();

@@ -19,7 +19,7 @@ from ..native.choice import ON_GPU, why_unwanted
 from ..native.loader import BUILD, damage, one_line, why_not_built
 
 NAME: Final = "krserve_mlx_ops"
-VERSION: Final = "1.3.0"
+VERSION: Final = "1.4.0"
 PARTS: Final[tuple[NativePart, ...]] = ("products", "blocks", "sampling")
 
 

@@ -17,6 +17,7 @@ import mlx.core as mx
 from ..failures import LoadFailed
 from ..models.files import Unreadable, read_json
 from .caches import Cache
+from .encoder_operations import Affine, EncoderOperations, StockOperations
 from .hidden_states import masked_sum
 
 PREFIXES: Final = ("bert.", "model.")
@@ -30,102 +31,94 @@ class Encoder:
 
     in_pieces = False
 
-    def __init__(self, config: dict[str, Any], weights: dict[str, mx.array], pooling: str) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        weights: dict[str, mx.array],
+        pooling: str,
+        operations: EncoderOperations,
+    ) -> None:
+        """Raises `KeyError` where a tensor is missing."""
         self.dimensions: int = config["hidden_size"]
         self.vocabulary: int = config["vocab_size"]
         self.layers: int = config["num_hidden_layers"]
         self._heads: int = config["num_attention_heads"]
         self._epsilon = float(config.get("layer_norm_eps", 1e-12))
-        self._weights = weights
         self._pooling = pooling
+        self._operations = operations
+        self._words = weights["embeddings.word_embeddings.weight"]
+        # What is the same for every text: a token's place, and that there is one text alone.
+        type_of_all = weights["embeddings.token_type_embeddings.weight"][0]
+        self._places = weights["embeddings.position_embeddings.weight"] + type_of_all
+        self._first = _side_by_side(weights, "embeddings.LayerNorm")
+        self._blocks = [_Block(weights, f"encoder.layer.{i}.") for i in range(self.layers)]
+
+    def arrays(self) -> list[mx.array]:
+        """All that it has of its own."""
+        blocks = [array for block in self._blocks for array in block.arrays()]
+        return [self._words, self._places, *self._first, *blocks]
 
     def states(self, tokens: mx.array, lengths: list[int], cache: Cache | None = None) -> mx.array:
-        weights, length = self._weights, tokens.shape[1]
-        hidden = weights["embeddings.word_embeddings.weight"][tokens]
-        hidden += weights["embeddings.position_embeddings.weight"][:length]
-        hidden += weights["embeddings.token_type_embeddings.weight"][0]
-        hidden = self._norm(hidden, "embeddings.LayerNorm")
+        length = tokens.shape[1]
+        hidden = self._words[tokens] + self._places[:length]
+        hidden = self._operations.norm(hidden, self._first, self._epsilon)
         is_token = mx.arange(length)[None] < mx.array(lengths)[:, None]
         # [rows, heads, queries, keys]; a boolean one is no addition.
         mask = None if min(lengths) == length else is_token[:, None, None, :]
-        for i in range(self.layers):
-            hidden = self._layer(hidden, f"encoder.layer.{i}.", mask)
+        for block in self._blocks:
+            hidden = self._pass(hidden, block, mask)
         return hidden
 
     def pool(self, states: mx.array, lengths: list[int]) -> mx.array:
         return states[:, 0] if self._pooling == "cls" else masked_sum(states, lengths)
 
-    def _layer(self, hidden: mx.array, at: str, mask: mx.array | None) -> mx.array:
+    def _pass(self, hidden: mx.array, block: _Block, mask: mx.array | None) -> mx.array:
+        operations, epsilon = self._operations, self._epsilon
         rows, length, width = hidden.shape
         head = width // self._heads
-
-        def split(name: str) -> mx.array:
-            projected = self._linear(hidden, f"{at}attention.self.{name}")
-            return projected.reshape(rows, length, self._heads, head).transpose(0, 2, 1, 3)
-
-        seen = mx.fast.scaled_dot_product_attention(
-            split("query"), split("key"), split("value"), scale=1 / math.sqrt(head), mask=mask
+        # Split first: of what is split after it is transposed MLX makes copies.
+        q, k, v = (
+            one.reshape(rows, length, self._heads, head).transpose(0, 2, 1, 3)
+            for one in mx.split(operations.project(hidden, block.qkv), 3, axis=-1)
         )
+        seen = operations.attend(q, k, v, 1 / math.sqrt(head), mask)
         seen = seen.transpose(0, 2, 1, 3).reshape(rows, length, width)
-        seen = self._linear(seen, f"{at}attention.output.dense")
-        hidden = self._norm(hidden + seen, f"{at}attention.output.LayerNorm")
-        wide = _gelu(self._linear(hidden, f"{at}intermediate.dense"))
-        return self._norm(hidden + self._linear(wide, f"{at}output.dense"), f"{at}output.LayerNorm")
+        hidden = operations.project_norm(seen, block.out, hidden, block.attended, epsilon)
+        wide = operations.project_gelu(hidden, block.wide)
+        return operations.project_norm(wide, block.narrow, hidden, block.ended, epsilon)
 
-    def _linear(self, x: mx.array, name: str) -> mx.array:
-        weights = self._weights
-        return mx.addmm(weights[f"{name}.bias"], x, weights[f"{name}.weight"].T)
 
-    def _norm(self, x: mx.array, name: str) -> mx.array:
-        weights = self._weights
-        return mx.fast.layer_norm(
-            x, weights[f"{name}.weight"], weights[f"{name}.bias"], self._epsilon
+class _Block:
+    def __init__(self, weights: dict[str, mx.array], at: str) -> None:
+        attention = f"{at}attention."
+        self.qkv = _side_by_side(
+            weights, *(f"{attention}self.{name}" for name in ("query", "key", "value"))
         )
+        self.out = _side_by_side(weights, f"{attention}output.dense")
+        self.attended = _side_by_side(weights, f"{attention}output.LayerNorm")
+        self.wide = _side_by_side(weights, f"{at}intermediate.dense")
+        self.narrow = _side_by_side(weights, f"{at}output.dense")
+        self.ended = _side_by_side(weights, f"{at}output.LayerNorm")
+
+    def arrays(self) -> list[mx.array]:
+        parts = (self.qkv, self.out, self.attended, self.wide, self.narrow, self.ended)
+        return [array for part in parts for array in part]
 
 
-# The error function as a quotient of polynomials, lowest power last: Eigen's and XLA's for float32,
-# off by 4e-7 at most, as mx.erf is. On a CPU that takes exp of one number after another, which is
-# five times as long.
-_ERF_ABOVE: Final = (
-    -2.72614225801306e-10,
-    2.77068142495902e-08,
-    -2.10102402082508e-06,
-    -5.69250639462346e-05,
-    -7.34990630326855e-04,
-    -2.95459980854025e-03,
-    -1.60960333262415e-02,
-)
-_ERF_BELOW: Final = (
-    -1.45660718464996e-05,
-    -2.13374055278905e-04,
-    -1.68282697438203e-03,
-    -7.37332916720468e-03,
-    -1.42647390514189e-02,
-)
-_ERF_LARGEST: Final = 3.832506856900711
-"""From there on it is 1."""
+def _side_by_side(weights: dict[str, mx.array], *names: str) -> Affine:
+    """One layer, or norm, of those with the same input."""
+    return Affine(
+        mx.concatenate([weights[f"{name}.weight"] for name in names]),
+        mx.concatenate([weights[f"{name}.bias"] for name in names]),
+    )
 
 
-def erf(x: mx.array) -> mx.array:
-    x = mx.clip(x, -_ERF_LARGEST, _ERF_LARGEST)
-    square = x * x
-    return x * _polynomial(_ERF_ABOVE, square) / _polynomial(_ERF_BELOW, square)
-
-
-def _polynomial(coefficients: tuple[float, ...], x: mx.array) -> mx.array:
-    first, *others = coefficients
-    value = mx.array(first)
-    for coefficient in others:
-        value = value * x + coefficient
-    return value
-
-
-@mx.compile
-def _gelu(x: mx.array) -> mx.array:
-    return x * (1 + erf(x * math.sqrt(0.5))) * 0.5
-
-
-def load_encoder(folder: Path, config: dict[str, Any], on_gpu: bool) -> Encoder:
+def load_encoder(
+    folder: Path,
+    config: dict[str, Any],
+    on_gpu: bool,
+    operations: EncoderOperations | None = None,
+) -> Encoder:
     """Raises `LoadFailed`. The folder must have been checked."""
     path = folder / "config.json"
     activation = config.get("hidden_act", "gelu")
@@ -138,9 +131,10 @@ def load_encoder(folder: Path, config: dict[str, Any], on_gpu: bool) -> Encoder:
     weights = _weights(folder)
     if not on_gpu:
         weights = {name: array.astype(mx.float32) for name, array in weights.items()}
-    encoder = Encoder(config, weights, pooling)
     try:
-        mx.eval(list(weights.values()))
+        encoder = Encoder(config, weights, pooling, operations or StockOperations())
+        weights.clear()
+        mx.eval(encoder.arrays())
         mx.eval(encoder.states(mx.array([[0, 0], [0, 0]]), [2, 1]))
     except (KeyError, ValueError, RuntimeError) as error:
         what = f"tensor {error} is missing" if isinstance(error, KeyError) else str(error)[:200]

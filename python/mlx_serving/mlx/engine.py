@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from ..kv.quantized import KvQuantization
     from ..models.gguf.file import GgufFile
+    from .encoder_operations import EncoderOperations
     from .first_passes import FirstPasses
     from .prefix_disk import PrefixDisk
     from .prompt_cache import PromptCache
@@ -166,7 +167,8 @@ def _load_encoder(
     config = check_config(folder)
     size = sum(path.stat().st_size for path in weight_files(folder))
     check_budget(folder, size, machine.budget_bytes)
-    encoder = encoders.load_encoder(folder, config, machine.on_gpu)
+    operations = _encoder_operations(machine.parts)
+    encoder = encoders.load_encoder(folder, config, machine.on_gpu, operations)
     host.loading(3, LOAD_PARTS, "tokenizer")
     text = load_text(folder, config, options.control_tokens, files)
     text.vocabulary = encoder.vocabulary
@@ -483,6 +485,16 @@ def _for_warm_up(
         )
 
     return make
+
+
+def _encoder_operations(parts: Parts) -> EncoderOperations:
+    from .encoder_operations import StockOperations
+
+    if not parts["blocks"]["on"]:
+        return StockOperations()
+    from .fast_encoder import FastOperations
+
+    return FastOperations(tiles=parts["attention"]["on"])
 
 
 def _sampler(parts: Parts) -> Sampler:

@@ -198,18 +198,17 @@ class ReadingPhase:
         tokens, lengths, cache = self._inputs(plan)
         pooled = states.pool(states.states(tokens, lengths, cache), lengths)
         pooled = pooled.astype(mx.float32)
-        for row, part in enumerate(plan.parts):
-            total = pooled[row] if part.total is None else part.total + pooled[row]
-            if part.done + lengths[row] < part.inputs:
-                part.total = total
-                mx.eval(total, [layer.state for layer in cache or []])
-                outcome.vectors.append(None)
-            else:
-                part.total = total / mx.maximum(mx.linalg.norm(total), 1e-12)
-        whole = [part.total for part in plan.parts if part.total is not None]
-        mx.eval(whole)
-        if not outcome.vectors:
-            outcome.vectors = [np.asarray(vector).astype("<f4").tobytes() for vector in whole]
+        first = plan.parts[0]
+        if first.total is not None:
+            pooled += first.total
+        if first.done + lengths[0] < first.inputs:
+            # A piece of one, and others come.
+            first.total = pooled
+            mx.eval(pooled, [layer.state for layer in cache or []])
+            outcome.vectors.append(None)
+            return
+        vectors = pooled / mx.maximum(mx.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+        outcome.vectors = [row.tobytes() for row in np.asarray(vectors).astype("<f4")]
 
     def _score(self, plan: Pass, outcome: Outcome) -> None:
         if plan.tokens == 0:

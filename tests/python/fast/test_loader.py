@@ -22,7 +22,7 @@ def installed_at(folder: Path) -> Path:
 def test_on() -> None:
     found = ask(STATUS, KRSERVE_ISA="", MLX_SERVING_NATIVE="auto")
     assert found["on"] and found["reason"] is None
-    assert found["isa"] == ISAS[0] and found["threads"] >= 1 and found["version"] == "1.3.0"
+    assert found["isa"] == ISAS[0] and found["threads"] >= 1 and found["version"] == "1.4.0"
 
 
 def test_on_where_modules_are_kept_apart(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""RMSNorm, the gated activation and the rotary embedding against float64."""
+"""Norms, activations and the rotary embedding against float64."""
 
 from __future__ import annotations
 
@@ -66,6 +66,90 @@ def test_norm_of_other_types_together() -> None:
     y = native.rms_norm(x, weight, 1e-5)
     assert y.dtype == mx.fast.rms_norm(x, weight, 1e-5).dtype
     assert_close(y, norm(exact(x), exact(weight), 1e-5), 4e-6)
+
+
+# --- layer norm, of a sum ---
+
+
+def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
+    x = x - x.mean(axis=-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps) * weight + bias
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_layer_norm_of_a_sum(isa: str, size: int, dtype: mx.Dtype) -> None:
+    with using(isa):
+        weight, bias, shift = (normal(seed, size, dtype=dtype) for seed in (1, 2, 3))
+        for shape in ((size,), (1, size), (5, size), (2, 3, 4, size)):
+            x = normal(4, *shape, dtype=dtype, scale=3) + 5
+            addend = normal(5, *shape, dtype=dtype)
+            for more in ((None, None), (addend, None), (None, shift), (addend, shift)):
+                total = exact(x) + sum(exact(one) for one in more if one is not None)
+                y = native.add_layer_norm(x, *more, weight, bias, 1e-5)
+                assert y.dtype == dtype and y.shape == shape
+                assert_close(y, layer_norm(total, exact(weight), exact(bias), 1e-5), 2e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layer_norm_of_any_strides(isa: str, layout: str) -> None:
+    with using(isa):
+        x, addend = (strided(normal(seed, 3, 5, 40), layout) for seed in (1, 2))
+        weight, bias, shift = (strided(normal(seed, 1, 40), "sliced")[0] for seed in (3, 4, 5))
+        y = native.add_layer_norm(x, addend, shift, weight, bias, 1e-5)
+        total = exact(x) + exact(addend) + exact(shift)
+        assert_close(y, layer_norm(total, exact(weight), exact(bias), 1e-5), 1e-5)
+
+
+def test_layer_norm_of_others_than_floats_or_their_shapes_is_refused() -> None:
+    x, row = normal(1, 3, 40), normal(2, 40)
+    for wrong in (row[1:], row[None], mx.zeros(40, mx.int32)):
+        for place in range(3):
+            rows = [row] * 3
+            rows[place] = wrong
+            with pytest.raises(ValueError, match="one float per element"):
+                native.add_layer_norm(x, None, *rows, 1e-5)
+    with pytest.raises(ValueError, match="shape of x"):
+        native.add_layer_norm(x, x[:2], None, row, row, 1e-5)
+
+
+# --- GELU, of a sum ---
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_gelu(isa: str, size: int, dtype: mx.Dtype) -> None:
+    with using(isa):
+        x, shift = normal(1, 3, size, dtype=dtype, scale=3), normal(2, size, dtype=dtype)
+        y = native.add_gelu(x, shift)
+        assert y.dtype == dtype and y.shape == x.shape
+        assert_close(y, gelu(exact(x) + exact(shift)), 2e-6)
+        assert_close(native.add_gelu(x, None), gelu(exact(x)), 2e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gelu_of_any_strides(isa: str, layout: str) -> None:
+    with using(isa):
+        x, shift = strided(normal(1, 3, 5, 40), layout), strided(normal(2, 1, 40), "sliced")[0]
+        assert_close(native.add_gelu(x, shift), gelu(exact(x) + exact(shift)), 2e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_gelu_far_out(isa: str) -> None:
+    with using(isa):
+        y = exact(native.add_gelu(mx.array([-1e30, -40.0, -5.5, 0.0, 5.5, 1e30, math.nan]), None))
+        assert np.abs(y[1:4]).max() < 1e-5
+        assert np.allclose(y[4:6], [5.5, 1e30]) and math.isnan(y[6])
+        with pytest.raises(ValueError, match="one float per element"):
+            native.add_gelu(mx.zeros((2, 3)), mx.zeros(2))
 
 
 # --- gated activation ---

@@ -10,10 +10,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx_serving import fast
 from mlx_serving.engine import StepOutput
 from mlx_serving.failures import LoadFailed, Refused
 from mlx_serving.messages import Admission, Embed, Sampling
-from mlx_serving.mlx.encoder import context_max, erf, load_encoder
+from mlx_serving.mlx.encoder import context_max, load_encoder
+from mlx_serving.mlx.encoder_operations import EncoderOperations, StockOperations
 from mlx_serving.mlx.encoder_runner import EncoderRunner
 
 CONFIG: dict[str, Any] = {
@@ -28,6 +30,17 @@ CONFIG: dict[str, Any] = {
 }
 TEXTS = [[3, 4, 5, 6], [7], list(range(1, 20))]
 Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@pytest.fixture(params=["stock", "fast"])
+def operations(request: pytest.FixtureRequest) -> EncoderOperations:
+    if request.param == "stock":
+        return StockOperations()
+    if not fast.status()["on"]:
+        pytest.skip("krserve_mlx_ops is not built")
+    from mlx_serving.mlx.fast_encoder import FastOperations
+
+    return FastOperations(tiles=True)
 
 
 def made() -> Arrays:
@@ -98,11 +111,11 @@ def folder_of(path: Path, prefix: str = "", **files: Any) -> Path:
 
 @pytest.mark.parametrize(("prefix", "pooling"), [("", "mean"), ("bert.", "cls")])
 def test_vectors_are_those_of_numpy_alone_or_together(
-    tmp_path: Path, prefix: str, pooling: str
+    tmp_path: Path, prefix: str, pooling: str, operations: EncoderOperations
 ) -> None:
     mode = {f"pooling_mode_{pooling}_token{'s' * (pooling == 'mean')}": True}
     folder = folder_of(tmp_path, prefix, **{"1_Pooling__config": mode})
-    runner = EncoderRunner(load_encoder(folder, CONFIG, on_gpu=False))
+    runner = EncoderRunner(load_encoder(folder, CONFIG, on_gpu=False, operations=operations))
     prompt = [token for text in TEXTS for token in text]
     reading = Embed([len(text) for text in TEXTS])
     runner.insert(Admission(1, prompt, [], 0, Sampling(), reading=reading))
@@ -175,10 +188,3 @@ def test_a_text_may_be_as_long_as_the_model_was_made_for(tmp_path: Path) -> None
     assert context_max(tmp_path, CONFIG) == 32
     folder = folder_of(tmp_path, sentence_bert_config={"max_seq_length": 20})
     assert context_max(folder, CONFIG) == 20
-
-
-def test_the_error_function_is_as_exact_as_float32_can_tell() -> None:
-    numbers = np.linspace(-6, 6, 20_001, dtype=np.float32)
-    right = np.array([math.erf(float(x)) for x in numbers])
-    assert np.abs(np.array(erf(mx.array(numbers))) - right).max() < 5e-7
-    assert erf(mx.array([-100.0, 100.0])).tolist() == pytest.approx([-1, 1], abs=5e-7)
