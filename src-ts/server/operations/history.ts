@@ -128,7 +128,8 @@ function gauges(workers: readonly WorkerInfo[]) {
   return {
     running,
     waiting: [...waiting.values()].reduce((sum, count) => sum + count, 0),
-    kvUse: kvBudget > 0 ? kvUsed / kvBudget : null,
+    // One that runs alone may have more, of the prefix cache's.
+    kvUse: kvBudget > 0 ? Math.min(1, kvUsed / kvBudget) : null,
     prefixBytes,
   };
 }

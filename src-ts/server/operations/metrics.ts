@@ -212,7 +212,8 @@ export class Metrics {
     const kvUse = (worker: WorkerInfo) => {
       const used = Number(worker.telemetry?.kvBytes ?? 0);
       const budget = worker.limits?.kvBudgetBytes ?? 0;
-      return budget > 0 ? [used / budget] : [];
+      // One that runs alone may have more, of the prefix cache's.
+      return budget > 0 ? [Math.min(1, used / budget)] : [];
     };
     const name = "kv_cache_usage_perc";
     this.perModel(name, "Used part of the KV cache, 0 to 1.", engine, kvUse, Math.max);
