@@ -43,7 +43,6 @@ export const running = (
   requestId,
   priority,
   arrivedAt: now - 1_000,
-  startedAt: now - 1_000,
   cost: cost(),
   preemptible: true,
   ...more,
@@ -73,7 +72,7 @@ export const full = (workerId: string, ...priorities: Priority[]): Worker =>
   worker(
     workerId,
     priorities.map((priority, index) =>
-      running(`${workerId}${index}`, priority, { startedAt: now - 1_000 + index }),
+      running(`${workerId}${index}`, priority, { arrivedAt: now - 1_000 + index }),
     ),
   );
 

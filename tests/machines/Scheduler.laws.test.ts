@@ -27,7 +27,6 @@ const seat = fc.record({
   cost: someCost,
   priority,
   arrivedAt,
-  startedAt: arrivedAt,
   preemptible: fc.boolean(),
   prefilled: fc.boolean(),
   exclusive: fc.nat(12).map((luck) => luck === 0),
@@ -169,7 +168,7 @@ describe("plan, whatever it is given", () => {
     );
   });
 
-  it("preempts only the youngest of the lowest class, below who asks, on its worker", () => {
+  it("preempts only the newest of the lowest class, below who asks, on its worker", () => {
     fc.assert(
       fc.property(situation, (given) => {
         const { decisions } = plan(asInput(given));
@@ -190,7 +189,7 @@ describe("plan, whatever it is given", () => {
             if (!open) continue;
             expect(rank[other.priority]).toBeLessThanOrEqual(rank[victim.priority]);
             if (other.priority === victim.priority)
-              expect(other.startedAt).toBeLessThanOrEqual(victim.startedAt);
+              expect(other.arrivedAt).toBeLessThanOrEqual(victim.arrivedAt);
           }
         }
         const helped = new Set(of(decisions, "preempt").map(({ inFavourOf }) => inFavourOf));
@@ -337,7 +336,7 @@ describe("plan, again and again", () => {
 
   it("starves nothing big, however much that is small arrives", () => {
     const big = item("big", { cost: cost({ kvBytes: 100 }), arrivedAt: 0 });
-    let runs = [0, 1, 2, 3].map((index) => running(`s${index}`, "normal", { startedAt: index }));
+    let runs = [0, 1, 2, 3].map((index) => running(`s${index}`, "normal", { arrivedAt: index }));
     for (let turn = 1; turn <= 4; turn += 1) {
       runs = runs.slice(1); // the oldest has ended
       const small = item(`small${turn}`, { arrivedAt: turn });

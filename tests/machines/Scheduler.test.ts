@@ -264,7 +264,7 @@ describe("preemption", () => {
     inFavourOf: "chat",
   });
 
-  it("takes the youngest of the lowest class back", () => {
+  it("takes the newest of the lowest class back", () => {
     const mixed = full("w", "batch", "batch", "normal", "normal");
     expect(decide([chat], [mixed])).toEqual([preempt("w1")]);
   });

@@ -31,7 +31,6 @@ export const running = exactly<Machine.Running>()(
     requestId: id,
     priority,
     arrivedAt: instant,
-    startedAt: instant,
     cost,
     preemptible: z.boolean(),
   }),
