@@ -6,12 +6,25 @@ import type { Clock, Ids, Timer } from "./ports.js";
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after: (ms, run) => new LongTimer(ms, run),
+  after: (ms, run) => (ms > 0 ? new LongTimer(ms, run) : new Immediate(run)),
   soon: queueMicrotask,
 };
 
 /** What Node's timers can't wait longer than; past it they fire at once. */
 const timerMsMax = 2 ** 31 - 1;
+
+/** Node's shortest timer is a millisecond. */
+class Immediate implements Timer {
+  private readonly immediate: NodeJS.Immediate;
+
+  constructor(run: () => void) {
+    this.immediate = setImmediate(run);
+  }
+
+  cancel(): void {
+    clearImmediate(this.immediate);
+  }
+}
 
 class LongTimer implements Timer {
   private timer: NodeJS.Timeout;

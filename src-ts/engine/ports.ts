@@ -11,6 +11,7 @@ export interface Clock {
   now(): number;
   /** Wall-clock milliseconds; for people only. */
   wall(): number;
+  /** 0: when what has come in was heard. */
   after(ms: number, run: () => void): Timer;
   /** Runs when the current turn is over and before anything else comes in. */
   soon(run: () => void): void;

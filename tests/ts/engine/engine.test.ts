@@ -94,6 +94,26 @@ describe("one request", () => {
     expect(deltas).toEqual([{ kind: "delta", index: 0, part: 0, text: words(0, 3), tokens: 3 }]);
   });
 
+  it("waits for others only while some are on their way", async () => {
+    const sim = await new Sim().start();
+    await sim.engine.submit(submission());
+    await sim.clock.advance(0);
+    expect(sim.worker.running.size).toBe(1);
+    sim.options.holdPrepares = true;
+    const third = sim.engine.submit(submission());
+    await settle();
+    sim.options.holdPrepares = false;
+    await sim.engine.submit(submission());
+    await sim.clock.advance(0);
+    expect(sim.worker.running.size).toBe(1);
+    await sim.clock.advance(window);
+    expect(sim.worker.running.size).toBe(2);
+    sim.worker.prepareHeld();
+    await third;
+    await sim.clock.advance(0);
+    expect(sim.worker.running.size).toBe(3);
+  });
+
   it("is queued only if it is not started at once", async () => {
     const sim = await new Sim({ maxBatch: 1 }).start();
     const first = await begin(sim);
