@@ -201,11 +201,18 @@ async function compile(part, home, python, options) {
     const parallel = ["--parallel", String(jobs)];
     await run(cmake, ["--build", folder, ...release, ...parallel], { ...tools, onLine });
     await run(cmake, ["--install", folder, ...release], tools);
+    dropPrecompiled(folder);
     await checkLoads(part, python, tools);
     return installedFiles(folder);
   } finally {
     unlock();
   }
+}
+
+/** Headers that were compiled before the rest: larger than all else together, and of no use once it is built. */
+function dropPrecompiled(folder) {
+  const names = readdirSync(folder, { recursive: true });
+  for (const name of names.filter((one) => /\.[gp]ch$/.test(one))) rmSync(join(folder, name));
 }
 
 /** DESTDIR is for whoever makes a package of something else. */

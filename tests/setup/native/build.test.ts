@@ -90,6 +90,14 @@ describe("building", () => {
     expect(await failure()).toBe("krserve_native is damaged");
   });
 
+  it("leaves no precompiled headers behind", async () => {
+    tools(`--build) echo header > "$2/all.hxx.gch"; echo object > "$2/one.o";;`);
+    await build();
+    const left = readdirSync(at("build"), { recursive: true }).map(String);
+    expect(left.filter((name) => name.endsWith(".gch"))).toEqual([]);
+    expect(left.filter((name) => name.endsWith(".o"))).toHaveLength(1);
+  });
+
   it("is settled once built, and forgets the failure before", async () => {
     await failure();
     tools("*) exit 0;;");
