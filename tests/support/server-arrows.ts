@@ -56,6 +56,7 @@ export const serverArrows: Readonly<Record<string, Arrows>> = {
   "src-ts/server/http": {
     values: [
       "src-ts/failures.ts",
+      "src-ts/nearest.ts",
       "src-ts/protocol",
       "src-ts/server/bodies",
       "src-ts/server/errors.ts",

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyRequest, HTTPMethods } from "fastify";
 import type { ServingError } from "../../errors.js";
 import { failure } from "../../failures.js";
+import { nearest } from "../../nearest.js";
 import { shown } from "../validation/shown.js";
 
 /** Of every route of the APIs. */
@@ -15,9 +16,10 @@ export function unknownRoute(
 ): ServingError {
   const path = pathOf(request);
   const meant = candidates(path).find((url) => hasRoute(app, request, url));
+  const near = meant ?? (path.startsWith(ollamaPrefix) ? undefined : misspelt(app, request, path));
   return failure("unknown_route", {
     route: `${request.method} ${shown(path)}`,
-    hint: hint ?? (meant === undefined ? hintOf(app, path) : `Did you mean ${meant}?`),
+    hint: hint ?? (near === undefined ? hintOf(app, path) : `Did you mean ${near}?`),
   });
 }
 
@@ -40,6 +42,15 @@ function candidates(path: string): string[] {
   const bare = path.replace(/\/+$/, "").replace(/^\/+/, "/");
   const once = bare.replace(/^(\/v1)+(?=\/)/, prefix);
   return [once, `${prefix}${bare}`, bare.replace(/^\/v1(?=\/)/, "")];
+}
+
+/** One that is spelt nearly so, and takes this method. */
+function misspelt(app: FastifyInstance, request: FastifyRequest, path: string): string | undefined {
+  // Under another separator it is one name: what comes last says the least.
+  const named = (url: string) => url.replace(/^(\/v1)?\//, "").replaceAll("/", ".");
+  const there = [...app.paths].filter((one) => !/[*:]/.test(one) && hasRoute(app, request, one));
+  const found = nearest(named(path.replace(/\/+$/, "")), there.map(named));
+  return there.find((one) => named(one) === found);
 }
 
 /** A route without parameters: what is said of a client's own path is a name of ours. */

@@ -51,6 +51,10 @@ describe("routes", () => {
       ["/chat/completions", "/v1/chat/completions"],
       ["/v1/v1/messages/", "/v1/messages"],
       ["/v1/admin/drain", "/admin/drain"],
+      ["/v1/chat/completionz", "/v1/chat/completions"],
+      ["/v1/chat/completion/", "/v1/chat/completions"],
+      ["/v1/embedding", "/v1/embeddings"],
+      ["/v1/complete", "/v1/completions"],
     ])
       expect(await said("POST", path!)).toContain(`Did you mean ${meant}?`);
     // Of Ollama's API those that are registered, whichever these are.
