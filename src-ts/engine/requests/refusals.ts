@@ -69,7 +69,7 @@ function wordsOf(explained: Explained): Words {
 
 function overBudget(neededBytes: number, limitBytes: number): string {
   const mib = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  return `The request needs ${mib(neededBytes)} of KV cache; a worker has ${mib(limitBytes)} (--memory-budget).`;
+  return `Prompt and token limit together may need ${mib(neededBytes)} of KV cache; a worker has ${mib(limitBytes)}. Shorten either, or raise --memory-budget.`;
 }
 
 export function endingOf(finish: Finish, explained: Explained): Ending {
