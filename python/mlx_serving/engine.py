@@ -48,9 +48,29 @@ class SamplingDefaults:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomTerms:
+    """What a KV cache holds for tokens to come: one in so many of its tokens, within bounds."""
+
+    one_in: int
+    tokens_min: int
+    tokens_max: int
+
+    def to_wire(self) -> messages.KvRoom:
+        return {
+            "oneIn": self.one_in,
+            "tokensMin": self.tokens_min,
+            "tokensMax": self.tokens_max,
+        }
+
+
+NO_ROOM: Final = RoomTerms(1, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together;
-    `kv_alone_bytes`: for one with no other beside it, to which the prefix cache gives way."""
+    """What the model and the memory allow. `kv_budget_bytes`: for all KV caches together, each with
+    its room; `kv_alone_bytes`: for one with no other beside it, to which the prefix cache gives
+    way."""
 
     context_max: int
     kv_bytes_per_token: float
@@ -58,6 +78,7 @@ class Capabilities:
     weights_bytes: float
     kv_budget_bytes: float
     kv_alone_bytes: float
+    kv_room: RoomTerms = NO_ROOM
 
     def to_wire(self) -> messages.Capabilities:
         return {
@@ -67,6 +88,7 @@ class Capabilities:
             "weightsBytes": self.weights_bytes,
             "kvBudgetBytes": self.kv_budget_bytes,
             "kvAloneBytes": self.kv_alone_bytes,
+            "kvRoom": self.kv_room.to_wire(),
         }
 
 

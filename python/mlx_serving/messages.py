@@ -248,6 +248,12 @@ class Loading(TypedDict):
     what: str
 
 
+class KvRoom(TypedDict):
+    oneIn: int
+    tokensMin: int
+    tokensMax: int
+
+
 class Capabilities(TypedDict):
     contextMax: int
     kvBytesPerToken: float
@@ -255,6 +261,7 @@ class Capabilities(TypedDict):
     weightsBytes: float
     kvBudgetBytes: float
     kvAloneBytes: float
+    kvRoom: KvRoom
 
 
 class SamplingDefaults(TypedDict):

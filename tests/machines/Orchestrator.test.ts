@@ -36,6 +36,7 @@ const limits = {
   kvBytesFixed: 0,
   kvBudgetBytes: 100,
   kvAloneBytes: 100,
+  kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
   weightsBytes: 1,
 };
 
@@ -453,6 +454,35 @@ describe("memory", () => {
     expect(admitted(driven)).toEqual(["r1", "whole"]);
     end(driven, "whole");
     expect(admitted(driven)).toEqual(["r1", "whole", "r3"]);
+  });
+
+  it("is counted with room for tokens to come, where there are others", () => {
+    const driven = new Driven(
+      make({ ...config, workers: [["w1", "m"]], membersMax: 8, queueMax: 8 }),
+    );
+    driven.say({ kind: "start" });
+    const kvRoom = { oneIn: 4, tokensMin: 2, tokensMax: 5 };
+    driven.load("w1", 1, { contextMax: 100, kvBudgetBytes, kvAloneBytes, kvRoom });
+    for (const [id, bytes] of [
+      ["a", 16],
+      ["b", 16],
+      ["c", 6],
+    ] as const)
+      ask(driven, id, bytes);
+    expect(admitted(driven)).toEqual(["a", "b"]);
+    end(driven, "a");
+    ask(driven, "d", 11);
+    expect(admitted(driven)).toEqual(["a", "b", "c"]);
+    end(driven, "b");
+    end(driven, "c");
+    // Alone it needs none.
+    for (const [id, bytes] of [
+      ["whole", kvAloneBytes],
+      ["e", 6],
+    ] as const)
+      ask(driven, id, bytes);
+    end(driven, "d");
+    expect(admitted(driven)).toEqual(["a", "b", "c", "d", "whole"]);
   });
 
   it("that can never be enough is a refusal with both numbers", () => {

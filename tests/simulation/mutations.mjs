@@ -90,8 +90,8 @@ export const mutations = [
   {
     name: "what needs more than a batch has takes none of it",
     file: "src-res/Preparation.res.mjs",
-    find: "let taken = kvBytes < limits.kvBudgetBytes ? kvBytes : limits.kvBudgetBytes;",
-    replace: "let taken = kvBytes < limits.kvBudgetBytes ? kvBytes : 0;",
+    find: "let taken = beside < limits.kvBudgetBytes ? beside : limits.kvBudgetBytes;",
+    replace: "let taken = beside < limits.kvBudgetBytes ? beside : 0;",
   },
   {
     name: "who is pushed out is cancelled",

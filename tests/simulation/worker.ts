@@ -285,6 +285,7 @@ export class SimProcess implements OneWorker {
         weightsBytes: 0,
         kvBudgetBytes,
         kvAloneBytes,
+        kvRoom: { oneIn: 16, tokensMin: 1, tokensMax: 4 },
       },
       sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
       native: nativeParts,

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import fast
 from ..acceleration import Parts, mlx_parts, require
-from ..engine import Abilities, Capabilities, Host, Loaded, Runner, SamplingDefaults
+from ..engine import (
+    Abilities,
+    Capabilities,
+    Host,
+    Loaded,
+    RoomTerms,
+    Runner,
+    SamplingDefaults,
+)
 from ..failures import LoadFailed
 from ..fast import blas
 from ..grammar.grammars import Grammars
@@ -53,6 +61,7 @@ from .grouping import (
     PADDING_OF_MEMORY_GPU,
     Grouping,
 )
+from .kv_room import ROOM_SHARE, ROOM_TOKENS_MAX, ROOM_TOKENS_MIN
 from .pass_cost import PassCost
 from .prefill_budget import PrefillBudget
 from .prefix_store import prefix_store
@@ -355,6 +364,7 @@ def _limits(model: Model, options: LoadOptions, machine: Machine) -> tuple[Capab
         weights_bytes=weights_bytes,
         kv_budget_bytes=kv_budget,
         kv_alone_bytes=kv_budget + prefix_bytes,
+        kv_room=RoomTerms(ROOM_SHARE, ROOM_TOKENS_MIN, ROOM_TOKENS_MAX),
     )
     return limits, prefix_bytes
 

@@ -37,6 +37,7 @@ export const limitsOf = ({ membersMax }: Configuration) => ({
   kvBytesFixed: 1,
   kvBudgetBytes: membersMax,
   kvAloneBytes: membersMax,
+  kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
   weightsBytes: 1,
 });
 

@@ -58,6 +58,8 @@ limits = record(
     kvBytesFixed=number,
     weightsBytes=number,
     kvBudgetBytes=number,
+    kvAloneBytes=number,
+    kvRoom=record(oneIn=u32, tokensMin=u32, tokensMax=u32),
 )
 
 

@@ -229,6 +229,7 @@ describe("what is turned away before it is accepted", () => {
       weightsBytes: 0,
       kvBudgetBytes: 8,
       kvAloneBytes: 8,
+      kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
     };
     const sim = await new Sim({}, { limits }).start();
     await expect(sim.engine.submit(submission())).rejects.toMatchObject({

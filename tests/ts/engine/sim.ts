@@ -244,6 +244,7 @@ export interface SimOptions {
     weightsBytes: number;
     kvBudgetBytes: number;
     kvAloneBytes: number;
+    kvRoom: { oneIn: number; tokensMin: number; tokensMax: number };
   };
   holdPrepares: boolean;
   /** Its model's reasoning can't be bounded. */
@@ -282,6 +283,7 @@ export class Sim {
         weightsBytes: 0,
         kvBudgetBytes: 100_000,
         kvAloneBytes: 100_000,
+        kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
       },
       holdPrepares: false,
       loadFails: false,

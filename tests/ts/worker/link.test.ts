@@ -150,6 +150,7 @@ describe("native figures", () => {
       weightsBytes: 1,
       kvBudgetBytes: 1,
       kvAloneBytes: 1,
+      kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
     },
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
     native: nativeParts,

@@ -25,6 +25,7 @@ const limits = {
   kvBytesFixed: 0,
   kvBudgetBytes: 1000,
   kvAloneBytes: 1000,
+  kvRoom: { oneIn: 1, tokensMin: 0, tokensMax: 0 },
   weightsBytes: 0,
 };
 const told: string[] = [];
