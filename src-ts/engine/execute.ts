@@ -147,7 +147,7 @@ function tell(hands: Hands, news: News, said: Said): void {
     }
     case "report": {
       const { workerId: worker, fault, fatal } = news;
-      const message = fatal ? "worker is broken" : "worker was lost";
+      const message = fatal ? "worker was given up until its next try" : "worker was lost";
       const fields = { worker, fault, reason: shell.reason?.message };
       return observers.tell("log", fatal ? "error" : "warn", message, fields);
     }
