@@ -33,12 +33,15 @@ class Counting:
         self.lengths: list[int] = []
         self.fails_at: int | None = None
         self.error = "a broken kernel"
+        self.prefills = False
+        """What is computed now is of prompts, though it be a single token: on a busy machine a
+        chunk may have no more."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._toy, name)
 
     def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
-        if inputs.shape[1] > 1:
+        if self.prefills or inputs.shape[1] > 1:
             if self.fails_at is not None and self.computed >= self.fails_at:
                 self.fails_at = None
                 raise RuntimeError(self.error)
@@ -68,7 +71,21 @@ def once(requests: Sequence[Admission], prefix: int = PREFIX) -> int:
 
 def driver_of(counting: Counting, **options: Any) -> Driver:
     """Each prompt in passes of its own: those that share one are in test_short_prompts.py."""
-    return Driver(counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, shares_passes=False, **options)
+    driver = Driver(
+        counting, prefix_bytes=BYTES, chunk_tokens=CHUNK, shares_passes=False, **options
+    )
+    phase: Any = driver.runner._prefill
+    run = phase.run
+
+    def counted(plan: Plan) -> Any:
+        counting.prefills = True
+        try:
+            return run(plan)
+        finally:
+            counting.prefills = False
+
+    phase.run = counted
+    return driver
 
 
 def run_chunks(phases: Phases, chunks: int) -> None:
