@@ -46,9 +46,9 @@ class KvRoom:
         rows = [request, *beside]
         return len(rows) == 1 or self._left(rows, padding_tokens) >= 0
 
-    def borrowed_bytes(self, rows: Iterable[Admission]) -> float:
-        """What rows may come to beyond what they have: only one that is alone does."""
-        return max(0.0, sum(map(self.bytes_max, rows)) - self.limits.kv_budget_bytes)
+    def borrowed_bytes(self, alone: Admission) -> float:
+        """What a row with no other beside it may come to beyond what rows have."""
+        return max(0.0, self.bytes_max(alone) - self.limits.kv_budget_bytes)
 
     def spare_tokens(self, rows: Iterable[Admission], padding_tokens: int) -> float:
         """Of more padding there is room for so much."""

@@ -45,7 +45,10 @@ class Stages:
 
     @property
     def borrowed_bytes(self) -> float:
-        return self._room.borrowed_bytes(self._requests())
+        """Of memory that rows don't have: several come in only where they need none of it."""
+        if self._places_taken != 1:
+            return 0.0
+        return self._room.borrowed_bytes(next(self._requests()))
 
     def _requests(self) -> Iterator[Admission]:
         for row in (*self.prefilling, *self.ready, *self.batch.rows):
@@ -53,8 +56,11 @@ class Stages:
 
     @property
     def places_left(self) -> int:
-        taken = len(self.batch.rows) + len(self.prefilling) + len(self.ready)
-        return max(0, self._max_batch - taken)
+        return max(0, self._max_batch - self._places_taken)
+
+    @property
+    def _places_taken(self) -> int:
+        return len(self.batch.rows) + len(self.prefilling) + len(self.ready)
 
     @property
     def has_prompts(self) -> bool:

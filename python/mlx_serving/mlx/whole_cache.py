@@ -65,7 +65,8 @@ class WholePromptCache:
     def __init__(self, caches: Caches, bytes_max: int, records_max: int = RECORDS_MAX) -> None:
         self._caches = caches
         self._bytes_max = bytes_max
-        self._lent_bytes = 0
+        # Less what is lent.
+        self._allowed_bytes = bytes_max
         self._records_max = records_max
         self._records: OrderedDict[Key, Record] = OrderedDict()
         self._size_bytes = 0
@@ -125,7 +126,7 @@ class WholePromptCache:
                 return
         cache = source.whole()
         size = size_bytes(cache)
-        if size > self._bytes_max - self._lent_bytes:
+        if size > self._allowed_bytes:
             return
         whole = not self._caches.can_trim(cache)
         record = Record(salt, packed, cache, size, whole, block_hashes(list(tokens), salt))
@@ -138,7 +139,7 @@ class WholePromptCache:
                 self._drop(one)
         if len(self._records) >= self._records_max:
             self._evict_first()
-        self._make_room(size)
+        self.evict(self._size_bytes + size - self._allowed_bytes)
         self._records[record.key] = record
         self._held.add(record.hashes)
         self._size_bytes += size
@@ -150,11 +151,8 @@ class WholePromptCache:
         return before - self._size_bytes
 
     def lend(self, size_bytes: int) -> None:
-        self._lent_bytes = min(size_bytes, self._bytes_max)
-        self._make_room(0)
-
-    def _make_room(self, size_bytes: int) -> None:
-        self.evict(self._size_bytes + size_bytes - (self._bytes_max - self._lent_bytes))
+        self._allowed_bytes = max(0, self._bytes_max - size_bytes)
+        self.evict(self._size_bytes - self._allowed_bytes)
 
     def _evict_first(self) -> None:
         first = next(iter(self._records.values()))
@@ -188,7 +186,7 @@ class WholePromptCache:
             assert len(chain) <= CHAIN_MAX or not record.whole, f"{len(chain)} records in a chain"
         total = sum(record.size_bytes for record in self._records.values())
         assert total == self._size_bytes, f"{self._size_bytes} bytes are counted, {total} are kept"
-        allowed = self._bytes_max - self._lent_bytes
+        allowed = self._allowed_bytes
         assert total <= allowed, f"{total} bytes are kept, {allowed} are allowed"
         assert len(self._records) <= self._records_max, f"{len(self._records)} records"
 
