@@ -5,6 +5,7 @@
 import type { Engine, WorkerInfo } from "../../engine/api.js";
 import type { Sample } from "../../protocol/live.js";
 import type { Totals } from "./histogram.js";
+import { kvUseOf } from "./worker-metrics.js";
 
 export const samplePeriodMs = 3_000;
 const spanMs = 15 * 60 * 1000;
@@ -115,21 +116,18 @@ export function percentileMs(before: Totals, now: Totals, share: number): number
 }
 
 function gauges(workers: readonly WorkerInfo[]) {
-  let [running, kvUsed, kvBudget, prefixBytes] = [0, 0, 0, 0];
+  let [running, prefixBytes] = [0, 0];
   const waiting = new Map<string, number>();
-  for (const { model, queued, preparing, storing, telemetry, limits, ...worker } of workers) {
+  for (const { model, queued, preparing, storing, telemetry, ...worker } of workers) {
     running += worker.running;
     // The model's, told by each of its workers.
     waiting.set(model, queued + preparing + storing);
-    kvUsed += Number(telemetry?.kvBytes ?? 0);
     prefixBytes += Number(telemetry?.prefixCacheBytes ?? 0);
-    kvBudget += limits?.kvBudgetBytes ?? 0;
   }
   return {
     running,
     waiting: [...waiting.values()].reduce((sum, count) => sum + count, 0),
-    // One that runs alone may have more, of the prefix cache's.
-    kvUse: kvBudget > 0 ? Math.min(1, kvUsed / kvBudget) : null,
+    kvUse: kvUseOf(workers) ?? null,
     prefixBytes,
   };
 }

@@ -7,7 +7,7 @@ import type { KeyUse } from "./key-use.js";
 import { addReliabilityMetrics, type Resumes } from "./reliability-metrics.js";
 import type { SchemaRefusals } from "./schema-refusals.js";
 import { addTelemetryMetrics } from "./telemetry-metrics.js";
-import { addWorkerMetrics } from "./worker-metrics.js";
+import { addWorkerMetrics, kvUseOf } from "./worker-metrics.js";
 
 const prefix = "mlx_serving:";
 
@@ -210,10 +210,8 @@ export class Metrics {
       Math.max,
     );
     const kvUse = (worker: WorkerInfo) => {
-      const used = Number(worker.telemetry?.kvBytes ?? 0);
-      const budget = worker.limits?.kvBudgetBytes ?? 0;
-      // One that runs alone may have more, of the prefix cache's.
-      return budget > 0 ? [Math.min(1, used / budget)] : [];
+      const used = kvUseOf([worker]);
+      return used === undefined ? [] : [used];
     };
     const name = "kv_cache_usage_perc";
     this.perModel(name, "Used part of the KV cache, 0 to 1.", engine, kvUse, Math.max);

@@ -25,6 +25,15 @@ interface Described {
   registry: Registry;
 }
 
+/** The used part of what running requests have of their KV caches; undefined: no worker tells how much that is. */
+export function kvUseOf(workers: readonly WorkerInfo[]): number | undefined {
+  const sum = (of: (worker: WorkerInfo) => unknown) =>
+    workers.reduce((total, worker) => total + Number(of(worker) ?? 0), 0);
+  const budget = sum(({ limits }) => limits?.kvBudgetBytes);
+  // One that runs alone may have more, of the prefix cache's.
+  return budget > 0 ? Math.min(1, sum(({ telemetry }) => telemetry?.kvBytes) / budget) : undefined;
+}
+
 export function addWorkerMetrics(registry: Registry, prefix: string, workers: Workers): void {
   const named = (name: string, help: string) => ({ name: `${prefix}${name}`, help, registry });
   addCounter(
