@@ -55,7 +55,7 @@ class RoomTerms:
     tokens_min: int
     tokens_max: int
 
-    def to_wire(self) -> messages.KvRoom:
+    def to_wire(self) -> messages.RoomTerms:
         return {
             "oneIn": self.one_in,
             "tokensMin": self.tokens_min,

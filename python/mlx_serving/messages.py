@@ -248,7 +248,7 @@ class Loading(TypedDict):
     what: str
 
 
-class KvRoom(TypedDict):
+class RoomTerms(TypedDict):
     oneIn: int
     tokensMin: int
     tokensMax: int
@@ -261,7 +261,7 @@ class Capabilities(TypedDict):
     weightsBytes: float
     kvBudgetBytes: float
     kvAloneBytes: float
-    kvRoom: KvRoom
+    kvRoom: RoomTerms
 
 
 class SamplingDefaults(TypedDict):

@@ -278,7 +278,7 @@ export type StepRow = [
 ];
 
 /** What a KV cache holds for tokens to come: one in so many of its tokens, within bounds. */
-export const KvRoom = z.object({ oneIn: u32, tokensMin: u32, tokensMax: u32 });
+export const RoomTerms = z.object({ oneIn: u32, tokensMin: u32, tokensMax: u32 });
 
 export const Capabilities = z.object({
   contextMax: u32,
@@ -289,7 +289,7 @@ export const Capabilities = z.object({
   kvBudgetBytes: finite,
   /** Bytes that one may take with no other beside it: the prefix cache gives way to it. */
   kvAloneBytes: finite,
-  kvRoom: KvRoom,
+  kvRoom: RoomTerms,
 });
 
 /** How the model's makers want it sampled, for requests that don't say. */

@@ -176,6 +176,7 @@ def _load_encoder(
     config = check_config(folder)
     size = sum(path.stat().st_size for path in weight_files(folder))
     check_budget(folder, size, machine.budget_bytes)
+    left = machine.budget_bytes - size
     operations = _encoder_operations(machine.parts)
     encoder = encoders.load_encoder(folder, config, machine.on_gpu, operations)
     host.loading(3, LOAD_PARTS, "tokenizer")
@@ -187,8 +188,8 @@ def _load_encoder(
         kv_bytes_per_token=0,
         kv_bytes_fixed=0,
         weights_bytes=size,
-        kv_budget_bytes=machine.budget_bytes - size,
-        kv_alone_bytes=machine.budget_bytes - size,
+        kv_budget_bytes=left,
+        kv_alone_bytes=left,
     )
     abilities = Abilities(
         prefix="none",
